@@ -1,1 +1,37 @@
-fn main(){}
+//! The `vitral` program: commands, progress, and errors for people. How anything is done is the
+//! business of the other crates.
+
+mod args;
+mod commands;
+mod experiment;
+mod failure;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command};
+
+/// A training step frees and takes the same large buffers again and again; the system's allocator
+/// would give each back to the kernel and fault it in anew, which costs a third of the step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("VITRAL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match arguments.command {
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Config(arguments) => commands::config::run(&arguments),
+        Command::Doctor => commands::doctor::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

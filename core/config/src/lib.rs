@@ -1,0 +1,25 @@
+//! RON configuration with errors that point at the line.
+//!
+//! A [`Document`] is one text: read from a file, perhaps changed by `--set`,
+//! then parsed into any type that is `Deserialize + Serialize + JsonSchema`.
+//! Names and types are checked by serde, ranges by the type's JSON schema, and
+//! whatever is wrong comes back as a [`ConfigError`] that underlines the text
+//! and says what would be right. The crate knows nothing about what is configured.
+
+mod branch;
+mod document;
+mod error;
+mod explain;
+mod format;
+mod limits;
+mod path;
+mod schema;
+mod set;
+mod suggest;
+mod token;
+mod tree;
+
+pub use document::Document;
+pub use error::{ConfigError, Report};
+pub use format::to_ron;
+pub use schema::schema;

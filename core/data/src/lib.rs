@@ -1,0 +1,31 @@
+//! From files to batches: where images come from, how they are augmented, and how worker threads
+//! turn them into batches in a fixed order.
+//!
+//! ```text
+//! Source ─▶ sampler ─▶ workers: read/decode ▸ Pipeline of transforms ─▶ ImageBatch ─▶ normalize
+//! ```
+//!
+//! Everything random comes from `vitral-seed` and is named by epoch, sample and stage. So a batch
+//! depends on its number alone, not on the worker count or on where the run was started.
+
+mod config;
+mod decode;
+mod error;
+mod loader;
+mod normalize;
+mod pixels;
+mod sampler;
+mod source;
+mod transform;
+mod worker;
+
+pub use config::{DataConfig, Datasets};
+pub use decode::decode;
+pub use error::{DataError, DecodeError, ReadError, TransformError};
+pub use loader::{Loader, LoaderOptions};
+pub use normalize::Normalization;
+pub use pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
+pub use sampler::epoch_order;
+pub use source::{Cifar, Idx, ImageFolder, Source, SourceConfig};
+pub use transform::{Pipeline, Transform, TransformContext};
+pub use worker::{ImageBatch, OnError, Skipped};

@@ -1,0 +1,28 @@
+//! The Vision Transformer (Dosovitskiy et al. 2021) in Burn, with the options that the field has
+//! added since: one file per part, each with timm's and vit_jax's name for it.
+//!
+//! Images enter as `[batch, height, width, channels]`, tokens flow as `[batch, tokens, width]`, and
+//! logits leave as `[batch, classes]`. [`ViTConfig`] says what is built, [`ViT::forward`] runs it,
+//! and [`parameters`] is the flat view on its weights that optimizers and files work with.
+
+#![recursion_limit = "256"]
+
+pub mod attention;
+pub mod block;
+pub mod config;
+pub mod device;
+pub mod drop;
+pub mod init;
+pub mod layers;
+pub mod mlp;
+pub mod parameters;
+pub mod patch_embed;
+pub mod pool;
+pub mod position;
+pub mod variant;
+mod vit;
+
+pub use config::{ConfigProblem, ViTConfig};
+pub use drop::Mode;
+pub use variant::Variant;
+pub use vit::ViT;

@@ -1,0 +1,32 @@
+//! Vitral's training loop.
+//!
+//! An [`Experiment`] says what is done, a [`Trainer`] does it and reports [`Event`]s. The parts are
+//! one file each: losses, gradients, optimizers, parameter groups, schedules, mixing, averaging,
+//! evaluation, checkpoints.
+
+pub mod batch;
+pub mod checkpoint;
+mod ema;
+mod error;
+mod evaluate;
+mod event;
+pub mod experiment;
+mod files;
+mod gradients;
+pub mod groups;
+mod learner;
+pub mod loss;
+pub mod mix;
+pub mod optimizer;
+mod predict;
+mod run_folder;
+pub mod schedule;
+mod trainer;
+
+pub use error::Error;
+pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
+pub use event::{Event, Observer, RunInfo, StepFigures, StepReport};
+pub use experiment::Experiment;
+pub use learner::{BatchGradients, Learned, Learner};
+pub use predict::TrainedModel;
+pub use trainer::{Outcome, Trainer, eval_loader};

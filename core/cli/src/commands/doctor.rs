@@ -1,0 +1,62 @@
+//! `vitral doctor`: what this build and this machine can do.
+
+use std::{process::ExitCode, thread};
+
+use vitral_model::device::{Device, DeviceChoice, Gpu, describe};
+
+use crate::failure::Failure;
+
+pub fn run() -> Result<ExitCode, Failure> {
+    println!("vitral {}", env!("CARGO_PKG_VERSION"));
+    println!("devices");
+    println!("  {:8} {} ({})", "cpu", describe(&Device::flex()), cpu_features());
+    for gpu in Gpu::ALL {
+        println!("  {:8} {}", gpu.name(), state_of(gpu));
+    }
+    println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
+    println!("data");
+    println!("  reads    IDX, IDX.gz, ImageFolder (JPEG, PNG, WebP), CIFAR-10, CIFAR-100");
+    println!(
+        "  workers  {} (one per processor, unless `data.workers` says otherwise)",
+        processors()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn state_of(gpu: Gpu) -> String {
+    if !gpu.is_built() {
+        return format!(
+            "not built in; build with `cargo build --release --features {}`",
+            gpu.name()
+        );
+    }
+    let devices = gpu.devices();
+    if devices.is_empty() {
+        return "built in; no such device or driver found".into();
+    }
+    devices.iter().map(describe).collect::<Vec<_>>().join("; ")
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> String {
+    let mut found = Vec::new();
+    if is_x86_feature_detected!("avx2") {
+        found.push("AVX2");
+    }
+    if is_x86_feature_detected!("fma") {
+        found.push("FMA");
+    }
+    if is_x86_feature_detected!("avx512f") {
+        found.push("AVX-512");
+    }
+    if found.is_empty() { "SSE2 only".into() } else { found.join(", ") }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_features() -> String {
+    std::env::consts::ARCH.into()
+}

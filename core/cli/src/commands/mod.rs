@@ -1,0 +1,7 @@
+//! One file per command.
+
+pub mod config;
+pub mod doctor;
+pub mod eval;
+pub mod predict;
+pub mod train;

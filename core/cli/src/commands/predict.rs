@@ -1,0 +1,44 @@
+//! `vitral predict`.
+
+use std::{fs, process::ExitCode};
+
+use serde_json::json;
+use vitral_model::device::DeviceChoice;
+use vitral_train::{Error, TrainedModel, checkpoint};
+
+use crate::{args::PredictArguments, failure::Failure};
+
+pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
+    let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
+    let device = arguments.device.parse::<DeviceChoice>()?.open()?;
+    let model = TrainedModel::load(&path, &device)?;
+    let mut failed = false;
+    for file in &arguments.images {
+        let read = fs::read(file).map_err(|error| error.to_string());
+        let image =
+            read.and_then(|bytes| vitral_data::decode(&bytes).map_err(|error| error.to_string()));
+        let image = match image {
+            Ok(image) => image,
+            Err(problem) => {
+                eprintln!("error: {}: {problem}", file.display());
+                failed = true;
+                continue;
+            }
+        };
+        let classes = model.predict(image)?;
+        let classes = &classes[..arguments.top.min(classes.len())];
+        if arguments.json {
+            let classes: Vec<_> = classes
+                .iter()
+                .map(|(name, p)| json!({ "class": name, "probability": p }))
+                .collect();
+            println!("{}", json!({ "image": file, "classes": classes }));
+        } else {
+            println!("{}", file.display());
+            for (name, probability) in classes {
+                println!("  {:6.2}%  {name}", probability * 100.0);
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

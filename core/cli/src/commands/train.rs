@@ -1,0 +1,158 @@
+//! `vitral train`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use vitral_model::device;
+use vitral_train::{Error, Outcome, Trainer, checkpoint};
+
+use crate::{
+    args::TrainArguments,
+    experiment::{Loaded, open_device},
+    failure::Failure,
+    progress::{Progress, duration},
+};
+
+/// What a shell reports of a process that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
+    let mut progress = Progress::new();
+    let mut trainer = match (&arguments.resume, &arguments.experiment) {
+        (Some(run), _) => resume(run, arguments, &progress)?,
+        (None, Some(experiment)) => start(experiment, arguments, &progress)?,
+        (None, None) => return Err(Failure::Other("which experiment?".into())),
+    };
+    let stop = stop_on_interrupt()?;
+    let outcome = trainer.run(&mut progress, &stop);
+    progress.finish();
+    let outcome = outcome?;
+    if outcome.interrupted {
+        println!(
+            "stopped after step {}; go on with: {} train --resume {}",
+            outcome.step,
+            program(),
+            outcome.run.display()
+        );
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    summarize(&outcome);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
+    let loaded = Loaded::read(path, &arguments.overrides.set)?;
+    let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
+    let mut experiment = loaded.experiment.clone();
+    let output = free_folder(&experiment.output);
+    if output != experiment.output {
+        progress.line(&format!(
+            "{} holds a run already; this one goes to {}",
+            experiment.output.display(),
+            output.display()
+        ));
+        experiment.output = output;
+    }
+    progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
+    Trainer::new(experiment, &device).map_err(|error| loaded.locate(error))
+}
+
+fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
+    let path = checkpoint::find(run).map_err(Error::from)?;
+    // Verified before its configuration is believed.
+    let experiment = checkpoint::Checkpoint::load(&path).map_err(Error::from)?.experiment;
+    let device = open_device(arguments.device.as_deref(), &experiment)?;
+    let changed = match arguments.overrides.set.as_slice() {
+        [] => experiment,
+        set => Loaded::read(&path.join("config.ron"), set)?.experiment,
+    };
+    progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
+    Ok(Trainer::resume(&path, &device, |_| changed)?)
+}
+
+/// The folder itself, or the first of `-2`, `-3`, ... that holds no run.
+fn free_folder(output: &Path) -> PathBuf {
+    let numbered = |n: u32| {
+        let mut name = output.file_name().unwrap_or_default().to_os_string();
+        name.push(format!("-{n}"));
+        output.with_file_name(name)
+    };
+    let candidates = std::iter::once(output.to_path_buf()).chain((2..).map(numbered));
+    let is_free = |path: &PathBuf| !path.join("config.ron").exists();
+    // The numbers do not end before a free folder is found.
+    candidates.into_iter().find(is_free).unwrap_or_else(|| output.to_path_buf())
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the process at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("stopping after this step, with a checkpoint (Ctrl-C again: at once)");
+    })
+    .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
+    Ok(stop)
+}
+
+fn summarize(outcome: &Outcome) {
+    let run = outcome.run.display();
+    let program = program();
+    println!("trained {} steps in {}", outcome.step, duration(outcome.time.as_secs_f64()));
+    if let Some(evaluation) = &outcome.evaluation {
+        println!(
+            "  accuracy     {:.2}% of {} validation images",
+            evaluation.top1 * 100.0,
+            evaluation.images
+        );
+    }
+    if outcome.skipped > 0 {
+        println!(
+            "  left out     {} training images (repeats counted) could not be read",
+            outcome.skipped
+        );
+    }
+    if let Some((_, step)) = outcome.best {
+        println!("  best model   {run}/best (of step {step})");
+    }
+    println!("  last model   {run}/last");
+    println!("  metrics      {run}/metrics.jsonl");
+    println!("  experiment   {run}/config.ron");
+    println!("try next");
+    println!("  {program} eval {run}/best                   accuracy of each class");
+    println!("  {program} predict {run}/best IMAGE...       classify image files");
+    println!("  {program} train --resume {run} --set train.epochs=...    train it longer");
+    println!("  {program} config schema                     every field of an experiment");
+}
+
+/// How the user called this program.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "vitral".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_a_run_is_not_used_again() {
+        let folder =
+            std::env::temp_dir().join(format!("vitral-free-folder-{}", std::process::id()));
+        let run = folder.join("run");
+        assert_eq!(free_folder(&run), run);
+        for name in ["run", "run-2"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+            std::fs::write(folder.join(name).join("config.ron"), "").unwrap();
+        }
+        assert_eq!(free_folder(&run), folder.join("run-3"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! Reading experiments: a file, the command line's changes, and the checks that point back into
+//! the text.
+
+use std::path::Path;
+
+use vitral_config::Document;
+use vitral_model::device::{Device, DeviceChoice};
+use vitral_train::{Error, Experiment};
+
+use crate::failure::Failure;
+
+/// An experiment and the text that it was read from, for errors found later.
+pub struct Loaded {
+    pub experiment: Experiment,
+    document: Document,
+}
+
+impl Loaded {
+    /// Reads an experiment. Its relative data paths start at its own folder.
+    pub fn read(path: &Path, set: &[String]) -> Result<Self, Failure> {
+        let mut document = Document::read(path)?;
+        for assignment in set {
+            document.set(assignment)?;
+        }
+        let mut experiment: Experiment = document.parse()?;
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+        experiment.resolve_paths(absolute.parent().unwrap_or(Path::new(".")));
+        let loaded = Self { experiment, document };
+        match loaded.experiment.check() {
+            Ok(()) => Ok(loaded),
+            Err(problem) => Err(loaded.locate(problem.into())),
+        }
+    }
+
+    /// Points into the text where an error is about fields of the experiment.
+    pub fn locate(&self, error: Error) -> Failure {
+        match error {
+            Error::Experiment(problem) => Failure::Config(self.document.error_at(
+                &problem.field,
+                problem.message,
+                Some(problem.help),
+            )),
+            error => Failure::Run(error),
+        }
+    }
+}
+
+/// Opens the device that the command line names, else the experiment's.
+pub fn open_device(argument: Option<&str>, experiment: &Experiment) -> Result<Device, Failure> {
+    let choice: DeviceChoice = argument.unwrap_or(&experiment.device).parse()?;
+    Ok(choice.open()?)
+}

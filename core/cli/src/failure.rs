@@ -1,0 +1,102 @@
+//! How a command fails: what the user sees, and the exit code.
+
+use std::process::ExitCode;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use vitral_config::ConfigError;
+use vitral_model::device::DeviceError;
+
+/// Exit code of wrong usage: arguments, experiments, devices.
+const USAGE: u8 = 2;
+/// Exit code of everything else that fails.
+const FAILED: u8 = 1;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// A configuration, with the place in its text.
+    Config(ConfigError),
+    /// A device that cannot be had.
+    Device(DeviceError),
+    /// The run.
+    Run(vitral_train::Error),
+    /// Anything else, in a sentence.
+    Other(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl From<vitral_train::Error> for Failure {
+    fn from(error: vitral_train::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl Failure {
+    /// Shows the failure on standard error.
+    pub fn report(self) -> ExitCode {
+        let code = match &self {
+            Self::Config(_) | Self::Device(_) => USAGE,
+            Self::Run(vitral_train::Error::Experiment(_)) => USAGE,
+            Self::Run(_) | Self::Other(_) => FAILED,
+        };
+        match self {
+            Self::Config(error) if error.span.is_some() => {
+                eprintln!("{:?}", miette::Report::new(Underlined::from(error)));
+            }
+            Self::Config(error) => eprintln!("error: {error}"),
+            Self::Device(error) => eprintln!("error: {error}"),
+            Self::Run(error) => eprintln!("error: {error}"),
+            Self::Other(message) => eprintln!("error: {message}"),
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// A configuration error as miette draws it: the line, underlined.
+#[derive(Debug)]
+struct Underlined {
+    error: ConfigError,
+    source: NamedSource<String>,
+}
+
+impl From<ConfigError> for Underlined {
+    fn from(error: ConfigError) -> Self {
+        let source = NamedSource::new(&error.name, error.text.clone()).with_language("ron");
+        Self { error, source }
+    }
+}
+
+impl std::fmt::Display for Underlined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.error.message)
+    }
+}
+
+impl std::error::Error for Underlined {}
+
+impl Diagnostic for Underlined {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.error.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.error.span.clone()?;
+        let label = (!self.error.label.is_empty()).then(|| self.error.label.clone());
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(label, span))))
+    }
+}

@@ -1,0 +1,187 @@
+//! Progress of a run on the terminal, or as plain lines where there is none.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use vitral_train::{Event, Observer, RunInfo, StepReport};
+
+/// How often a line is printed where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Unreadable images that are named; the rest are only counted.
+const NAMED_SKIPS: u64 = 5;
+
+/// Shows a run's events.
+pub struct Progress {
+    bar: ProgressBar,
+    plain: bool,
+    info: Option<RunInfo>,
+    /// Images per second, smoothed over steps.
+    speed: Option<f64>,
+    loss: Option<f32>,
+    accuracy: Option<f32>,
+    last_line: Instant,
+    skipped: u64,
+}
+
+impl Progress {
+    pub fn new() -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {msg}");
+        // The template is a constant; its fallback only looks plainer.
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self {
+            bar,
+            plain,
+            info: None,
+            speed: None,
+            loss: None,
+            accuracy: None,
+            last_line: Instant::now(),
+            skipped: 0,
+        }
+    }
+
+    /// Prints a line that stays.
+    pub fn line(&self, text: &str) {
+        if self.plain {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+        if self.skipped > NAMED_SKIPS {
+            eprintln!(
+                "{} images in all could not be read and were left out",
+                HumanCount(self.skipped)
+            );
+        }
+    }
+
+    fn started(&mut self, info: &RunInfo) {
+        self.line(&format!(
+            "{} parameters, {} training and {} validation images, {} steps in {} epochs",
+            HumanCount(info.parameters as u64),
+            HumanCount(info.train_images as u64),
+            HumanCount(info.val_images as u64),
+            HumanCount(info.total_steps),
+            round(info.total_steps as f64 / info.steps_per_epoch as f64),
+        ));
+        if info.start_step > 0 {
+            self.line(&format!("going on after step {}", info.start_step));
+        }
+        self.bar.set_length(info.total_steps);
+        self.bar.set_position(info.start_step);
+        self.info = Some(info.clone());
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        let Some(info) = &self.info else { return };
+        let now = report.images as f64 / report.time.as_secs_f64().max(1e-9);
+        self.speed = Some(self.speed.map_or(now, |speed| 0.9 * speed + 0.1 * now));
+        if let Some(figures) = report.figures {
+            let smooth =
+                |old: Option<f32>, new: f32| Some(old.map_or(new, |old| 0.7 * old + 0.3 * new));
+            self.loss = smooth(self.loss, figures.loss);
+            self.accuracy = smooth(self.accuracy, figures.accuracy);
+        }
+        let speed = self.speed.unwrap_or(now);
+        let images_per_step = report.images as f64;
+        let left = (info.total_steps - report.step) as f64 * images_per_step / speed.max(1e-9);
+        let place = format!(
+            "epoch {}/{} step {}/{}",
+            round((report.epoch - 1e-9).floor() + 1.0),
+            round((info.total_steps as f64 / info.steps_per_epoch as f64).ceil()),
+            report.step,
+            info.total_steps,
+        );
+        let mut message = String::new();
+        if let (Some(loss), Some(accuracy)) = (self.loss, self.accuracy) {
+            message += &format!("loss {loss:.3} acc {:.1}% ", accuracy * 100.0);
+        }
+        message += &format!("{speed:.0} img/s {} left", duration(left));
+        self.bar.set_position(report.step);
+        if self.plain && self.last_line.elapsed() >= PLAIN_INTERVAL {
+            self.last_line = Instant::now();
+            eprintln!("{place}  {message}");
+        }
+        self.bar.set_prefix(place);
+        self.bar.set_message(message);
+    }
+}
+
+impl Observer for Progress {
+    fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Started(info) => self.started(info),
+            Event::Stepped(report) => self.stepped(report),
+            Event::Evaluating { done, total } => {
+                self.bar.set_message(format!(
+                    "evaluating {}/{}",
+                    HumanCount(*done),
+                    HumanCount(*total)
+                ));
+            }
+            Event::Evaluated { epoch, evaluation, is_best, .. } => self.line(&format!(
+                "epoch {:>5}  val loss {:.4}  top-1 {:.2}%  top-5 {:.2}%{}",
+                round(*epoch),
+                evaluation.loss,
+                evaluation.top1 * 100.0,
+                evaluation.top5 * 100.0,
+                if *is_best { "  best so far" } else { "" },
+            )),
+            Event::Saved { .. } => {}
+            Event::Skipped { name, reason } => {
+                self.skipped += 1;
+                if self.skipped <= NAMED_SKIPS {
+                    self.line(&format!("left out {name}: {reason}"));
+                }
+            }
+        }
+    }
+}
+
+/// A bar for something counted, for work without a run.
+pub fn counting(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar:.cyan/dim} {human_pos}/{human_len} {eta} left",
+    );
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// Up to two decimals, without trailing zeros.
+fn round(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Seconds as people say them.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([1.0, 0.5, 12.345].map(round), ["1", "0.5", "12.35"]);
+        assert_eq!([5.0, 65.0, 7384.0].map(duration), ["5 s", "1 min 5 s", "2 h 3 min"]);
+    }
+}

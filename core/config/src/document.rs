@@ -1,0 +1,134 @@
+//! One configuration text, and what can be asked of it.
+
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ConfigError, Finding};
+use crate::path::Path;
+use crate::schema::schema;
+use crate::tree::Source;
+use crate::{explain, format, limits, set};
+
+/// Added to the name of a text that `--set` has changed.
+const CHANGED: &str = " with --set";
+
+/// One configuration text being read: its name for messages, and the text after overrides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    name: String,
+    text: String,
+}
+
+impl Document {
+    /// A document from a text at hand; `name` is what messages call it.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(without_mark) => without_mark.to_owned(),
+            None => text,
+        };
+        Self { name: name.into(), text }
+    }
+
+    /// Reads a file.
+    pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self::new(name, text)),
+            Err(error) => {
+                Err(ConfigError::without_place(&name, format!("cannot read this file: {error}")))
+            }
+        }
+    }
+
+    /// What messages call this document.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text, after overrides.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Applies `path.to.field=value`, the value in RON.
+    ///
+    /// The field's value is replaced, or the field is inserted together with
+    /// the groups around it that are missing. Comments stay. Where the old
+    /// value is a string, quotes around the new one may be left out.
+    pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
+        self.text = set::set(&self.text, assignment)
+            .map_err(|finding| ConfigError::at("--set", assignment, finding))?;
+        if !self.name.ends_with(CHANGED) {
+            self.name.push_str(CHANGED);
+        }
+        Ok(())
+    }
+
+    /// Deserialises the text, then checks the ranges in the JSON schema of `T`.
+    ///
+    /// serde reports an unknown field only where the type says `#[serde(deny_unknown_fields)]`,
+    /// which every struct and enum of a configuration therefore should.
+    pub fn parse<T>(&self) -> Result<T, ConfigError>
+    where
+        T: DeserializeOwned + Serialize + JsonSchema,
+    {
+        let value: T = format::options().from_str(&self.text).map_err(|error| {
+            let source = Source::new(&self.text);
+            self.error(explain::explain(&source, &schema::<T>(), &error))
+        })?;
+        let json = serde_json::to_value(&value).map_err(|error| {
+            ConfigError::without_place(&self.name, format!("cannot be checked: {error}"))
+        })?;
+        let source = Source::new(&self.text);
+        match limits::first_violation(&source, &schema::<T>(), &json) {
+            Some(finding) => Err(self.error(finding)),
+            None => Ok(value),
+        }
+    }
+
+    /// The bytes of a field's value (`model.heads`, `data.augment[2].probability`),
+    /// or of the nearest parent that the text has.
+    pub fn span_of(&self, path: &str) -> Range<usize> {
+        let source = Source::new(&self.text);
+        let path = Path::parse(path).unwrap_or_default();
+        let found = source.find(&path);
+        found.map_or(0..0, |found| found.node.span.clone())
+    }
+
+    /// An error at a field, for a check that the caller made, such as one that compares fields.
+    ///
+    /// Underlines the field's value; if the text leaves the field out, what opens the group
+    /// that it belongs to.
+    pub fn error_at(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) -> ConfigError {
+        let source = Source::new(&self.text);
+        let parsed = Path::parse(path).unwrap_or_default();
+        let (span, label) = place(&source, &parsed);
+        self.error(Finding { span, message: message.into(), label, help: help.into() })
+    }
+
+    fn error(&self, finding: Finding) -> ConfigError {
+        ConfigError::at(&self.name, &self.text, finding)
+    }
+}
+
+/// Where to underline a value at a path, and what to write there.
+pub(crate) fn place(source: &Source<'_>, path: &Path) -> (Range<usize>, String) {
+    match source.find(path) {
+        Some(found) if found.depth == path.0.len() => {
+            (source.head(&found), "this value".to_owned())
+        }
+        Some(found) => {
+            (source.opening(&found), format!("`{path}` is not given here, so its default is used"))
+        }
+        None => (0..0, String::new()),
+    }
+}

@@ -1,0 +1,238 @@
+//! `--set path.to.field=value`: edits the text and leaves the rest of it alone.
+
+use std::ops::Range;
+
+use serde::de::IgnoredAny;
+
+use crate::error::Finding;
+use crate::format;
+use crate::path::{Path, Segment};
+use crate::tree::{Node, Shape, Source};
+
+/// The text after an assignment, or what is wrong in the assignment.
+pub(crate) fn set(text: &str, assignment: &str) -> Result<String, Finding> {
+    let Some((path_text, value_text)) = assignment.split_once('=') else {
+        return Err(wrong(
+            0..assignment.len(),
+            "an assignment is `path.to.field=value`",
+            "`=` is missing",
+        ));
+    };
+    let place = span_of_trimmed(path_text, 0);
+    let path = read_path(path_text, &place)?;
+    let source = Source::new(text);
+    let found = source.find(&path);
+    let old = found.as_ref().filter(|found| found.depth == path.0.len());
+    let value = read_value(value_text, path_text.len() + 1, old.map(|found| found.node.inner()))?;
+    let edits = match (&found, old) {
+        (_, Some(old)) if old.node.span.is_empty() => {
+            vec![(old.node.span.clone(), format!(" {value}"))]
+        }
+        (_, Some(old)) => vec![(old.node.span.clone(), value)],
+        (Some(found), None) => {
+            let rest = &path.0[found.depth..];
+            insert(&source, found.node, rest, value).map_err(|message| {
+                let parent = Path(path.0[..found.depth].to_vec());
+                let parent = match parent.is_empty() {
+                    true => "the configuration".to_owned(),
+                    false => format!("`{parent}`"),
+                };
+                wrong(place, format!("{parent} {message}"), "cannot be set")
+            })?
+        }
+        (None, None) => {
+            let whole = build(&path.0, value).map_err(|message| {
+                wrong(place, format!("the configuration {message}"), "cannot be set")
+            })?;
+            vec![(text.len()..text.len(), separated(text, &whole))]
+        }
+    };
+    Ok(apply(text, edits))
+}
+
+fn wrong(span: Range<usize>, message: impl Into<String>, label: &str) -> Finding {
+    Finding {
+        span,
+        message: message.into(),
+        label: label.to_owned(),
+        help: Some("for example `--set train.epochs=5`".to_owned()),
+    }
+}
+
+fn read_path(text: &str, place: &Range<usize>) -> Result<Path, Finding> {
+    if place.is_empty() {
+        return Err(wrong(0..1, "the path before `=` is missing", "name a field here"));
+    }
+    Path::parse(&text[place.clone()]).map_err(|(at, message)| {
+        let start = place.start + at;
+        wrong(start..place.end, format!("not a path: {message}"), "malformed")
+    })
+}
+
+/// The value in RON; quoted for the user where only a string can be meant.
+fn read_value(text: &str, offset: usize, old: Option<&Node>) -> Result<String, Finding> {
+    let place = span_of_trimmed(text, 0);
+    let trimmed = &text[place.clone()];
+    let old_is_text = old.is_some_and(|old| old.shape == Shape::Text);
+    let source = Source::new(trimmed);
+    let parsed = format::options().from_str::<IgnoredAny>(trimmed);
+    if let (Ok(_), Some(node)) = (&parsed, &source.root) {
+        let named = |names: &[&str]| {
+            let name = node.name.clone().map(|name| &trimmed[name]);
+            name.is_some_and(|name| names.contains(&name))
+        };
+        let fits_text = node.shape == Shape::Text || named(&["None", "Some"]);
+        if !old_is_text || fits_text {
+            // Without comments: one behind the value would hide the rest of the line.
+            return Ok(trimmed[node.span.clone()].to_owned());
+        }
+    }
+    let bare = !trimmed.is_empty() && !trimmed.contains(['"', '\n', '(', ')', '[', ']', '{', '}']);
+    if old_is_text && !trimmed.contains('"') || bare {
+        return Ok(quoted(trimmed));
+    }
+    let span = offset + place.start..(offset + place.end).max(offset + place.start + 1);
+    if trimmed.is_empty() {
+        let finding = wrong(span, "the value behind `=` is missing", "write a value here");
+        return Err(finding);
+    }
+    let problem = match parsed {
+        Err(error) => format!("the value behind `=` is not valid RON: {}", error.code),
+        Ok(_) => "the value behind `=` is not valid RON".to_owned(),
+    };
+    Err(Finding {
+        help: Some("strings need double quotes, which a shell wants inside single ones: --set 'name=\"a b\"'".to_owned()),
+        ..wrong(span, problem, "cannot be read")
+    })
+}
+
+/// A RON string that holds a text.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+type Edit = (Range<usize>, String);
+
+/// Edits that put `rest` with its value inside the nearest parent there is.
+fn insert(
+    source: &Source<'_>,
+    parent: &Node,
+    rest: &[Segment],
+    value: String,
+) -> Result<Vec<Edit>, String> {
+    let inner = parent.inner();
+    let parent = match inner.shape {
+        Shape::Group | Shape::List | Shape::Map | Shape::Word => inner,
+        _ => parent,
+    };
+    // `rest` has at least one segment, or the value would have been replaced.
+    let (Some(first), deeper) = (rest.first(), rest.get(1..).unwrap_or_default()) else {
+        return Err("cannot be set".to_owned());
+    };
+    let value = build(deeper, value)?;
+    let entry = match (first, parent.shape) {
+        (Segment::Field(name), Shape::Group) if !is_tuple(parent) => format!("{name}: {value}"),
+        (Segment::Field(name), Shape::Map) => format!("{}: {value}", quoted(name)),
+        (Segment::Field(name), Shape::Word) => return into_word(source, parent, name, &value),
+        (Segment::Index(at), Shape::List) if *at == parent.items.len() => value,
+        (Segment::Index(at), Shape::List) => {
+            return Err(format!("has {} items, so there is no [{at}]", parent.items.len()));
+        }
+        (Segment::Index(_), _) => return Err("is not a list".to_owned()),
+        (Segment::Field(name), _) => return Err(format!("has no fields, so no `{name}`")),
+    };
+    Ok(append(source, parent, &entry))
+}
+
+fn is_tuple(group: &Node) -> bool {
+    group.items.iter().any(|item| item.key.is_none())
+}
+
+/// `AdamW` becomes `AdamW(name: value)`, and `None` becomes `(name: value)`.
+fn into_word(
+    source: &Source<'_>,
+    word: &Node,
+    name: &str,
+    value: &str,
+) -> Result<Vec<Edit>, String> {
+    match &source.text[word.span.clone()] {
+        "None" => Ok(vec![(word.span.clone(), format!("({name}: {value})"))]),
+        "true" | "false" | "inf" | "NaN" => Err(format!("has no fields, so no `{name}`")),
+        _ => {
+            let end = word.span.end;
+            Ok(vec![(end..end, format!("({name}: {value})"))])
+        }
+    }
+}
+
+/// The text of a value inside groups that do not exist yet.
+fn build(segments: &[Segment], value: String) -> Result<String, String> {
+    segments.iter().rev().try_fold(value, |value, segment| match segment {
+        Segment::Field(name) => Ok(format!("({name}: {value})")),
+        Segment::Index(0) => Ok(format!("[{value}]")),
+        Segment::Index(at) => Err(format!("has no list there, so there is no [{at}]")),
+    })
+}
+
+/// Adds an entry behind the last one, laid out like it.
+fn append(source: &Source<'_>, parent: &Node, entry: &str) -> Vec<Edit> {
+    let Some(last) = parent.items.last() else {
+        let behind = parent.open + 1;
+        return vec![(behind..behind, entry.to_owned())];
+    };
+    let value_end = last.value.span.end;
+    let start = last.key.as_ref().map_or(last.value.span.start, |key| key.span.start);
+    let Some(indent) = own_line(source.text, start) else {
+        return match last.comma {
+            Some(comma) => vec![(comma..comma, format!(" {entry},"))],
+            None => vec![(value_end..value_end, format!(", {entry}"))],
+        };
+    };
+    let after = rest_of_line(source, parent, last.comma.unwrap_or(value_end));
+    let line = (after..after, format!("\n{indent}{entry},"));
+    match last.comma {
+        Some(_) => vec![line],
+        None => vec![(value_end..value_end, ",".to_owned()), line],
+    }
+}
+
+/// The white space before something that begins its line.
+fn own_line(text: &str, start: usize) -> Option<&str> {
+    let line = &text[..start];
+    let line = &line[line.rfind('\n')? + 1..];
+    line.chars().all(|c| c == ' ' || c == '\t').then_some(line)
+}
+
+/// Behind the comments that follow on the same line, where the line then ends.
+fn rest_of_line(source: &Source<'_>, parent: &Node, from: usize) -> usize {
+    let text = source.text;
+    let end = parent.close.unwrap_or(parent.span.end).max(from);
+    let Some(newline) = text[from..end].find('\n') else {
+        return from;
+    };
+    let line_end = from + newline;
+    let inside = |comment: &crate::token::Comment| {
+        comment.span.start < line_end && line_end < comment.span.end
+    };
+    if source.comments.iter().any(inside) { from } else { line_end }
+}
+
+/// A new value behind what the text has: comments at most.
+fn separated(text: &str, value: &str) -> String {
+    let break_before = !text.is_empty() && !text.ends_with('\n');
+    format!("{}{value}\n", if break_before { "\n" } else { "" })
+}
+
+/// Applies edits that are in text order and do not overlap.
+fn apply(text: &str, edits: Vec<Edit>) -> String {
+    let mut edited = text.to_owned();
+    for (span, replacement) in edits.into_iter().rev() {
+        edited.replace_range(span, &replacement);
+    }
+    edited
+}
+
+fn span_of_trimmed(text: &str, offset: usize) -> Range<usize> {
+    let start = text.len() - text.trim_start().len();
+    offset + start..offset + start + text.trim().len()
+}

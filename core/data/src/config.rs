@@ -1,0 +1,214 @@
+//! The `data` part of an experiment, and the data sets it names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::normalize::Normalization;
+use crate::pixels::Channels;
+use crate::source::{Source, SourceConfig, check_same};
+use crate::transform::{Pipeline, Transform};
+use crate::worker::OnError;
+
+/// Which images a model is trained and validated with, and how they are prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Images to train with.
+    pub train: SourceConfig,
+    /// Images to validate with. Its classes must be those of the training images.
+    pub val: SourceConfig,
+    /// What happens to training images, in this order. At the end they are resized to the model's
+    /// input size if they do not have it.
+    #[serde(default)]
+    pub augment: Vec<Transform>,
+    /// What happens to validation images. If empty, images of the model's input size stay as they
+    /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
+    #[serde(default)]
+    pub eval_transforms: Vec<Transform>,
+    /// How 8-bit values become the model's inputs.
+    #[serde(default)]
+    pub normalize: Normalization,
+    /// Threads that read images; 0 means one per processor.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1024))]
+    pub workers: usize,
+    /// Batches made ahead of training. One per worker is made ahead in any case.
+    #[serde(default = "default_prefetch")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub prefetch: usize,
+    /// What to do when an image cannot be read.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+fn default_prefetch() -> usize {
+    4
+}
+
+/// Opened data sets whose classes agree.
+#[derive(Clone)]
+pub struct Datasets {
+    /// Images to train with.
+    pub train: Arc<dyn Source>,
+    /// Images to validate with.
+    pub val: Arc<dyn Source>,
+}
+
+impl DataConfig {
+    /// Opens both data sets.
+    ///
+    /// Where the validation set has no class list of its own, it takes the training set's.
+    ///
+    /// # Errors
+    /// If a data set cannot be opened, or if the validation set has a class that the training set
+    /// lacks or numbers its classes differently.
+    pub fn open(&self) -> Result<Datasets, DataError> {
+        let train = self.train.open()?;
+        let val = self.val.open_like(Some(train.class_names()))?;
+        check_same(train.class_names(), val.class_names())?;
+        Ok(Datasets { train, val })
+    }
+
+    /// Makes relative paths start at `base`, the folder of the experiment's file.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        self.train.resolve_paths(base);
+        self.val.resolve_paths(base);
+    }
+
+    /// The pipeline of training images for a model with inputs of `size` x `size` pixels.
+    ///
+    /// # Errors
+    /// If `size` or a setting of a transform is out of range.
+    pub fn train_pipeline(&self, channels: Channels, size: u32) -> Result<Pipeline, DataError> {
+        Pipeline::new(channels, size, self.augment.clone())
+    }
+
+    /// The pipeline of validation images for a model with inputs of `size` x `size` pixels.
+    ///
+    /// # Errors
+    /// If `size` or a setting of a transform is out of range.
+    pub fn eval_pipeline(&self, channels: Channels, size: u32) -> Result<Pipeline, DataError> {
+        if self.eval_transforms.is_empty() {
+            Pipeline::default_eval(channels, size)
+        } else {
+            Pipeline::new(channels, size, self.eval_transforms.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    fn read(text: &str) -> Result<DataConfig, ron::error::SpannedError> {
+        ron::Options::default()
+            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
+            .from_str(text)
+    }
+
+    fn folders(train: &[&str], val: &[&str]) -> (TempDir, DataConfig) {
+        let folder = TempDir::new().unwrap();
+        for (split, classes) in [("train", train), ("val", val)] {
+            for class in classes {
+                let path = folder.path().join(split).join(class);
+                fs::create_dir_all(&path).unwrap();
+                image::GrayImage::new(4, 4).save(path.join("1.png")).unwrap();
+            }
+        }
+        let text = r#"(train: ImageFolder(path: "train"), val: ImageFolder(path: "val"))"#;
+        let mut config = read(text).unwrap();
+        config.resolve_paths(folder.path());
+        (folder, config)
+    }
+
+    #[test]
+    fn only_the_data_sets_are_required() {
+        let (_folder, config) = folders(&["a"], &["a"]);
+        assert!(config.augment.is_empty() && config.eval_transforms.is_empty());
+        assert_eq!((config.workers, config.prefetch, config.on_error), (0, 4, OnError::Stop));
+        assert_eq!(config.normalize, Normalization::Inception);
+    }
+
+    #[test]
+    fn a_whole_configuration_is_read_and_written() {
+        let text = r#"(
+            train: Cifar10(files: ["data_batch_1.bin"]),
+            val: Cifar10(files: ["test_batch.bin"]),
+            augment: [PadCrop(padding: 4), HorizontalFlip(), RandomResizedCrop(scale: (0.5, 1.0))],
+            eval_transforms: [Resize()],
+            normalize: Custom(mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2]),
+            workers: 2,
+            prefetch: 8,
+            on_error: Skip,
+        )"#;
+        let config = read(text).unwrap();
+        assert_eq!((config.augment.len(), config.on_error), (3, OnError::Skip));
+        assert_eq!(read(&ron::to_string(&config).unwrap()).unwrap(), config);
+        assert!(read(&text.replace("prefetch", "prefech")).is_err());
+        let train = config.train_pipeline(Channels::Rgb, 32).unwrap();
+        assert_eq!(train.transforms(), config.augment);
+        let eval = config.eval_pipeline(Channels::Rgb, 32).unwrap();
+        assert_eq!(eval.transforms(), config.eval_transforms);
+    }
+
+    #[test]
+    fn validation_takes_the_classes_of_training() {
+        let (_folder, config) = folders(&["cat", "dog", "emu"], &["cat", "emu"]);
+        let sets = config.open().unwrap();
+        assert_eq!(sets.val.class_names(), ["cat", "dog", "emu"]);
+        assert_eq!([0, 1].map(|index| sets.val.label(index)), [0, 2]);
+    }
+
+    #[test]
+    fn a_class_that_training_lacks_is_named() {
+        let (_folder, config) = folders(&["cat", "dog"], &["cat", "fox"]);
+        let error = config.open().err().unwrap().to_string();
+        assert!(error.contains("`fox`") && error.contains("training set: cat, dog"), "{error}");
+    }
+
+    #[test]
+    fn class_lists_in_another_order_are_refused() {
+        let (_folder, mut config) = folders(&["cat", "dog"], &["cat", "dog"]);
+        if let SourceConfig::ImageFolder { classes, .. } = &mut config.val {
+            *classes = Some(vec!["dog".into(), "cat".into()]);
+        }
+        let error = config.open().err().unwrap().to_string();
+        assert!(error.contains("class 0 is `cat` in training"), "{error}");
+    }
+
+    /// Help texts, ranges and the refusal of unknown fields all come from the schema.
+    #[test]
+    fn every_field_is_described_in_the_schema() {
+        let schema = schemars::schema_for!(DataConfig);
+        let root = schema.as_value();
+        assert_eq!(root["additionalProperties"], false);
+        let fields = root["properties"].as_object().unwrap();
+        assert_eq!(fields.len(), 8);
+        for (name, field) in fields {
+            assert!(field["description"].is_string(), "{name} has no description: {field}");
+        }
+        assert_eq!(fields["prefetch"]["minimum"], 1);
+        for definition in ["Transform", "SourceConfig", "Normalization"] {
+            let variants = root["$defs"][definition]["oneOf"].as_array().unwrap();
+            for variant in variants {
+                assert!(variant["description"].is_string(), "{variant}");
+                let Some(outer) = variant["properties"].as_object() else {
+                    continue;
+                };
+                for inner in outer.values() {
+                    assert_eq!(inner["additionalProperties"], false, "{inner}");
+                    let fields = inner["properties"].as_object();
+                    for (name, field) in fields.into_iter().flatten() {
+                        assert!(field["description"].is_string(), "{name}: {field}");
+                    }
+                }
+            }
+        }
+    }
+}

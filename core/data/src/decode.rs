@@ -1,0 +1,264 @@
+//! Encoded bytes to pixels: JPEG, PNG and WebP, recognised by their content.
+
+use std::io::Cursor;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use crate::error::DecodeError;
+use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
+
+/// Decodes a JPEG, PNG or WebP file, turned upright by its EXIF orientation.
+///
+/// As with Pillow's `convert("RGB")`, transparency is dropped without blending and of 16-bit values
+/// the upper 8 bits are kept (also in grey files, where Pillow clips). Grey files give images of one
+/// channel.
+///
+/// # Errors
+/// If the bytes are of another format, damaged or cut short, or if the image is larger than
+/// [`MAX_IMAGE_SIDE`] or [`MAX_IMAGE_BYTES`].
+pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+    let format = format_of(bytes)?;
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(DecodeError("the JPEG file is cut short".into()));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits());
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    if decoder.total_bytes() > MAX_IMAGE_BYTES {
+        let (width, height) = decoder.dimensions();
+        return Err(too_large(&format!("{width} x {height} pixels")));
+    }
+    let orientation = decoder.orientation().map_err(explain)?;
+    let grey = is_grey(decoder.color_type());
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    decoded.apply_orientation(orientation);
+
+    let (width, height) = (decoded.width(), decoded.height());
+    let (channels, pixels) = if grey {
+        (Channels::Grey, grey_bytes(decoded))
+    } else {
+        (Channels::Rgb, rgb_bytes(decoded))
+    };
+    Image::new(width, height, channels, pixels)
+}
+
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => Ok(format),
+        Ok(other) => {
+            Err(DecodeError(format!("the file is {other:?}; JPEG, PNG and WebP can be read")))
+        }
+        Err(_) if bytes.is_empty() => Err(DecodeError("the file is empty".into())),
+        Err(_) => Err(DecodeError("the file is not a JPEG, PNG or WebP image".into())),
+    }
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_IMAGE_SIDE);
+    limits.max_image_height = Some(MAX_IMAGE_SIDE);
+    limits.max_alloc = Some(MAX_IMAGE_BYTES);
+    limits
+}
+
+fn explain(error: image::ImageError) -> DecodeError {
+    match error {
+        image::ImageError::Limits(_) => too_large("the image"),
+        error => DecodeError(error.to_string()),
+    }
+}
+
+fn too_large(what: &str) -> DecodeError {
+    DecodeError(format!(
+        "{what} is larger than allowed ({MAX_IMAGE_SIDE} pixels a side, {} MiB)",
+        MAX_IMAGE_BYTES >> 20
+    ))
+}
+
+/// Whether a JPEG file has the marker that ends its image. The decoder fills up missing data with
+/// grey, where Pillow refuses the file; so do we.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const SCAN: u8 = 0xda;
+    const END: u8 = 0xd9;
+    // Segments before the first scan are stepped over: a thumbnail in them has its own end marker.
+    let mut at = 2;
+    while let Some(&[mark, kind, high, low]) = bytes.get(at..at + 4) {
+        if mark != 0xff {
+            break;
+        }
+        if kind == 0xff {
+            at += 1; // a fill byte
+            continue;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        if kind == SCAN {
+            break;
+        }
+    }
+    // In coded data 0xff is always followed by 0 or a restart marker, so this cannot be a pixel.
+    let mut from_end = bytes.get(at..).unwrap_or_default().windows(2).rev();
+    from_end.any(|pair| pair == [0xff, END])
+}
+
+fn is_grey(color: ColorType) -> bool {
+    matches!(color, ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16)
+}
+
+fn grey_bytes(image: DynamicImage) -> Vec<u8> {
+    match image {
+        DynamicImage::ImageLuma8(image) => image.into_raw(),
+        DynamicImage::ImageLumaA8(image) => keep(image.as_raw(), 2, 1, |v| v),
+        DynamicImage::ImageLuma16(image) => keep(image.as_raw(), 1, 1, upper),
+        DynamicImage::ImageLumaA16(image) => keep(image.as_raw(), 2, 1, upper),
+        other => other.into_luma8().into_raw(),
+    }
+}
+
+fn rgb_bytes(image: DynamicImage) -> Vec<u8> {
+    match image {
+        DynamicImage::ImageRgb8(image) => image.into_raw(),
+        DynamicImage::ImageRgba8(image) => keep(image.as_raw(), 4, 3, |v| v),
+        DynamicImage::ImageRgb16(image) => keep(image.as_raw(), 3, 3, upper),
+        DynamicImage::ImageRgba16(image) => keep(image.as_raw(), 4, 3, upper),
+        other => other.into_rgb8().into_raw(),
+    }
+}
+
+/// The first `kept` of every `of` values.
+fn keep<T: Copy>(values: &[T], of: usize, kept: usize, to_byte: fn(T) -> u8) -> Vec<u8> {
+    let pixels = values.chunks_exact(of);
+    pixels.flat_map(|pixel| pixel[..kept].iter().map(|&v| to_byte(v))).collect()
+}
+
+fn upper(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{ExtendedColorType, ImageEncoder};
+
+    fn encode(format: ImageFormat, image: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn gradient(width: u32, height: u32) -> DynamicImage {
+        image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8 * 3, y as u8 * 4, 40]))
+            .into()
+    }
+
+    /// A JPEG, 16 x 8, left half dark and right half bright, with an EXIF orientation.
+    fn oriented_jpeg(orientation: u8) -> Vec<u8> {
+        let pixels: Vec<u8> = (0..128).map(|i| if i % 16 < 8 { 20 } else { 230 }).collect();
+        let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+        encoder.set_exif_metadata(exif).unwrap();
+        encoder.write_image(&pixels, 16, 8, ExtendedColorType::L8).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn lossless_formats_keep_every_pixel() {
+        let original = gradient(40, 30);
+        for format in [ImageFormat::Png, ImageFormat::WebP] {
+            let image = decode(&encode(format, &original)).unwrap();
+            assert_eq!((image.width(), image.height()), (40, 30));
+            assert_eq!(image.pixels(), original.as_bytes(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn jpeg_is_close_to_its_original() {
+        let original = gradient(40, 30);
+        let image = decode(&encode(ImageFormat::Jpeg, &original)).unwrap();
+        let pairs = image.pixels().iter().zip(original.as_bytes());
+        let error: u32 = pairs.map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
+        assert!(error / 3600 < 6, "mean error {}", error / 3600);
+    }
+
+    #[test]
+    fn exif_orientation_turns_the_image_upright() {
+        let bright = |image: &Image, x: u32, y: u32| image.row(y)[x as usize] > 128;
+        let upright = decode(&oriented_jpeg(1)).unwrap();
+        assert!(!bright(&upright, 2, 4) && bright(&upright, 13, 4));
+        let mirrored = decode(&oriented_jpeg(2)).unwrap();
+        assert!(bright(&mirrored, 2, 4) && !bright(&mirrored, 13, 4));
+        // 6: turn by 90 degrees clockwise, so that the dark left half comes to the top.
+        let turned = decode(&oriented_jpeg(6)).unwrap();
+        assert_eq!((turned.width(), turned.height()), (8, 16));
+        assert!(!bright(&turned, 4, 2) && bright(&turned, 4, 13));
+        let counter = decode(&oriented_jpeg(8)).unwrap();
+        assert!(bright(&counter, 4, 2) && !bright(&counter, 4, 13));
+    }
+
+    #[test]
+    fn transparency_is_dropped_and_grey_stays_grey() {
+        let clear = image::RgbaImage::from_pixel(2, 2, image::Rgba([9, 8, 7, 0]));
+        let image = decode(&encode(ImageFormat::Png, &clear.into())).unwrap();
+        assert_eq!(image.pixels(), [9, 8, 7].repeat(4));
+        let grey = image::GrayAlphaImage::from_pixel(2, 1, image::LumaA([50, 3]));
+        let image = decode(&encode(ImageFormat::Png, &grey.into())).unwrap();
+        assert_eq!((image.channels(), image.pixels()), (Channels::Grey, &[50, 50][..]));
+    }
+
+    #[test]
+    fn of_16_bits_the_upper_8_are_kept() {
+        let deep = image::ImageBuffer::from_pixel(1, 1, image::Rgb([0x12ff_u16, 0x8000, 0xffff]));
+        let image = decode(&encode(ImageFormat::Png, &deep.into())).unwrap();
+        assert_eq!(image.pixels(), [0x12, 0x80, 0xff]);
+        let deep = image::ImageBuffer::from_pixel(1, 1, image::Luma([0x12ff_u16]));
+        let image = decode(&encode(ImageFormat::Png, &deep.into())).unwrap();
+        assert_eq!(image.pixels(), [0x12]);
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let original = gradient(64, 64);
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let bytes = encode(format, &original);
+            for length in [12, bytes.len() / 2, bytes.len() - 20] {
+                assert!(decode(&bytes[..length]).is_err(), "{format:?} cut to {length}");
+            }
+        }
+        let gif = decode(b"GIF89a\x01\0\x01\0").unwrap_err();
+        assert!(gif.to_string().contains("JPEG, PNG and WebP"), "{gif}");
+        assert!(decode(b"hello").is_err());
+        assert!(decode(b"").unwrap_err().to_string().contains("empty"));
+    }
+
+    #[test]
+    fn the_end_of_a_thumbnail_is_not_the_end_of_the_image() {
+        let whole = oriented_jpeg(1);
+        // An application segment of 8 bytes with an end marker in it, right after the start marker.
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xec, 0, 8, 1, 0xff, 0xd9, 2, 3, 4];
+        bytes.extend(&whole[2..]);
+        assert!(decode(&bytes).is_ok());
+        bytes.truncate(bytes.len() - 2);
+        let error = decode(&bytes).unwrap_err();
+        assert!(error.to_string().contains("cut short"), "{error}");
+    }
+
+    #[test]
+    fn a_small_file_that_claims_to_be_huge_is_refused() {
+        let mut bytes = encode(ImageFormat::Png, &gradient(4, 4));
+        bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]); // 65536 x 65536
+        let header_crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&header_crc.to_be_bytes());
+        let error = decode(&bytes).unwrap_err();
+        assert!(error.to_string().contains("16384 pixels a side"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+            })
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! Batches made by worker threads, given out in order.
+//!
+//! A job is one batch number. The loader keeps a window of jobs under way and sorts the results, so
+//! memory is bounded by the window, and neither order nor content depends on the worker count.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use vitral_seed::Seed;
+
+use crate::error::DataError;
+use crate::sampler::EpochOrders;
+use crate::source::Source;
+use crate::transform::Pipeline;
+use crate::worker::{BatchPlan, ImageBatch, OnError, Worker, panic_message};
+
+/// Most batches and most threads that a loader keeps busy.
+const MAX_WINDOW: usize = 1024;
+
+/// How a loader works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Images per batch, at least 1.
+    pub batch: usize,
+    /// Worker threads; 0 means one per available processor.
+    pub workers: usize,
+    /// Batches made ahead, at least 1. One per worker is made ahead in any case.
+    pub prefetch: usize,
+    /// What happens to images that cannot be read.
+    pub on_error: OnError,
+    /// The run's seed, for the order of samples and the augmentation.
+    pub seed: Seed,
+}
+
+type Numbered = (u64, Result<ImageBatch, DataError>);
+
+/// An iterator over batches that are made by worker threads.
+///
+/// After an error it ends. Dropping it ends its threads, which takes as long as one sample.
+pub struct Loader {
+    next: u64,
+    /// The first batch that no worker has been asked for.
+    dispatched: u64,
+    end: u64,
+    window: u64,
+    /// Batches that were ready before their turn.
+    early: BTreeMap<u64, Result<ImageBatch, DataError>>,
+    jobs: Option<Sender<u64>>,
+    results: Receiver<Numbered>,
+    worker: Arc<Worker>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Training batches `batches`, numbered from the start of the run, over as many epochs as they
+    /// reach. Each epoch has its own order; samples that do not fill a batch are left out.
+    ///
+    /// # Errors
+    /// If the batch size is 0, the source is empty or too long, or threads cannot be started.
+    pub fn train(
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+        batches: Range<u64>,
+    ) -> Result<Self, DataError> {
+        let count = check(&*source, &options)?;
+        let orders = EpochOrders::new(options.seed, count);
+        let per_epoch = Self::batches_per_epoch(source.len(), options.batch);
+        let plan = move |number| {
+            let epoch = number / per_epoch;
+            // A number of batches in an epoch is at most its number of samples, a u32.
+            let start = (number % per_epoch) as usize * options.batch;
+            let end = start.saturating_add(options.batch).min(count as usize);
+            BatchPlan {
+                number,
+                epoch,
+                samples: orders.with(epoch, |order| order[start..end].to_vec()),
+            }
+        };
+        Self::start(source, pipeline, options, batches, plan)
+    }
+
+    /// All images once, in their own order. The last batch may be smaller.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn eval(
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+    ) -> Result<Self, DataError> {
+        let count = check(&*source, &options)?;
+        // A batch beyond u32 holds everything, as `count` does not exceed it.
+        let batch = u32::try_from(options.batch).unwrap_or(u32::MAX);
+        let plan = move |number| {
+            // `number` is below the number of batches, so `start` is below `count`.
+            let start = number as u32 * batch;
+            BatchPlan {
+                number,
+                epoch: 0,
+                samples: (start..start.saturating_add(batch).min(count)).collect(),
+            }
+        };
+        let batches = 0..u64::from(count.div_ceil(batch));
+        Self::start(source, pipeline, options, batches, plan)
+    }
+
+    /// Training batches in an epoch of `len` samples: those that can be filled, or a single smaller
+    /// one if there are too few samples for a batch. Never 0.
+    pub fn batches_per_epoch(len: usize, batch: usize) -> u64 {
+        (len / batch.max(1)).max(1) as u64
+    }
+
+    fn start(
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+        batches: Range<u64>,
+        plan: impl Fn(u64) -> BatchPlan + Send + Sync + 'static,
+    ) -> Result<Self, DataError> {
+        let count = batches.end.saturating_sub(batches.start);
+        let threads = thread_count(options.workers, count);
+        let window = options.prefetch.clamp(1, MAX_WINDOW).max(threads);
+        // No more than `window` batches are under way, so that sending never blocks.
+        let (job_sender, job_receiver) = bounded(window);
+        let (result_sender, result_receiver) = bounded(window);
+        let mut loader = Self {
+            next: batches.start,
+            dispatched: batches.start,
+            end: batches.end.max(batches.start),
+            window: window as u64,
+            early: BTreeMap::new(),
+            jobs: Some(job_sender),
+            results: result_receiver,
+            worker: Arc::new(Worker {
+                source,
+                pipeline,
+                on_error: options.on_error,
+                seed: options.seed,
+                stop: AtomicBool::new(false),
+            }),
+            threads: Vec::new(),
+        };
+        let plan = Arc::new(plan);
+        for number in 0..threads {
+            let (jobs, results) = (job_receiver.clone(), result_sender.clone());
+            let (worker, plan) = (Arc::clone(&loader.worker), Arc::clone(&plan));
+            let thread = thread::Builder::new()
+                .name(format!("vitral-data-{number}"))
+                .spawn(move || work(&worker, &*plan, &jobs, &results))
+                .map_err(|error| {
+                    DataError::setting("workers", format!("cannot start a thread: {error}"))
+                })?;
+            loader.threads.push(thread);
+        }
+        loader.dispatch();
+        Ok(loader)
+    }
+
+    /// Keeps the window full.
+    fn dispatch(&mut self) {
+        let Some(jobs) = &self.jobs else { return };
+        let until = self.end.min(self.next.saturating_add(self.window));
+        while self.dispatched < until && jobs.send(self.dispatched).is_ok() {
+            self.dispatched += 1;
+        }
+    }
+
+    /// Waits for the batch whose turn it is.
+    fn wait(&mut self) -> Result<ImageBatch, DataError> {
+        loop {
+            if let Some(result) = self.early.remove(&self.next) {
+                return result;
+            }
+            match self.results.recv() {
+                Ok((number, result)) => {
+                    self.early.insert(number, result);
+                }
+                Err(_) => return Err(DataError::Worker("all workers are gone".into())),
+            }
+        }
+    }
+
+    /// Ends the threads and everything that is under way.
+    fn finish(&mut self) {
+        self.worker.stop.store(true, Ordering::Relaxed);
+        self.end = self.next;
+        self.jobs = None;
+        self.early.clear();
+        for thread in self.threads.drain(..) {
+            // Panics in a worker were caught and reported as the result of its batch.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<ImageBatch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let result = self.wait();
+        match &result {
+            Ok(_) => {
+                self.next += 1;
+                self.dispatch();
+            }
+            Err(_) => self.finish(),
+        }
+        Some(result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // An error ends it early.
+        (0, usize::try_from(self.end - self.next).ok())
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Makes batches until there are no more jobs or nobody wants them.
+fn work(
+    worker: &Worker,
+    plan: &dyn Fn(u64) -> BatchPlan,
+    jobs: &Receiver<u64>,
+    results: &Sender<Numbered>,
+) {
+    for number in jobs {
+        // What a panic leaves behind is not used: the batch is dropped.
+        let made = catch_unwind(AssertUnwindSafe(|| worker.make(&plan(number))));
+        let result = match made {
+            Ok(Some(result)) => result,
+            Ok(None) => return,
+            Err(panic) => Err(DataError::Worker(panic_message(&*panic).to_owned())),
+        };
+        if results.send((number, result)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Checks what a loader needs, and gives the number of samples.
+fn check(source: &dyn Source, options: &LoaderOptions) -> Result<u32, DataError> {
+    if options.batch == 0 {
+        return Err(DataError::setting("batch", "is 0, but must be at least 1"));
+    }
+    if source.is_empty() {
+        return Err(DataError::setting("source", "holds no images"));
+    }
+    u32::try_from(source.len()).map_err(|_| {
+        let problem = format!("holds {} images; at most {} can be used", source.len(), u32::MAX);
+        DataError::setting("source", problem)
+    })
+}
+
+fn thread_count(workers: usize, batches: u64) -> usize {
+    let wanted = match workers {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    };
+    let useful = usize::try_from(batches).unwrap_or(MAX_WINDOW).clamp(1, MAX_WINDOW);
+    wanted.min(useful)
+}
+
+#[cfg(test)]
+mod tests;

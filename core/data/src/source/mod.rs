@@ -1,0 +1,160 @@
+//! Where images come from. One file per kind of data set.
+
+mod cifar;
+mod classes;
+mod idx;
+mod image_folder;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cifar::Cifar;
+use classes::Classes;
+pub(crate) use classes::check_same;
+pub use idx::Idx;
+pub use image_folder::ImageFolder;
+
+use crate::error::{DataError, ReadError};
+use crate::pixels::Image;
+
+/// A set of labelled images that can be read in any order, by several threads at once.
+///
+/// An index is below [`len`](Self::len); other indices may panic.
+pub trait Source: Send + Sync {
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none. Sources that this crate opens are never empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names of the classes; a label is a position in this list.
+    fn class_names(&self) -> &[String];
+
+    /// The class of one image.
+    fn label(&self, index: usize) -> u32;
+
+    /// Reads and decodes one image.
+    ///
+    /// # Errors
+    /// If the image's file cannot be read or is damaged.
+    fn read(&self, index: usize) -> Result<Image, ReadError>;
+
+    /// What to call one image in a message: its path, or its file and number.
+    fn name(&self, index: usize) -> String;
+}
+
+/// A data set on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub enum SourceConfig {
+    /// A pair of IDX files, as MNIST and Fashion-MNIST come, plain or compressed with gzip.
+    Idx {
+        /// File with the images: bytes of shape [n, height, width] or [n, height, width, channels].
+        images: PathBuf,
+        /// File with one byte per image, its class.
+        labels: PathBuf,
+        /// Names of the classes in the order of their numbers. Without them, the numbers are the names.
+        #[serde(default)]
+        classes: Option<Vec<String>>,
+    },
+    /// A folder with one folder of images (jpg, jpeg, png, webp) for each class.
+    ImageFolder {
+        /// The folder that holds the classes' folders.
+        path: PathBuf,
+        /// The classes' folders in the order of their numbers. Without them, all folders by name.
+        #[serde(default)]
+        classes: Option<Vec<String>>,
+    },
+    /// CIFAR-10 in its binary version.
+    Cifar10 {
+        /// The files, such as data_batch_1.bin. Class names come from batches.meta.txt beside the first.
+        files: Vec<PathBuf>,
+    },
+    /// CIFAR-100 in its binary version.
+    Cifar100 {
+        /// The files, such as train.bin. Class names come from fine_label_names.txt (or
+        /// coarse_label_names.txt) beside the first.
+        files: Vec<PathBuf>,
+        /// Use the 20 coarse classes instead of the 100 fine ones.
+        #[serde(default)]
+        coarse: bool,
+    },
+}
+
+impl SourceConfig {
+    /// Opens the data set: checks its files, and finds out about classes and labels.
+    ///
+    /// # Errors
+    /// If a file is missing, cannot be read or is malformed, or if there are no images.
+    pub fn open(&self) -> Result<Arc<dyn Source>, DataError> {
+        self.open_like(None)
+    }
+
+    /// Opens the data set with the classes of a training set, where this one does not name its own.
+    pub(crate) fn open_like(
+        &self,
+        training: Option<&[String]>,
+    ) -> Result<Arc<dyn Source>, DataError> {
+        let choose = |own| Classes::choose(own, training);
+        Ok(match self {
+            Self::Idx { images, labels, classes } => {
+                Arc::new(Idx::open_with(images, labels, choose(classes.as_deref()))?)
+            }
+            Self::ImageFolder { path, classes } => {
+                Arc::new(ImageFolder::open_with(path, choose(classes.as_deref()))?)
+            }
+            Self::Cifar10 { files } => Arc::new(Cifar::open_10(files)?),
+            Self::Cifar100 { files, coarse } => Arc::new(Cifar::open_100(files, *coarse)?),
+        })
+    }
+
+    /// Makes relative paths start at `base`, the folder of the file they are written in.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        let resolve = |path: &mut PathBuf| *path = base.join(&path);
+        match self {
+            Self::Idx { images, labels, .. } => [images, labels].into_iter().for_each(resolve),
+            Self::ImageFolder { path, .. } => resolve(path),
+            Self::Cifar10 { files } | Self::Cifar100 { files, .. } => {
+                files.iter_mut().for_each(resolve);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_from_ron() {
+        let read = |text| ron::from_str::<SourceConfig>(text);
+        let idx = SourceConfig::Idx { images: "a.gz".into(), labels: "b.gz".into(), classes: None };
+        assert_eq!(read(r#"Idx(images: "a.gz", labels: "b.gz")"#).unwrap(), idx);
+        let implicit =
+            r#"#![enable(implicit_some)] ImageFolder(path: "x", classes: ["cat", "dog"])"#;
+        let folder = SourceConfig::ImageFolder {
+            path: "x".into(),
+            classes: Some(vec!["cat".into(), "dog".into()]),
+        };
+        assert_eq!(read(implicit).unwrap(), folder);
+        let cifar = SourceConfig::Cifar100 { files: vec!["train.bin".into()], coarse: false };
+        assert_eq!(read(r#"Cifar100(files: ["train.bin"])"#).unwrap(), cifar);
+        assert!(read(r#"ImageFolder(path: "x", class: [])"#).is_err());
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_base_and_absolute_ones_stay() {
+        let mut config =
+            SourceConfig::Idx { images: "data/a".into(), labels: "/b".into(), classes: None };
+        config.resolve_paths(Path::new("/home/me"));
+        let SourceConfig::Idx { images, labels, .. } = config else {
+            unreachable!("it is still an Idx");
+        };
+        assert_eq!((images, labels), ("/home/me/data/a".into(), "/b".into()));
+    }
+}

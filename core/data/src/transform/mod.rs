@@ -1,0 +1,215 @@
+//! Stages that change an image on its way into a batch. One file per stage.
+
+mod center_crop;
+mod horizontal_flip;
+mod pad_crop;
+mod pipeline;
+mod random_resized_crop;
+mod resize;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use vitral_seed::Rng;
+
+pub use pipeline::Pipeline;
+
+use crate::error::{DataError, TransformError};
+use crate::pixels::{Image, MAX_IMAGE_SIDE};
+
+/// Widest border that `PadCrop` may add, in pixels.
+const MAX_PADDING: u32 = 1024;
+
+/// What a stage knows about where the image is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransformContext {
+    /// Side of the model's square input, in pixels.
+    pub size: u32,
+}
+
+/// One stage of image processing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub enum Transform {
+    /// Cut out a random part and resize it to the model's input size.
+    RandomResizedCrop {
+        /// Smallest and largest area of the part, relative to the image's.
+        #[serde(default = "default_scale")]
+        #[schemars(schema_with = "scale_schema")]
+        scale: (f64, f64),
+        /// Smallest and largest width of the part, relative to its height.
+        #[serde(default = "default_ratio")]
+        #[schemars(schema_with = "ratio_schema")]
+        ratio: (f64, f64),
+    },
+    /// Resize to the model's input size, whatever shape the image has.
+    Resize {},
+    /// Resize so that the shorter side has a given length. The image keeps its shape.
+    ResizeShorter {
+        /// Length of the shorter side, in pixels.
+        #[schemars(range(min = 1, max = 16384))]
+        to: u32,
+    },
+    /// Cut the middle out, in the model's input size. Smaller images get a black border.
+    CenterCrop {},
+    /// Add a border and cut a random part out, as large as the image was.
+    PadCrop {
+        /// Width of the border, in pixels.
+        #[schemars(range(min = 1, max = 1024))]
+        padding: u32,
+        /// Value of the border's pixels: 0 is black, 255 white.
+        #[serde(default)]
+        #[schemars(range(min = 0, max = 255))]
+        fill: u8,
+    },
+    /// Mirror left and right, at random.
+    HorizontalFlip {
+        /// How likely an image is mirrored.
+        #[serde(default = "default_probability")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        probability: f64,
+    },
+}
+
+impl Transform {
+    /// Applies the stage. What it decides at random depends on `rng` only.
+    ///
+    /// # Errors
+    /// If the result would be too large an image.
+    pub fn apply(
+        &self,
+        image: Image,
+        context: &TransformContext,
+        rng: &mut Rng,
+    ) -> Result<Image, TransformError> {
+        let size = context.size;
+        match *self {
+            Self::RandomResizedCrop { scale, ratio } => {
+                random_resized_crop::apply(&image, scale, ratio, size, rng)
+            }
+            Self::Resize {} => resize::exactly(image, size, size),
+            Self::ResizeShorter { to } => resize::shorter_side(image, to),
+            Self::CenterCrop {} => center_crop::apply(image, size),
+            Self::PadCrop { padding, fill } => pad_crop::apply(&image, padding, fill, rng),
+            Self::HorizontalFlip { probability } => {
+                Ok(horizontal_flip::apply(image, probability, rng))
+            }
+        }
+    }
+
+    /// Checks that the settings make sense, also where they do not come from a checked file.
+    pub(crate) fn check(&self) -> Result<(), DataError> {
+        match *self {
+            Self::RandomResizedCrop { scale, ratio } => {
+                check_pair("RandomResizedCrop: scale", scale, 1.0)?;
+                check_pair("RandomResizedCrop: ratio", ratio, 100.0)
+            }
+            Self::ResizeShorter { to } => check_range("ResizeShorter: to", to, MAX_IMAGE_SIDE),
+            Self::PadCrop { padding, .. } => check_range("PadCrop: padding", padding, MAX_PADDING),
+            Self::HorizontalFlip { probability } if !(0.0..=1.0).contains(&probability) => {
+                let problem = format!("is {probability}, but must be from 0 to 1");
+                Err(DataError::setting("HorizontalFlip: probability", problem))
+            }
+            Self::Resize {} | Self::CenterCrop {} | Self::HorizontalFlip { .. } => Ok(()),
+        }
+    }
+}
+
+fn check_pair(setting: &str, (low, high): (f64, f64), max: f64) -> Result<(), DataError> {
+    if low > 0.0 && low <= high && high <= max {
+        return Ok(());
+    }
+    let problem = format!(
+        "is ({low}, {high}), but must be (smallest, largest), both above 0 and at most {max}"
+    );
+    Err(DataError::setting(setting, problem))
+}
+
+fn check_range(setting: &str, value: u32, max: u32) -> Result<(), DataError> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    let problem = format!("is {value}, but must be from 1 to {max}");
+    Err(DataError::setting(setting, problem))
+}
+
+fn default_scale() -> (f64, f64) {
+    (0.08, 1.0)
+}
+
+fn default_ratio() -> (f64, f64) {
+    (3.0 / 4.0, 4.0 / 3.0)
+}
+
+fn default_probability() -> f64 {
+    0.5
+}
+
+fn scale_schema(_: &mut SchemaGenerator) -> Schema {
+    pair_schema(0.0001, 1.0)
+}
+
+fn ratio_schema(_: &mut SchemaGenerator) -> Schema {
+    pair_schema(0.01, 100.0)
+}
+
+fn pair_schema(min: f64, max: f64) -> Schema {
+    let number = json_schema!({ "type": "number", "minimum": min, "maximum": max });
+    json_schema!({ "type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Transform, ron::error::SpannedError> {
+        ron::from_str(text)
+    }
+
+    #[test]
+    fn reads_from_ron_with_defaults() {
+        let cases = [
+            (
+                "RandomResizedCrop()",
+                Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
+            ),
+            (
+                "RandomResizedCrop(scale: (0.2, 1.0))",
+                Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 4.0 / 3.0) },
+            ),
+            ("Resize()", Transform::Resize {}),
+            ("ResizeShorter(to: 256)", Transform::ResizeShorter { to: 256 }),
+            ("CenterCrop()", Transform::CenterCrop {}),
+            ("PadCrop(padding: 4)", Transform::PadCrop { padding: 4, fill: 0 }),
+            ("HorizontalFlip()", Transform::HorizontalFlip { probability: 0.5 }),
+            ("HorizontalFlip(probability: 0.25)", Transform::HorizontalFlip { probability: 0.25 }),
+        ];
+        for (text, expected) in cases {
+            let transform = read(text).unwrap();
+            assert_eq!(transform, expected, "{text}");
+            let written = ron::to_string(&transform).unwrap();
+            assert_eq!(read(&written).unwrap(), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        for text in ["Resize(to: 3)", "HorizontalFlip(p: 0.5)", "PadCrop(padding: 4, mode: 1)"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        let cases = [
+            ("RandomResizedCrop(scale: (0.9, 0.1))", "scale"),
+            ("RandomResizedCrop(ratio: (0.0, 1.0))", "ratio"),
+            ("ResizeShorter(to: 0)", "ResizeShorter: to"),
+            ("PadCrop(padding: 5000)", "padding"),
+            ("HorizontalFlip(probability: 1.5)", "probability"),
+        ];
+        for (text, name) in cases {
+            let error = read(text).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(name), "{text}: {error}");
+        }
+    }
+}

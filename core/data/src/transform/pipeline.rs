@@ -1,0 +1,168 @@
+//! All stages of an image, from its source to the model's input size.
+
+use vitral_seed::Seed;
+
+use super::{Transform, TransformContext, resize};
+use crate::error::{DataError, TransformError};
+use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
+
+/// Part of the shorter side that evaluation keeps (timm's `crop_pct`).
+const EVAL_CROP: f64 = 0.875;
+
+/// Turns images of any size into images of the model's size and channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    channels: Channels,
+    size: u32,
+    transforms: Vec<Transform>,
+    /// Images that have the model's size already are left as they are.
+    keep_exact: bool,
+}
+
+impl Pipeline {
+    /// Images are converted to `channels`, then go through `transforms`. If they then are not
+    /// `size` x `size` pixels, they are resized, whatever their shape.
+    ///
+    /// # Errors
+    /// If `size` or a setting of a transform is out of range.
+    pub fn new(
+        channels: Channels,
+        size: u32,
+        transforms: Vec<Transform>,
+    ) -> Result<Self, DataError> {
+        if !(1..=MAX_IMAGE_SIDE).contains(&size) {
+            let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
+            return Err(DataError::setting("image size", problem));
+        }
+        transforms.iter().try_for_each(Transform::check)?;
+        Ok(Self { channels, size, transforms, keep_exact: false })
+    }
+
+    /// The usual evaluation, as timm does it: the shorter side is resized to `size / 0.875` (rounded
+    /// down) and the middle cut out. Images that are `size` x `size` already stay as they are.
+    ///
+    /// # Errors
+    /// If `size` is out of range.
+    pub fn default_eval(channels: Channels, size: u32) -> Result<Self, DataError> {
+        let to = (f64::from(size) / EVAL_CROP).floor() as u32;
+        let to = to.min(MAX_IMAGE_SIDE);
+        let transforms = vec![Transform::ResizeShorter { to }, Transform::CenterCrop {}];
+        Ok(Self { keep_exact: true, ..Self::new(channels, size, transforms)? })
+    }
+
+    /// Channels of the images that come out.
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// Side of the images that come out, in pixels.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The stages that images go through.
+    pub fn transforms(&self) -> &[Transform] {
+        &self.transforms
+    }
+
+    /// Bytes of one image that comes out.
+    pub fn image_bytes(&self) -> usize {
+        self.size as usize * self.size as usize * self.channels.count()
+    }
+
+    /// The random streams of one sample in one epoch; each stage has its own below it.
+    pub fn sample_seed(run: Seed, epoch: u64, sample: u32) -> Seed {
+        run.named("augment").indexed(epoch).indexed(u64::from(sample))
+    }
+
+    /// Processes one image. `seed` is the sample's own, from [`sample_seed`](Self::sample_seed).
+    ///
+    /// # Errors
+    /// If a stage would make too large an image.
+    pub fn run(&self, image: Image, seed: Seed) -> Result<Image, TransformError> {
+        let mut image = image.into_channels(self.channels);
+        if self.keep_exact && self.is_final(&image) {
+            return Ok(image);
+        }
+        let context = TransformContext { size: self.size };
+        for (stage, transform) in (0..).zip(&self.transforms) {
+            image = transform.apply(image, &context, &mut seed.indexed(stage).rng())?;
+        }
+        resize::exactly(image, self.size, self.size)
+    }
+
+    fn is_final(&self, image: &Image) -> bool {
+        (image.width(), image.height()) == (self.size, self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(width: u32, height: u32) -> Image {
+        let pixels = (0..width * height).map(|at| (at * 7 % 251) as u8).collect();
+        Image::new(width, height, Channels::Grey, pixels).unwrap()
+    }
+
+    #[test]
+    fn the_result_always_has_the_models_size_and_channels() {
+        let flip = Transform::HorizontalFlip { probability: 0.5 };
+        let pipeline = Pipeline::new(Channels::Rgb, 16, vec![flip]).unwrap();
+        for (width, height) in [(16, 16), (40, 10), (3, 9)] {
+            let result = pipeline.run(image(width, height), Seed::new(0)).unwrap();
+            assert_eq!(
+                (result.width(), result.height(), result.channels()),
+                (16, 16, Channels::Rgb)
+            );
+            assert_eq!(result.pixels().len(), pipeline.image_bytes());
+        }
+    }
+
+    #[test]
+    fn evaluation_leaves_images_of_the_right_size_alone() {
+        let pipeline = Pipeline::default_eval(Channels::Grey, 28).unwrap();
+        assert_eq!(pipeline.run(image(28, 28), Seed::new(0)).unwrap(), image(28, 28));
+    }
+
+    #[test]
+    fn evaluation_cuts_the_middle_of_other_images() {
+        let pipeline = Pipeline::default_eval(Channels::Grey, 28).unwrap();
+        let resized = resize::shorter_side(image(64, 48), 32).unwrap();
+        assert_eq!((resized.width(), resized.height()), (42, 32));
+        let result = pipeline.run(image(64, 48), Seed::new(0)).unwrap();
+        let middle = (0..28).map(|y| resized.row(y + 2)[7..35].to_vec());
+        assert_eq!(result.pixels(), middle.collect::<Vec<_>>().concat());
+    }
+
+    #[test]
+    fn evaluation_resizes_to_timms_lengths() {
+        for (size, expected) in [(224, 256), (384, 438), (160, 182), (32, 36)] {
+            let pipeline = Pipeline::default_eval(Channels::Rgb, size).unwrap();
+            assert_eq!(pipeline.transforms()[0], Transform::ResizeShorter { to: expected });
+        }
+    }
+
+    #[test]
+    fn stages_have_random_streams_of_their_own() {
+        let crop = Transform::PadCrop { padding: 4, fill: 0 };
+        let once = Pipeline::new(Channels::Grey, 16, vec![crop.clone()]).unwrap();
+        let nothing = Transform::HorizontalFlip { probability: 0.0 };
+        let after = Pipeline::new(Channels::Grey, 16, vec![crop, nothing]).unwrap();
+        let seed = Pipeline::sample_seed(Seed::new(1), 2, 3);
+        let result = once.run(image(16, 16), seed).unwrap();
+        assert_eq!(result, after.run(image(16, 16), seed).unwrap());
+        let others = [(1, 2, 4), (1, 3, 3), (2, 2, 3)].map(|(run, epoch, sample)| {
+            once.run(image(16, 16), Pipeline::sample_seed(Seed::new(run), epoch, sample))
+        });
+        assert!(others.iter().any(|other| *other != Ok(result.clone())));
+    }
+
+    #[test]
+    fn impossible_sizes_and_settings_are_refused() {
+        assert!(Pipeline::new(Channels::Rgb, 0, vec![]).is_err());
+        assert!(Pipeline::default_eval(Channels::Rgb, 1 << 20).is_err());
+        let wrong = Transform::HorizontalFlip { probability: 2.0 };
+        assert!(Pipeline::new(Channels::Rgb, 8, vec![wrong]).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! Multi-head self-attention: packed projections around the kind of attention that the layer has.
+
+use burn::{
+    module::Module,
+    tensor::{Tensor, activation},
+};
+
+use crate::{
+    Mode, ViTConfig,
+    config::AttentionKind,
+    drop::dropout,
+    init::{Initializer, Role},
+    layers::{LayerNorm, Linear},
+    position::{RelativePositionBias, RotaryTable},
+};
+
+/// Multi-head self-attention of one layer.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// `[width, 3 * width]`: queries, keys and values, each with its heads side by side.
+    pub qkv: Linear,
+    /// LayerNorm over the head width of the queries.
+    pub q_norm: Option<LayerNorm>,
+    /// LayerNorm over the head width of the keys.
+    pub k_norm: Option<LayerNorm>,
+    /// Bias on the scores by relative position.
+    pub rel_pos: Option<RelativePositionBias>,
+    /// `[width, width]`
+    pub proj: Linear,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    attention_dropout: f64,
+    #[module(skip)]
+    dropout: f64,
+}
+
+impl Attention {
+    pub(crate) fn new(init: &Initializer, config: &ViTConfig, layer: usize) -> Self {
+        let AttentionKind::Softmax { heads, qk_norm } = config.attention_of(layer);
+        let (width, heads) = (config.width(), heads.unwrap_or(config.heads()));
+        let qk_norm = qk_norm.unwrap_or(config.qk_norm);
+        let norm =
+            |name| qk_norm.then(|| LayerNorm::new(&init.of(name), width / heads, config.norm_eps));
+        Self {
+            qkv: Linear::new(
+                &init.of("qkv"),
+                Role::Attention { parts: 3 },
+                width,
+                3 * width,
+                config.qkv_bias,
+            ),
+            q_norm: norm("q_norm"),
+            k_norm: norm("k_norm"),
+            rel_pos: config.relative_position_bias.then(|| {
+                RelativePositionBias::new(
+                    &init.of("rel_pos"),
+                    config.grid(),
+                    config.prefix_tokens(),
+                    heads,
+                )
+            }),
+            proj: Linear::new(&init.of("proj"), Role::Attention { parts: 1 }, width, width, true),
+            heads,
+            attention_dropout: config.attention_dropout,
+            dropout: config.dropout,
+        }
+    }
+
+    /// Width of one head.
+    pub(crate) fn head_dim(&self) -> usize {
+        self.proj.weight.dims()[0] / self.heads
+    }
+
+    /// `[batch, tokens, width]` to the same.
+    pub(crate) fn forward(
+        &self,
+        tokens: Tensor<3>,
+        rotary: Option<&RotaryTable>,
+        mode: Mode,
+    ) -> Tensor<3> {
+        let [batch, count, width] = tokens.dims();
+        let (heads, head_dim) = (self.heads, width / self.heads);
+        let qkv =
+            self.qkv.forward(tokens).reshape([batch, count, 3 * heads, head_dim]).swap_dims(1, 2);
+        let mut q = qkv.clone().narrow(1, 0, heads);
+        let mut k = qkv.clone().narrow(1, heads, heads);
+        let v = qkv.narrow(1, 2 * heads, heads);
+        if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
+            (q, k) = (q_norm.forward(q), k_norm.forward(k));
+        }
+        if let Some(rotary) = rotary {
+            (q, k) = (rotary.rotate(q), rotary.rotate(k));
+        }
+        let bias = self.rel_pos.as_ref().map(RelativePositionBias::bias);
+        let out = softmax_attention(q, k, v, bias, self.attention_dropout, mode.of("weights"));
+        let out = out.swap_dims(1, 2).reshape([batch, count, width]);
+        dropout(self.proj.forward(out), self.dropout, mode.of("projection"))
+    }
+}
+
+/// `softmax(q kᵀ / sqrt(head_dim) + bias) v`, all `[batch, heads, tokens, head_dim]`.
+pub(crate) fn softmax_attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    bias: Option<Tensor<4>>,
+    weight_dropout: f64,
+    mode: Mode,
+) -> Tensor<4> {
+    let scale = (q.dims()[3] as f64).powf(-0.5);
+    let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
+    if let Some(bias) = bias {
+        scores = scores + bias;
+    }
+    let weights = dropout(activation::softmax(scores, 3), weight_dropout, mode);
+    weights.matmul(v)
+}

@@ -1,0 +1,71 @@
+//! One transformer block: attention and MLP, each behind a LayerNorm and on a residual branch.
+
+use burn::{module::Module, tensor::Tensor};
+
+use crate::{
+    Mode, ViTConfig,
+    attention::Attention,
+    drop::drop_path,
+    init::Initializer,
+    layers::{LayerNorm, LayerScale},
+    mlp::MlpBlock,
+    position::RotaryTable,
+};
+
+/// A pre-norm transformer block.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// LayerNorm before attention.
+    pub norm1: LayerNorm,
+    /// Multi-head attention.
+    pub attn: Attention,
+    /// LayerScale of the attention branch.
+    pub ls1: Option<LayerScale>,
+    /// LayerNorm before the MLP.
+    pub norm2: LayerNorm,
+    /// The MLP.
+    pub mlp: MlpBlock,
+    /// LayerScale of the MLP branch.
+    pub ls2: Option<LayerScale>,
+    #[module(skip)]
+    drop_path: f64,
+}
+
+impl Block {
+    pub(crate) fn new(init: &Initializer, config: &ViTConfig, layer: usize) -> Self {
+        let (width, eps) = (config.width(), config.norm_eps);
+        let scale =
+            |name| config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value));
+        Self {
+            norm1: LayerNorm::new(&init.of("norm1"), width, eps),
+            attn: Attention::new(&init.of("attn"), config, layer),
+            ls1: scale("ls1"),
+            norm2: LayerNorm::new(&init.of("norm2"), width, eps),
+            mlp: MlpBlock::new(&init.of("mlp"), config),
+            ls2: scale("ls2"),
+            drop_path: config.drop_path_of(layer),
+        }
+    }
+
+    /// `[batch, tokens, width]` to the same.
+    pub(crate) fn forward(
+        &self,
+        tokens: Tensor<3>,
+        rotary: Option<&RotaryTable>,
+        mode: Mode,
+    ) -> Tensor<3> {
+        let branch =
+            self.attn.forward(self.norm1.forward(tokens.clone()), rotary, mode.of("attention"));
+        let tokens = tokens + self.finish(branch, self.ls1.as_ref(), mode.of("drop_path1"));
+        let branch = self.mlp.forward(self.norm2.forward(tokens.clone()), mode.of("mlp"));
+        tokens + self.finish(branch, self.ls2.as_ref(), mode.of("drop_path2"))
+    }
+
+    fn finish(&self, branch: Tensor<3>, scale: Option<&LayerScale>, mode: Mode) -> Tensor<3> {
+        let branch = match scale {
+            Some(scale) => scale.forward(branch),
+            None => branch,
+        };
+        drop_path(branch, self.drop_path, mode)
+    }
+}

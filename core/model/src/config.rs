@@ -1,0 +1,431 @@
+//! What a Vision Transformer is made of: every field that a user can set, with its default.
+
+use std::ops::RangeInclusive;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Variant, init::Init, mlp::Mlp, pool::Pool, position::Position};
+
+/// A Vision Transformer. The variant gives patch size, width, depth and heads; each can be set on
+/// its own instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViTConfig {
+    /// The published size whose patch, width, depth, heads and MLP ratio are taken unless they
+    /// are set below: `Ti/16`, `S/16`, `B/32`, `L/16`, `H/14`, ...
+    pub variant: Variant,
+    /// Side of the square input image in pixels.
+    #[schemars(range(min = 1, max = 8192))]
+    pub image_size: usize,
+    /// Colour channels of the input image: 1 (grey) or 3 (RGB).
+    #[schemars(range(min = 1, max = 64))]
+    pub channels: usize,
+    /// Number of classes; 0 takes it from the training data.
+    #[schemars(range(max = 1_000_000))]
+    pub classes: usize,
+    /// Side of a square patch in pixels; must divide the image size.
+    #[schemars(range(min = 1, max = 1024))]
+    pub patch_size: Option<usize>,
+    /// Width of a token (timm `embed_dim`, vit_jax `hidden_size`); a multiple of `heads`.
+    #[schemars(range(min = 1, max = 65536))]
+    pub width: Option<usize>,
+    /// Number of transformer blocks.
+    #[schemars(range(min = 1, max = 1024))]
+    pub depth: Option<usize>,
+    /// Attention heads of each block.
+    #[schemars(range(min = 1, max = 1024))]
+    pub heads: Option<usize>,
+    /// Hidden width of the MLP as a multiple of `width`.
+    #[schemars(range(min = 0.01, max = 64.0))]
+    pub mlp_ratio: f64,
+    /// The MLP's activation: `Gelu` (exact), `GeluTanh` (vit_jax's) or `SwiGlu`.
+    pub mlp: Mlp,
+    /// Whether a learned class token is put before the patches.
+    pub class_token: bool,
+    /// Learned register tokens after the class token (Darcet et al. 2024); they get no position.
+    #[schemars(range(max = 1024))]
+    pub register_tokens: usize,
+    /// How tokens become one vector: `ClassToken`, `Mean` of the patches, or `Map` (attention
+    /// pooling, Zhai et al. 2022).
+    pub pool: Pool,
+    /// Whether the final LayerNorm comes after pooling (timm `fc_norm`) instead of before.
+    pub fc_norm: bool,
+    /// Position embedding added to the tokens: `Learned`, `SinCos2d` (fixed) or `None`.
+    pub position: Position,
+    /// Rotates queries and keys by their 2-D position (axial RoPE); the value is the base of its
+    /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
+    #[schemars(range(min = 1.0, max = 1e9))]
+    pub rope: Option<f64>,
+    /// Adds a learned bias per head and relative position to the attention scores (Swin, BEiT).
+    pub relative_position_bias: bool,
+    /// Attention by layer; a layer that no entry names has softmax attention with the model's heads.
+    pub attention: Vec<LayerAttention>,
+    /// Whether the query, key and value projections have a bias.
+    pub qkv_bias: bool,
+    /// LayerNorm on queries and keys (Dehghani et al. 2023).
+    pub qk_norm: bool,
+    /// Initial value of LayerScale on both branches of each block (Touvron et al. 2021); none
+    /// leaves LayerScale out.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub layer_scale: Option<f64>,
+    /// Stochastic depth: the last block's probability of dropping a branch for a sample; earlier
+    /// blocks have linearly less.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub drop_path: f64,
+    /// Dropout after the position embedding, the attention's projection and in the MLP.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: f64,
+    /// Dropout on the attention weights.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub attention_dropout: f64,
+    /// Share of the patches left out of each training image (Liu et al. 2023).
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub patch_dropout: f64,
+    /// Width of vit_jax's pre-logits layer (linear and tanh) before the head; none leaves it out.
+    #[schemars(range(min = 1, max = 65536))]
+    pub representation_size: Option<usize>,
+    /// Epsilon of every LayerNorm.
+    #[schemars(range(min = 1e-12, max = 0.1))]
+    pub norm_eps: f64,
+    /// How weights start: `Jax` (vit_jax: Xavier, zero head) or `Timm` (normal 0.02).
+    pub init: Init,
+    /// Initial value of the head's bias; -ln(classes) or lower suits sigmoid losses.
+    pub head_bias_init: f64,
+}
+
+impl Default for ViTConfig {
+    fn default() -> Self {
+        Self {
+            variant: Variant::default(),
+            image_size: 224,
+            channels: 3,
+            classes: 0,
+            patch_size: None,
+            width: None,
+            depth: None,
+            heads: None,
+            mlp_ratio: 4.0,
+            mlp: Mlp::GeluTanh,
+            class_token: true,
+            register_tokens: 0,
+            pool: Pool::ClassToken,
+            fc_norm: false,
+            position: Position::Learned,
+            rope: None,
+            relative_position_bias: false,
+            attention: Vec::new(),
+            qkv_bias: true,
+            qk_norm: false,
+            layer_scale: None,
+            drop_path: 0.0,
+            dropout: 0.0,
+            attention_dropout: 0.0,
+            patch_dropout: 0.0,
+            representation_size: None,
+            norm_eps: 1e-6,
+            init: Init::Jax,
+            head_bias_init: 0.0,
+        }
+    }
+}
+
+/// The attention of a range of layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LayerAttention {
+    /// First and last layer, counted from 0: `(0, 5)` is the first six.
+    pub layers: (usize, usize),
+    /// The attention of these layers.
+    pub attention: AttentionKind,
+}
+
+impl LayerAttention {
+    fn range(&self) -> RangeInclusive<usize> {
+        self.layers.0..=self.layers.1
+    }
+}
+
+/// A kind of attention and its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub enum AttentionKind {
+    /// Scaled dot-product attention over all tokens (Vaswani et al. 2017).
+    Softmax {
+        /// Heads of these layers; the model's if none.
+        #[serde(default)]
+        #[schemars(range(min = 1, max = 1024))]
+        heads: Option<usize>,
+        /// LayerNorm on queries and keys of these layers; the model's choice if none.
+        #[serde(default)]
+        qk_norm: Option<bool>,
+    },
+}
+
+impl Default for AttentionKind {
+    fn default() -> Self {
+        Self::Softmax { heads: None, qk_norm: None }
+    }
+}
+
+/// Two fields that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigProblem {
+    /// The field to change, as in `attention[1].layers`.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+impl ViTConfig {
+    /// Side of a square patch in pixels.
+    pub fn patch_size(&self) -> usize {
+        self.patch_size.unwrap_or(self.variant.patch)
+    }
+
+    /// Width of a token.
+    pub fn width(&self) -> usize {
+        self.width.unwrap_or(self.variant.size.dimensions().0)
+    }
+
+    /// Number of blocks.
+    pub fn depth(&self) -> usize {
+        self.depth.unwrap_or(self.variant.size.dimensions().1)
+    }
+
+    /// Attention heads, where a layer does not say otherwise.
+    pub fn heads(&self) -> usize {
+        self.heads.unwrap_or(self.variant.size.dimensions().2)
+    }
+
+    /// Hidden width of the MLP.
+    pub fn mlp_dim(&self) -> usize {
+        (self.width() as f64 * self.mlp_ratio).round() as usize
+    }
+
+    /// Patches along one side of the image.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size()
+    }
+
+    /// Tokens before the patches: class token and registers.
+    pub fn prefix_tokens(&self) -> usize {
+        usize::from(self.class_token) + self.register_tokens
+    }
+
+    /// The attention of one layer.
+    pub fn attention_of(&self, layer: usize) -> AttentionKind {
+        self.attention
+            .iter()
+            .find(|entry| entry.range().contains(&layer))
+            .map_or_else(AttentionKind::default, |entry| entry.attention.clone())
+    }
+
+    /// The stochastic-depth rate of one layer: 0 at the first, `drop_path` at the last.
+    pub fn drop_path_of(&self, layer: usize) -> f64 {
+        let last = self.depth().saturating_sub(1).max(1);
+        self.drop_path * layer as f64 / last as f64
+    }
+
+    /// The same configuration with what the variant gives written out.
+    pub fn resolved(&self) -> Self {
+        Self {
+            patch_size: Some(self.patch_size()),
+            width: Some(self.width()),
+            depth: Some(self.depth()),
+            heads: Some(self.heads()),
+            ..self.clone()
+        }
+    }
+
+    /// Checks what no single field can say: that sizes divide, and that options go together.
+    ///
+    /// # Errors
+    /// The first problem found, with the field to change.
+    pub fn check(&self) -> Result<(), ConfigProblem> {
+        let problem = |field: &str, message: String, help: String| {
+            Err(ConfigProblem { field: field.into(), message, help })
+        };
+        let (image, patch) = (self.image_size, self.patch_size());
+        if !image.is_multiple_of(patch) {
+            let (below, above) = (image / patch * patch, image.div_ceil(patch) * patch);
+            return problem(
+                if self.patch_size.is_some() { "patch_size" } else { "image_size" },
+                format!("patches of {patch} px do not fill an image of {image} px"),
+                format!("the patch size must divide the image size: {below} or {above} px would"),
+            );
+        }
+        if self.pool == Pool::ClassToken && !self.class_token {
+            return problem(
+                "pool",
+                "pooling by the class token needs a class token".into(),
+                "set `class_token: true`, or pool by `Mean` or `Map`".into(),
+            );
+        }
+        if self.relative_position_bias && self.patch_dropout > 0.0 {
+            return problem(
+                "patch_dropout",
+                "patch dropout does not go with a relative position bias".into(),
+                "use `rope` or an added position embedding with patch dropout".into(),
+            );
+        }
+        if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
+            return problem(
+                if self.width.is_some() { "width" } else { "position" },
+                format!(
+                    "SinCos2d positions need a width divisible by 4, and it is {}",
+                    self.width()
+                ),
+                "a quarter of the width each holds sine and cosine of row and column".into(),
+            );
+        }
+        for (index, entry) in self.attention.iter().enumerate() {
+            let field = format!("attention[{index}].layers");
+            let (first, last) = entry.layers;
+            if first > last || last >= self.depth() {
+                return problem(
+                    &field,
+                    format!("layers {first} to {last} are not in this model"),
+                    format!("it has layers 0 to {}", self.depth() - 1),
+                );
+            }
+            let overlap = self.attention[..index]
+                .iter()
+                .find(|other| first <= other.layers.1 && other.layers.0 <= last);
+            if let Some(other) = overlap {
+                return problem(
+                    &field,
+                    format!(
+                        "layers {first} to {last} overlap layers {} to {}",
+                        other.layers.0, other.layers.1
+                    ),
+                    "each layer has one attention".into(),
+                );
+            }
+        }
+        for layer in 0..self.depth() {
+            self.check_heads(layer)?;
+        }
+        if self.pool == Pool::Map && !self.width().is_multiple_of(self.heads()) {
+            return Err(self.heads_problem("heads".into(), self.heads()));
+        }
+        Ok(())
+    }
+
+    fn check_heads(&self, layer: usize) -> Result<(), ConfigProblem> {
+        let AttentionKind::Softmax { heads, .. } = self.attention_of(layer);
+        let field = match heads {
+            Some(_) => {
+                // `heads` came from an entry, so one contains the layer.
+                let index = self.attention.iter().position(|entry| entry.range().contains(&layer));
+                format!("attention[{}].attention.heads", index.unwrap_or_default())
+            }
+            None if self.heads.is_some() || self.width.is_none() => "heads".into(),
+            None => "width".into(),
+        };
+        let heads = heads.unwrap_or(self.heads());
+        if !self.width().is_multiple_of(heads) {
+            return Err(self.heads_problem(field, heads));
+        }
+        let head_dim = self.width() / heads;
+        if self.rope.is_some() && !head_dim.is_multiple_of(4) {
+            return Err(ConfigProblem {
+                field,
+                message: format!(
+                    "2-D RoPE needs a head width divisible by 4, and it is {head_dim}"
+                ),
+                help: format!(
+                    "a width of {} has it with {} heads",
+                    heads * head_dim.next_multiple_of(4),
+                    heads
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    fn heads_problem(&self, field: String, heads: usize) -> ConfigProblem {
+        let width = self.width();
+        let fitting: Vec<String> = (1..=width.min(64))
+            .filter(|&heads| width.is_multiple_of(heads))
+            .map(|heads| heads.to_string())
+            .collect();
+        ConfigProblem {
+            field,
+            message: format!("{heads} heads do not divide a width of {width}"),
+            help: format!("these do: {}", fitting.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(config: ViTConfig) -> (String, String) {
+        let problem = config.check().unwrap_err();
+        (problem.field, problem.message)
+    }
+
+    #[test]
+    fn default_is_vit_ti_16() {
+        let config = ViTConfig::default();
+        assert_eq!(
+            (config.width(), config.depth(), config.heads(), config.patch_size()),
+            (192, 12, 3, 16)
+        );
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn fields_that_do_not_go_together_are_named() {
+        let base = ViTConfig::default;
+        let softmax = |heads| AttentionKind::Softmax { heads, qk_norm: None };
+        let layers = |layers, heads| LayerAttention { layers, attention: softmax(heads) };
+        let cases = [
+            (ViTConfig { image_size: 225, ..base() }, "image_size", "patches of 16 px"),
+            (ViTConfig { patch_size: Some(9), ..base() }, "patch_size", "patches of 9 px"),
+            (
+                ViTConfig { heads: Some(5), ..base() },
+                "heads",
+                "5 heads do not divide a width of 192",
+            ),
+            (
+                ViTConfig { width: Some(64), ..base() },
+                "width",
+                "3 heads do not divide a width of 64",
+            ),
+            (ViTConfig { class_token: false, ..base() }, "pool", "class token"),
+            (ViTConfig { rope: Some(100.0), heads: Some(96), ..base() }, "heads", "divisible by 4"),
+            (
+                ViTConfig { attention: vec![layers((3, 12), None)], ..base() },
+                "attention[0].layers",
+                "3 to 12",
+            ),
+            (
+                ViTConfig { attention: vec![layers((0, 3), None), layers((3, 4), None)], ..base() },
+                "attention[1].layers",
+                "overlap",
+            ),
+            (
+                ViTConfig { attention: vec![layers((0, 3), Some(7))], ..base() },
+                "attention[0].attention.heads",
+                "7 heads",
+            ),
+        ];
+        for (config, field, message) in cases {
+            let (found_field, found_message) = problem(config);
+            assert_eq!(found_field, field);
+            assert!(found_message.contains(message), "{found_message}");
+        }
+    }
+
+    #[test]
+    fn drop_path_grows_linearly_with_depth() {
+        let config = ViTConfig { drop_path: 0.1, depth: Some(3), ..ViTConfig::default() };
+        assert_eq!([0, 1, 2].map(|layer| config.drop_path_of(layer)), [0.0, 0.05, 0.1]);
+    }
+}

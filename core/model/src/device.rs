@@ -1,0 +1,202 @@
+//! Where a model runs: which devices a build knows, which the machine has, and how one is opened.
+
+use std::{fmt, str::FromStr};
+
+pub use burn::tensor::Device;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use burn::tensor::DeviceType;
+
+/// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best one that is there: CUDA, then a hardware GPU, then the CPU.
+    #[default]
+    Auto,
+    /// Burn's `flex`, in pure Rust.
+    Cpu,
+    /// A GPU of one kind, by its number.
+    Gpu(Gpu, usize),
+}
+
+/// A way to a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gpu {
+    /// NVIDIA's own.
+    Cuda,
+    /// WebGPU's shading language on Vulkan, Metal or DirectX 12.
+    Wgpu,
+    /// SPIR-V on Vulkan.
+    Vulkan,
+}
+
+impl Gpu {
+    /// Every way, best first.
+    pub const ALL: [Self; 3] = [Self::Cuda, Self::Vulkan, Self::Wgpu];
+
+    /// The name of the device and of the Cargo feature that builds it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+        }
+    }
+
+    /// Whether this build can use it.
+    pub const fn is_built(self) -> bool {
+        match self {
+            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Vulkan => cfg!(feature = "vulkan"),
+        }
+    }
+
+    /// The devices of this kind that the machine has; none where this build cannot use it.
+    pub fn devices(self) -> Vec<Device> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Device::enumerate(DeviceType::Cuda).into_vec(),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Device::enumerate(DeviceType::Wgpu).into_vec(),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Device::enumerate(DeviceType::Vulkan).into_vec(),
+            #[allow(unreachable_patterns)] // with every feature on, nothing is left
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A device that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// Not a device's name.
+    #[error(
+        "`{0}` is no device: there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind"
+    )]
+    Unknown(String),
+    /// The program was built without it.
+    #[error(
+        "this vitral was built without `{0}`: build it with `cargo build --release --features {0}`, or use `--device cpu`"
+    )]
+    NotBuilt(&'static str),
+    /// The machine does not have it.
+    #[error(
+        "there is no {kind} device {index} on this machine ({found} found): use `--device cpu`, or `--device auto`"
+    )]
+    NotThere {
+        /// Its kind.
+        kind: &'static str,
+        /// The number asked for.
+        index: usize,
+        /// How many of its kind there are.
+        found: usize,
+    },
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(text.into());
+        let (name, index) = match text.split_once(':') {
+            Some((name, index)) => (name, Some(index.parse().map_err(|_| unknown())?)),
+            None => (text, None),
+        };
+        match (name, index) {
+            ("auto", None) => Ok(Self::Auto),
+            ("cpu", None) => Ok(Self::Cpu),
+            (name, index) => {
+                let gpu =
+                    Gpu::ALL.into_iter().find(|gpu| gpu.name() == name).ok_or_else(unknown)?;
+                Ok(Self::Gpu(gpu, index.unwrap_or(0)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(gpu, 0) => f.write_str(gpu.name()),
+            Self::Gpu(gpu, index) => write!(f, "{}:{index}", gpu.name()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device. `Auto` never fails: it ends at the CPU.
+    ///
+    /// # Errors
+    /// The device is not built in, or the machine does not have it.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            Self::Auto => Ok(Gpu::ALL
+                .into_iter()
+                .flat_map(Gpu::devices)
+                .find(|device| !is_software(device))
+                .unwrap_or_else(Device::flex)),
+            Self::Gpu(gpu, _) if !gpu.is_built() => Err(DeviceError::NotBuilt(gpu.name())),
+            Self::Gpu(gpu, index) => {
+                let devices = gpu.devices();
+                let found = devices.len();
+                devices.into_iter().nth(index).ok_or(DeviceError::NotThere {
+                    kind: gpu.name(),
+                    index,
+                    found,
+                })
+            }
+        }
+    }
+}
+
+/// Whether this is the CPU backend.
+pub fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
+/// A device's name for people.
+pub fn describe(device: &Device) -> String {
+    if is_cpu(device) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        return format!("CPU, {threads} threads");
+    }
+    format!("{device:?}")
+}
+
+/// Whether a GPU device is a driver that computes on the CPU, which `auto` passes over.
+fn is_software(device: &Device) -> bool {
+    format!("{device:?}").contains("Cpu")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_as_they_are_written() {
+        for name in ["auto", "cpu", "cuda", "cuda:1", "wgpu", "vulkan:3"] {
+            assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
+        }
+        for name in ["", "gpu", "cpu:1", "cuda:x", "cuda:"] {
+            assert!(
+                name.parse::<DeviceChoice>().unwrap_err().to_string().contains("is no device"),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn auto_always_opens_something() {
+        DeviceChoice::Auto.open().unwrap();
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_is_not_built_in_names_its_feature() {
+        let error = DeviceChoice::Gpu(Gpu::Cuda, 0).open().unwrap_err();
+        assert!(error.to_string().contains("--features cuda"));
+    }
+}

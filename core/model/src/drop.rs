@@ -1,0 +1,155 @@
+//! What is left out at random while training: values (dropout), branches (stochastic depth) and
+//! patches. Each draw has a stream of its own, named by step, layer and place, so that a run
+//! resumed at any step draws what it would have drawn.
+
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use rand::{Rng as _, seq::index};
+use vitral_seed::Seed;
+
+use crate::device::is_cpu;
+
+/// Whether a forward pass trains, and then with which noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing is left out.
+    Eval,
+    /// Dropout, stochastic depth and patch dropout draw from this seed, which should be different
+    /// for each step and micro-batch.
+    Train(Seed),
+}
+
+impl Mode {
+    /// The mode of a named part of the model.
+    pub(crate) fn of(self, name: &str) -> Self {
+        match self {
+            Self::Eval => Self::Eval,
+            Self::Train(seed) => Self::Train(seed.named(name)),
+        }
+    }
+
+    /// The mode of one layer.
+    pub(crate) fn layer(self, layer: usize) -> Self {
+        match self {
+            Self::Eval => Self::Eval,
+            Self::Train(seed) => Self::Train(seed.indexed(layer as u64)),
+        }
+    }
+
+    /// The noise of something that leaves out a share of `rate`, if it does at all.
+    fn noise(self, rate: f64) -> Option<Seed> {
+        match self {
+            Self::Train(seed) if rate > 0.0 => Some(seed),
+            _ => None,
+        }
+    }
+}
+
+/// Dropout (Srivastava et al. 2014): zeroes a share of the values and scales up the rest.
+pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -> Tensor<D> {
+    let Some(seed) = mode.noise(rate) else { return input };
+    let (shape, device) = (input.dims(), input.device().without_autodiff());
+    let keep = 1.0 - rate;
+    let mask = if is_cpu(&device) {
+        // Burn's CPU generator is one for the whole process; ours is this place's own.
+        keep_mask(shape, keep, seed, &device)
+    } else {
+        device.seed(seed.value());
+        Tensor::<D>::random(shape, Distribution::Default, &device)
+            .lower_elem(keep)
+            .float()
+            .div_scalar(keep)
+    };
+    input * mask
+}
+
+/// Stochastic depth (Huang et al. 2016): drops a residual branch for whole samples.
+///
+/// `[batch, tokens, width]` to the same.
+pub(crate) fn drop_path(input: Tensor<3>, rate: f64, mode: Mode) -> Tensor<3> {
+    let Some(seed) = mode.noise(rate) else { return input };
+    let device = input.device().without_autodiff();
+    input.clone() * keep_mask([input.dims()[0], 1, 1], 1.0 - rate, seed, &device)
+}
+
+/// The patches that patch dropout keeps: indices `[batch, kept]`, ascending in each row; none if
+/// all are kept.
+pub(crate) fn kept_patches(
+    batch: usize,
+    patches: usize,
+    rate: f64,
+    mode: Mode,
+    device: &Device,
+) -> Option<Tensor<2, Int>> {
+    let seed = mode.noise(rate)?;
+    let kept = ((patches as f64 * (1.0 - rate)) as usize).max(1);
+    let mut indices = Vec::with_capacity(batch * kept);
+    for sample in 0..batch {
+        let mut rng = seed.indexed(sample as u64).rng();
+        let mut chosen = index::sample(&mut rng, patches, kept).into_vec();
+        chosen.sort_unstable();
+        indices.extend(chosen.into_iter().map(|index| index as i32));
+    }
+    Some(Tensor::from_data(TensorData::new(indices, [batch, kept]), device))
+}
+
+/// 1/keep with probability `keep`, else 0.
+fn keep_mask<const D: usize>(
+    shape: [usize; D],
+    keep: f64,
+    seed: Seed,
+    device: &Device,
+) -> Tensor<D> {
+    let mut rng = seed.rng();
+    let threshold = (keep * f64::from(u32::MAX)) as u32;
+    let scale = (1.0 / keep) as f32;
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| if rng.random::<u32>() < threshold { scale } else { 0.0 })
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.try_into_vec_as().unwrap()
+    }
+
+    #[test]
+    fn dropout_keeps_the_expectation_and_is_off_in_evaluation() {
+        let device = Device::flex();
+        let ones = || Tensor::<2>::ones([200, 100], &device);
+        let seed = Seed::new(3);
+        let dropped = values(dropout(ones(), 0.25, Mode::Train(seed)));
+        let mean = dropped.iter().sum::<f32>() / dropped.len() as f32;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        assert!(dropped.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
+        assert_eq!(dropped, values(dropout(ones(), 0.25, Mode::Train(seed))));
+        assert_ne!(dropped, values(dropout(ones(), 0.25, Mode::Train(seed.indexed(1)))));
+        assert!(values(dropout(ones(), 0.25, Mode::Eval)).iter().all(|&v| v == 1.0));
+    }
+
+    #[test]
+    fn drop_path_drops_whole_samples() {
+        let ones = Tensor::<3>::ones([64, 3, 2], &Device::flex());
+        let dropped = values(drop_path(ones, 0.5, Mode::Train(Seed::new(0))));
+        let samples: Vec<&[f32]> = dropped.chunks(6).collect();
+        assert!(samples.iter().all(|s| s.iter().all(|v| v == &s[0])));
+        let kept = samples.iter().filter(|s| s[0] > 0.0).count();
+        assert!((16..=48).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn patch_dropout_keeps_distinct_ascending_patches() {
+        let device = Device::flex();
+        let kept = kept_patches(8, 49, 0.5, Mode::Train(Seed::new(0)), &device).unwrap();
+        assert_eq!(kept.dims(), [8, 24]);
+        let rows: Vec<i32> = kept.try_into_vec_as().unwrap();
+        for row in rows.chunks(24) {
+            assert!(row.is_sorted_by(|a, b| a < b) && row[0] >= 0 && row[23] < 49);
+        }
+        assert!(rows.chunks(24).any(|row| row != &rows[..24]), "samples keep different patches");
+        assert!(kept_patches(8, 49, 0.5, Mode::Eval, &device).is_none());
+    }
+}

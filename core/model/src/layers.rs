@@ -1,0 +1,82 @@
+//! The layers that everything else is made of: linear, LayerNorm, LayerScale.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Tensor, module},
+};
+
+use crate::init::{Fill, Initializer, Role};
+
+/// `x W + b`, with `W` stored `[inputs, outputs]` as Flax stores its kernels.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[inputs, outputs]`
+    pub weight: Param<Tensor<2>>,
+    /// `[outputs]`
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    pub(crate) fn new(
+        init: &Initializer,
+        role: Role,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Self {
+        let shape = [inputs, outputs];
+        Self {
+            weight: init.parameter("weight", shape, init.weight_fill(role, shape)),
+            bias: bias.then(|| init.parameter("bias", [outputs], init.bias_fill(role, inputs))),
+        }
+    }
+
+    /// `[..., inputs]` to `[..., outputs]`.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        module::linear(input, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+}
+
+/// Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016).
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[width]`
+    pub weight: Param<Tensor<1>>,
+    /// `[width]`
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(init: &Initializer, width: usize, eps: f64) -> Self {
+        Self {
+            weight: init.parameter("weight", [width], Fill::Constant(1.0)),
+            bias: init.parameter("bias", [width], Fill::Constant(0.0)),
+            eps,
+        }
+    }
+
+    /// `[..., width]` to the same.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        module::layer_norm(input, self.weight.val(), Some(self.bias.val()), self.eps)
+    }
+}
+
+/// A learned factor per channel on a residual branch (Touvron et al. 2021, CaiT).
+#[derive(Module, Debug)]
+pub struct LayerScale {
+    /// `[width]`
+    pub gamma: Param<Tensor<1>>,
+}
+
+impl LayerScale {
+    pub(crate) fn new(init: &Initializer, width: usize, value: f64) -> Self {
+        Self { gamma: init.parameter("gamma", [width], Fill::Constant(value)) }
+    }
+
+    /// `[batch, tokens, width]` to the same.
+    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+        input * self.gamma.val().unsqueeze()
+    }
+}

@@ -1,0 +1,134 @@
+//! The flat view on a model's weights: names and shapes in a fixed order, values and gradients as
+//! one vector per parameter. Optimizers, averages and files work on this view and need not know
+//! what a model looks like.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Gradients, Tensor},
+};
+
+use crate::ViT;
+
+/// A parameter's name and shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// timm's name, as in `blocks.3.attn.qkv.weight`.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+}
+
+impl ParameterInfo {
+    /// Number of values.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Names and shapes of all parameters, in the order of the other functions here.
+pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
+    let mut visitor = InfoVisitor { path: Vec::new(), infos: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.infos
+}
+
+/// Number of trainable values.
+pub fn count(model: &ViT) -> usize {
+    infos(model).iter().map(ParameterInfo::elements).sum()
+}
+
+/// All values, each parameter flat, without their autodiff graph.
+pub fn values(model: &ViT) -> Vec<Tensor<1>> {
+    let mut visitor = ValueVisitor { values: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.values
+}
+
+/// All gradients, each parameter's flat; zeros where the loss does not depend on it.
+pub fn gradients(model: &ViT, gradients: &mut Gradients) -> Vec<Tensor<1>> {
+    let mut visitor = GradientVisitor { gradients, flat: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.flat
+}
+
+/// The model with other values, given flat; parameters that are trained stay so.
+///
+/// # Panics
+/// If the values are not as many, or not as long, as [`infos`] says.
+pub fn with_values(model: ViT, values: Vec<Tensor<1>>) -> ViT {
+    let mut mapper = ValueMapper { values: values.into_iter() };
+    let model = model.map(&mut mapper);
+    assert!(mapper.values.next().is_none(), "more values than parameters");
+    model
+}
+
+struct InfoVisitor {
+    path: Vec<String>,
+    infos: Vec<ParameterInfo>,
+}
+
+impl ModuleVisitor for InfoVisitor {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.infos.push(ParameterInfo { name: self.path.join("."), shape: param.dims().to_vec() });
+    }
+}
+
+fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let count = tensor.dims().iter().product::<usize>();
+    tensor.reshape([count])
+}
+
+struct ValueVisitor {
+    values: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for ValueVisitor {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.values.push(flatten(param.val().without_autodiff()));
+    }
+}
+
+struct GradientVisitor<'a> {
+    gradients: &'a mut Gradients,
+    flat: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for GradientVisitor<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let gradient = value
+            .grad_remove(self.gradients)
+            .unwrap_or_else(|| value.without_autodiff().zeros_like());
+        self.flat.push(flatten(gradient));
+    }
+}
+
+struct ValueMapper {
+    values: std::vec::IntoIter<Tensor<1>>,
+}
+
+impl ModuleMapper for ValueMapper {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, old, mapper) = param.consume();
+        let value = self
+            .values
+            .next()
+            .expect("as many values as parameters (documented)")
+            .reshape(old.dims());
+        let value = if old.is_autodiff() {
+            let trained = old.is_require_grad();
+            value.autodiff().set_require_grad(trained)
+        } else {
+            value
+        };
+        Param::from_mapped_value(id, value, mapper)
+    }
+}

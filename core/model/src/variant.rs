@@ -1,0 +1,131 @@
+//! The published model sizes: `Ti/16`, `S/32`, `B/16`, `L/16`, `H/14` and the like.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The widths, depths and heads that the papers name by a letter.
+///
+/// Ti and S are DeiT's (Touvron et al. 2021), B, L and H those of ViT (Dosovitskiy et al. 2021).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Tiny: width 192, depth 12, 3 heads.
+    Ti,
+    /// Small: width 384, depth 12, 6 heads.
+    S,
+    /// Base: width 768, depth 12, 12 heads.
+    B,
+    /// Large: width 1024, depth 24, 16 heads.
+    L,
+    /// Huge: width 1280, depth 32, 16 heads.
+    H,
+}
+
+impl Size {
+    /// Every size, smallest first.
+    pub const ALL: [Self; 5] = [Self::Ti, Self::S, Self::B, Self::L, Self::H];
+
+    /// `(width, depth, heads)`.
+    pub const fn dimensions(self) -> (usize, usize, usize) {
+        match self {
+            Self::Ti => (192, 12, 3),
+            Self::S => (384, 12, 6),
+            Self::B => (768, 12, 12),
+            Self::L => (1024, 24, 16),
+            Self::H => (1280, 32, 16),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ti => "Ti",
+            Self::S => "S",
+            Self::B => "B",
+            Self::L => "L",
+            Self::H => "H",
+        }
+    }
+}
+
+/// A size and a patch size, written as in the papers: `Ti/16`, `B/32`, `H/14`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Variant {
+    /// The letter.
+    pub size: Size,
+    /// The side of a square patch in pixels.
+    pub patch: usize,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { size: Size::Ti, patch: 16 }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.size.name(), self.patch)
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (size, patch) = text.strip_prefix("ViT-").unwrap_or(text).split_once('/')?;
+            let size = Size::ALL.into_iter().find(|known| known.name() == size)?;
+            let patch = patch.parse().ok().filter(|&patch| patch > 0)?;
+            Some(Self { size, patch })
+        };
+        parse().ok_or_else(|| {
+            format!("`{text}` is no ViT variant: write a size (Ti, S, B, L, H) and a patch size, as in `Ti/16` or `B/32`")
+        })
+    }
+}
+
+impl TryFrom<String> for Variant {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Variant> for String {
+    fn from(variant: Variant) -> Self {
+        variant.to_string()
+    }
+}
+
+impl JsonSchema for Variant {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Variant".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^(ViT-)?(Ti|S|B|L|H)/[1-9][0-9]*$",
+            "description": "A published size and a patch size, as in `Ti/16`."
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_read_as_they_are_written() {
+        for text in ["Ti/16", "S/32", "B/8", "L/16", "H/14"] {
+            assert_eq!(text.parse::<Variant>().unwrap().to_string(), text);
+        }
+        assert_eq!("ViT-B/16".parse::<Variant>().unwrap().to_string(), "B/16");
+        for text in ["", "B", "X/16", "B/0", "B/x", "b16"] {
+            assert!(text.parse::<Variant>().unwrap_err().contains("Ti/16"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The whole model.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Int, Tensor, activation},
+};
+use vitral_seed::Seed;
+
+use crate::{
+    ConfigProblem, Mode, ViTConfig,
+    block::Block,
+    drop::{dropout, kept_patches},
+    init::{Fill, Initializer, Role},
+    layers::{LayerNorm, Linear},
+    patch_embed::PatchEmbed,
+    pool::{AttentionPool, Pool},
+    position::{Position, RotaryTable, sincos_2d},
+};
+
+/// A Vision Transformer. Fields, and so the names of parameters, are timm's.
+#[derive(Module, Debug)]
+pub struct ViT {
+    /// Patches to tokens.
+    pub patch_embed: PatchEmbed,
+    /// `[1, 1, width]`
+    pub cls_token: Option<Param<Tensor<3>>>,
+    /// `[1, register tokens, width]`
+    pub reg_token: Option<Param<Tensor<3>>>,
+    /// `[1, patches (+ 1 for the class token, first), width]`
+    pub pos_embed: Option<Param<Tensor<3>>>,
+    /// Fixed position embedding, `[1, patches, width]`.
+    sincos: Option<Tensor<3>>,
+    /// Rotations of each head width that the blocks use.
+    rotary: Vec<RotaryTable>,
+    /// The transformer blocks.
+    pub blocks: Vec<Block>,
+    /// The final LayerNorm, before pooling.
+    pub norm: Option<LayerNorm>,
+    /// Attention pooling.
+    pub attn_pool: Option<AttentionPool>,
+    /// The final LayerNorm, after pooling.
+    pub fc_norm: Option<LayerNorm>,
+    /// vit_jax's pre-logits layer.
+    pub pre_logits: Option<Linear>,
+    /// `[width or representation size, classes]`
+    pub head: Linear,
+    /// Which of `rotary` a block uses.
+    #[module(skip)]
+    rotary_of: Vec<usize>,
+    #[module(skip)]
+    config: ViTConfig,
+}
+
+impl ViT {
+    /// A model with fresh weights from the seed, the same on every device.
+    ///
+    /// # Errors
+    /// What [`ViTConfig::check`] finds, and a number of classes that is still 0.
+    pub fn new(config: &ViTConfig, seed: Seed, device: &Device) -> Result<Self, ConfigProblem> {
+        config.check()?;
+        if config.classes == 0 {
+            return Err(ConfigProblem {
+                field: "classes".into(),
+                message: "the number of classes is not known".into(),
+                help: "set it, or build the model after opening the data".into(),
+            });
+        }
+        let config = config.resolved();
+        let init = Initializer::new(seed, config.init, device);
+        let (width, grid, prefix) = (config.width(), config.grid(), config.prefix_tokens());
+        let blocks: Vec<Block> = (0..config.depth())
+            .map(|layer| Block::new(&init.of(format_args!("blocks.{layer}")), &config, layer))
+            .collect();
+        let mut head_dims = Vec::new();
+        let rotary_of = blocks
+            .iter()
+            .map(|block| {
+                let head_dim = block.attn.head_dim();
+                head_dims.iter().position(|&known| known == head_dim).unwrap_or_else(|| {
+                    head_dims.push(head_dim);
+                    head_dims.len() - 1
+                })
+            })
+            .collect();
+        let rotary = config.rope.map_or_else(Vec::new, |theta| {
+            head_dims
+                .iter()
+                .map(|&head_dim| RotaryTable::new(grid, prefix, head_dim, theta, device))
+                .collect()
+        });
+        let positions = grid * grid + usize::from(config.class_token);
+        let norm = |name: &str| LayerNorm::new(&init.of(name), width, config.norm_eps);
+        let features = config.representation_size.unwrap_or(width);
+        let mut head = Linear::new(&init.of("head"), Role::Head, features, config.classes, true);
+        head.bias = Some(init.of("head").parameter(
+            "bias",
+            [config.classes],
+            Fill::Constant(config.head_bias_init),
+        ));
+        Ok(Self {
+            patch_embed: PatchEmbed::new(&init.of("patch_embed"), &config),
+            cls_token: config
+                .class_token
+                .then(|| init.parameter("cls_token", [1, 1, width], init.class_token_fill())),
+            reg_token: (config.register_tokens > 0).then(|| {
+                init.parameter(
+                    "reg_token",
+                    [1, config.register_tokens, width],
+                    Fill::Normal { std: 1e-6 },
+                )
+            }),
+            pos_embed: (config.position == Position::Learned).then(|| {
+                init.parameter("pos_embed", [1, positions, width], Fill::Normal { std: 0.02 })
+            }),
+            sincos: (config.position == Position::SinCos2d).then(|| sincos_2d(grid, width, device)),
+            rotary,
+            blocks,
+            norm: (!config.fc_norm).then(|| norm("norm")),
+            attn_pool: (config.pool == Pool::Map)
+                .then(|| AttentionPool::new(&init.of("attn_pool"), &config)),
+            fc_norm: config.fc_norm.then(|| norm("fc_norm")),
+            pre_logits: config.representation_size.map(|size| {
+                Linear::new(&init.of("pre_logits"), Role::Representation, width, size, true)
+            }),
+            head,
+            rotary_of,
+            config,
+        })
+    }
+
+    /// What this model is made of, with every size written out.
+    pub fn config(&self) -> &ViTConfig {
+        &self.config
+    }
+
+    /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`.
+    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
+        let tokens = self.forward_features(images, mode);
+        self.forward_head(tokens, mode)
+    }
+
+    /// Images to tokens `[batch, prefix + patches, width]` after the last block and, unless it
+    /// comes after pooling, the final LayerNorm.
+    pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
+        let (mut tokens, kept) = self.embed(images, mode);
+        let rotary: Vec<RotaryTable> = match &kept {
+            Some(kept) => self
+                .rotary
+                .iter()
+                .map(|table| table.keeping(kept, self.config.prefix_tokens()))
+                .collect(),
+            None => self.rotary.clone(),
+        };
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let rotary = rotary.get(self.rotary_of[layer]);
+            tokens = block.forward(tokens, rotary, mode.of("block").layer(layer));
+        }
+        match &self.norm {
+            Some(norm) => norm.forward(tokens),
+            None => tokens,
+        }
+    }
+
+    /// Tokens to logits.
+    pub fn forward_head(&self, tokens: Tensor<3>, mode: Mode) -> Tensor<2> {
+        let [batch, count, width] = tokens.dims();
+        let prefix = self.config.prefix_tokens();
+        let pooled = match (&self.attn_pool, self.config.pool) {
+            (Some(pool), _) => pool.forward(tokens, mode.of("pool")),
+            (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
+            (None, _) => tokens.narrow(1, prefix, count - prefix).mean_dim(1),
+        };
+        let mut features = pooled.reshape([batch, width]);
+        if let Some(norm) = &self.fc_norm {
+            features = norm.forward(features);
+        }
+        if let Some(pre_logits) = &self.pre_logits {
+            features = activation::tanh(pre_logits.forward(features));
+        }
+        self.head.forward(features)
+    }
+
+    /// Patches with their positions, behind class token and registers; and which patches were
+    /// kept, if not all.
+    fn embed(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, Option<Tensor<2, Int>>) {
+        let patches = self.patch_embed.forward(images);
+        let [batch, count, width] = patches.dims();
+        let classes = usize::from(self.cls_token.is_some());
+        let positions = self.pos_embed.as_ref().map(Param::val);
+        let patches = match (&positions, &self.sincos) {
+            (Some(positions), _) => patches + positions.clone().narrow(1, classes, count),
+            (None, Some(sincos)) => patches + sincos.clone(),
+            (None, None) => patches,
+        };
+        let device = patches.device().without_autodiff();
+        let kept = kept_patches(
+            batch,
+            count,
+            self.config.patch_dropout,
+            mode.of("patch_dropout"),
+            &device,
+        );
+        let patches = match &kept {
+            Some(kept) => {
+                let index = kept.clone().unsqueeze_dim::<3>(2).repeat_dim(2, width);
+                patches.gather(1, index)
+            }
+            None => patches,
+        };
+        let mut parts = Vec::with_capacity(3);
+        if let Some(token) = &self.cls_token {
+            let token = match positions {
+                Some(positions) => token.val() + positions.narrow(1, 0, 1),
+                None => token.val(),
+            };
+            parts.push(token.repeat_dim(0, batch));
+        }
+        if let Some(registers) = &self.reg_token {
+            parts.push(registers.val().repeat_dim(0, batch));
+        }
+        parts.push(patches);
+        (dropout(Tensor::cat(parts, 1), self.config.dropout, mode.of("embedding")), kept)
+    }
+}

@@ -1,0 +1,65 @@
+//! `SHA256SUMS`: written last, checked first.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::files;
+
+pub(super) const FILE: &str = "SHA256SUMS";
+
+/// Checksums of the files of one folder.
+#[derive(Default)]
+pub(super) struct Sums {
+    lines: String,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, name: &str, content: &[u8]) {
+        let hash = hex(&Sha256::digest(content));
+        self.lines.push_str(&format!("{hash}  {name}\n"));
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        files::write_durably(&folder.join(FILE), self.lines.as_bytes())
+    }
+}
+
+/// Checks every file that the folder's list names.
+///
+/// # Errors
+/// The first file that is missing or differs, in words.
+pub(super) fn verify(folder: &Path) -> Result<(), String> {
+    let list = fs::read_to_string(folder.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+    if list.is_empty() || !list.ends_with('\n') {
+        return Err(format!("{FILE} is cut short"));
+    }
+    for line in list.lines() {
+        let (expected, name) =
+            line.split_once("  ").ok_or_else(|| format!("{FILE} has the line `{line}`"))?;
+        if name.contains(['/', '\\']) {
+            return Err(format!("{FILE} names a file outside: {name}"));
+        }
+        let mut hasher = Sha256::new();
+        File::open(folder.join(name))
+            .and_then(|mut file| io::copy(&mut file, &mut hasher))
+            .map_err(|error| format!("{name}: {error}"))?;
+        if hex(&hasher.finalize()) != expected {
+            return Err(format!("the checksum of {name} is not the one in {FILE}"));
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

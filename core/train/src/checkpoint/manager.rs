@@ -1,0 +1,177 @@
+//! Which checkpoints a run has: writing, pruning, `best` and `last`, and finding one to go on from.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{Checkpoint, CheckpointError, checksum};
+use crate::files;
+
+const FOLDER: &str = "checkpoints";
+const PREFIX: &str = "step-";
+/// Beginnings of the names of folders that are not (or no longer) checkpoints.
+const WRITING: &str = ".writing-";
+const REMOVING: &str = ".removing-";
+const SUPERSEDED: &str = "superseded-";
+
+/// Keeps the checkpoints of one run.
+pub(crate) struct CheckpointManager {
+    run: PathBuf,
+    keep: usize,
+}
+
+impl CheckpointManager {
+    /// Takes charge of a run's checkpoints, and clears away what a killed process left half done.
+    pub(crate) fn open(run: &Path, keep: usize) -> Result<Self, CheckpointError> {
+        let folder = run.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(WRITING) || name.starts_with(REMOVING) {
+                fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+        Ok(Self { run: run.into(), keep })
+    }
+
+    /// Writes a checkpoint, makes it `last` (and `best`), and removes those beyond the newest few.
+    pub(crate) fn save(
+        &self,
+        checkpoint: &Checkpoint,
+        is_best: bool,
+    ) -> Result<PathBuf, CheckpointError> {
+        let name = name_of(checkpoint.state.step);
+        let folder = self.run.join(FOLDER);
+        let path = folder.join(&name);
+        // After resuming, the same step may come once more; a whole checkpoint of it is the same.
+        if checksum::verify(&path).is_err() {
+            if path.exists() {
+                self.remove(&path)?;
+            }
+            let writing = folder.join(format!("{WRITING}{name}"));
+            fs::create_dir(&writing).map_err(at(&writing))?;
+            checkpoint.write(&writing)?;
+            fs::rename(&writing, &path).map_err(at(&path))?;
+            files::sync_folder(&folder).map_err(at(&folder))?;
+        }
+        self.point("last", checkpoint.state.step)?;
+        if is_best {
+            self.point("best", checkpoint.state.step)?;
+        }
+        self.prune()?;
+        Ok(path)
+    }
+
+    /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`
+    /// is again what it was then.
+    pub(crate) fn rewind(&self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
+        for path in list(&self.run).into_iter().filter(|path| step_of(path) > Some(step)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let aside = path.with_file_name(format!("{SUPERSEDED}{name}"));
+            if aside.exists() {
+                fs::remove_dir_all(&aside).map_err(at(&aside))?;
+            }
+            fs::rename(&path, &aside).map_err(at(&path))?;
+        }
+        self.point("last", step)?;
+        best.map_or(Ok(()), |best| self.point("best", best))
+    }
+
+    /// Makes `best` or `last` name the checkpoint of a step.
+    fn point(&self, pointer: &str, step: u64) -> Result<(), CheckpointError> {
+        let pointer = self.run.join(pointer);
+        let content = format!("{FOLDER}/{}\n", name_of(step));
+        files::write_atomically(&pointer, content.as_bytes()).map_err(at(&pointer))
+    }
+
+    fn prune(&self) -> Result<(), CheckpointError> {
+        let best = read_pointer(&self.run.join("best"));
+        let checkpoints = list(&self.run);
+        let surplus = checkpoints.len().saturating_sub(self.keep);
+        for path in &checkpoints[..surplus] {
+            if best.as_deref() != Some(path) {
+                self.remove(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a checkpoint: it is renamed first, so that a kill in between leaves no half of it.
+    fn remove(&self, path: &Path) -> Result<(), CheckpointError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let removing = path.with_file_name(format!("{REMOVING}{name}"));
+        if removing.exists() {
+            fs::remove_dir_all(&removing).map_err(at(&removing))?;
+        }
+        fs::rename(path, &removing).map_err(at(path))?;
+        fs::remove_dir_all(&removing).map_err(at(&removing))
+    }
+}
+
+/// The newest checkpoint of a run, whole or not.
+pub fn newest(run: &Path) -> Option<PathBuf> {
+    list(run).pop()
+}
+
+/// The checkpoint that a path means: a folder `step-...` itself, a run's `best` or `last`, or a
+/// run's folder, which means its newest.
+///
+/// # Errors
+/// There is none.
+pub fn find(path: &Path) -> Result<PathBuf, CheckpointError> {
+    let found = if path.is_file() {
+        read_pointer(path)
+    } else if path.join(super::STATE).exists() || is_checkpoint_name(path) {
+        Some(path.to_path_buf())
+    } else {
+        newest(path)
+    };
+    found.filter(|path| path.is_dir()).ok_or_else(|| CheckpointError::NotFound(path.into()))
+}
+
+/// Verifies a checkpoint's checksums; if they fail, looks for the newest whole one before it.
+pub(super) fn verify_or_offer(path: &Path) -> Result<(), CheckpointError> {
+    if !path.is_dir() {
+        return Err(CheckpointError::NotFound(path.into()));
+    }
+    let Err(problem) = checksum::verify(path) else { return Ok(()) };
+    let run = path.parent().and_then(Path::parent);
+    let before = run.and_then(|run| {
+        let older = list(run).into_iter().filter(|other| other.file_name() < path.file_name());
+        older.rev().find(|other| checksum::verify(other).is_ok())
+    });
+    Err(CheckpointError::Damaged { path: path.into(), problem, before })
+}
+
+/// A run's checkpoints, oldest first.
+fn list(run: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_checkpoint_name(path)).collect();
+    paths.sort_by_key(|path| step_of(path));
+    paths
+}
+
+fn is_checkpoint_name(path: &Path) -> bool {
+    step_of(path).is_some()
+}
+
+fn name_of(step: u64) -> String {
+    format!("{PREFIX}{step:08}")
+}
+
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+}
+
+fn read_pointer(pointer: &Path) -> Option<PathBuf> {
+    let name = fs::read_to_string(pointer).ok()?;
+    Some(pointer.parent()?.join(name.trim()))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError + use<> {
+    let path = path.to_path_buf();
+    move |source| CheckpointError::Io { path, source }
+}

@@ -1,0 +1,181 @@
+//! Checkpoints: a folder `step-<n>` each, that appears whole or not at all.
+//!
+//! | file | content |
+//! |---|---|
+//! | `model.safetensors` | the weights, by timm's names |
+//! | `ema.safetensors` | their moving average, if the run keeps one |
+//! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>` |
+//! | `state.ron` | step, best score, counters |
+//! | `config.ron` | the resolved experiment |
+//! | `SHA256SUMS` | checksums of the others, as `sha256sum -c` reads them |
+//!
+//! Random generators and the sampler's position need no file: all follow from the seed in the
+//! experiment and the step.
+
+mod checksum;
+mod manager;
+mod tensors;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use manager::CheckpointManager;
+pub use manager::{find, newest};
+pub(crate) use tensors::{NamedTensor, to_device};
+
+use crate::{experiment::Experiment, files, learner::Tensors};
+
+const MODEL: &str = "model.safetensors";
+const EMA: &str = "ema.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.ron";
+const CONFIG: &str = "config.ron";
+
+/// The version of the format that this program writes; it reads every version up to it.
+const FORMAT: u32 = 1;
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// There is none.
+    #[error("{}: there is no checkpoint here: give a run's folder, its `best` or `last`, or a folder `step-...`", .0.display())]
+    NotFound(PathBuf),
+    /// Its content is not what was written.
+    #[error("the checkpoint {} is damaged: {problem}{}", path.display(), offer(before.as_deref()))]
+    Damaged {
+        /// Its folder.
+        path: PathBuf,
+        /// Which file, and what is wrong with it.
+        problem: String,
+        /// The newest whole checkpoint before it.
+        before: Option<PathBuf>,
+    },
+    /// It was written by a newer program.
+    #[error("{} has checkpoint format {found}, and this vitral reads up to {FORMAT}: use a newer vitral", path.display())]
+    TooNew {
+        /// Its folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It holds something else than the experiment describes.
+    #[error("{} does not fit its own experiment: {problem}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        problem: String,
+    },
+    /// A file of it.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn offer(before: Option<&Path>) -> String {
+    match before {
+        Some(path) => format!("; the one before it is whole: {}", path.display()),
+        None => "; there is no whole one before it".into(),
+    }
+}
+
+/// What a run needs beside its tensors to go on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The format of the checkpoint.
+    pub format: u32,
+    /// Steps made.
+    pub step: u64,
+    /// The best score so far (more is better), and its step.
+    pub best: Option<(f64, u64)>,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Training images left out so far because they could not be read.
+    pub skipped: u64,
+    /// Class names, in the order of the logits.
+    pub class_names: Vec<String>,
+}
+
+/// A checkpoint in memory.
+pub struct Checkpoint {
+    /// What the run was.
+    pub experiment: Experiment,
+    /// Where it was.
+    pub state: State,
+    pub(crate) tensors: Tensors,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint after verifying its checksums.
+    ///
+    /// # Errors
+    /// It is damaged (the error then offers the newest whole one before it), too new, or cannot be
+    /// read.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        manager::verify_or_offer(path)?;
+        let damaged =
+            |problem: String| CheckpointError::Damaged { path: path.into(), problem, before: None };
+        let state_text = read_text(&path.join(STATE))?;
+        let state: State =
+            ron::from_str(&state_text).map_err(|error| damaged(format!("{STATE}: {error}")))?;
+        if state.format > FORMAT {
+            return Err(CheckpointError::TooNew { path: path.into(), found: state.format });
+        }
+        let config_text = read_text(&path.join(CONFIG))?;
+        let experiment =
+            vitral_config::Document::new(path.join(CONFIG).display().to_string(), config_text)
+                .parse()
+                .map_err(|error| damaged(error.to_string()))?;
+        let read = |name: &str| {
+            tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
+        };
+        Ok(Self {
+            experiment,
+            state,
+            tensors: Tensors {
+                model: read(MODEL)?,
+                ema: path.join(EMA).exists().then(|| read(EMA)).transpose()?,
+                optimizer: read(OPTIMIZER)?,
+            },
+        })
+    }
+
+    /// Writes all files into an empty folder, checksums last.
+    fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
+        let config = vitral_config::to_ron(&self.experiment).map_err(io::Error::other);
+        let state = State { format: FORMAT, ..self.state.clone() };
+        let state = ron::ser::to_string_pretty(&state, ron::ser::PrettyConfig::default())
+            .map_err(io::Error::other);
+        let at = |name: &str| {
+            let path = folder.join(name);
+            move |source| CheckpointError::Io { path, source }
+        };
+        let mut sums = checksum::Sums::default();
+        let mut put = |name: &str, content: io::Result<Vec<u8>>| {
+            let content = content.map_err(at(name))?;
+            sums.add(name, &content);
+            files::write_durably(&folder.join(name), &content).map_err(at(name))
+        };
+        put(MODEL, tensors::serialize(&self.tensors.model))?;
+        if let Some(ema) = &self.tensors.ema {
+            put(EMA, tensors::serialize(ema))?;
+        }
+        put(OPTIMIZER, tensors::serialize(&self.tensors.optimizer))?;
+        put(STATE, state.map(String::into_bytes))?;
+        put(CONFIG, config.map(String::into_bytes))?;
+        sums.write(folder).map_err(at(checksum::FILE))?;
+        files::sync_folder(folder).map_err(at(""))
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, CheckpointError> {
+    fs::read_to_string(path).map_err(|source| CheckpointError::Io { path: path.into(), source })
+}

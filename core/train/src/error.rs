@@ -1,0 +1,66 @@
+//! What can go wrong in a run.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use vitral_model::ConfigProblem;
+
+use crate::checkpoint::CheckpointError;
+
+/// Why a run could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields of the experiment that do not go together.
+    #[error("{0}")]
+    Experiment(#[from] ConfigProblem),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] vitral_data::DataError),
+    /// An image that is to be classified.
+    #[error("the image cannot be brought to the model's size: {0}")]
+    Image(String),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The loss is no longer a number.
+    #[error(
+        "the loss became {loss} at step {step}, so training stopped; the last checkpoint is from before it. \
+         A lower `train.learning_rate`, a longer warm-up or `train.clip_norm` usually helps"
+    )]
+    Diverged {
+        /// The loss.
+        loss: f32,
+        /// The step, counted from 1.
+        step: u64,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// Another process trains in the same folder.
+    #[error("{} is in use by another run: wait for it, or choose another `output`", .0.display())]
+    Locked(PathBuf),
+    /// The folder holds a run already.
+    #[error("{} holds a run already: go on with it by `--resume {}`, or choose another `output`", .0.display(), .0.display())]
+    Exists(PathBuf),
+    /// A file of the run.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Names the file in an I/O error.
+pub(crate) trait AtPath<T> {
+    fn at(self, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { path: path.into(), source })
+    }
+}

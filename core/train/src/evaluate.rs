@@ -1,0 +1,171 @@
+//! How good a model is: loss, top-1, top-5 and per-class accuracy over every image of a set.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use vitral_data::{DataConfig, Loader};
+use vitral_model::{Mode, ViT};
+
+use crate::{
+    Error,
+    batch::images_to_device,
+    loss::{Loss, targets},
+};
+
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Images evaluated.
+    pub images: u64,
+    /// Images that could not be read and were left out, where the data's policy allows that.
+    pub skipped: u64,
+    /// Mean loss, without label smoothing.
+    pub loss: f64,
+    /// Share of images whose class got the highest logit.
+    pub top1: f64,
+    /// Share of images whose class is among the five highest logits.
+    pub top5: f64,
+    /// Images and top-1 hits of each class.
+    pub classes: Vec<ClassAccuracy>,
+}
+
+/// One class of an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassAccuracy {
+    /// Its name.
+    pub name: String,
+    /// Its images.
+    pub images: u64,
+    /// Its images that were recognised.
+    pub correct: u64,
+}
+
+impl ClassAccuracy {
+    /// Share recognised; none where the class has no images.
+    pub fn accuracy(&self) -> Option<f64> {
+        (self.images > 0).then(|| self.correct as f64 / self.images as f64)
+    }
+}
+
+/// The sums behind an [`Evaluation`], batch by batch.
+#[derive(Default)]
+struct Tally {
+    images: u64,
+    skipped: u64,
+    loss: f64,
+    top1: u64,
+    top5: u64,
+    classes: Vec<(u64, u64)>,
+}
+
+impl Tally {
+    fn add(&mut self, logits: &[f32], losses: &[f32], labels: &[u32]) {
+        let classes = self.classes.len();
+        for ((row, loss), &label) in logits.chunks(classes).zip(losses).zip(labels) {
+            let rank = rank_of(row, label as usize);
+            self.images += 1;
+            self.loss += f64::from(*loss);
+            self.top1 += u64::from(rank == 0);
+            self.top5 += u64::from(rank < 5);
+            let (images, correct) = &mut self.classes[label as usize];
+            *images += 1;
+            *correct += u64::from(rank == 0);
+        }
+    }
+
+    fn finish(self, names: &[String]) -> Evaluation {
+        let images = self.images.max(1) as f64;
+        let class = |(name, (images, correct)): (&String, (u64, u64))| ClassAccuracy {
+            name: name.clone(),
+            images,
+            correct,
+        };
+        Evaluation {
+            images: self.images,
+            skipped: self.skipped,
+            loss: self.loss / images,
+            top1: self.top1 as f64 / images,
+            top5: self.top5 as f64 / images,
+            classes: names.iter().zip(self.classes).map(class).collect(),
+        }
+    }
+}
+
+/// How many logits are above the label's; an equal one of a lower class counts as above, so that a
+/// model without preference is not right by accident, and NaN is never right.
+fn rank_of(logits: &[f32], label: usize) -> usize {
+    let own = logits[label];
+    if own.is_nan() {
+        return logits.len();
+    }
+    let above = |(class, &logit): (usize, &f32)| {
+        logit > own || (logit == own && class < label) || logit.is_nan()
+    };
+    logits
+        .iter()
+        .enumerate()
+        .filter(|&entry| entry.0 != label)
+        .filter(|&entry| above(entry))
+        .count()
+}
+
+/// Evaluates a model (without autodiff) on every image that the loader brings.
+///
+/// `progress` is called with the number of images done.
+///
+/// # Errors
+/// An image that cannot be read, where the data's policy is to stop.
+pub fn evaluate(
+    model: &ViT,
+    loader: Loader,
+    data: &DataConfig,
+    class_names: &[String],
+    loss: Loss,
+    device: &Device,
+    mut progress: impl FnMut(u64),
+) -> Result<Evaluation, Error> {
+    let classes = class_names.len();
+    let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
+    for batch in loader {
+        let batch = batch?;
+        tally.skipped += batch.skipped.len() as u64;
+        let logits = model.forward(images_to_device(&batch, &data.normalize, device)?, Mode::Eval);
+        let losses = loss.per_image(logits.clone(), targets(&batch.labels, classes, 0.0, device));
+        tally.add(&read(logits)?, &read(losses)?, &batch.labels);
+        progress(tally.images + tally.skipped);
+    }
+    Ok(tally.finish(class_names))
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
+    tensor.try_into_vec_as::<f32>().map_err(|error| Error::Device(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_count_what_is_above() {
+        assert_eq!(rank_of(&[0.1, 0.9, 0.5], 1), 0);
+        assert_eq!(rank_of(&[0.1, 0.9, 0.5], 0), 2);
+        assert_eq!(rank_of(&[0.0, 0.0, 0.0], 0), 0);
+        assert_eq!(rank_of(&[0.0, 0.0, 0.0], 2), 2);
+        assert_eq!(rank_of(&[f32::NAN, 0.0], 0), 2);
+        assert_eq!(rank_of(&[f32::NAN, 0.0], 1), 1);
+    }
+
+    #[test]
+    fn tally_counts_by_class() {
+        let mut tally = Tally { classes: vec![(0, 0); 6], ..Tally::default() };
+        let logits =
+            [[6., 5., 4., 3., 2., 1.], [6., 5., 4., 3., 2., 1.], [1., 5., 4., 3., 2., 0.]].concat();
+        tally.add(&logits, &[0.5, 1.0, 1.5], &[0, 5, 1]);
+        let names: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+        let found = tally.finish(&names);
+        assert_eq!((found.images, found.loss), (3, 1.0));
+        assert!((found.top1 - 2.0 / 3.0).abs() < 1e-12 && (found.top5 - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(found.classes[5].accuracy(), Some(0.0));
+        assert_eq!(found.classes[1].accuracy(), Some(1.0));
+        assert_eq!(found.classes[2].accuracy(), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! What a run reports while it goes on.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::Evaluation;
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Training starts, or goes on.
+    Started(RunInfo),
+    /// A step was made. Loss and accuracy are there on the steps that are logged.
+    Stepped(StepReport),
+    /// So many of so many images of an evaluation are done.
+    Evaluating {
+        /// Images done.
+        done: u64,
+        /// Images in all.
+        total: u64,
+    },
+    /// The model was evaluated.
+    Evaluated {
+        /// Steps made.
+        step: u64,
+        /// Epochs made.
+        epoch: f64,
+        /// The figures.
+        evaluation: Evaluation,
+        /// Whether no evaluation before was better.
+        is_best: bool,
+    },
+    /// A checkpoint was written.
+    Saved {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// An image could not be read and was left out.
+    Skipped {
+        /// Its file, or place in a file.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is known when a run starts.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    /// Trainable values of the model.
+    pub parameters: usize,
+    /// Training images.
+    pub train_images: usize,
+    /// Validation images.
+    pub val_images: usize,
+    /// Steps already made, by the run that is resumed.
+    pub start_step: u64,
+    /// Steps in all.
+    pub total_steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+}
+
+/// One optimizer step.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// Steps made, this one included.
+    pub step: u64,
+    /// Epochs made.
+    pub epoch: f64,
+    /// Images of the step.
+    pub images: usize,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Loss and the like, on the steps that are logged.
+    pub figures: Option<StepFigures>,
+    /// Time of the step, waiting for data included.
+    pub time: Duration,
+    /// Time spent waiting for data.
+    pub data_wait: Duration,
+}
+
+/// What is read back from the device on the steps that are logged.
+#[derive(Clone, Copy, Debug)]
+pub struct StepFigures {
+    /// Mean loss of the batch.
+    pub loss: f32,
+    /// Share of the batch whose class got the highest logit (of mixed targets, the larger part).
+    pub accuracy: f32,
+    /// Global norm of the gradients before clipping.
+    pub gradient_norm: f32,
+}
+
+/// Receives a run's events.
+pub trait Observer {
+    /// Called for each event, on the thread that trains.
+    fn on_event(&mut self, event: &Event);
+}
+
+impl<F: FnMut(&Event)> Observer for F {
+    fn on_event(&mut self, event: &Event) {
+        self(event);
+    }
+}

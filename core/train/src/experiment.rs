@@ -1,0 +1,340 @@
+//! An experiment: everything that decides a run, in one structure that reads like a paper's table
+//! of hyper-parameters.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vitral_data::{Channels, DataConfig};
+use vitral_model::{ConfigProblem, ViTConfig};
+
+use crate::{
+    groups::GroupOverride,
+    loss::Loss,
+    mix::Mix,
+    optimizer::Optimizer,
+    schedule::{Decay, Schedule},
+};
+
+/// An experiment, as one RON file describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Seed of everything random: weights, order, augmentation, dropout.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`; `--device` wins over it.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// Folder of the run; relative to where vitral is started.
+    #[serde(default = "default_output")]
+    pub output: PathBuf,
+    /// The Vision Transformer.
+    #[serde(default)]
+    pub model: ViTConfig,
+    /// Images and what is done to them.
+    pub data: DataConfig,
+    /// How the model is trained.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// What is kept while training.
+    #[serde(default)]
+    pub checkpoints: CheckpointConfig,
+}
+
+fn default_device() -> String {
+    "auto".into()
+}
+
+fn default_output() -> PathBuf {
+    "runs/experiment".into()
+}
+
+/// How the model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the training images.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub epochs: f64,
+    /// Steps in place of epochs.
+    #[schemars(range(min = 1))]
+    pub steps: Option<u64>,
+    /// Images of one step (the effective batch).
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub batch: usize,
+    /// Micro-batches that a step is cut into: less memory, the same result.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub accum_steps: usize,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub learning_rate: f64,
+    /// Learning rate at the end of the decay.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub min_learning_rate: f64,
+    /// Shape of the learning rate after warm-up.
+    pub decay: Decay,
+    /// Epochs over which the learning rate rises from 0.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub warmup_epochs: f64,
+    /// Steps of warm-up, in place of epochs.
+    pub warmup_steps: Option<u64>,
+    /// Weight decay of the weight matrices; 0.01 to 0.05 is usual for AdamW. Biases, norms,
+    /// positions, tokens and LayerScale are not decayed.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub weight_decay: f64,
+    /// Weight decay at the end of the run, reached along a cosine; none keeps it constant.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub weight_decay_end: Option<f64>,
+    /// Learning-rate factor from each block to the one below it (Clark et al. 2020).
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub layer_decay: Option<f64>,
+    /// Parameters with a learning rate or weight decay of their own, by name.
+    pub groups: Vec<GroupOverride>,
+    /// Largest global norm of the gradients; none does not clip.
+    #[schemars(range(min = 1e-6, max = 1e6))]
+    pub clip_norm: Option<f64>,
+    /// What is minimised: `Softmax` or `Sigmoid` cross-entropy.
+    pub loss: Loss,
+    /// Share of each target that is spread over all classes.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub label_smoothing: f64,
+    /// Mixup and CutMix.
+    pub mix: Mix,
+    /// Decay of an exponential moving average of the weights, which is then what is evaluated.
+    #[schemars(range(min = 0.0, max = 0.999_999_9))]
+    pub ema: Option<f64>,
+    /// When the model is evaluated; always at the end, too.
+    pub eval_every: Every,
+    /// Steps between two lines of the log.
+    #[schemars(range(min = 1))]
+    pub log_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10.0,
+            steps: None,
+            batch: 128,
+            accum_steps: 1,
+            optimizer: Optimizer::default(),
+            learning_rate: 5e-4,
+            min_learning_rate: 1e-6,
+            decay: Decay::Cosine,
+            warmup_epochs: 1.0,
+            warmup_steps: None,
+            weight_decay: 0.05,
+            weight_decay_end: None,
+            layer_decay: None,
+            groups: Vec::new(),
+            clip_norm: Some(1.0),
+            loss: Loss::Softmax,
+            label_smoothing: 0.0,
+            mix: Mix::default(),
+            ema: None,
+            eval_every: Every::Epochs(1.0),
+            log_every: 10,
+        }
+    }
+}
+
+/// A rhythm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub enum Every {
+    /// After so many steps.
+    Steps(#[schemars(range(min = 1))] u64),
+    /// After so many passes over the training images.
+    Epochs(#[schemars(range(min = 0.000_001, max = 100_000.0))] f64),
+    /// After so many minutes.
+    Minutes(#[schemars(range(min = 0.0, max = 1_000_000.0))] f64),
+}
+
+/// What is kept while training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// When a checkpoint is written; always at the end and on Ctrl-C, too.
+    pub every: Every,
+    /// Newest checkpoints that are kept, beside the best one.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub keep: usize,
+    /// What makes a checkpoint the best one; it is then written at that evaluation.
+    pub best: Metric,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: Every::Epochs(1.0), keep: 3, best: Metric::Top1 }
+    }
+}
+
+/// A figure of an evaluation by which models are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Metric {
+    /// Top-1 accuracy; higher is better.
+    #[default]
+    Top1,
+    /// Top-5 accuracy; higher is better.
+    Top5,
+    /// Loss; lower is better.
+    Loss,
+}
+
+impl Metric {
+    /// The figure, turned so that more is better.
+    pub(crate) fn score(self, evaluation: &crate::Evaluation) -> f64 {
+        match self {
+            Self::Top1 => evaluation.top1,
+            Self::Top5 => evaluation.top5,
+            Self::Loss => -evaluation.loss,
+        }
+    }
+}
+
+/// The steps of a run, once the number of training images is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub steps_per_epoch: u64,
+    pub schedule: Schedule,
+}
+
+impl Plan {
+    pub(crate) fn total(&self) -> u64 {
+        self.schedule.total
+    }
+
+    /// Whether something of this rhythm is due after so many steps; minutes are not its business.
+    pub(crate) fn is_due(&self, every: Every, steps_done: u64) -> bool {
+        match every {
+            Every::Steps(steps) => steps_done.is_multiple_of(steps),
+            Every::Minutes(_) => false,
+            Every::Epochs(epochs) => {
+                // Due when the count of whole periods grows with this step.
+                let periods = |steps: u64| {
+                    (steps as f64 / (epochs * self.steps_per_epoch as f64) + 1e-9).floor()
+                };
+                steps_done > 0 && periods(steps_done) > periods(steps_done - 1)
+            }
+        }
+    }
+}
+
+impl TrainConfig {
+    pub(crate) fn plan(&self, steps_per_epoch: u64) -> Plan {
+        let steps = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
+        let total = self.steps.unwrap_or_else(|| steps(self.epochs));
+        let warmup = self.warmup_steps.unwrap_or_else(|| steps(self.warmup_epochs));
+        let schedule = Schedule {
+            decay: self.decay,
+            peak: self.learning_rate,
+            floor: self.min_learning_rate,
+            warmup: warmup.min(total),
+            total,
+        };
+        Plan { steps_per_epoch, schedule }
+    }
+}
+
+impl Experiment {
+    /// Checks what no single field can say.
+    ///
+    /// # Errors
+    /// The first problem, with the field's path from the root of the experiment.
+    pub fn check(&self) -> Result<(), ConfigProblem> {
+        self.model.check().map_err(|problem| ConfigProblem {
+            field: format!("model.{}", problem.field),
+            ..problem
+        })?;
+        let problem = |field: &str, message: String, help: &str| {
+            Err(ConfigProblem { field: field.into(), message, help: help.into() })
+        };
+        let train = &self.train;
+        if train.accum_steps > train.batch {
+            return problem(
+                "train.accum_steps",
+                format!(
+                    "a batch of {} images cannot be cut into {} micro-batches",
+                    train.batch, train.accum_steps
+                ),
+                "each micro-batch needs at least one image",
+            );
+        }
+        if train.min_learning_rate > train.learning_rate {
+            return problem(
+                "train.min_learning_rate",
+                format!(
+                    "the lowest learning rate ({:e}) is above the highest ({:e})",
+                    train.min_learning_rate, train.learning_rate
+                ),
+                "`learning_rate` is the peak, `min_learning_rate` where the decay ends",
+            );
+        }
+        self.input()?;
+        Ok(())
+    }
+
+    /// Channels and side of the model's input images.
+    pub(crate) fn input(&self) -> Result<(Channels, u32), ConfigProblem> {
+        let channels = self.model.channels;
+        let channels = Channels::from_count(channels).ok_or_else(|| ConfigProblem {
+            field: "model.channels".into(),
+            message: format!("images have 1 (grey) or 3 (RGB) channels, not {channels}"),
+            help: "other numbers need a data source that delivers them".into(),
+        })?;
+        let size = u32::try_from(self.model.image_size).map_err(|_| ConfigProblem {
+            field: "model.image_size".into(),
+            message: "the image size is too large".into(),
+            help: "it is the side of the square input image in pixels".into(),
+        })?;
+        Ok((channels, size))
+    }
+
+    /// Makes relative data paths relative to a folder (that of the experiment's file).
+    pub fn resolve_paths(&mut self, base: &Path) {
+        self.data.resolve_paths(base);
+    }
+
+    /// The experiment with what its variant and its data give written out.
+    pub fn resolved(&self, classes: usize) -> Self {
+        Self { model: ViTConfig { classes, ..self.model.resolved() }, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_lie_in_the_recommended_ranges() {
+        let train = TrainConfig::default();
+        assert!((1e-4..=5e-4).contains(&train.learning_rate));
+        assert!((0.01..=0.05).contains(&train.weight_decay));
+        assert!((32..=128).contains(&train.batch));
+        assert_eq!(train.decay, Decay::Cosine);
+    }
+
+    #[test]
+    fn epochs_become_steps() {
+        let train = TrainConfig { epochs: 2.5, warmup_epochs: 0.5, ..TrainConfig::default() };
+        let plan = train.plan(10);
+        assert_eq!((plan.total(), plan.schedule.warmup), (25, 5));
+        let due = |every| (1..=25).filter(|&step| plan.is_due(every, step)).collect::<Vec<u64>>();
+        assert_eq!(due(Every::Epochs(1.0)), [10, 20]);
+        assert_eq!(due(Every::Epochs(0.5)), [5, 10, 15, 20, 25]);
+        assert_eq!(due(Every::Epochs(0.25)), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
+        assert_eq!(due(Every::Steps(7)), [7, 14, 21]);
+        assert_eq!(due(Every::Minutes(1.0)), [0u64; 0]);
+    }
+
+    #[test]
+    fn steps_and_warmup_steps_replace_epochs() {
+        let train =
+            TrainConfig { steps: Some(20), warmup_steps: Some(50), ..TrainConfig::default() };
+        let plan = train.plan(10);
+        assert_eq!((plan.total(), plan.schedule.warmup), (20, 20), "warm-up ends with the run");
+    }
+}

@@ -1,0 +1,251 @@
+//! One optimizer step, and all that it changes: the model, the optimizer's averages, the weights'
+//! moving average.
+
+use burn::{module::Module, tensor::Tensor};
+use vitral_model::{
+    ConfigProblem, Mode, ViT, ViTConfig,
+    device::Device,
+    parameters::{self, ParameterInfo},
+};
+use vitral_seed::Seed;
+
+use crate::{
+    Error,
+    checkpoint::{NamedTensor, to_device},
+    ema::Ema,
+    experiment::TrainConfig,
+    gradients::{Accumulator, clip, global_norm},
+    groups::{ParameterGroup, groups, unmatched},
+    optimizer::{Hyper, OptimizerState},
+    schedule::{Schedule, weight_decay},
+};
+
+/// A model in training.
+pub struct Learner {
+    config: TrainConfig,
+    schedule: Schedule,
+    seed: Seed,
+    infos: Vec<ParameterInfo>,
+    groups: Vec<ParameterGroup>,
+    model: ViT,
+    optimizer: OptimizerState,
+    ema: Option<Ema>,
+}
+
+/// What a step leaves on the device, to be read only when it is wanted; all `[1]`.
+pub struct Learned {
+    /// Mean loss of the batch.
+    pub loss: Tensor<1>,
+    /// Images whose class got the highest logit (of mixed targets, the larger part).
+    pub correct: Tensor<1>,
+    /// Global norm of the gradients before clipping.
+    pub gradient_norm: Tensor<1>,
+}
+
+/// The gradients of a whole batch, flat, in the order of [`parameters::infos`].
+pub struct BatchGradients {
+    /// One vector per parameter.
+    pub gradients: Vec<Tensor<1>>,
+    /// Mean loss of the batch, `[1]`.
+    pub loss: Tensor<1>,
+    /// Images whose class got the highest logit, `[1]`.
+    pub correct: Tensor<1>,
+}
+
+/// The tensors of a learner, as checkpoints hold them.
+pub(crate) struct Tensors {
+    pub model: Vec<NamedTensor>,
+    pub ema: Option<Vec<NamedTensor>>,
+    pub optimizer: Vec<NamedTensor>,
+}
+
+impl Learner {
+    /// A model with fresh weights, about to make its first step.
+    ///
+    /// # Errors
+    /// Fields of the configurations that do not go together, by their path in an experiment.
+    pub fn new(
+        model: &ViTConfig,
+        config: &TrainConfig,
+        schedule: Schedule,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let model = ViT::new(model, seed, &device.clone().autodiff()).map_err(|problem| {
+            ConfigProblem { field: format!("model.{}", problem.field), ..problem }
+        })?;
+        let infos = parameters::infos(&model);
+        if let Some((index, group)) = unmatched(&infos, &config.groups) {
+            return Err(Error::Experiment(ConfigProblem {
+                field: format!("train.groups[{index}].parameters"),
+                message: format!("`{}` matches no parameter of the model", group.parameters),
+                help: "names look like `blocks.0.attn.qkv.weight`, and `*` stands for anything"
+                    .into(),
+            }));
+        }
+        let values = parameters::values(&model);
+        Ok(Self {
+            config: config.clone(),
+            schedule,
+            seed,
+            groups: groups(&infos, model.config().depth(), config.layer_decay, &config.groups),
+            infos,
+            optimizer: OptimizerState::new(config.optimizer, &values),
+            ema: config.ema.map(|decay| Ema::new(decay, values)),
+            model,
+        })
+    }
+
+    /// The model as it is trained.
+    pub fn model(&self) -> &ViT {
+        &self.model
+    }
+
+    /// Puts other weights in place, flat and in the order of [`parameters::infos`]; the moving
+    /// average starts from them.
+    ///
+    /// # Panics
+    /// If they are not as many, or not as long, as the model's.
+    pub fn set_values(&mut self, values: Vec<Tensor<1>>) {
+        if let Some(ema) = &mut self.ema {
+            ema.values = values.clone();
+        }
+        self.model = parameters::with_values(self.model.clone(), values);
+    }
+
+    /// The model to evaluate, without autodiff: the moving average where there is one.
+    pub fn evaluated(&self) -> ViT {
+        let model = self.model.valid();
+        match &self.ema {
+            Some(ema) => parameters::with_values(model, ema.values.clone()),
+            None => model,
+        }
+    }
+
+    /// Names and shapes of the model's parameters.
+    pub fn parameters(&self) -> &[ParameterInfo] {
+        &self.infos
+    }
+
+    /// Forward, backward, clip and update, for the step of this number (counted from 0).
+    ///
+    /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`.
+    pub fn step(&mut self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> Learned {
+        let BatchGradients { gradients, loss, correct } = self.gradients(step, images, targets);
+        let gradient_norm = global_norm(&gradients);
+        let gradients = match self.config.clip_norm {
+            Some(limit) => clip(gradients, &gradient_norm, limit),
+            None => gradients,
+        };
+        self.update(step, gradients);
+        Learned { loss, correct, gradient_norm }
+    }
+
+    /// The gradients of a batch, computed in `accum_steps` micro-batches and equal to those of the
+    /// whole, up to rounding.
+    pub fn gradients(&self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> BatchGradients {
+        let batch = images.dims()[0];
+        let size = batch.div_ceil(self.config.accum_steps);
+        let mut accumulator = Accumulator::default();
+        let mut losses = Vec::new();
+        let mut hits = Vec::new();
+        for (micro, start) in (0..batch).step_by(size).enumerate() {
+            let count = size.min(batch - start);
+            let seed = self.seed.named("step").indexed(step).indexed(micro as u64);
+            let (images, targets) = self.config.mix.apply(
+                images.clone().narrow(0, start, count),
+                targets.clone().narrow(0, start, count),
+                seed,
+            );
+            let logits = self.model.forward(images.autodiff(), Mode::Train(seed));
+            hits.push(count_hits(logits.clone().without_autodiff(), targets.clone()));
+            // Weighted by its share of the batch, so that sums over micro-batches are means.
+            let loss = self.config.loss.forward(logits, targets.autodiff())
+                * (count as f64 / batch as f64);
+            let mut gradients = loss.backward();
+            accumulator.add(parameters::gradients(&self.model, &mut gradients));
+            losses.push(loss.without_autodiff());
+        }
+        BatchGradients {
+            gradients: accumulator.finish(),
+            loss: Tensor::cat(losses, 0).sum(),
+            correct: Tensor::cat(hits, 0).sum(),
+        }
+    }
+
+    fn update(&mut self, step: u64, gradients: Vec<Tensor<1>>) {
+        let config = &self.config;
+        let hyper = Hyper {
+            learning_rate: self.schedule.learning_rate(step),
+            weight_decay: weight_decay(
+                config.weight_decay,
+                config.weight_decay_end,
+                step,
+                self.schedule.total,
+            ),
+            update: step + 1,
+        };
+        let values =
+            self.optimizer.step(parameters::values(&self.model), gradients, &self.groups, hyper);
+        if let Some(ema) = &mut self.ema {
+            ema.update(&values, step + 1);
+        }
+        self.model = parameters::with_values(self.model.clone(), values);
+    }
+
+    /// Reads everything back from the device.
+    pub(crate) fn export(&self) -> Result<Tensors, Error> {
+        let mut optimizer = Vec::new();
+        for (index, slot) in self.config.optimizer.slots().iter().enumerate() {
+            let averages: Vec<Tensor<1>> =
+                self.optimizer.slots.iter().map(|slots| slots[index].clone()).collect();
+            optimizer.extend(self.named(&format!("{slot}/"), &averages)?);
+        }
+        Ok(Tensors {
+            model: self.named("", &parameters::values(&self.model))?,
+            ema: self.ema.as_ref().map(|ema| self.named("", &ema.values)).transpose()?,
+            optimizer,
+        })
+    }
+
+    /// Puts everything back on the device.
+    ///
+    /// # Errors
+    /// The first tensor that is missing or of another shape, in words.
+    pub(crate) fn import(&mut self, tensors: &Tensors, device: &Device) -> Result<(), String> {
+        let load =
+            |tensors: &[NamedTensor], prefix: &str| to_device(tensors, &self.infos, prefix, device);
+        let values = load(&tensors.model, "")?;
+        let average = tensors.ema.as_deref().map(|ema| load(ema, "")).transpose()?;
+        let slots = self.config.optimizer.slots();
+        let averages: Vec<Vec<Tensor<1>>> = slots
+            .iter()
+            .map(|slot| load(&tensors.optimizer, &format!("{slot}/")))
+            .collect::<Result<_, _>>()?;
+        for (index, tensors) in averages.into_iter().enumerate() {
+            for (slots, tensor) in self.optimizer.slots.iter_mut().zip(tensors) {
+                slots[index] = tensor;
+            }
+        }
+        self.set_values(values);
+        if let (Some(ema), Some(average)) = (&mut self.ema, average) {
+            ema.values = average;
+        }
+        Ok(())
+    }
+
+    fn named(&self, prefix: &str, tensors: &[Tensor<1>]) -> Result<Vec<NamedTensor>, Error> {
+        self.infos
+            .iter()
+            .zip(tensors)
+            .map(|(info, tensor)| {
+                NamedTensor::from_device(format!("{prefix}{}", info.name), &info.shape, tensor)
+            })
+            .collect()
+    }
+}
+
+/// How many images of a batch got their (largest) target's class, `[1]`.
+fn count_hits(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    logits.argmax(1).equal(targets.argmax(1)).float().sum()
+}

@@ -1,0 +1,101 @@
+//! A trained model, taken from a checkpoint for evaluation and prediction.
+
+use std::path::Path;
+
+use burn::tensor::activation;
+use vitral_data::{Image, ImageBatch};
+use vitral_model::{Mode, ViT, device::Device, parameters};
+use vitral_seed::Seed;
+
+use crate::{
+    Error, Evaluation,
+    batch::images_to_device,
+    checkpoint::{Checkpoint, CheckpointError, State, to_device},
+    evaluate::evaluate,
+    experiment::Experiment,
+    trainer::eval_loader,
+};
+
+/// A model with the weights of a checkpoint: their moving average where the run kept one.
+pub struct TrainedModel {
+    /// The experiment that it was trained by.
+    pub experiment: Experiment,
+    /// Where its training was.
+    pub state: State,
+    model: ViT,
+    device: Device,
+}
+
+impl TrainedModel {
+    /// Loads a checkpoint onto a device.
+    ///
+    /// # Errors
+    /// The checkpoint is damaged, or holds something else than its experiment describes.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
+        let Checkpoint { experiment, state, tensors } = Checkpoint::load(path)?;
+        let model = ViT::new(&experiment.model, Seed::new(experiment.seed), device)?;
+        let infos = parameters::infos(&model);
+        let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
+            .map_err(|problem| CheckpointError::Mismatch { path: path.into(), problem })?;
+        Ok(Self {
+            model: parameters::with_values(model, values),
+            experiment,
+            state,
+            device: device.clone(),
+        })
+    }
+
+    /// Evaluates on the experiment's validation images. `progress` gets images done and in all.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    pub fn evaluate(&self, mut progress: impl FnMut(u64, u64)) -> Result<Evaluation, Error> {
+        let datasets = self.experiment.data.open()?;
+        let total = datasets.val.len() as u64;
+        evaluate(
+            &self.model,
+            eval_loader(&self.experiment, &datasets)?,
+            &self.experiment.data,
+            datasets.val.class_names(),
+            self.experiment.train.loss,
+            &self.device,
+            |done| progress(done, total),
+        )
+    }
+
+    /// The classes of an image with their probabilities, most probable first.
+    ///
+    /// # Errors
+    /// The image cannot be brought to the model's size, or the device fails.
+    pub fn predict(&self, image: Image) -> Result<Vec<(String, f32)>, Error> {
+        let (channels, size) = self.experiment.input()?;
+        let pipeline = self.experiment.data.eval_pipeline(channels, size)?;
+        let image = pipeline
+            .run(image, Seed::new(self.experiment.seed))
+            .map_err(|error| Error::Image(error.to_string()))?;
+        let batch = ImageBatch {
+            images: image.into_pixels(),
+            labels: vec![0],
+            size,
+            channels,
+            samples: vec![0],
+            skipped: Vec::new(),
+            epoch: 0,
+        };
+        let images = images_to_device(&batch, &self.experiment.data.normalize, &self.device)?;
+        let logits = self.model.forward(images, Mode::Eval);
+        let probabilities = match self.experiment.train.loss {
+            crate::loss::Loss::Softmax => activation::softmax(logits, 1),
+            crate::loss::Loss::Sigmoid => activation::sigmoid(logits),
+        };
+        let values: Vec<f32> =
+            probabilities.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
+        let name = |class: usize| {
+            self.state.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+        };
+        let mut ranked: Vec<(String, f32)> =
+            values.into_iter().enumerate().map(|(class, p)| (name(class), p)).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(ranked)
+    }
+}

@@ -1,0 +1,135 @@
+//! A run's folder: `config.ron`, `metrics.jsonl`, `checkpoints/`, `best`, `last`, and a lock while
+//! the run goes on.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Error, Evaluation, error::AtPath, event::StepReport, experiment::Experiment,
+    files::write_atomically,
+};
+
+const CONFIG: &str = "config.ron";
+const METRICS: &str = "metrics.jsonl";
+
+/// The folder of a run that goes on; no other process can use it meanwhile.
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    metrics: File,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// A new run.
+    pub(crate) fn create(path: &Path, experiment: &Experiment) -> Result<Self, Error> {
+        if path.join(CONFIG).exists() {
+            return Err(Error::Exists(path.into()));
+        }
+        fs::create_dir_all(path).at(path)?;
+        let folder = Self::lock(path)?;
+        folder.write_config(experiment)?;
+        Ok(folder)
+    }
+
+    /// A run that goes on after `step`: what it reported after that is forgotten.
+    pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
+        let metrics = path.join(METRICS);
+        let lines = fs::read_to_string(&metrics).unwrap_or_default();
+        let kept: String = lines
+            .lines()
+            .filter(|line| step_of(line) <= Some(step))
+            .filter(|line| step_of(line).is_some())
+            .map(|line| format!("{line}\n"))
+            .collect();
+        // Locked before anything is written: the run may be going on.
+        let lock = lock(path)?;
+        write_atomically(&metrics, kept.as_bytes()).at(&metrics)?;
+        let folder = Self::open(path, lock)?;
+        folder.write_config(experiment)?;
+        Ok(folder)
+    }
+
+    fn lock(path: &Path) -> Result<Self, Error> {
+        Self::open(path, lock(path)?)
+    }
+
+    fn open(path: &Path, lock: File) -> Result<Self, Error> {
+        let metrics = path.join(METRICS);
+        let metrics = File::options().create(true).append(true).open(&metrics).at(&metrics)?;
+        Ok(Self { path: path.into(), metrics, _lock: lock })
+    }
+
+    fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
+        let path = self.path.join(CONFIG);
+        let text = vitral_config::to_ron(experiment).map_err(std::io::Error::other).at(&path)?;
+        write_atomically(&path, text.as_bytes()).at(&path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One line for a logged step.
+    pub(crate) fn log_step(&mut self, report: &StepReport) -> Result<(), Error> {
+        let Some(figures) = report.figures else { return Ok(()) };
+        self.log(&json!({
+            "kind": "step",
+            "step": report.step,
+            "epoch": report.epoch,
+            "loss": figures.loss,
+            "accuracy": figures.accuracy,
+            "gradient_norm": figures.gradient_norm,
+            "learning_rate": report.learning_rate,
+            "images_per_second": report.images as f64 / report.time.as_secs_f64().max(1e-9),
+            "data_wait": report.data_wait.as_secs_f64(),
+        }))
+    }
+
+    /// One line for an evaluation.
+    pub(crate) fn log_evaluation(
+        &mut self,
+        step: u64,
+        epoch: f64,
+        found: &Evaluation,
+    ) -> Result<(), Error> {
+        self.log(&json!({
+            "kind": "eval",
+            "step": step,
+            "epoch": epoch,
+            "loss": found.loss,
+            "top1": found.top1,
+            "top5": found.top5,
+            "images": found.images,
+            "skipped": found.skipped,
+            "classes": found.classes,
+        }))
+    }
+
+    fn log(&mut self, line: &Value) -> Result<(), Error> {
+        self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
+    }
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let file = path.join(".lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).at(&file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),
+        // Some network file systems cannot lock; a run there goes on without.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!("{} cannot be locked: {error}", file.display());
+            Ok(lock)
+        }
+    }
+}
+
+/// The step of a line of metrics; none if the line is not whole.
+fn step_of(line: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64()
+}

@@ -1,0 +1,228 @@
+//! What a user of the program sees: errors that point at the line, help, and results.
+
+use std::fs;
+
+use crate::support::{
+    images::{VAL_IMAGES, Workspace, write_image_folder},
+    program::vitral,
+    root,
+};
+
+/// Replaces something in the experiment and returns what `train` says about it.
+fn complaint(from: &str, to: &str) -> String {
+    let workspace = Workspace::new();
+    let text = fs::read_to_string(workspace.join("experiment.ron")).unwrap();
+    assert!(text.contains(from));
+    workspace.write("experiment.ron", &text.replacen(from, to, 1));
+    let said = vitral(workspace.path(), &["train", "experiment.ron"]).failed_with(2).stderr;
+    assert!(!workspace.join("run").exists(), "nothing is written for an experiment that is wrong");
+    said
+}
+
+#[test]
+fn mistakes_in_an_experiment_are_underlined_with_what_would_be_right() {
+    for (from, to, place, words) in [
+        ("depth: 2", "dept: 2", "experiment.ron:9:9", vec!["unknown field", "dept", "depth"]),
+        ("heads: 2", "heads: \"two\"", "experiment.ron:10:16", vec!["\"two\""]),
+        ("batch: 16", "batch: 0", "experiment.ron:24:16", vec!["at least 1"]),
+        ("ema: 0.9", "ema: 1.5", "experiment.ron:30:14", vec!["1.5"]),
+        ("label_smoothing: 0.1", "label_smoothing: -0.1", "experiment.ron:29:26", vec!["-0.1"]),
+        (
+            "heads: 2",
+            "heads: 3",
+            "experiment.ron:10:16",
+            vec!["3 heads do not divide a width of 16", "1, 2, 4, 8, 16"],
+        ),
+        (
+            "patch_size: 2",
+            "patch_size: 3",
+            "experiment.ron:7:21",
+            vec!["patches of 3 px do not fill"],
+        ),
+        (
+            "accum_steps: 2",
+            "accum_steps: 17",
+            "experiment.ron:25:22",
+            vec!["cannot be cut into 17"],
+        ),
+        ("HorizontalFlip()", "HorizontalFlop()", "experiment.ron:", vec!["HorizontalFlip"]),
+        (
+            "ema: 0.9",
+            "groups: [(parameters: \"haed.*\")]",
+            "experiment.ron:30:31",
+            vec!["matches no parameter"],
+        ),
+        ("width: 16,", "width: 16", "experiment.ron:8:16", vec!["comma"]),
+    ] {
+        let said = complaint(from, to);
+        assert!(said.contains(place), "{to}: {place} is not in\n{said}");
+        for word in words {
+            assert!(said.contains(word), "{to}: {word} is not in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn set_changes_fields_and_its_mistakes_are_shown_too() {
+    let workspace = Workspace::new();
+    let resolved = |set: &str| {
+        vitral(workspace.path(), &["config", "resolved", "experiment.ron", "--set", set])
+    };
+    let text = resolved("train.optimizer=Lion(beta1: 0.95)").succeeded().stdout;
+    assert!(text.contains("Lion(") && text.contains("beta1: 0.95"), "{text}");
+    let said = resolved("train.bach=3").failed_with(2).stderr;
+    assert!(said.contains("batch"), "{said}");
+    let said = resolved("nonsense").failed_with(2).stderr;
+    assert!(said.contains("nonsense"), "{said}");
+}
+
+#[test]
+fn resolved_experiment_reads_back_as_itself() {
+    let workspace = Workspace::new();
+    let first =
+        vitral(workspace.path(), &["config", "resolved", "experiment.ron"]).succeeded().stdout;
+    workspace.write("again.ron", &first);
+    let second = vitral(workspace.path(), &["config", "resolved", "again.ron"]).succeeded().stdout;
+    assert_eq!(first, second);
+}
+
+#[test]
+fn defaults_and_schema_describe_every_field() {
+    let workspace = Workspace::new();
+    let defaults = vitral(workspace.path(), &["config", "defaults"]).succeeded().stdout;
+    assert!(defaults.contains("learning_rate: 0.0005"), "{defaults}");
+    workspace.write("defaults.ron", &defaults);
+    vitral(workspace.path(), &["config", "resolved", "defaults.ron"]).succeeded();
+    let schema = vitral(workspace.path(), &["config", "schema"]).succeeded().stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    for definition in ["ViTConfig", "TrainConfig", "CheckpointConfig"] {
+        let fields = schema["$defs"][definition]["properties"].as_object().unwrap();
+        for (name, field) in fields {
+            assert!(field["description"].is_string(), "{definition}.{name} is not described");
+            assert!(field.get("default").is_some(), "{definition}.{name} has no default");
+        }
+    }
+}
+
+#[test]
+fn examples_are_valid_experiments() {
+    for example in ["quickstart", "fashion-mnist"] {
+        let path = format!("examples/{example}.ron");
+        vitral(&root(), &["config", "resolved", &path]).succeeded();
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_one_sentence() {
+    let workspace = Workspace::new();
+    for (device, words) in [
+        ("cuda", "without `cuda`"),
+        ("cuda:7", "without `cuda`"),
+        ("vulkan", "without `vulkan`"),
+        ("tpu", "`tpu` is no device"),
+    ] {
+        let said = vitral(workspace.path(), &["train", "experiment.ron", "--device", device])
+            .failed_with(2)
+            .stderr;
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("error: ") && said.contains(words), "{said}");
+    }
+}
+
+#[cfg(feature = "gpu-tests")]
+#[test]
+fn a_gpu_that_is_not_there_is_one_sentence() {
+    let workspace = Workspace::new();
+    let arguments = ["train", "experiment.ron", "--device", "wgpu:99"];
+    let said = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(said.lines().count() == 1 && said.contains("no wgpu device 99"), "{said}");
+}
+
+#[test]
+fn auto_falls_back_to_what_is_there() {
+    let workspace = Workspace::new();
+    let arguments = ["train", "experiment.ron", "--device", "auto", "--set", "train.steps=1"];
+    vitral(workspace.path(), &arguments).succeeded();
+}
+
+#[test]
+fn doctor_lists_every_device() {
+    let said = vitral(&root(), &["doctor"]).succeeded().stdout;
+    for device in ["cpu", "cuda", "wgpu", "vulkan", "auto"] {
+        assert!(said.contains(device), "{said}");
+    }
+}
+
+#[test]
+fn a_second_run_does_not_overwrite_the_first() {
+    let workspace = Workspace::new();
+    for _ in 0..2 {
+        vitral(workspace.path(), &["train", "experiment.ron", "--set", "train.steps=2"])
+            .succeeded();
+    }
+    assert!(
+        workspace.join("run/config.ron").exists() && workspace.join("run-2/config.ron").exists()
+    );
+}
+
+#[test]
+fn training_ends_with_a_summary_and_what_to_try_next() {
+    let workspace = Workspace::new();
+    let said = vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    for words in ["accuracy", "run/best", "metrics.jsonl", "eval run/best", "predict run/best"] {
+        assert!(said.stdout.contains(words), "{}", said.stdout);
+    }
+    assert!(said.stderr.contains("top-1"), "{}", said.stderr);
+}
+
+#[test]
+fn eval_covers_every_image_and_agrees_with_training() {
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    let json = vitral(workspace.path(), &["eval", "run", "--json"]).succeeded().stdout;
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found["images"], VAL_IMAGES);
+    let metrics = fs::read_to_string(workspace.join("run/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(last["kind"], "eval");
+    for figure in ["loss", "top1", "top5", "images", "classes"] {
+        assert_eq!(found[figure], last[figure], "{figure}");
+    }
+    let of_classes: u64 =
+        found["classes"].as_array().unwrap().iter().map(|c| c["images"].as_u64().unwrap()).sum();
+    assert_eq!(of_classes, VAL_IMAGES as u64);
+    let table = vitral(workspace.path(), &["eval", "run/best"]).succeeded().stdout;
+    assert!(table.contains("top-1") && table.contains("accuracy of each class"), "{table}");
+}
+
+#[test]
+fn predict_ranks_classes_and_names_files_that_it_cannot_read() {
+    let workspace = Workspace::new();
+    // Without flips, which would turn one class into another.
+    let learned = [
+        "train",
+        "experiment.ron",
+        "--set",
+        "train.steps=150",
+        "--set",
+        "train.mix=()",
+        "--set",
+        "data.augment=[]",
+    ];
+    vitral(workspace.path(), &learned).succeeded();
+    write_image_folder(&workspace.join("photos"), 1);
+    workspace.write("broken.png", "this is not an image");
+    let photo = "photos/class_2/000.png";
+    let said =
+        vitral(workspace.path(), &["predict", "run", photo, "broken.png", "--json", "-k", "4"])
+            .failed_with(1);
+    assert!(said.stderr.contains("broken.png"), "{}", said.stderr);
+    let found: serde_json::Value = serde_json::from_str(said.stdout.trim()).unwrap();
+    assert_eq!(found["image"], photo);
+    let classes = found["classes"].as_array().unwrap();
+    let sum: f64 = classes.iter().map(|class| class["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5 && classes.len() == 4);
+    assert_eq!(classes[0]["class"], "2", "{classes:?}");
+    let said = vitral(workspace.path(), &["predict", "run", photo, "-k", "2"]).succeeded().stdout;
+    assert_eq!(said.lines().count(), 3, "{said}");
+}

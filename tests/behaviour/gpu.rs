@@ -1,0 +1,72 @@
+//! The GPU path, run and not only compiled: on Mesa's software Vulkan driver where there is no GPU.
+
+use burn::tensor::{Device, Tensor};
+use vitral_model::device::{DeviceChoice, Gpu};
+use vitral_seed::Seed;
+use vitral_train::{
+    Learner,
+    experiment::TrainConfig,
+    optimizer::Optimizer,
+    schedule::{Decay, Schedule},
+};
+
+use crate::support::{
+    largest_difference,
+    oracle::{Archive, tiny_token},
+    values,
+};
+
+/// Parameters after a few steps of AdamW with all kinds of noise that are drawn on the host.
+fn trained(device: &Device) -> Vec<(String, Vec<f32>)> {
+    let config = TrainConfig {
+        accum_steps: 2,
+        ema: Some(0.9),
+        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        ..TrainConfig::default()
+    };
+    let schedule = Schedule { decay: Decay::Cosine, peak: 0.03, floor: 0.0, warmup: 1, total: 4 };
+    let mut model = tiny_token();
+    model.drop_path = 0.2;
+    model.layer_scale = Some(0.5);
+    model.qk_norm = true;
+    model.rope = Some(100.0);
+    let mut learner = Learner::new(&model, &config, schedule, Seed::new(0), device).unwrap();
+    let mut batch = Archive::open("train_batch.npz");
+    let (images, targets): (Tensor<4>, Tensor<2>) =
+        (batch.tensor("input_nhwc"), batch.tensor("labels_onehot"));
+    for step in 0..4 {
+        learner.step(step, images.clone().to_device(device), targets.clone().to_device(device));
+    }
+    let evaluated = vitral_model::parameters::values(&learner.evaluated());
+    let names = learner.parameters().iter().map(|info| info.name.clone());
+    names.zip(evaluated.into_iter().map(values)).collect()
+}
+
+#[test]
+fn training_on_wgpu_equals_training_on_the_cpu() {
+    let gpu = DeviceChoice::Gpu(Gpu::Wgpu, 0)
+        .open()
+        .expect("a Vulkan driver, e.g. Debian's mesa-vulkan-drivers");
+    let (on_gpu, on_cpu) = (trained(&gpu), trained(&Device::flex()));
+    let mut largest = 0.0;
+    for ((name, gpu), (_, cpu)) in on_gpu.iter().zip(&on_cpu) {
+        let difference = largest_difference(gpu, cpu);
+        assert!(difference < 1e-3, "{name}: {difference}");
+        largest = f32::max(largest, difference);
+    }
+    println!("parameters on wgpu and cpu differ by at most {largest:e}");
+    let moved = on_cpu
+        .iter()
+        .zip(trained_start())
+        .any(|((_, now), start)| largest_difference(now, &start) > 1e-2);
+    assert!(moved, "training changed nothing");
+}
+
+fn trained_start() -> Vec<Vec<f32>> {
+    let device = Device::flex();
+    let mut model = tiny_token();
+    model.layer_scale = Some(0.5);
+    model.qk_norm = true;
+    let model = vitral_model::ViT::new(&model, Seed::new(0), &device).unwrap();
+    vitral_model::parameters::values(&model).into_iter().map(values).collect()
+}

@@ -1,0 +1,161 @@
+//! Every option of the model, checked with finite differences: along a random direction of each
+//! parameter, the loss changes as the gradient says.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng as _;
+use vitral_model::{
+    ViTConfig,
+    config::{AttentionKind, LayerAttention},
+    mlp::Mlp,
+    pool::Pool,
+    position::Position,
+};
+use vitral_seed::Seed;
+use vitral_train::{
+    Learner,
+    experiment::TrainConfig,
+    loss::{Loss, targets},
+    schedule::{Decay, Schedule},
+};
+
+use crate::support::{oracle::to_tensors, values};
+
+const SCHEDULE: Schedule =
+    Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+
+fn base() -> ViTConfig {
+    ViTConfig {
+        image_size: 8,
+        channels: 1,
+        classes: 5,
+        patch_size: Some(2),
+        width: Some(16),
+        depth: Some(2),
+        heads: Some(2),
+        mlp_ratio: 2.0,
+        ..ViTConfig::default()
+    }
+}
+
+fn uniform(count: usize, seed: Seed) -> Vec<f32> {
+    let mut rng = seed.rng();
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn check(name: &str, model: ViTConfig, train: TrainConfig) {
+    let device = Device::flex();
+    let seed = Seed::new(7);
+    let mut learner = Learner::new(&model, &train, SCHEDULE, seed, &device).unwrap();
+    let infos = learner.parameters().to_vec();
+    let start: Vec<Vec<f32>> = infos
+        .iter()
+        .map(|info| {
+            // Weights large enough that every parameter matters; norms and scales around one.
+            let around =
+                if info.name.contains("norm") && info.name.ends_with("weight") { 1.0 } else { 0.0 };
+            let values = uniform(info.elements(), seed.named(&info.name));
+            values.into_iter().map(|value| around + 0.4 * value).collect()
+        })
+        .collect();
+    let images = uniform(4 * 64, seed.named("images"));
+    let images = Tensor::<4>::from_data(TensorData::new(images, [4, 8, 8, 1]), &device);
+    let targets = targets(&[0, 3, 1, 4], 5, 0.1, &device);
+    learner.set_values(to_tensors(&start, &device));
+    let gradients: Vec<Vec<f32>> = learner
+        .gradients(0, images.clone(), targets.clone())
+        .gradients
+        .into_iter()
+        .map(values)
+        .collect();
+    let mut loss_at = |index: usize, direction: &[f32], distance: f32| {
+        let mut moved = start.clone();
+        for (value, direction) in moved[index].iter_mut().zip(direction) {
+            *value += distance * direction;
+        }
+        learner.set_values(to_tensors(&moved, &device));
+        f64::from(learner.gradients(0, images.clone(), targets.clone()).loss.into_scalar::<f32>())
+    };
+    for (index, info) in infos.iter().enumerate() {
+        let mut direction = uniform(info.elements(), seed.named("direction").named(&info.name));
+        let norm = direction.iter().map(|v| v * v).sum::<f32>().sqrt();
+        direction.iter_mut().for_each(|value| *value /= norm);
+        let expected: f64 = gradients[index]
+            .iter()
+            .zip(&direction)
+            .map(|(g, d)| f64::from(*g) * f64::from(*d))
+            .sum();
+        let step = 5e-3;
+        let found = (loss_at(index, &direction, step) - loss_at(index, &direction, -step))
+            / (2.0 * f64::from(step));
+        let tolerance = 3e-4 + 0.01 * expected.abs();
+        assert!(
+            (found - expected).abs() < tolerance,
+            "{name}: {}: the loss changes by {found}, the gradient says {expected}",
+            info.name
+        );
+    }
+    let largest =
+        gradients.iter().flatten().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    assert!(largest > 1e-2, "{name}: gradients are too small to mean anything");
+}
+
+#[test]
+fn gradients_of_every_model_option_equal_finite_differences() {
+    let options: Vec<(&str, ViTConfig)> = vec![
+        ("class token", base()),
+        ("mean", ViTConfig { pool: Pool::Mean, class_token: false, ..base() }),
+        ("mean with fc_norm", ViTConfig { pool: Pool::Mean, fc_norm: true, ..base() }),
+        ("map", ViTConfig { pool: Pool::Map, class_token: false, ..base() }),
+        ("registers", ViTConfig { register_tokens: 3, ..base() }),
+        ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
+        ("no position", ViTConfig { position: Position::None, ..base() }),
+        (
+            "rope",
+            ViTConfig { rope: Some(100.0), position: Position::None, register_tokens: 1, ..base() },
+        ),
+        ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),
+        (
+            "relative bias without prefix",
+            ViTConfig {
+                relative_position_bias: true,
+                class_token: false,
+                pool: Pool::Mean,
+                ..base()
+            },
+        ),
+        ("layer scale", ViTConfig { layer_scale: Some(0.1), ..base() }),
+        ("qk norm", ViTConfig { qk_norm: true, ..base() }),
+        ("no qkv bias", ViTConfig { qkv_bias: false, ..base() }),
+        ("exact gelu", ViTConfig { mlp: Mlp::Gelu, ..base() }),
+        ("swiglu", ViTConfig { mlp: Mlp::SwiGlu, ..base() }),
+        ("pre-logits", ViTConfig { representation_size: Some(12), ..base() }),
+        ("drop path", ViTConfig { drop_path: 0.5, ..base() }),
+        ("dropout", ViTConfig { dropout: 0.3, attention_dropout: 0.3, ..base() }),
+        ("patch dropout", ViTConfig { patch_dropout: 0.5, ..base() }),
+        ("patch dropout with rope", ViTConfig { patch_dropout: 0.5, rope: Some(10.0), ..base() }),
+        (
+            "attention by layer",
+            ViTConfig {
+                attention: vec![LayerAttention {
+                    layers: (1, 1),
+                    attention: AttentionKind::Softmax { heads: Some(4), qk_norm: Some(true) },
+                }],
+                rope: Some(100.0),
+                ..base()
+            },
+        ),
+    ];
+    for (name, model) in options {
+        check(name, model, TrainConfig::default());
+    }
+}
+
+#[test]
+fn gradients_of_every_loss_equal_finite_differences() {
+    let sigmoid = TrainConfig { loss: Loss::Sigmoid, ..TrainConfig::default() };
+    check("sigmoid", base(), sigmoid);
+    let mut mixed = TrainConfig::default();
+    mixed.mix.mixup = 0.8;
+    mixed.mix.cutmix = 1.0;
+    check("mixup and cutmix", base(), mixed);
+}

@@ -1,0 +1,14 @@
+//! The behaviour that users rely on, across crates and through the program itself.
+
+mod accumulation;
+mod checkpoints;
+mod command_line;
+mod data;
+#[cfg(feature = "gpu-tests")]
+mod gpu;
+mod gradients;
+mod oracle;
+mod presets;
+mod quickstart;
+mod resume;
+mod support;

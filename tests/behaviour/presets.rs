@@ -1,0 +1,34 @@
+//! The published models' sizes.
+
+use burn::tensor::Device;
+use vitral_model::{ViT, ViTConfig, parameters};
+use vitral_seed::Seed;
+
+/// Parameter counts that timm lists for its models at 224 px with 1000 classes.
+#[test]
+fn presets_have_the_published_parameter_counts() {
+    for (variant, published) in [
+        ("Ti/16", 5_717_416),
+        ("S/16", 22_050_664),
+        ("S/32", 22_878_952),
+        ("B/16", 86_567_656),
+        ("B/32", 88_224_232),
+        ("L/16", 304_326_632),
+        ("L/32", 306_535_400),
+        ("H/14", 632_045_800),
+    ] {
+        let config =
+            ViTConfig { variant: variant.parse().unwrap(), classes: 1000, ..ViTConfig::default() };
+        // All blocks are alike, so two small models tell the size of the deep one.
+        let [one, two] =
+            [1, 2].map(|depth| count(&ViTConfig { depth: Some(depth), ..config.clone() }));
+        assert_eq!(one + (config.depth() - 1) * (two - one), published, "{variant}");
+        if variant == "Ti/16" {
+            assert_eq!(count(&config), published);
+        }
+    }
+}
+
+fn count(config: &ViTConfig) -> usize {
+    parameters::count(&ViT::new(config, Seed::new(0), &Device::flex()).unwrap())
+}

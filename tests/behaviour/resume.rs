@@ -1,0 +1,165 @@
+//! A run that was interrupted, in whatever way, ends with the same bytes as one that was not.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use rand::Rng as _;
+use vitral_seed::Seed;
+
+use crate::support::{
+    images::Workspace,
+    program::{start, vitral},
+};
+
+const FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
+
+/// The tensors of a run's last checkpoint, and its metrics without what depends on time.
+fn result(run: &Path) -> (Vec<Vec<u8>>, Vec<serde_json::Value>) {
+    let last = fs::read_to_string(run.join("last")).unwrap();
+    let checkpoint = run.join(last.trim());
+    let tensors = FILES.iter().filter_map(|file| fs::read(checkpoint.join(file)).ok()).collect();
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let metrics = metrics.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = line.as_object_mut().unwrap();
+        fields.remove("images_per_second");
+        fields.remove("data_wait");
+        line
+    });
+    (tensors, metrics.collect())
+}
+
+#[track_caller]
+fn assert_same(found: &Path, expected: &Path) {
+    let (found, expected) = (result(found), result(expected));
+    assert_eq!(found.0.len(), expected.0.len());
+    assert!(found.0 == expected.0, "the tensors differ");
+    assert_eq!(found.1, expected.1, "the metrics differ");
+}
+
+fn whole_run(workspace: &Workspace, changes: &[&str]) {
+    let mut arguments = vec!["train", "experiment.ron", "--set", "output=whole"];
+    arguments.extend(changes);
+    vitral(workspace.path(), &arguments).succeeded();
+}
+
+#[test]
+fn resumed_run_equals_uninterrupted_run_for_every_optimizer() {
+    for optimizer in ["AdamW()", "Sgd(nesterov: true)", "Lion()", "Lamb()"] {
+        let workspace = Workspace::new();
+        let optimizer = format!("train.optimizer={optimizer}");
+        whole_run(&workspace, &["--set", &optimizer]);
+        // From the middle of the second epoch, which ends the first third of the run.
+        let checkpoint = "whole/checkpoints/step-00000006";
+        copy_folder(&workspace.join("whole"), &workspace.join("resumed"));
+        let checkpoint = checkpoint.replace("whole", "resumed");
+        vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
+        assert_same(&workspace.join("resumed"), &workspace.join("whole"));
+    }
+}
+
+#[test]
+fn the_number_of_workers_changes_nothing() {
+    let workspace = Workspace::new();
+    whole_run(&workspace, &["--set", "data.workers=1"]);
+    vitral(workspace.path(), &["train", "experiment.ron", "--set", "data.workers=5"]).succeeded();
+    let last = "checkpoints/step-00000012";
+    for file in FILES {
+        let read = |run: &str| fs::read(workspace.join(run).join(last).join(file)).unwrap();
+        assert!(read("run") == read("whole"), "{file} differs");
+    }
+}
+
+#[test]
+fn another_seed_gives_another_model() {
+    let workspace = Workspace::new();
+    whole_run(&workspace, &[]);
+    vitral(workspace.path(), &["train", "experiment.ron", "--set", "seed=1"]).succeeded();
+    assert!(result(&workspace.join("run")).0 != result(&workspace.join("whole")).0);
+}
+
+/// Checkpoints after every step make a kill in the middle of writing likely.
+#[test]
+fn killed_run_resumes_from_its_newest_whole_checkpoint() {
+    let workspace = Workspace::new();
+    let often = [
+        "--set",
+        "train.steps=150",
+        "--set",
+        "checkpoints.every=Steps(1)",
+        "--set",
+        "checkpoints.keep=3",
+    ];
+    whole_run(&workspace, &often);
+    let mut rng = Seed::new(0).named("kill").rng();
+    let run = workspace.join("run");
+    let mut arguments = vec!["train", "experiment.ron"];
+    arguments.extend(often);
+    let (mut kills, mut half_written) = (0, 0);
+    loop {
+        let mut child = start(workspace.path(), &arguments);
+        thread::sleep(Duration::from_millis(rng.random_range(20..120)));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "a resumed run failed: {:?}", child.wait_with_output());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        assert!(kills < 500, "the run never ends");
+        if let Ok(entries) = fs::read_dir(run.join("checkpoints")) {
+            let unfinished =
+                |name: &str| name.starts_with(".writing") || name.starts_with(".removing");
+            half_written +=
+                entries.flatten().filter(|e| unfinished(&e.file_name().to_string_lossy())).count();
+        }
+        if run.join("last").exists() {
+            arguments = vec!["train", "--resume", "run"];
+        } else if run.exists() {
+            fs::remove_dir_all(&run).unwrap();
+        }
+    }
+    println!("{kills} kills, {half_written} in the middle of writing a checkpoint");
+    assert!(kills >= 2, "the run was too short to be killed");
+    assert_same(&run, &workspace.join("whole"));
+    let left: Vec<_> =
+        fs::read_dir(run.join("checkpoints")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(left.iter().all(|name| name.to_string_lossy().starts_with("step-")), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_run_writes_a_checkpoint_and_goes_on() {
+    let workspace = Workspace::new();
+    let long = ["--set", "train.steps=300", "--set", "checkpoints.every=Steps(1000)"];
+    whole_run(&workspace, &long);
+    let mut arguments = vec!["train", "experiment.ron"];
+    arguments.extend(long);
+    let child = start(workspace.path(), &arguments);
+    let metrics = workspace.join("run/metrics.jsonl");
+    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("train --resume run"), "{said}");
+    let last = fs::read_to_string(workspace.join("run/last")).unwrap();
+    assert!(!last.contains("step-00000300"), "it was not interrupted: {last}");
+    vitral(workspace.path(), &["train", "--resume", "run"]).succeeded();
+    // The best checkpoints differ in number only by what Ctrl-C added; the results do not.
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

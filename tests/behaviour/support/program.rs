@@ -1,0 +1,49 @@
+//! Running the vitral program.
+
+use std::{
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+/// What a run of the program printed, and how it ended.
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Fails the test, with what was printed, unless the program succeeded.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert!(self.status.success(), "{}\n{}\n{}", self.status, self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless the program ended with this exit code.
+    #[track_caller]
+    pub fn failed_with(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
+    // Mesa's driver would print a complaint where this variable is not set.
+    command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("VITRAL_LOG");
+    command
+}
+
+/// Runs the program in a folder to its end.
+pub fn vitral(folder: &Path, arguments: &[&str]) -> Finished {
+    let output = command(folder, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Starts the program in a folder.
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
+    command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
