@@ -2,17 +2,21 @@
 """Makes a small, balanced subset of Fashion-MNIST for examples and tests.
 
 Of the training set it takes the first 1000 images of each class, of the test set the first 200, in
-their original order. The output is the same byte for byte each time. Only Python's standard library
-is needed, and the data set itself: Debian and Ubuntu have it as `dataset-fashion-mnist`.
+their original order; and the last test image of each class as a PNG file, to try predictions with. The
+output is the same byte for byte each time. Only Python's standard library is needed, and the data set
+itself: Debian and Ubuntu have it as `dataset-fashion-mnist`.
 """
 
 import argparse
 import gzip
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 CLASSES = 10
+# File names of the classes' single images.
+NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
 # Names of a split's files, in the data set and in the subset, and images per class.
 SPLITS = {"train": 1000, "t10k": 200}
 
@@ -63,6 +67,33 @@ def make_split(name: str, per_class: int, source: Path, output: Path) -> int:
     return size + write_idx(output / label_file, (len(chosen),), bytes(labels[i] for i in chosen))
 
 
+def write_png(path: Path, width: int, height: int, pixels: bytes) -> int:
+    """Writes a grey PNG file, and gives its size in bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    rows = b"".join(b"\0" + pixels[row * width :][:width] for row in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path.stat().st_size
+
+
+def make_single_images(source: Path, output: Path) -> int:
+    """Writes the last test image of each class, and gives their size in bytes."""
+    (_, height, width), pixels = read_idx(source / "t10k-images-idx3-ubyte.gz", 3)
+    _, labels = read_idx(source / "t10k-labels-idx1-ubyte.gz", 1)
+    output.mkdir(parents=True, exist_ok=True)
+    length = height * width
+    total = 0
+    for label, name in enumerate(NAMES):
+        last = labels.rindex(label)
+        total += write_png(output / f"{name}.png", width, height, pixels[last * length :][:length])
+    return total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -85,6 +116,7 @@ def main() -> None:
     total = 0
     for name, per_class in SPLITS.items():
         total += make_split(name, per_class, arguments.source, arguments.output)
+    total += make_single_images(arguments.source, arguments.output / "images")
     print(f"{arguments.output}: {total} bytes")
 
 

@@ -11,8 +11,10 @@ use vitral_train::{
 };
 
 use crate::support::{
+    images::Workspace,
     largest_difference,
     oracle::{Archive, tiny_token},
+    program::vitral,
     values,
 };
 
@@ -40,6 +42,22 @@ fn trained(device: &Device) -> Vec<(String, Vec<f32>)> {
     let evaluated = vitral_model::parameters::values(&learner.evaluated());
     let names = learner.parameters().iter().map(|info| info.name.clone());
     names.zip(evaluated.into_iter().map(values)).collect()
+}
+
+#[test]
+fn the_program_trains_and_evaluates_on_wgpu() {
+    let workspace = Workspace::new();
+    let on_gpu = ["--device", "wgpu"];
+    let train = ["train", "experiment.ron", "--set", "train.steps=4"];
+    vitral(workspace.path(), &[&train[..], &on_gpu].concat()).succeeded();
+    let loss = |device: &str| {
+        let json = vitral(workspace.path(), &["eval", "run", "--json", "--device", device])
+            .succeeded()
+            .stdout;
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["loss"].as_f64().unwrap()
+    };
+    let difference = (loss("wgpu") - loss("cpu")).abs();
+    assert!(difference < 1e-3, "{difference}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ mod tests {
             &[parameter("head.bias", 1), parameter("norm.bias", 1)],
             1,
             None,
-            &[exception.clone()],
+            std::slice::from_ref(&exception),
         );
         assert_eq!(found[0], ParameterGroup { learning_rate_scale: 10.0, weight_decay: Some(0.3) });
         assert_eq!(found[1], ParameterGroup { learning_rate_scale: 1.0, weight_decay: Some(0.0) });

@@ -61,7 +61,7 @@ impl Mix {
             Plan::Mixup { own } => (images.clone() * own + images.flip([0]) * (1.0 - own), own),
             Plan::CutMix { rows: [top, bottom], columns: [left, right] } => {
                 let area = s![.., top..bottom, left..right, 0..channels];
-                let patch = images.clone().flip([0]).slice(area.clone());
+                let patch = images.clone().flip([0]).slice(area);
                 let cut = ((bottom - top) * (right - left)) as f64 / (height * width) as f64;
                 (images.slice_assign(area, patch), 1.0 - cut)
             }

@@ -1,7 +1,5 @@
 //! A trained model, taken from a checkpoint for evaluation and prediction.
 
-use std::path::Path;
-
 use burn::tensor::activation;
 use vitral_data::{Image, ImageBatch};
 use vitral_model::{Mode, ViT, device::Device, parameters};
@@ -27,16 +25,16 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// Loads a checkpoint onto a device.
+    /// Puts a checkpoint's model on a device.
     ///
     /// # Errors
-    /// The checkpoint is damaged, or holds something else than its experiment describes.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
-        let Checkpoint { experiment, state, tensors } = Checkpoint::load(path)?;
+    /// The checkpoint holds something else than its experiment describes.
+    pub fn new(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
+        let Checkpoint { path, experiment, state, tensors } = checkpoint;
         let model = ViT::new(&experiment.model, Seed::new(experiment.seed), device)?;
         let infos = parameters::infos(&model);
         let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
-            .map_err(|problem| CheckpointError::Mismatch { path: path.into(), problem })?;
+            .map_err(|problem| CheckpointError::Mismatch { path, problem })?;
         Ok(Self {
             model: parameters::with_values(model, values),
             experiment,

@@ -39,7 +39,7 @@ pub struct Outcome {
     pub evaluation: Option<Evaluation>,
     /// The best evaluation's step, and its score (more is better).
     pub best: Option<(f64, u64)>,
-    /// Training time of the whole run, resumed parts included.
+    /// Time of the whole run, evaluations and resumed parts included.
     pub time: Duration,
     /// Training images that were left out because they could not be read.
     pub skipped: u64,
@@ -87,19 +87,15 @@ impl Trainer {
 
     /// Goes on from a checkpoint, in the folder of its run.
     ///
-    /// `change` may alter the experiment; where it does not, the run ends with the very weights
-    /// that it would have had without the interruption (on the CPU, bit for bit).
+    /// Unless the checkpoint's experiment was changed, the run ends with the very weights that it
+    /// would have had without the interruption (on the CPU, bit for bit).
     ///
     /// # Errors
-    /// The checkpoint is damaged or does not fit the experiment or the data.
-    pub fn resume(
-        path: &Path,
-        device: &Device,
-        change: impl FnOnce(Experiment) -> Experiment,
-    ) -> Result<Self, Error> {
-        let Checkpoint { experiment, state, tensors } = Checkpoint::load(path)?;
-        let (experiment, datasets, plan) = open(change(experiment))?;
-        let mismatch = |problem: String| CheckpointError::Mismatch { path: path.into(), problem };
+    /// The checkpoint does not fit its experiment or the data, or its run goes on elsewhere.
+    pub fn resume(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
+        let Checkpoint { path, experiment, state, tensors } = checkpoint;
+        let (experiment, datasets, plan) = open(experiment)?;
+        let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
         if state.class_names != datasets.train.class_names() {
             return Err(mismatch(
                 "the data has other classes than the run was started with".into(),
@@ -221,6 +217,7 @@ impl Trainer {
 
     /// Evaluates the weights, or their average where there is one; tells whether it is the best.
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool, Error> {
+        let start = Instant::now();
         let total = self.datasets.val.len() as u64;
         let evaluation = evaluate(
             &self.learner.evaluated(),
@@ -238,6 +235,7 @@ impl Trainer {
             self.state.best = Some((score, step));
         }
         self.folder.log_evaluation(step, epoch, &evaluation)?;
+        self.state.seconds += start.elapsed().as_secs_f64();
         self.last_evaluation = Some(evaluation.clone());
         observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
         Ok(is_best)
@@ -248,11 +246,15 @@ impl Trainer {
         if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
             return Err(Error::Diverged { loss: f32::NAN, step: self.state.step });
         }
-        let checkpoint =
-            Checkpoint { experiment: self.experiment.clone(), state: self.state.clone(), tensors };
-        let path = self.checkpoints.save(&checkpoint, is_best)?;
+        let checkpoint = Checkpoint {
+            path: self.checkpoints.path_of(self.state.step),
+            experiment: self.experiment.clone(),
+            state: self.state.clone(),
+            tensors,
+        };
+        self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();
-        observer.on_event(&Event::Saved { path });
+        observer.on_event(&Event::Saved { path: checkpoint.path });
         Ok(())
     }
 
@@ -287,11 +289,6 @@ impl Trainer {
             total_steps: self.plan.total(),
             steps_per_epoch: self.plan.steps_per_epoch,
         }
-    }
-
-    /// The run's folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use vitral_train::{Error, Evaluation, TrainedModel, checkpoint};
+use vitral_train::{
+    Error, Evaluation, TrainedModel,
+    checkpoint::{self, Checkpoint},
+};
 
 use crate::{
     args::EvalArguments,
@@ -13,9 +16,9 @@ use crate::{
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
-    let loaded = checkpoint::Checkpoint::load(&path).map_err(Error::from)?;
-    let device = open_device(Some(&arguments.device), &loaded.experiment)?;
-    let mut model = TrainedModel::load(&path, &device)?;
+    let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
+    let mut model = TrainedModel::new(checkpoint, &device)?;
     if !arguments.overrides.set.is_empty() {
         model.experiment.data =
             Loaded::read(&path.join("config.ron"), &arguments.overrides.set)?.experiment.data;

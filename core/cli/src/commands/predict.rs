@@ -3,15 +3,18 @@
 use std::{fs, process::ExitCode};
 
 use serde_json::json;
-use vitral_model::device::DeviceChoice;
-use vitral_train::{Error, TrainedModel, checkpoint};
+use vitral_train::{
+    Error, TrainedModel,
+    checkpoint::{self, Checkpoint},
+};
 
-use crate::{args::PredictArguments, failure::Failure};
+use crate::{args::PredictArguments, experiment::open_device, failure::Failure};
 
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
-    let device = arguments.device.parse::<DeviceChoice>()?.open()?;
-    let model = TrainedModel::load(&path, &device)?;
+    let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
+    let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
     for file in &arguments.images {
         let read = fs::read(file).map_err(|error| error.to_string());

@@ -10,7 +10,10 @@ use std::{
 };
 
 use vitral_model::device;
-use vitral_train::{Error, Outcome, Trainer, checkpoint};
+use vitral_train::{
+    Error, Outcome, Trainer,
+    checkpoint::{self, Checkpoint},
+};
 
 use crate::{
     args::TrainArguments,
@@ -65,15 +68,14 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
 
 fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
     let path = checkpoint::find(run).map_err(Error::from)?;
-    // Verified before its configuration is believed.
-    let experiment = checkpoint::Checkpoint::load(&path).map_err(Error::from)?.experiment;
-    let device = open_device(arguments.device.as_deref(), &experiment)?;
-    let changed = match arguments.overrides.set.as_slice() {
-        [] => experiment,
-        set => Loaded::read(&path.join("config.ron"), set)?.experiment,
-    };
+    let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    if !arguments.overrides.set.is_empty() {
+        let changed = Loaded::read(&path.join("config.ron"), &arguments.overrides.set)?;
+        checkpoint.experiment = changed.experiment;
+    }
+    let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Ok(Trainer::resume(&path, &device, |_| changed)?)
+    Ok(Trainer::resume(checkpoint, &device)?)
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.

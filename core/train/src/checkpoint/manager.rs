@@ -41,27 +41,30 @@ impl CheckpointManager {
         &self,
         checkpoint: &Checkpoint,
         is_best: bool,
-    ) -> Result<PathBuf, CheckpointError> {
-        let name = name_of(checkpoint.state.step);
-        let folder = self.run.join(FOLDER);
-        let path = folder.join(&name);
+    ) -> Result<(), CheckpointError> {
+        let (folder, path) = (self.run.join(FOLDER), &checkpoint.path);
         // After resuming, the same step may come once more; a whole checkpoint of it is the same.
-        if checksum::verify(&path).is_err() {
+        if checksum::verify(path).is_err() {
             if path.exists() {
-                self.remove(&path)?;
+                self.remove(path)?;
             }
+            let name = name_of(checkpoint.state.step);
             let writing = folder.join(format!("{WRITING}{name}"));
             fs::create_dir(&writing).map_err(at(&writing))?;
             checkpoint.write(&writing)?;
-            fs::rename(&writing, &path).map_err(at(&path))?;
+            fs::rename(&writing, path).map_err(at(path))?;
             files::sync_folder(&folder).map_err(at(&folder))?;
         }
         self.point("last", checkpoint.state.step)?;
         if is_best {
             self.point("best", checkpoint.state.step)?;
         }
-        self.prune()?;
-        Ok(path)
+        self.prune()
+    }
+
+    /// The folder of a step's checkpoint, written or not.
+    pub(crate) fn path_of(&self, step: u64) -> PathBuf {
+        self.run.join(FOLDER).join(name_of(step))
     }
 
     /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`

@@ -106,7 +106,9 @@ pub struct State {
 
 /// A checkpoint in memory.
 pub struct Checkpoint {
-    /// What the run was.
+    /// Its folder, `<run>/checkpoints/step-<n>`.
+    pub path: PathBuf,
+    /// What the run was; may be changed before going on.
     pub experiment: Experiment,
     /// Where it was.
     pub state: State,
@@ -138,6 +140,7 @@ impl Checkpoint {
             tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
         };
         Ok(Self {
+            path: path.into(),
             experiment,
             state,
             tensors: Tensors {
