@@ -134,6 +134,9 @@ impl ViT {
     }
 
     /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`.
+    ///
+    /// # Panics
+    /// If the images do not have the configured size and channels.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
         let tokens = self.forward_features(images, mode);
         self.forward_head(tokens, mode)

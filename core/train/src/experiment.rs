@@ -1,7 +1,10 @@
 //! An experiment: everything that decides a run, in one structure that reads like a paper's table
 //! of hyper-parameters.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -207,11 +210,11 @@ impl Plan {
         self.schedule.total
     }
 
-    /// Whether something of this rhythm is due after so many steps; minutes are not its business.
-    pub(crate) fn is_due(&self, every: Every, steps_done: u64) -> bool {
+    /// Whether something of this rhythm is due after so many steps, `since` after the last time.
+    pub(crate) fn is_due(&self, every: Every, steps_done: u64, since: Duration) -> bool {
         match every {
             Every::Steps(steps) => steps_done.is_multiple_of(steps),
-            Every::Minutes(_) => false,
+            Every::Minutes(minutes) => since.as_secs_f64() >= minutes * 60.0,
             Every::Epochs(epochs) => {
                 // Due when the count of whole periods grows with this step.
                 let periods = |steps: u64| {
@@ -322,12 +325,15 @@ mod tests {
         let train = TrainConfig { epochs: 2.5, warmup_epochs: 0.5, ..TrainConfig::default() };
         let plan = train.plan(10);
         assert_eq!((plan.total(), plan.schedule.warmup), (25, 5));
-        let due = |every| (1..=25).filter(|&step| plan.is_due(every, step)).collect::<Vec<u64>>();
+        let due = |every| {
+            (1..=25).filter(|&step| plan.is_due(every, step, Duration::ZERO)).collect::<Vec<u64>>()
+        };
         assert_eq!(due(Every::Epochs(1.0)), [10, 20]);
         assert_eq!(due(Every::Epochs(0.5)), [5, 10, 15, 20, 25]);
         assert_eq!(due(Every::Epochs(0.25)), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
         assert_eq!(due(Every::Steps(7)), [7, 14, 21]);
         assert_eq!(due(Every::Minutes(1.0)), [0u64; 0]);
+        assert!(plan.is_due(Every::Minutes(0.5), 3, Duration::from_secs(30)));
     }
 
     #[test]

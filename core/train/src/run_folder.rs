@@ -31,31 +31,23 @@ impl RunFolder {
             return Err(Error::Exists(path.into()));
         }
         fs::create_dir_all(path).at(path)?;
-        let folder = Self::lock(path)?;
+        let folder = Self::open(path, lock(path)?)?;
         folder.write_config(experiment)?;
         Ok(folder)
     }
 
     /// A run that goes on after `step`: what it reported after that is forgotten.
     pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
+        // Locked before anything is read or written: the run may be going on.
+        let lock = lock(path)?;
         let metrics = path.join(METRICS);
         let lines = fs::read_to_string(&metrics).unwrap_or_default();
-        let kept: String = lines
-            .lines()
-            .filter(|line| step_of(line) <= Some(step))
-            .filter(|line| step_of(line).is_some())
-            .map(|line| format!("{line}\n"))
-            .collect();
-        // Locked before anything is written: the run may be going on.
-        let lock = lock(path)?;
+        let is_kept = |line: &&str| step_of(line).is_some_and(|of_line| of_line <= step);
+        let kept: String = lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
         write_atomically(&metrics, kept.as_bytes()).at(&metrics)?;
         let folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
         Ok(folder)
-    }
-
-    fn lock(path: &Path) -> Result<Self, Error> {
-        Self::open(path, lock(path)?)
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {

@@ -20,7 +20,7 @@ use crate::{
     batch::images_to_device,
     checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State},
     evaluate::evaluate,
-    experiment::{Every, Experiment, Plan},
+    experiment::{Experiment, Plan},
     learner::Learner,
     loss::targets,
     run_folder::RunFolder,
@@ -56,6 +56,7 @@ pub struct Trainer {
     learner: Learner,
     state: State,
     last_evaluation: Option<Evaluation>,
+    last_eval: Instant,
     last_save: Instant,
 }
 
@@ -81,6 +82,7 @@ impl Trainer {
             learner,
             state,
             last_evaluation: None,
+            last_eval: Instant::now(),
             last_save: Instant::now(),
         })
     }
@@ -119,6 +121,7 @@ impl Trainer {
             learner,
             state,
             last_evaluation: None,
+            last_eval: Instant::now(),
             last_save: Instant::now(),
         })
     }
@@ -180,14 +183,12 @@ impl Trainer {
     fn after_step(&mut self, observer: &mut dyn Observer, interrupted: bool) -> Result<(), Error> {
         let step = self.state.step;
         let last = step == self.plan.total();
-        let eval_due = last || self.plan.is_due(self.experiment.train.eval_every, step);
-        let is_best = if eval_due { self.evaluate(observer)? } else { false };
-        let every = self.experiment.checkpoints.every;
-        let minutes_over = match every {
-            Every::Minutes(minutes) => self.last_save.elapsed().as_secs_f64() >= minutes * 60.0,
-            _ => false,
-        };
-        if last || interrupted || is_best || minutes_over || self.plan.is_due(every, step) {
+        let is_due = |every, last: Instant| self.plan.is_due(every, step, last.elapsed());
+        let eval_due = last || is_due(self.experiment.train.eval_every, self.last_eval);
+        let save_due =
+            last || interrupted || is_due(self.experiment.checkpoints.every, self.last_save);
+        let is_best = eval_due && self.evaluate(observer)?;
+        if save_due || is_best {
             self.save(is_best, observer)?;
         }
         Ok(())
@@ -236,6 +237,7 @@ impl Trainer {
         }
         self.folder.log_evaluation(step, epoch, &evaluation)?;
         self.state.seconds += start.elapsed().as_secs_f64();
+        self.last_eval = Instant::now();
         self.last_evaluation = Some(evaluation.clone());
         observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
         Ok(is_best)
