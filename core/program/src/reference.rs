@@ -1,0 +1,162 @@
+//! Runs a program on plain arrays: simple loops that say what each op means, against which faster
+//! executors are tested.
+
+use vitral_seed::Seed;
+
+use crate::array::Array;
+use crate::error::Misfit;
+use crate::program::Program;
+use crate::types::{DType, TensorType};
+
+/// The most elements that all values of a run may have together.
+const MAX_ELEMENTS: usize = 1 << 28;
+
+/// Why a program could not be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The arrays given are not those that the program wants.
+    #[error("program `{program}` wants {wanted} {what}, not {given}")]
+    Count {
+        /// The program.
+        program: String,
+        /// `inputs` or `parameters`.
+        what: &'static str,
+        /// How many it has.
+        wanted: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// An array has another type or shape.
+    #[error("{name} is {given}, but must be {wanted}")]
+    Type {
+        /// The input or parameter.
+        name: String,
+        /// What was given.
+        given: String,
+        /// What the program wants.
+        wanted: String,
+    },
+    /// The batch size is 0, or too large for this executor.
+    #[error("a batch of {batch} cannot be run: {problem}")]
+    Batch {
+        /// The batch size.
+        batch: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What an op's reference implementation gets.
+pub(crate) struct Call<'c> {
+    /// The operands' values.
+    pub operands: Vec<&'c Array>,
+    /// The results' element types and sizes.
+    pub results: Vec<(DType, Vec<usize>)>,
+    /// Whether dropout drops.
+    pub training: bool,
+    /// The node's random stream.
+    pub stream: Seed,
+}
+
+impl Call<'_> {
+    /// The shape of the first result.
+    pub fn shape(&self) -> &[usize] {
+        self.shape_of(0)
+    }
+
+    /// The shape of a result.
+    pub fn shape_of(&self, index: usize) -> &[usize] {
+        &self.results[index].1
+    }
+
+    /// A result of these values. Integers wrap around to 32 bits.
+    pub fn result(&self, index: usize, mut values: Vec<f64>) -> Array {
+        let (dtype, shape) = &self.results[index];
+        if *dtype == DType::I32 {
+            for value in &mut values {
+                *value = f64::from(*value as i64 as i32);
+            }
+        }
+        Array::computed(*dtype, shape, values)
+    }
+
+    /// The only result.
+    pub fn one(&self, values: Vec<f64>) -> Vec<Array> {
+        vec![self.result(0, values)]
+    }
+
+    /// The only result, computed from each element of the first operand.
+    pub fn map(&self, function: impl Fn(f64) -> f64) -> Vec<Array> {
+        self.one(self.operands[0].values().iter().copied().map(function).collect())
+    }
+}
+
+/// The random stream of a node. Executors that draw from it agree with each other.
+pub fn stream(seed: Seed, node: usize) -> Seed {
+    seed.named("program").indexed(node as u64)
+}
+
+/// Runs a program: its inputs and parameters, in order, to its outputs.
+///
+/// With a seed it runs as in training: `random` and `dropout` draw from it. Without, it runs as in
+/// evaluation: `dropout` passes everything on, and `random` draws the same values each time.
+///
+/// # Errors
+/// If the arrays are not of the program's types at this batch size, or the batch is too large.
+pub fn run(
+    program: &Program,
+    batch: usize,
+    inputs: &[Array],
+    parameters: &[Array],
+    seed: Option<u64>,
+) -> Result<Vec<Array>, RunError> {
+    let count = |what, wanted, given| {
+        let program = program.name().to_owned();
+        if wanted == given { Ok(()) } else { Err(RunError::Count { program, what, wanted, given }) }
+    };
+    count("inputs", program.inputs().len(), inputs.len())?;
+    count("parameters", program.parameters().len(), parameters.len())?;
+    let types = concrete(program, batch)?;
+
+    let names = program.inputs().iter().map(|input| format!("input `{}`", input.name));
+    let names = names.chain(
+        program.parameters().iter().map(|parameter| format!("parameter `{}`", parameter.name)),
+    );
+    let mut values: Vec<Array> = inputs.iter().chain(parameters).cloned().collect();
+    for ((name, value), (dtype, shape)) in names.zip(&values).zip(&types) {
+        if (value.dtype(), value.shape()) != (*dtype, &shape[..]) {
+            let given = format!("{}{:?}", value.dtype(), value.shape());
+            return Err(RunError::Type { name, given, wanted: format!("{dtype}{shape:?}") });
+        }
+    }
+
+    let root = Seed::new(seed.unwrap_or(0));
+    for (index, node) in program.nodes().iter().enumerate() {
+        let results = node.op().run(&Call {
+            operands: node.operands().iter().map(|id| &values[id.index()]).collect(),
+            results: node.results().map(|id| types[id.index()].clone()).collect(),
+            training: seed.is_some(),
+            stream: stream(root, index),
+        });
+        values.extend(results);
+    }
+    Ok(program.outputs().iter().map(|output| values[output.value.index()].clone()).collect())
+}
+
+/// The types of all values at a batch size, which must not be too large.
+fn concrete(program: &Program, batch: usize) -> Result<Vec<(DType, Vec<usize>)>, RunError> {
+    let refuse = |problem: String| RunError::Batch { batch, problem };
+    if batch == 0 {
+        return Err(refuse("it must be at least 1".to_owned()));
+    }
+    let at = |value: &TensorType| Ok((value.dtype, value.shape.at(batch)?));
+    let types: Result<Vec<_>, Misfit> = program.types().iter().map(at).collect();
+    let types = types.map_err(|misfit| refuse(misfit.to_string()))?;
+    let total = types
+        .iter()
+        .try_fold(0_usize, |total, (_, shape)| total.checked_add(shape.iter().product()));
+    match total {
+        Some(total) if total <= MAX_ELEMENTS => Ok(types),
+        _ => Err(refuse(format!("its values have more than {MAX_ELEMENTS} elements"))),
+    }
+}
