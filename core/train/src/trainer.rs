@@ -158,6 +158,7 @@ impl Trainer {
                 time,
                 data_wait,
             };
+            tracing::debug!(step = report.step, ?time, ?data_wait, "stepped");
             self.folder.log_step(&report)?;
             observer.on_event(&Event::Stepped(report));
             interrupted = stop.load(Ordering::Relaxed);
@@ -235,6 +236,7 @@ impl Trainer {
         if is_best {
             self.state.best = Some((score, step));
         }
+        tracing::info!(step, loss = evaluation.loss, top1 = evaluation.top1, is_best, "evaluated");
         self.folder.log_evaluation(step, epoch, &evaluation)?;
         self.state.seconds += start.elapsed().as_secs_f64();
         self.last_eval = Instant::now();
@@ -256,6 +258,7 @@ impl Trainer {
         };
         self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();
+        tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");
         observer.on_event(&Event::Saved { path: checkpoint.path });
         Ok(())
     }
