@@ -19,6 +19,7 @@ pub mod parameters;
 pub mod patch_embed;
 pub mod pool;
 pub mod position;
+pub mod program;
 pub mod variant;
 mod vit;
 

@@ -1,0 +1,356 @@
+//! The table: for each op, operands with which it is tried.
+
+use vitral_program::ops::{Distribution, Layout};
+
+use super::*;
+
+/// One op, and its operands' types with the range of their values.
+pub(super) struct Case {
+    pub(super) op: Op,
+    operands: Vec<(TensorType, [f64; 2])>,
+}
+
+pub(super) fn case(op: impl Into<Op>, operands: &[&str]) -> Case {
+    within(op, operands, &[[-2.0, 2.0]; 4])
+}
+
+fn within(op: impl Into<Op>, operands: &[&str], ranges: &[[f64; 2]]) -> Case {
+    let types = operands.iter().map(|text| text.parse().unwrap());
+    Case { op: op.into(), operands: types.zip(ranges.iter().copied()).collect() }
+}
+
+impl Case {
+    pub(super) fn program(&self) -> Program {
+        let mut trace = Tracer::new("case", Limits::default());
+        let name = |index: usize| format!("operand{index}");
+        let operands = self.operands.iter().enumerate();
+        let operands: Vec<_> = operands
+            .map(|(index, (r#type, _))| trace.input(&name(index), r#type.clone()))
+            .collect();
+        let results = trace.apply_all(self.op.clone(), &operands, "");
+        let names: Vec<_> = (0..results.len()).map(|index| format!("result{index}")).collect();
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(results).collect();
+        trace.finish(&outputs).unwrap_or_else(|errors| panic!("{}: {errors}", self.op.name()))
+    }
+
+    pub(super) fn inputs(&self, batch: usize) -> Vec<Array> {
+        let inputs = self.operands.iter().enumerate();
+        inputs.map(|(index, (r#type, range))| array(r#type, batch, *range, index as u64)).collect()
+    }
+}
+
+fn unary() -> Vec<Case> {
+    let anywhere = [
+        Op::from(ops::Abs {}),
+        ops::Ceil {}.into(),
+        ops::Cos {}.into(),
+        ops::Erf {}.into(),
+        ops::Exp {}.into(),
+        ops::Floor {}.into(),
+        ops::Gelu {}.into(),
+        ops::Identity {}.into(),
+        ops::Neg {}.into(),
+        ops::Relu {}.into(),
+        ops::RoundEven {}.into(),
+        ops::Sigmoid {}.into(),
+        ops::Sign {}.into(),
+        ops::Sin {}.into(),
+        ops::Softplus {}.into(),
+        ops::Softsign {}.into(),
+        ops::Tanh {}.into(),
+        ops::Cast { to: DType::F32 }.into(),
+        ops::Cast { to: DType::I32 }.into(),
+        ops::Cast { to: DType::Bool }.into(),
+        ops::Clamp { min_value: -1.0, max_value: 0.5 }.into(),
+        ops::Clamp { min_value: f64::NEG_INFINITY, max_value: 0.5 }.into(),
+        ops::Elu { alpha: 0.7 }.into(),
+        ops::LeakyRelu { alpha: 0.1 }.into(),
+        ops::Dropout { rate: 0.4 }.into(),
+    ];
+    let mut cases: Vec<_> = anywhere.into_iter().map(|op| case(op, &["f32[B,4,3]"])).collect();
+    for op in
+        [Op::from(ops::Log {}), ops::Reciprocal {}.into(), ops::Sqrt {}.into(), ops::Tan {}.into()]
+    {
+        cases.push(within(op, &["f32[2,B]"], &[[0.2, 1.4]]));
+    }
+    for op in [Op::from(ops::HardSwish {}), ops::Elu { alpha: 1.0 }.into()] {
+        cases.push(within(op, &["f32[B,9]"], &[[-5.0, 5.0]]));
+    }
+    // Where an exponential would be infinite.
+    for op in [
+        Op::from(ops::Elu { alpha: 1.0 }),
+        ops::Sigmoid {}.into(),
+        ops::Softplus {}.into(),
+        ops::Gelu {}.into(),
+        ops::Tanh {}.into(),
+    ] {
+        cases.push(within(op, &["f32[B,3]"], &[[90.0, 200.0]]));
+    }
+    for op in [
+        Op::from(ops::Abs {}),
+        ops::Identity {}.into(),
+        ops::Neg {}.into(),
+        ops::Relu {}.into(),
+        ops::Sign {}.into(),
+        ops::Cast { to: DType::F32 }.into(),
+        ops::Cast { to: DType::I32 }.into(),
+        ops::Cast { to: DType::Bool }.into(),
+        ops::Clamp { min_value: -1.0, max_value: 1.0 }.into(),
+    ] {
+        cases.push(case(op, &["i32[B,5]"]));
+    }
+    for op in [
+        Op::from(ops::LogicalNot {}),
+        ops::Identity {}.into(),
+        ops::Cast { to: DType::F32 }.into(),
+        ops::Cast { to: DType::I32 }.into(),
+        ops::Cast { to: DType::Bool }.into(),
+    ] {
+        cases.push(case(op, &["bool[B,5]"]));
+    }
+    cases
+}
+
+fn binary() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for op in [
+        Op::from(ops::Add {}),
+        ops::Max {}.into(),
+        ops::Min {}.into(),
+        ops::Mul {}.into(),
+        ops::Sub {}.into(),
+        ops::Equal {}.into(),
+        ops::Greater {}.into(),
+        ops::GreaterOrEqual {}.into(),
+        ops::Lesser {}.into(),
+        ops::LesserOrEqual {}.into(),
+        ops::NotEqual {}.into(),
+    ] {
+        cases.push(case(op.clone(), &["f32[B,4,1]", "f32[5]"]));
+        cases.push(case(op.clone(), &["f32[]", "f32[B,2]"]));
+        cases.push(case(op.clone(), &["i32[B,4]", "i32[B,4]"]));
+        cases.push(case(op, &["i32[B,1]", "i32[2,1,4]"]));
+    }
+    for op in [Op::from(ops::Add {}), ops::Mul {}.into(), ops::Sub {}.into()] {
+        cases.push(within(op, &["i32[B,9]", "i32[9]"], &[[-2_147_483_648.0, 2_147_483_647.0]; 2]));
+    }
+    for op in [ops::Div {}.into(), Op::from(ops::Pow {})] {
+        cases.push(within(op.clone(), &["f32[B,3,1]", "f32[2]"], &[[0.5, 2.0]; 2]));
+        cases.push(within(op, &["f32[B,3]", "f32[]"], &[[0.5, 2.0]; 2]));
+    }
+    for op in [
+        Op::from(ops::LogicalAnd {}),
+        ops::LogicalOr {}.into(),
+        ops::LogicalXor {}.into(),
+        ops::Equal {}.into(),
+        ops::NotEqual {}.into(),
+    ] {
+        cases.push(case(op, &["bool[B,4]", "bool[2,1,4]"]));
+    }
+    cases.push(case(ops::Where {}, &["bool[B,4,1]", "f32[3]", "f32[B,1,3]"]));
+    cases.push(case(ops::Where {}, &["bool[4]", "f32[]", "f32[B,4]"]));
+    cases.push(case(ops::Where {}, &["bool[4]", "i32[B,1]", "i32[]"]));
+    cases.push(case(ops::Where {}, &["bool[4]", "bool[B,1]", "bool[4]"]));
+    cases
+}
+
+fn created() -> Vec<Case> {
+    let constant = |text: &str, values: &[f64]| {
+        case(ops::Constant { r#type: text.parse().unwrap(), values: values.to_vec() }, &[])
+    };
+    let random = |distribution| {
+        case(ops::Random { shape: shape("[B, 3]"), distribution, alpha: 0.8, beta: 0.5 }, &[])
+    };
+    vec![
+        constant("f32[B,3]", &[0.25]),
+        constant("f32[2,2]", &[1.0, f64::NEG_INFINITY, 0.5, -0.5]),
+        constant("i32[B]", &[-7.0]),
+        constant("i32[3]", &[1.0, 2.0, -3.0]),
+        constant("bool[2]", &[1.0, 0.0]),
+        constant("f32[]", &[2.0]),
+        case(ops::Range { dtype: DType::I32, length: Dim::Batch(2), start: 1.0, delta: -2.0 }, &[]),
+        case(ops::Range { dtype: DType::F32, length: Dim::Fixed(4), start: 0.5, delta: 0.25 }, &[]),
+        random(Distribution::Uniform),
+        random(Distribution::Normal),
+        random(Distribution::Beta),
+    ]
+}
+
+fn moved() -> Vec<Case> {
+    let pad =
+        |value| ops::Pad { beginning_padding: vec![0, 1, 0], ending_padding: vec![0, 0, 2], value };
+    let slice = ops::Slice {
+        starts: vec![0, 1, 1],
+        sizes: vec![Dim::BATCH, Dim::Fixed(2), Dim::Fixed(5)],
+        strides: vec![1, 1, 2],
+    };
+    let splits = vec![Dim::Fixed(1), Dim::Fixed(3)];
+    let mut cases = Vec::new();
+    for dtype in ["f32", "i32", "bool"] {
+        let mut add = |op: Op, shapes: &[&str]| {
+            let operands: Vec<_> = shapes.iter().map(|shape| format!("{dtype}{shape}")).collect();
+            cases.push(case(op, &operands.iter().map(String::as_str).collect::<Vec<_>>()));
+        };
+        let x = "[B,4,6]";
+        add(ops::Expand { new_shape: shape("[2, B, 4, 6]") }.into(), &["[B,1,6]"]);
+        add(ops::Expand { new_shape: shape("[B, 2]") }.into(), &["[]"]);
+        add(ops::Reshape { new_shape: shape("[4B, 2, 3]") }.into(), &[x]);
+        add(ops::Reshape { new_shape: shape("[B, 2, 2, 1, 3, 1, 2, 1]") }.into(), &[x]);
+        add(ops::Reverse { axes: vec![0, 2] }.into(), &[x]);
+        add(ops::Transpose { permutation: vec![2, 0, 1] }.into(), &[x]);
+        add(ops::Transpose { permutation: vec![] }.into(), &["[]"]);
+        let permutation = vec![0, 2, 4, 1, 3, 5, 6, 7];
+        add(ops::Transpose { permutation }.into(), &["[B,2,1,2,3,1,2,1]"]);
+        for (upper, diagonal) in [(true, 0), (false, -1), (true, i32::MAX), (false, i32::MIN)] {
+            add(ops::Triangular { upper, diagonal }.into(), &[x]);
+        }
+        add(ops::Concat { axis: 0 }.into(), &["[B,3]", "[2B,3]", "[B,3]"]);
+        add(ops::Concat { axis: 1 }.into(), &["[B,3]", "[B,1]"]);
+        add(pad(1.0).into(), &[x]);
+        add(slice.clone().into(), &[x]);
+        add(ops::Split { splits: splits.clone(), axis: 1 }.into(), &[x]);
+        add(ops::Split { splits: vec![Dim::BATCH, Dim::BATCH], axis: 0 }.into(), &["[2B,3]"]);
+    }
+    cases
+}
+
+fn indexed() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for dtype in ["f32", "i32", "bool"] {
+        let x = format!("{dtype}[B,4,6]");
+        let ranges = [[-2.0, 2.0], [-9.0, 9.0]];
+        for (axis, indices) in [(1, "i32[2,5]"), (2, "i32[]"), (0, "i32[7]")] {
+            cases.push(within(ops::Gather { axis }, &[&x, indices], &ranges));
+        }
+        cases.push(within(
+            ops::Gather { axis: 0 },
+            &[&format!("{dtype}[9,4]"), "i32[B,3]"],
+            &ranges,
+        ));
+        for (axis, indices) in [(2, "i32[B,4,3]"), (1, "i32[B,7,6]")] {
+            cases.push(within(ops::GatherElements { axis }, &[&x, indices], &ranges));
+        }
+    }
+    for dtype in ["f32", "i32"] {
+        for (k, axis) in [(Dim::Fixed(2), 2), (Dim::Fixed(4), 1), (Dim::BATCH, 0)] {
+            cases.push(case(ops::TopK { k, axis }, &[&format!("{dtype}[B,4,6]")]));
+        }
+    }
+    cases
+}
+
+fn reduced() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (axes, keep_dimensions) in [(vec![0, 2], true), (vec![1], false), (vec![0, 1, 2], false)] {
+        let axes = || axes.clone();
+        for op in [
+            Op::from(ops::ReduceL1 { axes: axes(), keep_dimensions }),
+            ops::ReduceL2 { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceLogSumExp { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceMax { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceMean { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceMin { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceProduct { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceSum { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceSumSquare { axes: axes(), keep_dimensions }.into(),
+        ] {
+            cases.push(within(op, &["f32[B,4,2]"], &[[-1.5, 1.5]]));
+        }
+        let log_sum = ops::ReduceLogSum { axes: axes(), keep_dimensions };
+        cases.push(within(log_sum, &["f32[B,4,2]"], &[[0.2, 2.0]]));
+        let large = ops::ReduceLogSumExp { axes: axes(), keep_dimensions };
+        cases.push(within(large, &["f32[B,4,2]"], &[[90.0, 200.0]]));
+        for op in [
+            Op::from(ops::ReduceMax { axes: axes(), keep_dimensions }),
+            ops::ReduceMin { axes: axes(), keep_dimensions }.into(),
+            ops::ReduceSum { axes: axes(), keep_dimensions }.into(),
+        ] {
+            cases.push(within(op, &["i32[B,4,6]"], &[[-2_147_483_648.0, 2_147_483_647.0]]));
+        }
+    }
+    for (exclusive, reversed) in [(false, false), (true, false), (false, true), (true, true)] {
+        for axis in 0..3 {
+            let op = ops::CumulativeSum { axis, exclusive, reversed };
+            cases.push(case(op.clone(), &["f32[B,4,6]"]));
+            cases.push(within(op, &["i32[B,4,6]"], &[[-2_147_483_648.0, 2_147_483_647.0]]));
+        }
+    }
+    cases
+}
+
+fn layers() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for axis in 0..3 {
+        cases.push(case(ops::Softmax { axis }, &["f32[B,4,6]"]));
+    }
+    cases.push(within(ops::Softmax { axis: 1 }, &["f32[B,4]"], &[[90.0, 200.0]]));
+    for (axes, scale) in [
+        (vec![2], "f32[6]"),
+        (vec![1], "f32[4]"),
+        (vec![1, 2], "f32[4,6]"),
+        (vec![0, 2], "f32[B,6]"),
+    ] {
+        let norm = ops::LayerNormalization { axes, epsilon: 1e-3 };
+        cases.push(case(norm.clone(), &["f32[B,4,6]"]));
+        if !scale.contains('B') {
+            cases.push(case(norm.clone(), &["f32[B,4,6]", scale]));
+        }
+        cases.push(case(norm, &["f32[B,4,6]", scale, scale]));
+    }
+    for (a, b) in [
+        ("f32[B,4,6]", "f32[6,2]"),
+        ("f32[B,4,6]", "f32[B,6,2]"),
+        ("f32[4,6]", "f32[B,6,2]"),
+        ("f32[B,1,4,3]", "f32[2,3,5]"),
+        ("f32[1,B,1,2,1,1,2,3]", "f32[2,B,1,2,1,1,3,1]"),
+        ("f32[2,3]", "f32[3,4]"),
+    ] {
+        cases.push(case(ops::Matmul {}, &[a, b]));
+    }
+    for x in ["f32[6]", "f32[B,6]", "f32[B,2,2,6]"] {
+        cases.push(case(ops::Linear {}, &[x, "f32[6,3]"]));
+        cases.push(case(ops::Linear {}, &[x, "f32[6,3]", "f32[3]"]));
+    }
+    let attention = ops::ScaledDotProductAttention { scale: 0.4 };
+    let qkv = ["f32[B,2,3,4]", "f32[B,2,5,4]", "f32[B,2,5,2]"];
+    cases.push(case(attention.clone(), &qkv));
+    for bias in ["f32[2,3,5]", "f32[B,1,1,5]", "f32[]"] {
+        cases.push(case(attention.clone(), &[&qkv[..], &[bias]].concat()));
+    }
+    cases.push(case(attention, &["f32[2,4]", "f32[3,4]", "f32[3,2]"]));
+    cases
+}
+
+fn windows() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (layout, image) in [(Layout::Nhwc, "f32[B,5,6,4]"), (Layout::Nchw, "f32[B,4,5,6]")] {
+        for (padding, strides, dilations, groups, filter) in [
+            ([0; 4], [1, 1], [1, 1], 1, "f32[2,4,3,2]"),
+            ([1, 0, 0, 2], [2, 1], [1, 1], 1, "f32[2,4,3,2]"),
+            ([1, 1, 1, 1], [1, 2], [2, 1], 2, "f32[2,2,3,3]"),
+            ([0, 1, 2, 0], [2, 3], [1, 2], 4, "f32[4,1,2,2]"),
+        ] {
+            let conv = ops::Conv2d { padding, strides, dilations, groups, input_layout: layout };
+            cases.push(case(conv.clone(), &[image, filter]));
+            let bias = if groups == 4 { "f32[4]" } else { "f32[2]" };
+            cases.push(case(conv, &[image, filter, bias]));
+        }
+        for (window_dimensions, padding, strides) in [
+            ([2, 2], [0; 4], [1, 1]),
+            ([3, 2], [0; 4], [3, 2]),
+            ([2, 3], [1, 0, 2, 1], [1, 2]),
+            ([3, 3], [1, 1, 1, 1], [2, 2]),
+        ] {
+            let pool = ops::AveragePool2d { window_dimensions, padding, strides, layout };
+            cases.push(case(pool, &[image]));
+        }
+    }
+    cases
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [unary(), binary(), created(), moved(), indexed(), reduced(), layers(), windows()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
