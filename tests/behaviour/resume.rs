@@ -97,7 +97,8 @@ fn killed_run_resumes_from_its_newest_whole_checkpoint() {
     let (mut kills, mut half_written) = (0, 0);
     loop {
         let mut child = start(workspace.path(), &arguments);
-        thread::sleep(Duration::from_millis(rng.random_range(20..120)));
+        // Longer and longer, so that a slow machine gets somewhere, too.
+        thread::sleep(Duration::from_millis(rng.random_range(20..120 + 4 * kills)));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "a resumed run failed: {:?}", child.wait_with_output());
             break;
