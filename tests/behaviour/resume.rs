@@ -54,6 +54,10 @@ fn resumed_run_equals_uninterrupted_run_for_every_optimizer() {
         let checkpoint = checkpoint.replace("whole", "resumed");
         vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
         assert_same(&workspace.join("resumed"), &workspace.join("whole"));
+        // The same from inside of the run's folder.
+        let inside = workspace.join("resumed/checkpoints");
+        vitral(&inside, &["train", "--resume", "step-00000009"]).succeeded();
+        assert_same(&workspace.join("resumed"), &workspace.join("whole"));
     }
 }
 

@@ -2,7 +2,7 @@
 //! checkpoint.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +19,7 @@ use crate::{
     Error, Evaluation, Event, Observer, RunInfo, StepFigures, StepReport,
     batch::images_to_device,
     checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State},
+    error::AtPath,
     evaluate::evaluate,
     experiment::{Experiment, Plan},
     learner::Learner,
@@ -106,8 +107,9 @@ impl Trainer {
         }
         let mut learner = learner(&experiment, &plan, device)?;
         learner.import(&tensors, device).map_err(mismatch)?;
-        // <run>/checkpoints/step-<n>
-        let run = path.ancestors().nth(2).unwrap_or(Path::new("."));
+        // <run>/checkpoints/step-<n>, also where the path starts inside of the run.
+        let absolute = std::path::absolute(&path).at(&path)?;
+        let run = absolute.ancestors().nth(2).unwrap_or(&absolute);
         let folder = RunFolder::reopen(run, &experiment, state.step)?;
         let checkpoints = CheckpointManager::open(run, experiment.checkpoints.keep)?;
         checkpoints.rewind(state.step, state.best.map(|(_, step)| step))?;

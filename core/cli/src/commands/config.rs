@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use vitral_data::SourceConfig;
+use vitral_config::Document;
 use vitral_train::Experiment;
 
 use crate::{
@@ -26,15 +26,11 @@ pub fn run(arguments: &ConfigArguments) -> Result<ExitCode, Failure> {
             let classes = experiment.model.classes;
             println!("{}", vitral_config::to_ron(&experiment.resolved(classes))?);
         }
-        ConfigShow::Defaults => println!("{}", vitral_config::to_ron(&defaults()?)?),
+        ConfigShow::Defaults => {
+            let experiment: Experiment = Document::new("defaults", SMALLEST).parse()?;
+            println!("{}", vitral_config::to_ron(&experiment)?);
+        }
         ConfigShow::Schema => println!("{:#}", vitral_config::schema::<Experiment>()),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// An experiment in which everything but the data is left to its default.
-fn defaults() -> Result<Experiment, Failure> {
-    let experiment: Experiment = vitral_config::Document::new("defaults", SMALLEST).parse()?;
-    debug_assert!(matches!(experiment.data.train, SourceConfig::ImageFolder { .. }));
-    Ok(experiment)
 }
