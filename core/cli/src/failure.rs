@@ -20,6 +20,10 @@ pub enum Failure {
     Device(DeviceError),
     /// The run.
     Run(vitral_train::Error),
+    /// A plugin that cannot be opened.
+    Open(vitral_host::OpenError),
+    /// A bundle.
+    Bundle(vitral_bundle::BundleError),
     /// Anything else, in a sentence.
     Other(String),
 }
@@ -36,6 +40,18 @@ impl From<DeviceError> for Failure {
     }
 }
 
+impl From<vitral_host::OpenError> for Failure {
+    fn from(error: vitral_host::OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<vitral_bundle::BundleError> for Failure {
+    fn from(error: vitral_bundle::BundleError) -> Self {
+        Self::Bundle(error)
+    }
+}
+
 impl From<vitral_train::Error> for Failure {
     fn from(error: vitral_train::Error) -> Self {
         Self::Run(error)
@@ -48,7 +64,7 @@ impl Failure {
         let code = match &self {
             Self::Config(_) | Self::Device(_) => USAGE,
             Self::Run(vitral_train::Error::Experiment(_)) => USAGE,
-            Self::Run(_) | Self::Other(_) => FAILED,
+            Self::Run(_) | Self::Open(_) | Self::Bundle(_) | Self::Other(_) => FAILED,
         };
         match self {
             Self::Config(error) if error.span.is_some() => {
@@ -57,6 +73,8 @@ impl Failure {
             Self::Config(error) => eprintln!("error: {error}"),
             Self::Device(error) => eprintln!("error: {error}"),
             Self::Run(error) => eprintln!("error: {error}"),
+            Self::Open(error) => eprintln!("error: {error}"),
+            Self::Bundle(error) => eprintln!("error: {error}"),
             Self::Other(message) => eprintln!("error: {message}"),
         }
         ExitCode::from(code)

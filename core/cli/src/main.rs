@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod experiment;
 mod failure;
+mod plugins;
 mod progress;
 
 use std::process::ExitCode;

@@ -138,6 +138,7 @@ impl Observer for Progress {
                 if *is_best { "  best so far" } else { "" },
             )),
             Event::Saved { .. } => {}
+            Event::Notice { from, message } => self.line(&format!("{from}: {message}")),
             Event::Skipped { name, reason } => {
                 self.skipped += 1;
                 if self.skipped <= NAMED_SKIPS {

@@ -27,5 +27,7 @@ pub use normalize::Normalization;
 pub use pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::epoch_order;
 pub use source::{Cifar, Idx, ImageFolder, Source, SourceConfig};
-pub use transform::{Pipeline, Transform, TransformContext};
+pub use transform::{
+    Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
+};
 pub use worker::{ImageBatch, OnError, Skipped};

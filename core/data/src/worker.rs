@@ -12,7 +12,7 @@ use vitral_seed::Seed;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Channels, Image};
 use crate::source::Source;
-use crate::transform::Pipeline;
+use crate::transform::{Pipeline, PluginFailure, StageError};
 
 /// What to do when an image cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,8 +37,10 @@ pub struct ImageBatch {
     pub channels: Channels,
     /// The index of each image in its source.
     pub samples: Vec<u32>,
-    /// Images that should have been in this batch, but could not be read.
+    /// Images that should have been in this batch, but could not be read, or made a plugin fail.
     pub skipped: Vec<Skipped>,
+    /// Why plugins are no longer used, as far as that is known with this batch.
+    pub disabled: Vec<String>,
     /// The epoch this batch belongs to, from 0.
     pub epoch: u64,
 }
@@ -98,12 +100,14 @@ impl Worker {
                     batch.labels.push(label);
                     batch.samples.push(sample);
                 }
-                (Err(error), OnError::Stop) => return Some(Err(error.into())),
-                (Err(ReadError { name, reason }), OnError::Skip) => {
+                (Err(failure), on_error) if failure.skip || on_error == OnError::Skip => {
+                    let ReadError { name, reason } = failure.error;
                     batch.skipped.push(Skipped { name, reason });
                 }
+                (Err(failure), _) => return Some(Err(failure.error.into())),
             }
         }
+        batch.disabled = self.pipeline.disabled().map(str::to_owned).collect();
         Some(refuse_empty(batch, plan))
     }
 
@@ -119,31 +123,42 @@ impl Worker {
             channels: self.pipeline.channels(),
             samples: Vec::with_capacity(count),
             skipped: Vec::new(),
+            disabled: Vec::new(),
             epoch: plan.epoch,
         })
     }
 
     /// Reads and transforms one sample. A panic in a source or a decoder counts as a failure of this
     /// sample, so that its name is known.
-    fn sample(&self, epoch: u64, sample: u32) -> Result<(Image, u32), ReadError> {
+    fn sample(&self, epoch: u64, sample: u32) -> Result<(Image, u32), SampleFailure> {
         let index = sample as usize;
+        let failure = |reason: String, skip: bool| SampleFailure {
+            error: ReadError { name: self.source.name(index), reason },
+            skip,
+        };
         let work = || {
-            let image = self.source.read(index)?;
+            let image = self.source.read(index);
+            let image = image.map_err(|error| SampleFailure { error, skip: false })?;
             let seed = Pipeline::sample_seed(self.seed, epoch, sample);
-            let image = self.pipeline.run(image, seed).map_err(|error| ReadError {
-                name: self.source.name(index),
-                reason: error.to_string(),
+            let image = self.pipeline.run(image, seed, epoch).map_err(|error| {
+                let skip = matches!(error, StageError::Plugin(PluginFailure { skip: true, .. }));
+                failure(error.to_string(), skip)
             })?;
             Ok((image, self.source.label(index)))
         };
         // Nothing of what `work` changes is used after a panic: its image is dropped.
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            Err(ReadError {
-                name: self.source.name(index),
-                reason: format!("reading it failed unexpectedly: {}", panic_message(&*panic)),
-            })
+            let reason = format!("reading it failed unexpectedly: {}", panic_message(&*panic));
+            Err(failure(reason, false))
         })
     }
+}
+
+/// Why a sample cannot be used.
+struct SampleFailure {
+    error: ReadError,
+    /// Whether it is left out whatever the data's policy is.
+    skip: bool,
 }
 
 fn refuse_empty(mut batch: ImageBatch, plan: &BatchPlan) -> Result<ImageBatch, DataError> {

@@ -7,11 +7,11 @@ use burn::{
 
 use crate::{
     Mode, ViTConfig,
-    config::AttentionKind,
     drop::dropout,
     init::{Initializer, Role},
     layers::{LayerNorm, Linear},
     position::{RelativePositionBias, RotaryTable},
+    program_attention::ProgramAttention,
 };
 
 /// Multi-head self-attention of one layer.
@@ -25,6 +25,8 @@ pub struct Attention {
     pub k_norm: Option<LayerNorm>,
     /// Bias on the scores by relative position.
     pub rel_pos: Option<RelativePositionBias>,
+    /// A plugin's attention, in place of softmax attention.
+    pub program: Option<ProgramAttention>,
     /// `[width, width]`
     pub proj: Linear,
     #[module(skip)]
@@ -36,10 +38,14 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub(crate) fn new(init: &Initializer, config: &ViTConfig, layer: usize) -> Self {
-        let AttentionKind::Softmax { heads, qk_norm } = config.attention_of(layer);
-        let (width, heads) = (config.width(), heads.unwrap_or(config.heads()));
-        let qk_norm = qk_norm.unwrap_or(config.qk_norm);
+    pub(crate) fn new(
+        init: &Initializer,
+        config: &ViTConfig,
+        layer: usize,
+        program: Option<ProgramAttention>,
+    ) -> Self {
+        let (width, heads) = (config.width(), config.heads_of(layer));
+        let qk_norm = config.attention_of(layer).qk_norm().unwrap_or(config.qk_norm);
         let norm =
             |name| qk_norm.then(|| LayerNorm::new(&init.of(name), width / heads, config.norm_eps));
         Self {
@@ -52,7 +58,7 @@ impl Attention {
             ),
             q_norm: norm("q_norm"),
             k_norm: norm("k_norm"),
-            rel_pos: config.relative_position_bias.then(|| {
+            rel_pos: (config.relative_position_bias && program.is_none()).then(|| {
                 RelativePositionBias::new(
                     &init.of("rel_pos"),
                     config.grid(),
@@ -60,6 +66,7 @@ impl Attention {
                     heads,
                 )
             }),
+            program,
             proj: Linear::new(&init.of("proj"), Role::Attention { parts: 1 }, width, width, true),
             heads,
             attention_dropout: config.attention_dropout,
@@ -92,8 +99,13 @@ impl Attention {
         if let Some(rotary) = rotary {
             (q, k) = (rotary.rotate(q), rotary.rotate(k));
         }
-        let bias = self.rel_pos.as_ref().map(RelativePositionBias::bias);
-        let out = softmax_attention(q, k, v, bias, self.attention_dropout, mode.of("weights"));
+        let out = match &self.program {
+            Some(program) => program.forward(q, k, v, mode.of("weights")),
+            None => {
+                let bias = self.rel_pos.as_ref().map(RelativePositionBias::bias);
+                softmax_attention(q, k, v, bias, self.attention_dropout, mode.of("weights"))
+            }
+        };
         let out = out.swap_dims(1, 2).reshape([batch, count, width]);
         dropout(self.proj.forward(out), self.dropout, mode.of("projection"))
     }

@@ -10,6 +10,7 @@ use crate::{
     layers::{LayerNorm, LayerScale},
     mlp::MlpBlock,
     position::RotaryTable,
+    program_attention::ProgramAttention,
 };
 
 /// A pre-norm transformer block.
@@ -32,13 +33,18 @@ pub struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(init: &Initializer, config: &ViTConfig, layer: usize) -> Self {
+    pub(crate) fn new(
+        init: &Initializer,
+        config: &ViTConfig,
+        layer: usize,
+        program: Option<ProgramAttention>,
+    ) -> Self {
         let (width, eps) = (config.width(), config.norm_eps);
         let scale =
             |name| config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value));
         Self {
             norm1: LayerNorm::new(&init.of("norm1"), width, eps),
-            attn: Attention::new(&init.of("attn"), config, layer),
+            attn: Attention::new(&init.of("attn"), config, layer, program),
             ls1: scale("ls1"),
             norm2: LayerNorm::new(&init.of("norm2"), width, eps),
             mlp: MlpBlock::new(&init.of("mlp"), config),

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 
 use crate::{Variant, init::Init, mlp::Mlp, pool::Pool, position::Position};
 
@@ -57,7 +58,8 @@ pub struct ViTConfig {
     /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
     #[schemars(range(min = 1.0, max = 1e9))]
     pub rope: Option<f64>,
-    /// Adds a learned bias per head and relative position to the attention scores (Swin, BEiT).
+    /// Adds a learned bias per head and relative position to the scores of softmax attention (Swin,
+    /// BEiT).
     pub relative_position_bias: bool,
     /// Attention by layer; a layer that no entry names has softmax attention with the model's heads.
     pub attention: Vec<LayerAttention>,
@@ -160,6 +162,55 @@ pub enum AttentionKind {
         #[serde(default)]
         qk_norm: Option<bool>,
     },
+    /// A plugin's attention, traced into a tensor program when the run starts. The program is kept
+    /// in checkpoints, so that nothing but starting a run needs the plugin.
+    Plugin {
+        /// The plugin's name: of the experiment's `plugins`, installed, or compiled in.
+        name: String,
+        /// Versions that will do, as in `^1.2`; any if left out.
+        #[serde(default)]
+        #[schemars(with = "String")]
+        version: semver::VersionReq,
+        /// The plugin's parameters by name; those left out keep their defaults.
+        #[serde(default)]
+        settings: PluginSettings,
+        /// Heads of these layers; the model's if none.
+        #[serde(default)]
+        #[schemars(range(min = 1, max = 1024))]
+        heads: Option<usize>,
+        /// LayerNorm on queries and keys of these layers; the model's choice if none.
+        #[serde(default)]
+        qk_norm: Option<bool>,
+    },
+}
+
+impl AttentionKind {
+    /// Heads, where these layers have their own number.
+    pub const fn heads(&self) -> Option<usize> {
+        match self {
+            Self::Softmax { heads, .. } | Self::Plugin { heads, .. } => *heads,
+        }
+    }
+
+    /// Whether queries and keys are normalised, where these layers have their own choice.
+    pub const fn qk_norm(&self) -> Option<bool> {
+        match self {
+            Self::Softmax { qk_norm, .. } | Self::Plugin { qk_norm, .. } => *qk_norm,
+        }
+    }
+
+    /// The plugin, if the attention is one's.
+    pub fn plugin(&self) -> Option<PluginUse> {
+        match self {
+            Self::Softmax { .. } => None,
+            Self::Plugin { name, version, settings, .. } => Some(PluginUse {
+                name: name.clone(),
+                version: version.clone(),
+                settings: settings.clone(),
+                on_error: OnPluginError::Stop,
+            }),
+        }
+    }
 }
 
 impl Default for AttentionKind {
@@ -218,10 +269,18 @@ impl ViTConfig {
 
     /// The attention of one layer.
     pub fn attention_of(&self, layer: usize) -> AttentionKind {
-        self.attention
-            .iter()
-            .find(|entry| entry.range().contains(&layer))
-            .map_or_else(AttentionKind::default, |entry| entry.attention.clone())
+        self.attention_entry(layer)
+            .map_or_else(AttentionKind::default, |index| self.attention[index].attention.clone())
+    }
+
+    /// The entry of `attention` that a layer has, by its index.
+    pub fn attention_entry(&self, layer: usize) -> Option<usize> {
+        self.attention.iter().position(|entry| entry.range().contains(&layer))
+    }
+
+    /// Heads of one layer.
+    pub fn heads_of(&self, layer: usize) -> usize {
+        self.attention_of(layer).heads().unwrap_or(self.heads())
     }
 
     /// The stochastic-depth rate of one layer: 0 at the first, `drop_path` at the last.
@@ -272,6 +331,16 @@ impl ViTConfig {
                 "use `rope` or an added position embedding with patch dropout".into(),
             );
         }
+        if let Some(index) =
+            self.attention.iter().position(|entry| entry.attention.plugin().is_some())
+            && self.patch_dropout > 0.0
+        {
+            return problem(
+                "patch_dropout",
+                format!("patch dropout does not go with the plugin of attention[{index}]"),
+                "a plugin's attention is traced for the whole grid of patches".into(),
+            );
+        }
         if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
             return problem(
                 if self.width.is_some() { "width" } else { "position" },
@@ -316,12 +385,12 @@ impl ViTConfig {
     }
 
     fn check_heads(&self, layer: usize) -> Result<(), ConfigProblem> {
-        let AttentionKind::Softmax { heads, .. } = self.attention_of(layer);
+        let heads = self.attention_of(layer).heads();
         let field = match heads {
             Some(_) => {
                 // `heads` came from an entry, so one contains the layer.
-                let index = self.attention.iter().position(|entry| entry.range().contains(&layer));
-                format!("attention[{}].attention.heads", index.unwrap_or_default())
+                let index = self.attention_entry(layer).unwrap_or_default();
+                format!("attention[{index}].attention.heads")
             }
             None if self.heads.is_some() || self.width.is_none() => "heads".into(),
             None => "width".into(),

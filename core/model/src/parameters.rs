@@ -16,6 +16,8 @@ pub struct ParameterInfo {
     pub name: String,
     /// Its dimensions.
     pub shape: Vec<usize>,
+    /// Whether weight decay applies to it, where a plugin has said so.
+    pub decay: Option<bool>,
 }
 
 impl ParameterInfo {
@@ -29,6 +31,16 @@ impl ParameterInfo {
 pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
     let mut visitor = InfoVisitor { path: Vec::new(), infos: Vec::new() };
     model.visit(&mut visitor);
+    // What a program declares is kept flat; its names and shapes are the program's.
+    for (layer, block) in model.blocks.iter().enumerate() {
+        let Some(program) = &block.attn.program else { continue };
+        let prefix = format!("blocks.{layer}.attn.");
+        let flat = visitor.infos.iter_mut();
+        let flat = flat.filter(|info| info.name.starts_with(&format!("{prefix}program.")));
+        for (info, declared) in flat.zip(program.infos(&prefix)) {
+            *info = declared;
+        }
+    }
     visitor.infos
 }
 
@@ -77,7 +89,11 @@ impl ModuleVisitor for InfoVisitor {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.infos.push(ParameterInfo { name: self.path.join("."), shape: param.dims().to_vec() });
+        self.infos.push(ParameterInfo {
+            name: self.path.join("."),
+            shape: param.dims().to_vec(),
+            decay: None,
+        });
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     patch_embed::PatchEmbed,
     pool::{AttentionPool, Pool},
     position::{Position, RotaryTable, sincos_2d},
+    program_attention::{AttentionPrograms, program_attention},
 };
 
 /// A Vision Transformer. Fields, and so the names of parameters, are timm's.
@@ -55,8 +56,22 @@ impl ViT {
     /// A model with fresh weights from the seed, the same on every device.
     ///
     /// # Errors
-    /// What [`ViTConfig::check`] finds, and a number of classes that is still 0.
+    /// What [`ViTConfig::check`] finds, a number of classes that is still 0, and a layer whose
+    /// attention is a plugin's.
     pub fn new(config: &ViTConfig, seed: Seed, device: &Device) -> Result<Self, ConfigProblem> {
+        Self::with_programs(config, &AttentionPrograms::new(), seed, device)
+    }
+
+    /// A model whose layers with a plugin's attention run these programs.
+    ///
+    /// # Errors
+    /// As [`ViT::new`], and a layer whose program is missing or does not fit.
+    pub fn with_programs(
+        config: &ViTConfig,
+        programs: &AttentionPrograms,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self, ConfigProblem> {
         config.check()?;
         if config.classes == 0 {
             return Err(ConfigProblem {
@@ -68,9 +83,13 @@ impl ViT {
         let config = config.resolved();
         let init = Initializer::new(seed, config.init, device);
         let (width, grid, prefix) = (config.width(), config.grid(), config.prefix_tokens());
-        let blocks: Vec<Block> = (0..config.depth())
-            .map(|layer| Block::new(&init.of(format_args!("blocks.{layer}")), &config, layer))
-            .collect();
+        let blocks = (0..config.depth())
+            .map(|layer| {
+                let init = init.of(format_args!("blocks.{layer}"));
+                let program = program_attention(&init.of("attn"), &config, programs, layer)?;
+                Ok(Block::new(&init, &config, layer, program))
+            })
+            .collect::<Result<Vec<Block>, ConfigProblem>>()?;
         let mut head_dims = Vec::new();
         let rotary_of = blocks
             .iter()

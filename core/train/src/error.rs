@@ -18,6 +18,12 @@ pub enum Error {
     /// The data.
     #[error(transparent)]
     Data(#[from] vitral_data::DataError),
+    /// A plugin, while the run goes on.
+    #[error(transparent)]
+    Plugin(vitral_host::CallError),
+    /// Plugins that are not those that the run was started with.
+    #[error("{0}")]
+    Lock(String),
     /// An image that is to be classified.
     #[error("the image cannot be brought to the model's size: {0}")]
     Image(String),

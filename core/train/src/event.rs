@@ -34,7 +34,14 @@ pub enum Event {
         /// Its folder.
         path: PathBuf,
     },
-    /// An image could not be read and was left out.
+    /// Something that the user should know: what a monitor says or asks for, a plugin that failed.
+    Notice {
+        /// Who says it.
+        from: String,
+        /// What is said.
+        message: String,
+    },
+    /// An image could not be read, or made a plugin fail, and was left out.
     Skipped {
         /// Its file, or place in a file.
         name: String,
@@ -77,6 +84,34 @@ pub struct StepReport {
     pub time: Duration,
     /// Time spent waiting for data.
     pub data_wait: Duration,
+    /// Time of forward and backward; on a GPU, of asking for them, as it computes meanwhile.
+    pub gradients_time: Duration,
+    /// Time of clipping, update and moving average; on a GPU likewise.
+    pub update_time: Duration,
+}
+
+impl StepReport {
+    /// The report as monitors are told of it.
+    pub(crate) fn told(&self, memory: vitral_host::Memory) -> vitral_host::Step {
+        vitral_host::Step {
+            step: self.step,
+            epoch: self.epoch,
+            images: u32::try_from(self.images).unwrap_or(u32::MAX),
+            learning_rate: self.learning_rate,
+            figures: self.figures.map(|figures| vitral_host::Figures {
+                loss: figures.loss.into(),
+                accuracy: figures.accuracy.into(),
+                gradient_norm: figures.gradient_norm.into(),
+            }),
+            timings: vitral_host::Timings {
+                total: self.time.as_secs_f64(),
+                data_wait: self.data_wait.as_secs_f64(),
+                gradients: self.gradients_time.as_secs_f64(),
+                update: self.update_time.as_secs_f64(),
+            },
+            memory,
+        }
+    }
 }
 
 /// What is read back from the device on the steps that are logged.

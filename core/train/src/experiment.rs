@@ -2,12 +2,14 @@
 //! of hyper-parameters.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_config::PluginUse;
 use vitral_data::{Channels, DataConfig};
 use vitral_model::{ConfigProblem, ViTConfig};
 
@@ -16,6 +18,7 @@ use crate::{
     loss::Loss,
     mix::Mix,
     optimizer::Optimizer,
+    plugins::PluginConfig,
     schedule::{Decay, Schedule},
 };
 
@@ -43,6 +46,12 @@ pub struct Experiment {
     /// What is kept while training.
     #[serde(default)]
     pub checkpoints: CheckpointConfig,
+    /// Plugins that hear of what happens, and may warn, save, change the learning rate or stop.
+    #[serde(default)]
+    pub monitors: Vec<PluginUse>,
+    /// Where plugins are taken from and what they may do, by name.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, PluginConfig>,
 }
 
 fn default_device() -> String {
@@ -106,6 +115,8 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Mixup and CutMix.
     pub mix: Mix,
+    /// Batch augmentations of plugins, after `mix`.
+    pub batch_augment: Vec<PluginUse>,
     /// Decay of an exponential moving average of the weights, which is then what is evaluated.
     #[schemars(range(min = 0.0, max = 0.999_999_9))]
     pub ema: Option<f64>,
@@ -137,6 +148,7 @@ impl Default for TrainConfig {
             loss: Loss::Softmax,
             label_smoothing: 0.0,
             mix: Mix::default(),
+            batch_augment: Vec::new(),
             ema: None,
             eval_every: Every::Epochs(1.0),
             log_every: 10,
@@ -299,6 +311,9 @@ impl Experiment {
     /// Makes relative data paths relative to a folder (that of the experiment's file).
     pub fn resolve_paths(&mut self, base: &Path) {
         self.data.resolve_paths(base);
+        for bundle in self.plugins.values_mut().filter_map(|plugin| plugin.bundle.as_mut()) {
+            *bundle = base.join(&*bundle);
+        }
     }
 
     /// The experiment with what its variant and its data give written out.

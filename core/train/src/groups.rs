@@ -65,8 +65,11 @@ pub fn unmatched<'a>(
 }
 
 /// Vectors (biases, norms, LayerScale), positions and tokens are not decayed, as in timm and
-/// vit_jax.
+/// vit_jax; of a plugin's parameters the plugin says it.
 fn is_undecayed(parameter: &ParameterInfo) -> bool {
+    if let Some(decay) = parameter.decay {
+        return !decay;
+    }
     let last = parameter.name.rsplit('.').next().unwrap_or_default();
     parameter.shape.len() <= 1
         || matches!(last, "cls_token" | "reg_token" | "pos_embed" | "latent" | "table")
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     fn parameter(name: &str, rank: usize) -> ParameterInfo {
-        ParameterInfo { name: name.into(), shape: vec![2; rank] }
+        ParameterInfo { name: name.into(), shape: vec![2; rank], decay: None }
     }
 
     #[test]

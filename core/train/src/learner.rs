@@ -1,12 +1,16 @@
 //! One optimizer step, and all that it changes: the model, the optimizer's averages, the weights'
 //! moving average.
 
+use std::sync::Arc;
+
 use burn::{module::Module, tensor::Tensor};
+use vitral_host::ParameterStatistics;
 use vitral_model::{
     ConfigProblem, Mode, ViT, ViTConfig,
     device::Device,
     parameters::{self, ParameterInfo},
 };
+use vitral_program::Program;
 use vitral_seed::Seed;
 
 use crate::{
@@ -17,7 +21,9 @@ use crate::{
     gradients::{Accumulator, clip, global_norm},
     groups::{ParameterGroup, groups, unmatched},
     optimizer::{Hyper, OptimizerState},
+    plugins::{BatchProgram, Programs},
     schedule::{Schedule, weight_decay},
+    statistics::parameter_statistics,
 };
 
 /// A model in training.
@@ -28,6 +34,7 @@ pub struct Learner {
     infos: Vec<ParameterInfo>,
     groups: Vec<ParameterGroup>,
     model: ViT,
+    batch_programs: Vec<BatchProgram>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
 }
@@ -71,9 +78,36 @@ impl Learner {
         seed: Seed,
         device: &Device,
     ) -> Result<Self, Error> {
-        let model = ViT::new(model, seed, &device.clone().autodiff()).map_err(|problem| {
-            ConfigProblem { field: format!("model.{}", problem.field), ..problem }
+        Self::with_programs(model, config, &Programs::default(), schedule, seed, device)
+    }
+
+    /// The same with the programs of plugins.
+    ///
+    /// # Errors
+    /// As [`Learner::new`], and programs that do not fit the model.
+    pub fn with_programs(
+        model: &ViTConfig,
+        config: &TrainConfig,
+        programs: &Programs,
+        schedule: Schedule,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let autodiff = device.clone().autodiff();
+        let model = ViT::with_programs(model, &programs.attention, seed, &autodiff);
+        let model = model.map_err(|problem| ConfigProblem {
+            field: format!("model.{}", problem.field),
+            ..problem
         })?;
+        let batch_program = |(index, program): (usize, &Arc<Program>)| {
+            BatchProgram::new(program, model.config(), device).map_err(|message| ConfigProblem {
+                field: format!("train.batch_augment[{index}]"),
+                message,
+                help: "the program must have been traced for this model".into(),
+            })
+        };
+        let batch_programs =
+            programs.batch.iter().enumerate().map(batch_program).collect::<Result<_, _>>()?;
         let infos = parameters::infos(&model);
         if let Some((index, group)) = unmatched(&infos, &config.groups) {
             return Err(Error::Experiment(ConfigProblem {
@@ -93,6 +127,7 @@ impl Learner {
             optimizer: OptimizerState::new(config.optimizer, &values),
             ema: config.ema.map(|decay| Ema::new(decay, values)),
             model,
+            batch_programs,
         })
     }
 
@@ -131,13 +166,19 @@ impl Learner {
     ///
     /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`.
     pub fn step(&mut self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> Learned {
-        let BatchGradients { gradients, loss, correct } = self.gradients(step, images, targets);
+        let gradients = self.gradients(step, images, targets);
+        self.apply(step, gradients, 1.0)
+    }
+
+    /// The second half of a step: clip and update, with the scheduled learning rate times a scale.
+    pub fn apply(&mut self, step: u64, batch: BatchGradients, rate_scale: f64) -> Learned {
+        let BatchGradients { gradients, loss, correct } = batch;
         let gradient_norm = global_norm(&gradients);
         let gradients = match self.config.clip_norm {
             Some(limit) => clip(gradients, &gradient_norm, limit),
             None => gradients,
         };
-        self.update(step, gradients);
+        self.update(step, gradients, rate_scale);
         Learned { loss, correct, gradient_norm }
     }
 
@@ -152,11 +193,15 @@ impl Learner {
         for (micro, start) in (0..batch).step_by(size).enumerate() {
             let count = size.min(batch - start);
             let seed = self.seed.named("step").indexed(step).indexed(micro as u64);
-            let (images, targets) = self.config.mix.apply(
+            let (mut images, mut targets) = self.config.mix.apply(
                 images.clone().narrow(0, start, count),
                 targets.clone().narrow(0, start, count),
                 seed,
             );
+            for (index, program) in self.batch_programs.iter().enumerate() {
+                let seed = seed.named("batch_augment").indexed(index as u64);
+                (images, targets) = program.run(images, targets, seed);
+            }
             let logits = self.model.forward(images.autodiff(), Mode::Train(seed));
             hits.push(count_hits(logits.clone().without_autodiff(), targets.clone()));
             // Weighted by its share of the batch, so that sums over micro-batches are means.
@@ -173,10 +218,22 @@ impl Learner {
         }
     }
 
-    fn update(&mut self, step: u64, gradients: Vec<Tensor<1>>) {
+    /// Statistics of every parameter's gradient and values.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(crate) fn statistics(
+        &self,
+        gradients: &BatchGradients,
+    ) -> Result<Vec<ParameterStatistics>, Error> {
+        let values = parameters::values(&self.model);
+        parameter_statistics(&self.infos, &gradients.gradients, &values)
+    }
+
+    fn update(&mut self, step: u64, gradients: Vec<Tensor<1>>, rate_scale: f64) {
         let config = &self.config;
         let hyper = Hyper {
-            learning_rate: self.schedule.learning_rate(step),
+            learning_rate: self.schedule.learning_rate(step) * rate_scale,
             weight_decay: weight_decay(
                 config.weight_decay,
                 config.weight_decay_end,

@@ -16,11 +16,14 @@ mod gradients;
 pub mod groups;
 mod learner;
 pub mod loss;
+mod memory;
 pub mod mix;
 pub mod optimizer;
+pub mod plugins;
 mod predict;
 mod run_folder;
 pub mod schedule;
+mod statistics;
 mod trainer;
 
 pub use error::Error;

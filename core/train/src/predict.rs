@@ -30,8 +30,9 @@ impl TrainedModel {
     /// # Errors
     /// The checkpoint holds something else than its experiment describes.
     pub fn new(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
-        let Checkpoint { path, experiment, state, tensors } = checkpoint;
-        let model = ViT::new(&experiment.model, Seed::new(experiment.seed), device)?;
+        let Checkpoint { path, experiment, state, tensors, programs, .. } = checkpoint;
+        let seed = Seed::new(experiment.seed);
+        let model = ViT::with_programs(&experiment.model, &programs.attention, seed, device)?;
         let infos = parameters::infos(&model);
         let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
             .map_err(|problem| CheckpointError::Mismatch { path, problem })?;
@@ -69,7 +70,7 @@ impl TrainedModel {
         let (channels, size) = self.experiment.input()?;
         let pipeline = self.experiment.data.eval_pipeline(channels, size)?;
         let image = pipeline
-            .run(image, Seed::new(self.experiment.seed))
+            .run(image, Seed::new(self.experiment.seed), 0)
             .map_err(|error| Error::Image(error.to_string()))?;
         let batch = ImageBatch {
             images: image.into_pixels(),
@@ -78,6 +79,7 @@ impl TrainedModel {
             channels,
             samples: vec![0],
             skipped: Vec::new(),
+            disabled: Vec::new(),
             epoch: 0,
         };
         let images = images_to_device(&batch, &self.experiment.data.normalize, &self.device)?;

@@ -1,5 +1,5 @@
-//! A run's folder: `config.ron`, `metrics.jsonl`, `checkpoints/`, `best`, `last`, and a lock while
-//! the run goes on.
+//! A run's folder: `config.ron`, `plugins.lock.ron`, `metrics.jsonl`, `checkpoints/`, `best`, `last`,
+//! and a lock while the run goes on.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use vitral_bundle::Lock;
 
 use crate::{
     Error, Evaluation, error::AtPath, event::StepReport, experiment::Experiment,
@@ -16,6 +17,7 @@ use crate::{
 
 const CONFIG: &str = "config.ron";
 const METRICS: &str = "metrics.jsonl";
+const LOCK: &str = "plugins.lock.ron";
 
 /// The folder of a run that goes on; no other process can use it meanwhile.
 pub(crate) struct RunFolder {
@@ -40,26 +42,33 @@ impl RunFolder {
     pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
         // Locked before anything is read or written: the run may be going on.
         let lock = lock(path)?;
-        let metrics = path.join(METRICS);
-        let lines = fs::read_to_string(&metrics).unwrap_or_default();
-        let is_kept = |line: &&str| step_of(line).is_some_and(|of_line| of_line <= step);
-        let kept: String = lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-        write_atomically(&metrics, kept.as_bytes()).at(&metrics)?;
+        keep_until(path, step)?;
         let folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
         Ok(folder)
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
-        let metrics = path.join(METRICS);
-        let metrics = File::options().create(true).append(true).open(&metrics).at(&metrics)?;
-        Ok(Self { path: path.into(), metrics, _lock: lock })
+        Ok(Self { path: path.into(), metrics: open_metrics(path)?, _lock: lock })
     }
 
     fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = vitral_config::to_ron(experiment).map_err(std::io::Error::other).at(&path)?;
         write_atomically(&path, text.as_bytes()).at(&path)
+    }
+
+    /// Notes which plugins the run uses.
+    pub(crate) fn write_lock(&self, lock: &Lock) -> Result<(), Error> {
+        let path = self.path.join(LOCK);
+        write_atomically(&path, lock.to_text().as_bytes()).at(&path)
+    }
+
+    /// Goes back to a step: what was reported after it is forgotten.
+    pub(crate) fn forget_after(&mut self, step: u64) -> Result<(), Error> {
+        keep_until(&self.path, step)?;
+        self.metrics = open_metrics(&self.path)?;
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -102,9 +111,45 @@ impl RunFolder {
         }))
     }
 
+    /// One line for a figure of a monitor.
+    pub(crate) fn log_metric(
+        &mut self,
+        step: u64,
+        monitor: &str,
+        name: &str,
+        value: f64,
+    ) -> Result<(), Error> {
+        self.log(&json!({
+            "kind": "monitor",
+            "step": step,
+            "monitor": monitor,
+            "name": name,
+            "value": value,
+        }))
+    }
+
+    /// One line for something that the user was told.
+    pub(crate) fn log_notice(&mut self, step: u64, from: &str, message: &str) -> Result<(), Error> {
+        self.log(&json!({ "kind": "notice", "step": step, "from": from, "message": message }))
+    }
+
     fn log(&mut self, line: &Value) -> Result<(), Error> {
         self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
     }
+}
+
+fn open_metrics(run: &Path) -> Result<File, Error> {
+    let path = run.join(METRICS);
+    File::options().create(true).append(true).open(&path).at(&path)
+}
+
+/// Takes out the lines of metrics that are of later steps, or not whole.
+fn keep_until(run: &Path, step: u64) -> Result<(), Error> {
+    let path = run.join(METRICS);
+    let lines = fs::read_to_string(&path).unwrap_or_default();
+    let is_kept = |line: &&str| step_of(line).is_some_and(|of_line| of_line <= step);
+    let kept: String = lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+    write_atomically(&path, kept.as_bytes()).at(&path)
 }
 
 fn lock(path: &Path) -> Result<File, Error> {

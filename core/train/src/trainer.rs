@@ -11,19 +11,28 @@ use std::{
 };
 
 use burn::tensor::Tensor;
-use vitral_data::{Datasets, ImageBatch, Loader, LoaderOptions};
-use vitral_model::{ConfigProblem, device::Device, parameters::ParameterInfo};
+use vitral_bundle::Lock;
+use vitral_data::{Datasets, ImageBatch, Loader, LoaderOptions, PluginStage};
+use vitral_host::{Action, LayerReport, RateChange};
+use vitral_model::{
+    ConfigProblem,
+    device::{Device, describe},
+    flops,
+    parameters::ParameterInfo,
+};
 use vitral_seed::Seed;
 
 use crate::{
     Error, Evaluation, Event, Observer, RunInfo, StepFigures, StepReport,
     batch::images_to_device,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State},
+    checkpoint::{self, Checkpoint, CheckpointError, CheckpointManager, State},
     error::AtPath,
     evaluate::evaluate,
     experiment::{Experiment, Plan},
-    learner::Learner,
+    learner::{Learned, Learner},
     loss::targets,
+    memory::memory,
+    plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
 };
 
@@ -44,6 +53,8 @@ pub struct Outcome {
     pub time: Duration,
     /// Training images that were left out because they could not be read.
     pub skipped: u64,
+    /// Which monitor ended the run before its last step, and why.
+    pub stopped: Option<String>,
 }
 
 /// A run: a model in training, and where it is.
@@ -55,7 +66,14 @@ pub struct Trainer {
     plan: Plan,
     device: Device,
     learner: Learner,
+    programs: Programs,
+    stages: Vec<Arc<PluginStage>>,
+    monitors: Monitors,
+    lock: Lock,
     state: State,
+    stopped: Option<String>,
+    /// Why plugins of the data pipeline are no longer used, as far as that has been reported.
+    disabled: Vec<String>,
     last_evaluation: Option<Evaluation>,
     last_eval: Instant,
     last_save: Instant,
@@ -67,10 +85,19 @@ impl Trainer {
     /// # Errors
     /// The experiment's fields do not go together, the data cannot be opened, or the folder holds
     /// a run already.
-    pub fn new(experiment: Experiment, device: &Device) -> Result<Self, Error> {
+    pub fn new(
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let (experiment, datasets, plan) = open(experiment)?;
-        let learner = learner(&experiment, &plan, device)?;
+        let programs = Programs::trace(&experiment, registry)?;
+        let stages = open_stages(&experiment, registry)?;
+        let monitors = Monitors::open(&experiment, registry)?;
+        let learner = learner(&experiment, &programs, &plan, device)?;
         let folder = RunFolder::create(&experiment.output, &experiment)?;
+        let lock = registry.lock();
+        folder.write_lock(&lock)?;
         let class_names = datasets.train.class_names().to_vec();
         let state = State { class_names, ..State::default() };
         Ok(Self {
@@ -81,7 +108,13 @@ impl Trainer {
             plan,
             device: device.clone(),
             learner,
+            programs,
+            stages,
+            monitors,
+            lock,
             state,
+            stopped: None,
+            disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
             last_save: Instant::now(),
@@ -95,9 +128,19 @@ impl Trainer {
     ///
     /// # Errors
     /// The checkpoint does not fit its experiment or the data, or its run goes on elsewhere.
-    pub fn resume(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
-        let Checkpoint { path, experiment, state, tensors } = checkpoint;
+    pub fn resume(
+        checkpoint: Checkpoint,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let Checkpoint { path, experiment, state, tensors, programs, monitors: saved, lock } =
+            checkpoint;
         let (experiment, datasets, plan) = open(experiment)?;
+        let programs = programs.resume(&experiment, registry)?;
+        let stages = open_stages(&experiment, registry)?;
+        let mut monitors = Monitors::open(&experiment, registry)?;
+        let lock = registry.relock(&lock)?;
+        monitors.restore(&saved)?;
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
         if state.class_names != datasets.train.class_names() {
             return Err(mismatch(
@@ -105,7 +148,7 @@ impl Trainer {
             )
             .into());
         }
-        let mut learner = learner(&experiment, &plan, device)?;
+        let mut learner = learner(&experiment, &programs, &plan, device)?;
         learner.import(&tensors, device).map_err(mismatch)?;
         // <run>/checkpoints/step-<n>, also where the path starts inside of the run.
         let absolute = std::path::absolute(&path).at(&path)?;
@@ -121,7 +164,13 @@ impl Trainer {
             plan,
             device: device.clone(),
             learner,
+            programs,
+            stages,
+            monitors,
+            lock,
             state,
+            stopped: None,
+            disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
             last_save: Instant::now(),
@@ -139,36 +188,32 @@ impl Trainer {
     ) -> Result<Outcome, Error> {
         observer.on_event(&Event::Started(self.info()));
         let total = self.plan.total();
+        let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
         let mut batches = self.train_loader()?;
         let mut interrupted = false;
-        while self.state.step < total && !interrupted {
+        while self.state.step < total && !interrupted && self.stopped.is_none() {
             let start = Instant::now();
             let Some(batch) = batches.next() else { break };
             let batch = batch?;
             let data_wait = start.elapsed();
-            self.report_skipped(&batch, observer);
-            let figures = self.step(&batch)?;
-            let time = start.elapsed();
-            self.state.step += 1;
-            self.state.seconds += time.as_secs_f64();
-            let report = StepReport {
-                step: self.state.step,
-                epoch: self.epoch(),
-                images: batch.len(),
-                learning_rate: self.plan.schedule.learning_rate(self.state.step - 1),
-                figures,
-                time,
-                data_wait,
-            };
-            tracing::debug!(step = report.step, ?time, ?data_wait, "stepped");
+            self.report_skipped(&batch, observer)?;
+            let (report, told) = self.step(&batch, start, data_wait, observer)?;
+            asked.merge(told);
             self.folder.log_step(&report)?;
+            asked.merge(self.tell_step(&report, observer)?);
             observer.on_event(&Event::Stepped(report));
             interrupted = stop.load(Ordering::Relaxed);
-            self.after_step(observer, interrupted)?;
+            asked.merge(self.after_step(observer, interrupted, asked.save)?);
+            if let Some(change) = std::mem::take(&mut asked).roll_back
+                && self.roll_back(change, observer)?
+            {
+                batches = self.train_loader()?;
+            }
         }
+        self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
             // The run was resumed at its end, or has no steps.
-            self.evaluate(observer)?;
+            self.evaluate(&mut Asked::default(), observer)?;
             self.save(false, observer)?;
         }
         Ok(Outcome {
@@ -179,26 +224,51 @@ impl Trainer {
             best: self.state.best,
             time: Duration::from_secs_f64(self.state.seconds),
             skipped: self.state.skipped,
+            stopped: self.stopped.clone(),
         })
     }
 
+    /// Tells the monitors that the run ends. It is too late for them to change anything.
+    fn end(&mut self, interrupted: bool, observer: &mut dyn Observer) -> Result<(), Error> {
+        let reason = match (&self.stopped, interrupted) {
+            (Some(reason), _) => reason.clone(),
+            (None, true) => "interrupted".into(),
+            (None, false) => "done".into(),
+        };
+        self.tell(&vitral_host::Event::Ended(reason), observer).map(drop)
+    }
+
     /// Evaluates and saves where that is due.
-    fn after_step(&mut self, observer: &mut dyn Observer, interrupted: bool) -> Result<(), Error> {
+    fn after_step(
+        &mut self,
+        observer: &mut dyn Observer,
+        interrupted: bool,
+        save_asked: bool,
+    ) -> Result<Asked, Error> {
         let step = self.state.step;
-        let last = step == self.plan.total();
+        let last = step == self.plan.total() || self.stopped.is_some();
         let is_due = |every, last: Instant| self.plan.is_due(every, step, last.elapsed());
         let eval_due = last || is_due(self.experiment.train.eval_every, self.last_eval);
-        let save_due =
-            last || interrupted || is_due(self.experiment.checkpoints.every, self.last_save);
-        let is_best = eval_due && self.evaluate(observer)?;
-        if save_due || is_best {
-            self.save(is_best, observer)?;
+        let save_due = last
+            || interrupted
+            || save_asked
+            || is_due(self.experiment.checkpoints.every, self.last_save);
+        let mut asked = Asked::default();
+        let is_best = eval_due && self.evaluate(&mut asked, observer)?;
+        if save_due || is_best || asked.save || self.stopped.is_some() {
+            asked.merge(self.save(is_best, observer)?);
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// Makes one step, and reads its figures back where they are logged.
-    fn step(&mut self, batch: &ImageBatch) -> Result<Option<StepFigures>, Error> {
+    fn step(
+        &mut self,
+        batch: &ImageBatch,
+        start: Instant,
+        data_wait: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(StepReport, Asked), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
         let images = images_to_device(batch, &self.experiment.data.normalize, &self.device)?;
         let targets = targets(
@@ -207,20 +277,53 @@ impl Trainer {
             train.label_smoothing,
             &self.device,
         );
-        let learned = self.learner.step(step, images, targets);
-        if !(step + 1).is_multiple_of(train.log_every) && step + 1 != self.plan.total() {
-            return Ok(None);
+        let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
+        let computing = Instant::now();
+        let gradients = self.learner.gradients(step, images, targets);
+        let gradients_time = computing.elapsed();
+        let mut asked = Asked::default();
+        if self.monitors.want_layers(step + 1) {
+            let parameters = self.learner.statistics(&gradients)?;
+            let epoch = (step + 1) as f64 / self.plan.steps_per_epoch as f64;
+            let report = LayerReport { step: step + 1, epoch, parameters };
+            asked = self.tell(&vitral_host::Event::Layers(report), observer)?;
         }
+        let updating = Instant::now();
+        let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
+        let learned = self.learner.apply(step, gradients, self.state.rate_scale);
+        let update_time = updating.elapsed();
+        let figures = if is_logged { Some(self.figures(learned, batch.len())?) } else { None };
+        let time = start.elapsed();
+        self.state.step += 1;
+        self.state.seconds += time.as_secs_f64();
+        tracing::debug!(step = self.state.step, ?time, ?data_wait, "stepped");
+        let report = StepReport {
+            step: self.state.step,
+            epoch: self.epoch(),
+            images: batch.len(),
+            learning_rate,
+            figures,
+            time,
+            data_wait,
+            gradients_time,
+            update_time,
+        };
+        Ok((report, asked))
+    }
+
+    /// Reads a step's figures back from the device.
+    fn figures(&self, learned: Learned, images: usize) -> Result<StepFigures, Error> {
         let loss = scalar(learned.loss)?;
-        if !loss.is_finite() {
-            return Err(Error::Diverged { loss, step: step + 1 });
+        // A monitor that can roll back gets to see it first.
+        if !loss.is_finite() && !self.monitors.want_step(self.state.step + 1) {
+            return Err(Error::Diverged { loss, step: self.state.step + 1 });
         }
-        let accuracy = scalar(learned.correct)? / batch.len() as f32;
-        Ok(Some(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? }))
+        let accuracy = scalar(learned.correct)? / images as f32;
+        Ok(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? })
     }
 
     /// Evaluates the weights, or their average where there is one; tells whether it is the best.
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool, Error> {
+    fn evaluate(&mut self, asked: &mut Asked, observer: &mut dyn Observer) -> Result<bool, Error> {
         let start = Instant::now();
         let total = self.datasets.val.len() as u64;
         let evaluation = evaluate(
@@ -243,11 +346,20 @@ impl Trainer {
         self.state.seconds += start.elapsed().as_secs_f64();
         self.last_eval = Instant::now();
         self.last_evaluation = Some(evaluation.clone());
+        let told = vitral_host::Evaluation {
+            step,
+            epoch,
+            loss: evaluation.loss,
+            top1: evaluation.top1,
+            top5: evaluation.top5,
+            is_best,
+        };
+        asked.merge(self.tell(&vitral_host::Event::Evaluated(told), observer)?);
         observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
         Ok(is_best)
     }
 
-    fn save(&mut self, is_best: bool, observer: &mut dyn Observer) -> Result<(), Error> {
+    fn save(&mut self, is_best: bool, observer: &mut dyn Observer) -> Result<Asked, Error> {
         let tensors = self.learner.export()?;
         if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
             return Err(Error::Diverged { loss: f32::NAN, step: self.state.step });
@@ -257,23 +369,142 @@ impl Trainer {
             experiment: self.experiment.clone(),
             state: self.state.clone(),
             tensors,
+            programs: self.programs.clone(),
+            monitors: self.monitors.save()?,
+            lock: self.lock.clone(),
         };
         self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();
         tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");
+        let name = checkpoint.path.file_name().unwrap_or_default().to_string_lossy();
+        let told = vitral_host::Checkpoint { step: self.state.step, name: name.into_owned() };
+        let asked = self.tell(&vitral_host::Event::Saved(told), observer)?;
         observer.on_event(&Event::Saved { path: checkpoint.path });
+        Ok(asked)
+    }
+
+    /// Tells a step to the monitors that want it.
+    fn tell_step(
+        &mut self,
+        report: &StepReport,
+        observer: &mut dyn Observer,
+    ) -> Result<Asked, Error> {
+        if !self.monitors.want_step(report.step) {
+            return Ok(Asked::default());
+        }
+        let asked = self.tell(&vitral_host::Event::Stepped(report.told(memory())), observer)?;
+        match report.figures {
+            // Nobody takes the run back to before it.
+            Some(figures) if !figures.loss.is_finite() && asked.roll_back.is_none() => {
+                Err(Error::Diverged { loss: figures.loss, step: report.step })
+            }
+            _ => Ok(asked),
+        }
+    }
+
+    /// Tells the monitors something, and does at once what they ask for where that can be.
+    fn tell(
+        &mut self,
+        event: &vitral_host::Event,
+        observer: &mut dyn Observer,
+    ) -> Result<Asked, Error> {
+        let heard = self.monitors.observe(event)?;
+        for message in heard.failures {
+            self.notice("a monitor", message, observer)?;
+        }
+        let mut asked = Asked::default();
+        for (monitor, action) in heard.requests {
+            match action {
+                Action::Metric { name, value } => {
+                    self.folder.log_metric(self.state.step, &monitor, &name, value)?;
+                }
+                Action::Warn(message) => self.notice(&monitor, message, observer)?,
+                Action::ScaleLearningRate(RateChange { factor, reason }) => {
+                    self.state.rate_scale *= checked_factor(factor);
+                    let scale = self.state.rate_scale;
+                    let message = format!("learning rate now {scale} of the schedule's: {reason}");
+                    self.notice(&monitor, message, observer)?;
+                }
+                Action::Save(reason) => {
+                    asked.save = true;
+                    self.notice(&monitor, format!("asks for a checkpoint: {reason}"), observer)?;
+                }
+                Action::RollBack(change) => asked.roll_back = Some((monitor, change)),
+                Action::Stop(reason) => {
+                    self.notice(&monitor, format!("ends the run: {reason}"), observer)?;
+                    self.stopped.get_or_insert(format!("{monitor}: {reason}"));
+                }
+                // A newer contract's; a monitor that needs it says so in its version.
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Goes back to the last checkpoint; tells whether there is one.
+    fn roll_back(
+        &mut self,
+        (monitor, change): (String, RateChange),
+        observer: &mut dyn Observer,
+    ) -> Result<bool, Error> {
+        let RateChange { factor, reason } = change;
+        let scale = self.state.rate_scale * checked_factor(factor);
+        let Some(path) = checkpoint::newest(self.folder.path()) else {
+            self.state.rate_scale = scale;
+            let message = format!(
+                "there is no checkpoint to go back to; learning rate now {scale} of the schedule's: {reason}"
+            );
+            self.notice(&monitor, message, observer)?;
+            return Ok(false);
+        };
+        let loaded = Checkpoint::load(&path)?;
+        self.learner
+            .import(&loaded.tensors, &self.device)
+            .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
+        let (seconds, skipped) = (self.state.seconds, self.state.skipped);
+        self.state = State { seconds, skipped, rate_scale: scale, ..loaded.state };
+        self.folder.forget_after(self.state.step)?;
+        let step = self.state.step;
+        let message = format!(
+            "back to step {step}, with a learning rate {scale} of the schedule's: {reason}"
+        );
+        self.notice(&monitor, message, observer)?;
+        Ok(true)
+    }
+
+    /// Shows something to the user and keeps it in the metrics.
+    fn notice(
+        &mut self,
+        from: &str,
+        message: String,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        self.folder.log_notice(self.state.step, from, &message)?;
+        observer.on_event(&Event::Notice { from: from.to_owned(), message });
         Ok(())
     }
 
     fn train_loader(&self) -> Result<Loader, Error> {
         let options = loader_options(&self.experiment);
         let (channels, size) = self.experiment.input()?;
-        let pipeline = self.experiment.data.train_pipeline(channels, size)?;
+        let data = &self.experiment.data;
+        let pipeline = data.train_pipeline(channels, size, self.stages.clone())?;
         let batches = self.state.step..self.plan.total();
         Ok(Loader::train(Arc::clone(&self.datasets.train), Arc::new(pipeline), options, batches)?)
     }
 
-    fn report_skipped(&mut self, batch: &ImageBatch, observer: &mut dyn Observer) {
+    fn report_skipped(
+        &mut self,
+        batch: &ImageBatch,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        for reason in &batch.disabled {
+            if !self.disabled.contains(reason) {
+                self.disabled.push(reason.clone());
+                let message = format!("{reason}; the run goes on without it");
+                self.notice("data", message, observer)?;
+            }
+        }
         self.state.skipped += batch.skipped.len() as u64;
         for skipped in &batch.skipped {
             observer.on_event(&Event::Skipped {
@@ -281,6 +512,7 @@ impl Trainer {
                 reason: skipped.reason.clone(),
             });
         }
+        Ok(())
     }
 
     fn epoch(&self) -> f64 {
@@ -297,6 +529,45 @@ impl Trainer {
             steps_per_epoch: self.plan.steps_per_epoch,
         }
     }
+
+    /// What monitors are told of the run.
+    fn run_info(&self) -> vitral_host::Run {
+        let info = self.info();
+        let model = &self.experiment.model;
+        vitral_host::Run {
+            start_step: info.start_step,
+            total_steps: info.total_steps,
+            steps_per_epoch: info.steps_per_epoch,
+            train_images: info.train_images as u64,
+            val_images: info.val_images as u64,
+            batch_size: u32::try_from(self.experiment.train.batch).unwrap_or(u32::MAX),
+            parameters: info.parameters as u64,
+            // Backward computes twice what forward does.
+            flops_per_image: 3.0 * flops::forward(model, &self.programs.attention),
+            peak_flops: None,
+            device: describe(&self.device),
+        }
+    }
+}
+
+/// What monitors ask for that is done between steps.
+#[derive(Default)]
+struct Asked {
+    save: bool,
+    /// Who asks for it, and the change.
+    roll_back: Option<(String, RateChange)>,
+}
+
+impl Asked {
+    fn merge(&mut self, other: Self) {
+        self.save |= other.save;
+        self.roll_back = self.roll_back.take().or(other.roll_back);
+    }
+}
+
+/// A factor on the learning rate that cannot do harm: what is none counts as 1.
+fn checked_factor(factor: f64) -> f64 {
+    if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
 }
 
 /// The validation images of an experiment, each once and in order.
@@ -342,9 +613,15 @@ fn open(experiment: Experiment) -> Result<(Experiment, Datasets, Plan), Error> {
     Ok((experiment, datasets, plan))
 }
 
-fn learner(experiment: &Experiment, plan: &Plan, device: &Device) -> Result<Learner, Error> {
+fn learner(
+    experiment: &Experiment,
+    programs: &Programs,
+    plan: &Plan,
+    device: &Device,
+) -> Result<Learner, Error> {
+    let (model, train) = (&experiment.model, &experiment.train);
     let seed = Seed::new(experiment.seed);
-    Learner::new(&experiment.model, &experiment.train, plan.schedule, seed, device)
+    Learner::with_programs(model, train, programs, plan.schedule, seed, device)
 }
 
 fn scalar(tensor: Tensor<1>) -> Result<f32, Error> {

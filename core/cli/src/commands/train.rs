@@ -19,6 +19,7 @@ use crate::{
     args::TrainArguments,
     experiment::{Loaded, open_device},
     failure::Failure,
+    plugins::registry,
     progress::{Progress, duration},
 };
 
@@ -45,6 +46,9 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
         );
         return Ok(ExitCode::from(INTERRUPTED));
     }
+    if let Some(reason) = &outcome.stopped {
+        println!("ended early by {reason}");
+    }
     summarize(&outcome);
     Ok(ExitCode::SUCCESS)
 }
@@ -63,7 +67,7 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
         experiment.output = output;
     }
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Trainer::new(experiment, &device).map_err(|error| loaded.locate(error))
+    Trainer::new(experiment, &registry()?, &device).map_err(|error| loaded.locate(error))
 }
 
 fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
@@ -75,7 +79,7 @@ fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     }
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Ok(Trainer::resume(checkpoint, &device)?)
+    Ok(Trainer::resume(checkpoint, &registry()?, &device)?)
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.

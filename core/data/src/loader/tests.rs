@@ -159,7 +159,7 @@ fn batches_hold_the_pipelines_images_side_by_side() {
     let batch = good(Loader::eval(source.clone(), plain(), options(3, 1)).unwrap()).remove(0);
     assert_eq!((batch.size, batch.channels, batch.epoch), (8, Channels::Grey, 0));
     for index in 0..3 {
-        let image = plain().run(source.read(index).unwrap(), Seed::new(0)).unwrap();
+        let image = plain().run(source.read(index).unwrap(), Seed::new(0), 0).unwrap();
         assert_eq!(batch.images[index * 64..][..64], *image.pixels());
     }
 }

@@ -4,14 +4,17 @@ mod center_crop;
 mod horizontal_flip;
 mod pad_crop;
 mod pipeline;
+mod plugin;
 mod random_resized_crop;
 mod resize;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use vitral_config::PluginUse;
 use vitral_seed::Rng;
 
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, StageError};
+pub use plugin::{PluginFailure, PluginStage};
 
 use crate::error::{DataError, TransformError};
 use crate::pixels::{Image, MAX_IMAGE_SIDE};
@@ -68,6 +71,8 @@ pub enum Transform {
         #[schemars(range(min = 0.0, max = 1.0))]
         probability: f64,
     },
+    /// An image augmentation of a plugin.
+    Plugin(PluginUse),
 }
 
 impl Transform {
@@ -83,6 +88,10 @@ impl Transform {
     ) -> Result<Image, TransformError> {
         let size = context.size;
         match *self {
+            // A pipeline has opened it and applies it itself.
+            Self::Plugin(ref plugin) => {
+                Err(TransformError(format!("plugin `{}` has not been opened", plugin.name)))
+            }
             Self::RandomResizedCrop { scale, ratio } => {
                 random_resized_crop::apply(&image, scale, ratio, size, rng)
             }
@@ -109,7 +118,10 @@ impl Transform {
                 let problem = format!("is {probability}, but must be from 0 to 1");
                 Err(DataError::setting("HorizontalFlip: probability", problem))
             }
-            Self::Resize {} | Self::CenterCrop {} | Self::HorizontalFlip { .. } => Ok(()),
+            Self::Resize {}
+            | Self::CenterCrop {}
+            | Self::HorizontalFlip { .. }
+            | Self::Plugin(_) => Ok(()),
         }
     }
 }

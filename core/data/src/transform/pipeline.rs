@@ -1,8 +1,12 @@
 //! All stages of an image, from its source to the model's input size.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vitral_host::Sample;
 use vitral_seed::Seed;
 
-use super::{Transform, TransformContext, resize};
+use super::{PluginFailure, PluginStage, Transform, TransformContext, resize};
 use crate::error::{DataError, TransformError};
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
 
@@ -10,11 +14,13 @@ use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
 const EVAL_CROP: f64 = 0.875;
 
 /// Turns images of any size into images of the model's size and channels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     channels: Channels,
     size: u32,
     transforms: Vec<Transform>,
+    /// The opened plugins, by stage.
+    plugins: BTreeMap<usize, Arc<PluginStage>>,
     /// Images that have the model's size already are left as they are.
     keep_exact: bool,
 }
@@ -24,18 +30,40 @@ impl Pipeline {
     /// `size` x `size` pixels, they are resized, whatever their shape.
     ///
     /// # Errors
-    /// If `size` or a setting of a transform is out of range.
+    /// If `size` or a setting of a transform is out of range, or a transform is a plugin's.
     pub fn new(
         channels: Channels,
         size: u32,
         transforms: Vec<Transform>,
+    ) -> Result<Self, DataError> {
+        Self::with_plugins(channels, size, transforms, Vec::new())
+    }
+
+    /// The same with opened plugins: one for each transform that is a plugin's, in order.
+    ///
+    /// # Errors
+    /// If `size` or a setting of a transform is out of range, or a plugin is missing.
+    pub fn with_plugins(
+        channels: Channels,
+        size: u32,
+        transforms: Vec<Transform>,
+        plugins: Vec<Arc<PluginStage>>,
     ) -> Result<Self, DataError> {
         if !(1..=MAX_IMAGE_SIDE).contains(&size) {
             let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
             return Err(DataError::setting("image size", problem));
         }
         transforms.iter().try_for_each(Transform::check)?;
-        Ok(Self { channels, size, transforms, keep_exact: false })
+        let mut opened = plugins.into_iter();
+        let mut plugins = BTreeMap::new();
+        for (stage, transform) in transforms.iter().enumerate() {
+            let Transform::Plugin(plugin) = transform else { continue };
+            let opened = opened.next().ok_or_else(|| {
+                DataError::setting("augment", format!("plugin `{}` is not open", plugin.name))
+            })?;
+            plugins.insert(stage, opened);
+        }
+        Ok(Self { channels, size, transforms, plugins, keep_exact: false })
     }
 
     /// The usual evaluation, as timm does it: the shorter side is resized to `size / 0.875` (rounded
@@ -75,25 +103,50 @@ impl Pipeline {
         run.named("augment").indexed(epoch).indexed(u64::from(sample))
     }
 
-    /// Processes one image. `seed` is the sample's own, from [`sample_seed`](Self::sample_seed).
+    /// The plugins that are no longer used, and why.
+    pub fn disabled(&self) -> impl Iterator<Item = &str> {
+        self.plugins.values().filter_map(|stage| stage.disabled())
+    }
+
+    /// Processes one image of an epoch. `seed` is the sample's own, from
+    /// [`sample_seed`](Self::sample_seed).
     ///
     /// # Errors
-    /// If a stage would make too large an image.
-    pub fn run(&self, image: Image, seed: Seed) -> Result<Image, TransformError> {
+    /// If a stage would make too large an image, or a plugin fails.
+    pub fn run(&self, image: Image, seed: Seed, epoch: u64) -> Result<Image, StageError> {
         let mut image = image.into_channels(self.channels);
         if self.keep_exact && self.is_final(&image) {
             return Ok(image);
         }
         let context = TransformContext { size: self.size };
-        for (stage, transform) in (0..).zip(&self.transforms) {
-            image = transform.apply(image, &context, &mut seed.indexed(stage).rng())?;
+        for (stage, transform) in self.transforms.iter().enumerate() {
+            let seed = seed.indexed(stage as u64);
+            image = match self.plugins.get(&stage) {
+                Some(plugin) => {
+                    let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+                    let sample = Sample { seed: seed.value(), epoch, size: self.size };
+                    plugin.apply(image, &sample)?
+                }
+                None => transform.apply(image, &context, &mut seed.rng())?,
+            };
         }
-        resize::exactly(image, self.size, self.size)
+        Ok(resize::exactly(image, self.size, self.size)?)
     }
 
     fn is_final(&self, image: &Image) -> bool {
         (image.width(), image.height()) == (self.size, self.size)
     }
+}
+
+/// Why an image could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// A stage of this program.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// A plugin's stage.
+    #[error(transparent)]
+    Plugin(#[from] PluginFailure),
 }
 
 #[cfg(test)]
@@ -110,7 +163,7 @@ mod tests {
         let flip = Transform::HorizontalFlip { probability: 0.5 };
         let pipeline = Pipeline::new(Channels::Rgb, 16, vec![flip]).unwrap();
         for (width, height) in [(16, 16), (40, 10), (3, 9)] {
-            let result = pipeline.run(image(width, height), Seed::new(0)).unwrap();
+            let result = pipeline.run(image(width, height), Seed::new(0), 0).unwrap();
             assert_eq!(
                 (result.width(), result.height(), result.channels()),
                 (16, 16, Channels::Rgb)
@@ -122,7 +175,7 @@ mod tests {
     #[test]
     fn evaluation_leaves_images_of_the_right_size_alone() {
         let pipeline = Pipeline::default_eval(Channels::Grey, 28).unwrap();
-        assert_eq!(pipeline.run(image(28, 28), Seed::new(0)).unwrap(), image(28, 28));
+        assert_eq!(pipeline.run(image(28, 28), Seed::new(0), 0).unwrap(), image(28, 28));
     }
 
     #[test]
@@ -130,7 +183,7 @@ mod tests {
         let pipeline = Pipeline::default_eval(Channels::Grey, 28).unwrap();
         let resized = resize::shorter_side(image(64, 48), 32).unwrap();
         assert_eq!((resized.width(), resized.height()), (42, 32));
-        let result = pipeline.run(image(64, 48), Seed::new(0)).unwrap();
+        let result = pipeline.run(image(64, 48), Seed::new(0), 0).unwrap();
         let middle = (0..28).map(|y| resized.row(y + 2)[7..35].to_vec());
         assert_eq!(result.pixels(), middle.collect::<Vec<_>>().concat());
     }
@@ -150,10 +203,10 @@ mod tests {
         let nothing = Transform::HorizontalFlip { probability: 0.0 };
         let after = Pipeline::new(Channels::Grey, 16, vec![crop, nothing]).unwrap();
         let seed = Pipeline::sample_seed(Seed::new(1), 2, 3);
-        let result = once.run(image(16, 16), seed).unwrap();
-        assert_eq!(result, after.run(image(16, 16), seed).unwrap());
+        let result = once.run(image(16, 16), seed, 0).unwrap();
+        assert_eq!(result, after.run(image(16, 16), seed, 0).unwrap());
         let others = [(1, 2, 4), (1, 3, 3), (2, 2, 3)].map(|(run, epoch, sample)| {
-            once.run(image(16, 16), Pipeline::sample_seed(Seed::new(run), epoch, sample))
+            once.run(image(16, 16), Pipeline::sample_seed(Seed::new(run), epoch, sample), 0)
         });
         assert!(others.iter().any(|other| *other != Ok(result.clone())));
     }

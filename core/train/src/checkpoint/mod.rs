@@ -7,6 +7,10 @@
 //! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>` |
 //! | `state.ron` | step, best score, counters |
 //! | `config.ron` | the resolved experiment |
+//! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
+//! | `batch-<n>.program.ron` | the program of a batch augmentation |
+//! | `monitor-<n>.state` | what a monitor needs to go on |
+//! | `plugins.lock.ron` | which plugins the run uses, by content |
 //! | `SHA256SUMS` | checksums of the others, as `sha256sum -c` reads them |
 //!
 //! Random generators and the sampler's position need no file: all follow from the seed in the
@@ -14,6 +18,7 @@
 
 mod checksum;
 mod manager;
+mod plugins;
 mod tensors;
 
 use std::{
@@ -27,7 +32,9 @@ pub(crate) use manager::CheckpointManager;
 pub use manager::{find, newest};
 pub(crate) use tensors::{NamedTensor, to_device};
 
-use crate::{experiment::Experiment, files, learner::Tensors};
+use vitral_bundle::Lock;
+
+use crate::{experiment::Experiment, files, learner::Tensors, plugins::Programs};
 
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
@@ -88,7 +95,7 @@ fn offer(before: Option<&Path>) -> String {
 }
 
 /// What a run needs beside its tensors to go on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The format of the checkpoint.
     pub format: u32,
@@ -102,6 +109,27 @@ pub struct State {
     pub skipped: u64,
     /// Class names, in the order of the logits.
     pub class_names: Vec<String>,
+    /// What monitors have made of the scheduled learning rate, as a factor.
+    #[serde(default = "unchanged")]
+    pub rate_scale: f64,
+}
+
+fn unchanged() -> f64 {
+    1.0
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            step: 0,
+            best: None,
+            seconds: 0.0,
+            skipped: 0,
+            class_names: Vec::new(),
+            rate_scale: unchanged(),
+        }
+    }
 }
 
 /// A checkpoint in memory.
@@ -112,7 +140,12 @@ pub struct Checkpoint {
     pub experiment: Experiment,
     /// Where it was.
     pub state: State,
+    /// What the plugins of the run became.
+    pub programs: Programs,
     pub(crate) tensors: Tensors,
+    /// The states of the monitors, in the experiment's order.
+    pub(crate) monitors: Vec<Vec<u8>>,
+    pub(crate) lock: Lock,
 }
 
 impl Checkpoint {
@@ -139,8 +172,12 @@ impl Checkpoint {
         let read = |name: &str| {
             tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
         };
+        let (programs, monitors, lock) = plugins::read(path, &experiment).map_err(damaged)?;
         Ok(Self {
             path: path.into(),
+            programs,
+            monitors,
+            lock,
             experiment,
             state,
             tensors: Tensors {
@@ -172,6 +209,9 @@ impl Checkpoint {
             put(EMA, tensors::serialize(ema))?;
         }
         put(OPTIMIZER, tensors::serialize(&self.tensors.optimizer))?;
+        for (name, content) in plugins::files(self) {
+            put(&name, Ok(content))?;
+        }
         put(STATE, state.map(String::into_bytes))?;
         put(CONFIG, config.map(String::into_bytes))?;
         sums.write(folder).map_err(at(checksum::FILE))?;

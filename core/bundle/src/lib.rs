@@ -1,0 +1,60 @@
+//! Plugin bundles: what they are made of, whether they can be trusted, and where they live.
+//!
+//! A bundle is one file, `name-version.vitral`: a zstd-compressed tar archive in exactly one form,
+//! followed by a seal (a digest of all bytes before it). Its [`Manifest`] says what the plugin is,
+//! its `SHA256SUMS` covers every file, and a minisign signature may cover `SHA256SUMS`. A change of
+//! any byte, and anything that the one form does not have, is refused with a [`BundleError`] that
+//! names the file and the entry.
+//!
+//! - [`pack()`] makes a bundle, [`Bundle`] reads one.
+//! - [`Store`] is a folder of unpacked bundles, [`Installed`] is one of them.
+//! - [`resolve`] picks the version that an experiment asks for, [`Lock`] writes down what a run used.
+//!
+//! The crate does not know how plugins run.
+
+mod archive;
+mod checksums;
+mod contents;
+mod contract;
+mod describe;
+mod digest;
+mod error;
+mod files;
+mod installed;
+mod keys;
+mod lock;
+mod manifest;
+mod pack;
+mod paths;
+mod resolve;
+mod seal;
+mod sign;
+mod source;
+mod store;
+mod target;
+mod text;
+mod ustar;
+
+pub use archive::{Bundle, EXTENSION};
+pub use contract::Contract;
+pub use describe::{
+    ManifestExample, ManifestKind, ManifestParameter, ManifestSetting, ManifestType,
+};
+pub use digest::Digest;
+pub use error::{BundleError, Mismatch};
+pub use installed::Installed;
+pub use keys::{KeyId, KeyPair, SigningKey, TrustedKey};
+pub use lock::{Difference, Lock, LockError, Locked, Origin};
+pub use manifest::{Artifact, Limits, Manifest, Permissions};
+pub use pack::{PackInput, pack, pack_to_folder};
+pub use resolve::{Demand, ResolveError, resolve, resolve_all};
+pub use sign::{Signature, SignatureError};
+pub use source::SourceManifest;
+pub use store::{Listing, Store};
+pub use target::Target;
+
+/// The most bytes that a bundle's files may have together.
+pub const MAX_UNPACKED_BYTES: u64 = 512 << 20;
+
+/// The most files that a bundle may have.
+pub const MAX_FILES: usize = 1000;

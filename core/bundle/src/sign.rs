@@ -1,0 +1,182 @@
+//! Signatures of `SHA256SUMS` in minisign's format, so that the `minisign` tool can make and check
+//! them too.
+
+use std::io::Cursor;
+
+use minisign::SignatureBox;
+
+use crate::error::{BundleError, list};
+use crate::keys::{KeyId, SigningKey, TrustedKey};
+use crate::text::shown;
+
+/// The most bytes that a signature's file may have.
+pub(crate) const MAX_BYTES: u64 = 16 << 10;
+
+/// Who signed a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// Nobody.
+    Unsigned,
+    /// A trusted key; the signature is right.
+    Trusted(KeyId),
+    /// A key that is not trusted; so nothing is known about the signature.
+    Unknown(KeyId),
+}
+
+/// What is wrong with a signature.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// A signature is required, and there is none.
+    #[error("the bundle is not signed, but a signature of a trusted key is required")]
+    Missing,
+    /// A trusted signature is required, and there is another one.
+    #[error(
+        "the bundle is signed with key {key}, which is not trusted; trusted is {}",
+        list(trusted)
+    )]
+    UnknownKey {
+        /// The key that the signature names.
+        key: KeyId,
+        /// The keys that would do.
+        trusted: Vec<KeyId>,
+    },
+    /// The signature names a trusted key, but is not that key's signature of these checksums.
+    #[error(
+        "the signature is wrong: it is not the signature of SHA256SUMS with the trusted key {key}; \
+         the bundle or its signature was changed"
+    )]
+    Wrong {
+        /// The trusted key.
+        key: KeyId,
+    },
+    /// The file is no signature.
+    #[error("SHA256SUMS.minisig is no minisign signature: {0}")]
+    Malformed(String),
+}
+
+/// The text of a signature's file, which has one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SignatureFile {
+    text: String,
+    key: KeyId,
+}
+
+impl SignatureFile {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
+        let text = str::from_utf8(bytes)
+            .map_err(|_| SignatureError::Malformed("it is not UTF-8".to_owned()))?;
+        let signature = parse(text)?;
+        Ok(Self { text: text.to_owned(), key: KeyId::from_bytes(signature.keynum()) })
+    }
+
+    pub(crate) fn verify(
+        &self,
+        checksums: &[u8],
+        trusted: &[TrustedKey],
+    ) -> Result<Signature, SignatureError> {
+        let signature = parse(&self.text)?;
+        let is_right = |key: &TrustedKey| {
+            minisign::verify(key.key(), &signature, Cursor::new(checksums), true, false, false)
+                .is_ok()
+        };
+        let mut named = trusted.iter().filter(|key| key.id() == self.key).peekable();
+        if named.peek().is_none() {
+            return Ok(Signature::Unknown(self.key));
+        }
+        match named.any(is_right) {
+            true => Ok(Signature::Trusted(self.key)),
+            false => Err(SignatureError::Wrong { key: self.key }),
+        }
+    }
+}
+
+/// Signs checksums. The trusted comment names the bundle.
+pub(crate) fn sign(key: &SigningKey, checksums: &[u8], id: &str) -> Result<String, BundleError> {
+    let comment = format!("vitral plugin {id}");
+    let untrusted = "minisign signature of SHA256SUMS";
+    let checksums = Cursor::new(checksums);
+    let signature = minisign::sign(None, key.key(), checksums, Some(&comment), Some(untrusted));
+    let wrong = |error: minisign::PError| BundleError::key("secret key", error.to_string());
+    signature.map(SignatureBox::into_string).map_err(wrong)
+}
+
+/// A signature whose text is exactly what it says, which also makes sure that its parts are long
+/// enough to be looked at.
+fn parse(text: &str) -> Result<SignatureBox, SignatureError> {
+    let malformed = |problem: &str| Err(SignatureError::Malformed(problem.to_owned()));
+    let signature = SignatureBox::from_string(text)
+        .map_err(|error| SignatureError::Malformed(shown(error.to_string().as_bytes())))?;
+    // 64 bytes in base64.
+    let is_whole = |line: &str| line.len() == 88 && line.ends_with("==");
+    if !text.lines().nth(3).is_some_and(is_whole) {
+        return malformed("the signature of its comment does not have 64 bytes");
+    }
+    if signature.to_string() != text {
+        return malformed("it has something else than its four lines");
+    }
+    match signature.is_prehashed() {
+        true => Ok(signature),
+        false => malformed("it is of the old kind; sign with `minisign -S`, without `-l`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyPair;
+
+    fn key() -> (SigningKey, TrustedKey) {
+        let pair = KeyPair::generate(None).unwrap();
+        (SigningKey::parse("k", pair.secret_text(), None).unwrap(), pair.public().clone())
+    }
+
+    #[test]
+    fn only_the_trusted_keys_signature_of_the_same_bytes_is_right() {
+        let ((secret, public), (_, other)) = (key(), key());
+        let text = sign(&secret, b"sums", "x-1.0.0").unwrap();
+        let signature = SignatureFile::parse(text.as_bytes()).unwrap();
+        let id = public.id();
+        let trusted = [other.clone(), public];
+        assert_eq!(signature.verify(b"sums", &trusted), Ok(Signature::Trusted(id)));
+        assert_eq!(signature.verify(b"sums", &[other]), Ok(Signature::Unknown(id)));
+        let wrong = Err(SignatureError::Wrong { key: id });
+        assert_eq!(signature.verify(b"other sums", &trusted), wrong);
+    }
+
+    #[test]
+    fn a_changed_signature_is_never_right() {
+        let (secret, public) = key();
+        let text = sign(&secret, b"sums", "x-1.0.0").unwrap();
+        let first_line = text.find('\n').unwrap();
+        for index in first_line..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[index] ^= 1;
+            let verified = SignatureFile::parse(&changed)
+                .and_then(|signature| signature.verify(b"sums", std::slice::from_ref(&public)));
+            assert!(!matches!(verified, Ok(Signature::Trusted(_))), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_signature_is_refused() {
+        let (secret, _) = key();
+        let good = sign(&secret, b"sums", "x-1.0.0").unwrap();
+        let lines: Vec<&str> = good.lines().collect();
+        let with_last = |last: &str| [lines[0], lines[1], lines[2], last, ""].join("\n");
+        for text in [
+            String::new(),
+            good.trim_end().to_owned(),
+            good.clone() + "more\n",
+            good.replace('\n', "\r\n"),
+            with_last(""),
+            with_last("AAAA"),
+            with_last(&lines[3][..84]),
+            [lines[0], &lines[1][..40], lines[2], lines[3], ""].join("\n"),
+            [lines[0], "ä", lines[2], lines[3], ""].join("\n"),
+        ] {
+            let parsed = SignatureFile::parse(text.as_bytes());
+            assert!(matches!(parsed, Err(SignatureError::Malformed(_))), "{text}");
+        }
+        assert!(SignatureFile::parse(b"\xff").is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! The folder in which plugins are installed: one folder `name-version` for each, and the public
+//! keys that the user trusts in `keys`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+
+use crate::archive::Bundle;
+use crate::error::{BundleError, Mismatch};
+use crate::installed::Installed;
+use crate::keys::{KeyId, TrustedKey};
+use crate::{files, paths, text};
+
+const KEYS: &str = "keys";
+
+/// A folder of installed plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// What is in a store.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The plugins that can be used, by name and version.
+    pub plugins: Vec<Installed>,
+    /// The folders that are no plugin, or a damaged one, and why.
+    pub broken: Vec<(PathBuf, BundleError)>,
+}
+
+impl Store {
+    /// The store in a folder, which need not be there yet.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The user's store: `$VITRAL_PLUGINS`, or `vitral/plugins` in `$XDG_DATA_HOME` or
+    /// `~/.local/share`.
+    pub fn of_user() -> Result<Self, BundleError> {
+        Self::of(|variable| std::env::var_os(variable))
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BundleError> {
+        if let Some(root) = variable("VITRAL_PLUGINS").filter(|root| !root.is_empty()) {
+            return Ok(Self::at(root));
+        }
+        let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || absolute("HOME").map(|home| home.join(".local/share"));
+        let data = absolute("XDG_DATA_HOME").or_else(home).ok_or(BundleError::NoStore)?;
+        Ok(Self::at(data.join("vitral/plugins")))
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Installs a bundle. Whether its signature will do is for the caller to say before.
+    ///
+    /// The plugin appears whole or not at all. Installing the same contents again changes nothing,
+    /// except that a signature is added where there was none; damage to what is there is an error.
+    pub fn install(&self, bundle: &Bundle) -> Result<Installed, BundleError> {
+        let folder = self.root.join(bundle.manifest().id());
+        if folder.exists() {
+            return self.update(&folder, bundle);
+        }
+        let at = |error| BundleError::io("write", &self.root, error);
+        fs::create_dir_all(&self.root).map_err(at)?;
+        let temporary = tempfile::Builder::new().prefix(".installing-").tempdir_in(&self.root);
+        let temporary = temporary.map_err(at)?;
+        let unpacked = temporary.path().join(bundle.manifest().id());
+        unpack(bundle, &unpacked)?;
+        match fs::rename(&unpacked, &folder) {
+            // Somebody else was faster.
+            Err(_) if folder.exists() => return self.update(&folder, bundle),
+            renamed => renamed.map_err(|error| BundleError::io("write", &folder, error))?,
+        }
+        files::sync_folder(&self.root)?;
+        Installed::open(&folder)
+    }
+
+    fn update(&self, folder: &Path, bundle: &Bundle) -> Result<Installed, BundleError> {
+        let installed = Installed::open(folder)?;
+        if installed.digest() != bundle.digest() {
+            return Err(BundleError::Conflict {
+                name: installed.name().to_owned(),
+                version: installed.version().clone(),
+                digests: Box::new(Mismatch {
+                    expected: installed.digest(),
+                    found: bundle.digest(),
+                }),
+            });
+        }
+        installed.verify()?;
+        match bundle.file(paths::SIGNATURE) {
+            Some(signature) if !installed.is_signed() => {
+                files::write_atomically(&folder.join(paths::SIGNATURE), signature)?;
+                Installed::open(folder)
+            }
+            _ => Ok(installed),
+        }
+    }
+
+    /// What is installed. A broken plugin does not hide the others.
+    pub fn list(&self) -> Result<Listing, BundleError> {
+        let mut listing = Listing::default();
+        for folder in self.folders(&self.root)? {
+            let name = folder.file_name().unwrap_or_default();
+            if name == KEYS || name.as_encoded_bytes().starts_with(b".") || !folder.is_dir() {
+                continue;
+            }
+            match Installed::open(&folder) {
+                Ok(plugin) => listing.plugins.push(plugin),
+                Err(error) => listing.broken.push((folder, error)),
+            }
+        }
+        listing.plugins.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
+        Ok(listing)
+    }
+
+    /// An installed plugin by name and version.
+    pub fn open(&self, name: &str, version: &Version) -> Result<Installed, BundleError> {
+        Installed::open(&self.existing(name, version)?)
+    }
+
+    /// Removes a plugin, damaged or not.
+    pub fn remove(&self, name: &str, version: &Version) -> Result<(), BundleError> {
+        let folder = self.existing(name, version)?;
+        let at = |error| BundleError::io("remove", &folder, error);
+        let temporary = tempfile::Builder::new().prefix(".removing-").tempdir_in(&self.root);
+        let temporary = temporary.map_err(at)?;
+        fs::rename(&folder, temporary.path().join("plugin")).map_err(at)?;
+        temporary.close().map_err(at)?;
+        files::sync_folder(&self.root)
+    }
+
+    /// The keys that the user trusts.
+    pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>, BundleError> {
+        let keys = self.folders(&self.root.join(KEYS))?.into_iter();
+        let keys = keys.filter(|path| path.extension().is_some_and(|extension| extension == "pub"));
+        keys.map(|path| TrustedKey::read(&path)).collect()
+    }
+
+    /// Trusts a key from now on; says where it is kept.
+    pub fn trust(&self, key: &TrustedKey) -> Result<PathBuf, BundleError> {
+        let folder = self.root.join(KEYS);
+        fs::create_dir_all(&folder).map_err(|error| BundleError::io("write", &folder, error))?;
+        let path = folder.join(format!("{}.pub", key.id()));
+        files::write_atomically(&path, key.to_text().as_bytes())?;
+        Ok(path)
+    }
+
+    /// Trusts a key no more; says whether it was trusted.
+    pub fn distrust(&self, id: KeyId) -> Result<bool, BundleError> {
+        let mut found = false;
+        for path in self.folders(&self.root.join(KEYS))? {
+            if TrustedKey::read(&path).is_ok_and(|key| key.id() == id) {
+                fs::remove_file(&path).map_err(|error| BundleError::io("remove", &path, error))?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    fn existing(&self, name: &str, version: &Version) -> Result<PathBuf, BundleError> {
+        let folder = self.root.join(format!("{name}-{version}"));
+        match text::is_plugin_name(name) && folder.is_dir() {
+            true => Ok(folder),
+            false => Err(BundleError::NotInstalled {
+                name: text::shown(name.as_bytes()),
+                version: version.clone(),
+                store: self.root.clone(),
+            }),
+        }
+    }
+
+    /// What is in a folder, sorted; nothing if it is not there.
+    fn folders(&self, folder: &Path) -> Result<Vec<PathBuf>, BundleError> {
+        let at = |error| BundleError::io("read", folder, error);
+        let list = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            list => list.map_err(at)?,
+        };
+        let paths: io::Result<Vec<PathBuf>> = list.map(|entry| Ok(entry?.path())).collect();
+        let mut paths = paths.map_err(at)?;
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+fn unpack(bundle: &Bundle, folder: &Path) -> Result<(), BundleError> {
+    for (path, content) in bundle.files() {
+        let file = folder.join(path);
+        let parent = file.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(|error| BundleError::io("write", parent, error))?;
+        files::write_new(&file, content)?;
+    }
+    files::sync_folder(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_store_is_where_the_environment_says() {
+        let of = |set: &[(&str, &str)]| {
+            let find = |name: &str| {
+                let found = set.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            Store::of(find).map(|store| store.root.display().to_string()).ok()
+        };
+        let plugins = ("VITRAL_PLUGINS", "here");
+        let (data, home) = (("XDG_DATA_HOME", "/data"), ("HOME", "/home/a"));
+        for (set, expected) in [
+            (vec![plugins, data, home], Some("here")),
+            (vec![("VITRAL_PLUGINS", ""), data, home], Some("/data/vitral/plugins")),
+            (vec![("XDG_DATA_HOME", "x"), home], Some("/home/a/.local/share/vitral/plugins")),
+            (vec![home], Some("/home/a/.local/share/vitral/plugins")),
+            (vec![], None),
+        ] {
+            assert_eq!(of(&set).as_deref(), expected, "{set:?}");
+        }
+    }
+}

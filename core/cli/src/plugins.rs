@@ -1,0 +1,38 @@
+//! The plugins that are a part of this program, and where others are found.
+
+use std::path::PathBuf;
+
+use vitral_bundle::Store;
+use vitral_host::{OpenError, Plugin};
+use vitral_train::plugins::Registry;
+
+use crate::failure::Failure;
+
+/// Every plugin that a run can use: this program's own, and the installed ones.
+pub fn registry() -> Result<Registry, Failure> {
+    Ok(Registry::new(compiled_in()?, Store::of_user().ok(), cache_folder()))
+}
+
+/// The first-party plugins.
+pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
+    let tables = [
+        vitral_differential::plugin(),
+        vitral_early_stop::plugin(),
+        vitral_gradient_health::plugin(),
+        vitral_linear::plugin(),
+        vitral_loss_spike::plugin(),
+        vitral_memory::plugin(),
+        vitral_pooled::plugin(),
+        vitral_talking_heads::plugin(),
+        vitral_throughput::plugin(),
+        vitral_window::plugin(),
+    ];
+    tables.into_iter().map(Plugin::compiled_in).collect()
+}
+
+/// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`.
+pub fn cache_folder() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
+    Some(base.join("vitral"))
+}

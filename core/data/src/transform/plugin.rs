@@ -1,0 +1,111 @@
+//! A stage that a plugin computes, and what happens when it fails.
+
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use vitral_config::OnPluginError;
+use vitral_host::{ImageAugmentation, Plugin, Sample, Settings};
+
+use crate::error::TransformError;
+use crate::pixels::{Channels, Image};
+
+/// An image augmentation of a plugin, ready for all workers.
+pub struct PluginStage {
+    plugin: Plugin,
+    settings: Settings,
+    on_error: OnPluginError,
+    /// Instances that no worker uses just now; there are never more than workers.
+    idle: Mutex<Vec<Box<dyn ImageAugmentation>>>,
+    /// Why the stage is no longer used.
+    disabled: OnceLock<String>,
+}
+
+/// Why a plugin's stage could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PluginFailure {
+    /// Plugin, call, input and cause.
+    pub message: String,
+    /// Whether the sample is to be left out, rather than the run stopped.
+    pub skip: bool,
+}
+
+impl PluginStage {
+    /// A stage of an opened plugin.
+    pub fn new(plugin: Plugin, settings: Settings, on_error: OnPluginError) -> Self {
+        Self { plugin, settings, on_error, idle: Mutex::new(Vec::new()), disabled: OnceLock::new() }
+    }
+
+    /// Why the stage is no longer used, if it is not.
+    pub fn disabled(&self) -> Option<&str> {
+        self.disabled.get().map(String::as_str)
+    }
+
+    /// Applies the stage; one that has been disabled passes images on.
+    pub(super) fn apply(&self, image: Image, sample: &Sample) -> Result<Image, PluginFailure> {
+        if self.disabled.get().is_some() {
+            return Ok(image);
+        }
+        // A failed call may have changed a part of the image.
+        let before = (self.on_error == OnPluginError::Disable).then(|| image.clone());
+        match (self.augment(image, sample), before) {
+            (Ok(image), _) => Ok(image),
+            (Err(message), Some(image)) => {
+                // The first failure is the one that is reported.
+                let _ = self.disabled.set(message);
+                Ok(image)
+            }
+            (Err(message), None) => {
+                Err(PluginFailure { message, skip: self.on_error == OnPluginError::Skip })
+            }
+        }
+    }
+
+    fn augment(&self, image: Image, sample: &Sample) -> Result<Image, String> {
+        let mut instance = match self.idle().pop() {
+            Some(instance) => instance,
+            None => {
+                let made = self.plugin.image_augmentation(&self.settings);
+                made.map_err(|error| error.to_string())?
+            }
+        };
+        let channels = image.channels();
+        let mut passed = vitral_host::Image {
+            width: image.width(),
+            height: image.height(),
+            channels: channels.count() as u32,
+            pixels: image.into_pixels(),
+        };
+        let result = instance.augment(&mut passed, sample);
+        // After an error, too: an instance recovers by itself.
+        self.idle().push(instance);
+        result.map_err(|error| error.to_string())?;
+        self.image(passed, channels).map_err(|error| {
+            format!("plugin `{}` gave an image that cannot be used: {error}", self.name())
+        })
+    }
+
+    fn image(&self, image: vitral_host::Image, wanted: Channels) -> Result<Image, TransformError> {
+        let channels = Channels::from_count(image.channels as usize);
+        let channels = channels.filter(|&channels| channels == wanted).ok_or_else(|| {
+            TransformError(format!("it has {} channels, not {}", image.channels, wanted.count()))
+        })?;
+        Image::new(image.width, image.height, channels, image.pixels)
+            .map_err(|error| TransformError(error.to_string()))
+    }
+
+    fn name(&self) -> &str {
+        &self.plugin.description().name
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn ImageAugmentation>>> {
+        // A panic between taking and giving back loses an instance and damages nothing.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for PluginStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PluginStage({})", self.name())
+    }
+}

@@ -1,0 +1,29 @@
+//! Opens plugins: compiled in, native libraries, WebAssembly components.
+//!
+//! A [`Plugin`] is opened from any of the three and used in the same way, so that nothing above
+//! knows which it is. This crate checks what plugins say and give, keeps WebAssembly within its
+//! limits, and turns every failure into a [`CallError`] that names plugin, call and input.
+
+mod describe;
+mod error;
+mod log;
+mod native;
+mod permissions;
+mod plugin;
+mod settings;
+mod trace;
+#[cfg(feature = "wasm")]
+mod wasm;
+
+pub use error::{Call, CallError, Cause, OpenError};
+pub use permissions::{FileGrant, Permissions};
+pub use plugin::{Declared, Image, ImageAugmentation, Monitor, Origin, Plugin};
+pub use settings::{SettingError, Settings};
+pub use vitral_abi::{
+    Action, Attribute, AttributeValue, Batch, Checkpoint, Description, Distribution, Evaluation,
+    Event, Example, Figures, Initializer, Interests, Kind, Layer, LayerReport, LogLevel,
+    MAGNITUDES, Memory, Parameter, ParameterStatistics, ParameterType, RateChange, Run, Sample,
+    Setting, Step, Timings, Value,
+};
+#[cfg(feature = "wasm")]
+pub use wasm::{WasmEngine, WasmOptions};

@@ -1,0 +1,64 @@
+//! The WebAssembly engine: compiles components, and lets time pass for all calls.
+
+use std::{path::Path, thread, time::Duration};
+
+use wasmtime::{Config, Engine, component::Component};
+
+use super::cache::Cache;
+use crate::OpenError;
+
+/// How exactly the time of a call is kept.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// What a plugin may have on its stack, in bytes.
+const STACK: usize = 1 << 20;
+
+/// Compiles WebAssembly, and keeps what it has compiled. A process needs one.
+pub struct WasmEngine {
+    engine: Engine,
+    cache: Option<Cache>,
+}
+
+impl WasmEngine {
+    /// An engine that keeps compiled components in a folder, or not at all.
+    ///
+    /// # Errors
+    /// This machine cannot run WebAssembly.
+    pub fn new(cache: Option<&Path>) -> Result<Self, OpenError> {
+        let refuse =
+            |error: wasmtime::Error| OpenError::new("the WebAssembly engine", format!("{error:#}"));
+        let mut config = Config::new();
+        // Results are the same on every machine.
+        config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
+        config.epoch_interruption(true).max_wasm_stack(STACK).async_stack_size(2 * STACK);
+        let engine = Engine::new(&config).map_err(refuse)?;
+        // The thread ends when nobody has the engine any more.
+        let weak = engine.weak();
+        let tick = move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        };
+        thread::Builder::new()
+            .name("vitral-epochs".into())
+            .spawn(tick)
+            .map_err(|error| OpenError::new("the WebAssembly engine", error.to_string()))?;
+        Ok(Self { cache: cache.map(|folder| Cache::new(folder, &engine)), engine })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Compiles a component, unless it is in the cache.
+    pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        let Some(cache) = &self.cache else { return Component::new(&self.engine, bytes) };
+        if let Some(component) = cache.load(&self.engine, bytes) {
+            return Ok(component);
+        }
+        let component = Component::new(&self.engine, bytes)?;
+        cache.store(bytes, &component.serialize()?);
+        Ok(component)
+    }
+}

@@ -1,0 +1,122 @@
+//! One instance, and calls to it within their limits.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    Store, Trap,
+    component::{Instance, InstancePre},
+};
+use wasmtime_wasi::runtime::{in_tokio, poll_noop};
+
+use super::{WasmOptions, engine::TICK, state::State, wasi};
+use crate::{Cause, trace::Trace};
+
+/// A component that is ready to be instantiated.
+pub(super) struct Module {
+    pub(super) pre: InstancePre<State>,
+    pub(super) options: WasmOptions,
+    pub(super) uses_wasi: bool,
+}
+
+/// An instance. After an error it must not be used again.
+pub(super) struct Session {
+    module: Arc<Module>,
+    store: Store<State>,
+    instance: Instance,
+}
+
+impl Session {
+    pub(super) fn new(module: &Arc<Module>, plugin: &str) -> Result<Self, Cause> {
+        let options = &module.options;
+        let wasi = wasi::context(&options.permissions).map_err(Cause::Failed)?;
+        let mut store = Store::new(module.pre.engine(), State::new(plugin, options.memory, wasi));
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(options.output);
+        let instance = timed(module, &mut store, options.setup_time, async |store| {
+            module.pre.instantiate_async(store).await
+        })?;
+        Ok(Self { module: Arc::clone(module), store, instance })
+    }
+
+    /// The data of the instance.
+    pub(super) fn state(&mut self) -> &mut State {
+        self.store.data_mut()
+    }
+
+    /// Runs a call, with a trace if it is one.
+    pub(super) fn run<R>(
+        &mut self,
+        time: Duration,
+        trace: Option<Trace>,
+        call: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, Cause> {
+        self.store.data_mut().begin(trace);
+        let (module, instance) = (&self.module, &self.instance);
+        timed(module, &mut self.store, time, async |store| call(store, instance).await)
+    }
+}
+
+/// Runs something in a store for no longer than a time.
+fn timed<R>(
+    module: &Module,
+    store: &mut Store<State>,
+    time: Duration,
+    work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> Result<R, Cause> {
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos()).min(u64::MAX.into()) as u64;
+    // One more, as the first is partly over.
+    store.set_epoch_deadline(ticks.saturating_add(1));
+    let result = if module.uses_wasi {
+        // WASI can wait for something, which no epoch ends.
+        match in_tokio(async { tokio::time::timeout(time, work(store)).await }) {
+            Ok(result) => result,
+            Err(_) => return Err(Cause::TimedOut(time)),
+        }
+    } else {
+        // Nothing else waits, so that the first poll is the last.
+        match poll_noop(std::pin::pin!(work(store))) {
+            Some(result) => result,
+            None => return Err(Cause::Trapped("it waits for nothing".into())),
+        }
+    };
+    result.map_err(|error| cause(&error, module, store.data(), time))
+}
+
+/// Why a call failed.
+fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration) -> Cause {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => return Cause::TimedOut(time),
+        Some(Trap::StackOverflow) => return Cause::StackOverflow,
+        _ => {}
+    }
+    let text = format!("{error:#}");
+    if text.contains("fuel allocated for hostcalls") {
+        let limit = module.options.output;
+        return Cause::TooLarge { what: "more than it may".into(), limit };
+    }
+    match &state.last_error {
+        // The SDK logs a panic before it traps.
+        Some(message) if message.starts_with("panicked at") => {
+            Cause::Panicked(message.trim_start_matches("panicked ").to_owned())
+        }
+        _ if state.memory_refused => Cause::OutOfMemory(module.options.memory),
+        _ => Cause::Trapped(brief(&text)),
+    }
+}
+
+/// A trap in one line: the reason, and the innermost functions.
+fn brief(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim);
+    let frames: Vec<&str> = lines
+        .clone()
+        .filter_map(|line| line.split_once(": ")?.1.split_once("!").map(|(_, name)| name))
+        .take(3)
+        .collect();
+    let reason = text.rsplit("wasm trap: ").next().filter(|_| text.contains("wasm trap: "));
+    let reason = reason.or_else(|| lines.next()).unwrap_or("an unknown error");
+    let reason: String = reason.lines().next().unwrap_or_default().chars().take(500).collect();
+    match frames.is_empty() {
+        true => reason,
+        false => format!("{reason} (in {})", frames.join(" < ")),
+    }
+}

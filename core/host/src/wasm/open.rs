@@ -1,0 +1,126 @@
+//! From a component's bytes to a plugin: what it imports and exports, and what it says of itself.
+
+use std::sync::Arc;
+
+use vitral_abi::Kind;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::{
+    WasmEngine, WasmOptions,
+    bindings::{
+        exports::vitral::plugin::{
+            attentions, batch_augmentations, description, image_augmentations, monitors,
+        },
+        vitral::plugin::{logging, tensors},
+    },
+    convert,
+    instance::{Module, Session},
+    kinds::Wasm,
+    state::{Access, State},
+};
+use crate::{Declared, OpenError, plugin::Loaded};
+
+/// The interfaces of this contract, `vitral:plugin/<name>@1.0.0`.
+const NAMESPACE: &str = "vitral:plugin/";
+const VERSION: &str = "1.0.0";
+
+/// Where the exports of each kind are found.
+pub(super) enum Exports {
+    Image(image_augmentations::GuestIndices),
+    Batch(batch_augmentations::GuestIndices),
+    Attention(attentions::GuestIndices),
+    Monitor(monitors::GuestIndices),
+}
+
+/// Opens a component.
+pub(crate) fn open(
+    engine: &WasmEngine,
+    name: &str,
+    bytes: &[u8],
+    options: WasmOptions,
+) -> Result<(Declared, Box<dyn Loaded>), OpenError> {
+    let refuse = |problem: String| OpenError::new(name, problem);
+    let component = engine
+        .compile(bytes)
+        .map_err(|error| refuse(format!("it is no WebAssembly component: {error:#}")))?;
+    let (kind, uses_wasi) = interfaces(engine, &component).map_err(refuse)?;
+    let pre = link(engine, &component)
+        .map_err(|error| refuse(format!("it cannot be linked: {error:#}")))?;
+    let missing = |error: wasmtime::Error| {
+        refuse(format!("its exports are not those of contract {VERSION}: {error:#}"))
+    };
+    let exports = match kind {
+        Kind::ImageAugmentation => image_augmentations::GuestIndices::new(&pre).map(Exports::Image),
+        Kind::BatchAugmentation => batch_augmentations::GuestIndices::new(&pre).map(Exports::Batch),
+        Kind::Attention => attentions::GuestIndices::new(&pre).map(Exports::Attention),
+        Kind::Monitor => monitors::GuestIndices::new(&pre).map(Exports::Monitor),
+    };
+    let exports = exports.map_err(missing)?;
+    let describe = description::GuestIndices::new(&pre).map_err(missing)?;
+    let module = Arc::new(Module { pre, options, uses_wasi });
+    let mut session = Session::new(&module, name).map_err(|cause| refuse(cause.to_string()))?;
+    let setup_time = module.options.setup_time;
+    let described = session.run(setup_time, None, async |store, instance| {
+        let guest = describe.load(&mut *store, instance)?;
+        guest.call_describe(store).await
+    });
+    let described = described.map_err(|cause| refuse(format!("it failed in describe: {cause}")))?;
+    let declared = Declared { kind, description: convert::description(described) };
+    Ok((declared, Box::new(Wasm { module, exports: Arc::new(exports) })))
+}
+
+/// The kind of a component, and whether it uses WASI.
+fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool), String> {
+    let r#type = component.component_type();
+    let mut uses_wasi = false;
+    for (import, _) in r#type.imports(engine.engine()) {
+        if import.starts_with("wasi:") {
+            uses_wasi = true;
+        } else if ours(import)?.is_none() {
+            return Err(format!(
+                "it imports `{import}`, which there is not: plugins may import \
+                 `{NAMESPACE}logging`, `{NAMESPACE}tensors` and WASI"
+            ));
+        }
+    }
+    let mut kinds = Vec::new();
+    for (export, _) in r#type.exports(engine.engine()) {
+        kinds.extend(ours(export)?.and_then(|interface| {
+            Kind::ALL.into_iter().find(|kind| format!("{kind}s") == interface)
+        }));
+    }
+    match kinds[..] {
+        [kind] => Ok((kind, uses_wasi)),
+        [] => Err(format!(
+            "it is no plugin, as it exports none of {}",
+            Kind::ALL.map(|kind| format!("`{NAMESPACE}{kind}s`")).join(", ")
+        )),
+        _ => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+            Err(format!("it is of several kinds ({}), but must be of one", kinds.join(", ")))
+        }
+    }
+}
+
+/// The name of an interface of the contract; none if it is another's.
+fn ours(name: &str) -> Result<Option<&str>, String> {
+    let Some((interface, version)) =
+        name.strip_prefix(NAMESPACE).and_then(|name| name.split_once('@'))
+    else {
+        return Ok(None);
+    };
+    if version != VERSION {
+        return Err(format!(
+            "it is built for contract {version} (`{name}`), and this vitral speaks {VERSION}"
+        ));
+    }
+    Ok(Some(interface))
+}
+
+fn link(engine: &WasmEngine, component: &Component) -> wasmtime::Result<InstancePre<State>> {
+    let mut linker = Linker::new(engine.engine());
+    logging::add_to_linker::<State, Access>(&mut linker, |state| state)?;
+    tensors::add_to_linker::<State, Access>(&mut linker, |state| state)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.instantiate_pre(component)
+}

@@ -1,0 +1,216 @@
+//! What belongs to one instance: its limits, its view of the system, and the call that goes on.
+
+use vitral_abi::{Attribute, AttributeValue, Initializer, LogLevel};
+use vitral_program::Tensor;
+use wasmtime::{
+    ResourceLimiter, Result, bail,
+    component::{HasData, Resource, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::bindings::vitral::plugin::{logging, tensors};
+use crate::trace::Trace;
+
+/// The most tensors that a plugin may hold at once, and other resources with them.
+const MAX_RESOURCES: usize = 100_000;
+/// The most elements of all tables, and the most instances and memories of a component.
+const MAX_TABLE: usize = 1 << 20;
+const MAX_PARTS: usize = 1000;
+/// The most log lines of a call, and bytes of one.
+const MAX_LINES: usize = 100;
+const MAX_LINE: usize = 4 << 10;
+
+/// A symbolic tensor in a plugin's hands.
+pub struct TensorHandle(Tensor);
+
+/// The data of a store.
+pub(super) struct State {
+    plugin: String,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    memory: usize,
+    limit: usize,
+    /// Whether more memory was wanted than there may be.
+    pub(super) memory_refused: bool,
+    /// The program that is traced.
+    pub(super) trace: Option<Trace>,
+    /// The last error that the plugin logged, as when it panics.
+    pub(super) last_error: Option<String>,
+    lines: usize,
+}
+
+/// Gives interfaces the state itself.
+pub(super) struct Access;
+
+impl HasData for Access {
+    type Data<'a> = &'a mut State;
+}
+
+impl State {
+    pub(super) fn new(plugin: &str, limit: usize, wasi: WasiCtx) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self {
+            plugin: plugin.to_owned(),
+            table,
+            wasi,
+            memory: 0,
+            limit,
+            memory_refused: false,
+            trace: None,
+            last_error: None,
+            lines: 0,
+        }
+    }
+
+    /// Begins a call, with a trace if it is one.
+    pub(super) fn begin(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
+        self.lines = 0;
+        self.last_error = None;
+    }
+
+    /// Puts a tensor into the plugin's hands.
+    pub(super) fn hand_out(&mut self, tensor: Tensor) -> Result<Resource<TensorHandle>> {
+        Ok(self.table.push(TensorHandle(tensor))?)
+    }
+
+    /// Takes a tensor back.
+    pub(super) fn take_back(&mut self, handle: Resource<TensorHandle>) -> Result<Tensor> {
+        Ok(self.table.delete(handle)?.0)
+    }
+
+    fn tracing(&mut self) -> Result<&mut Trace> {
+        match &mut self.trace {
+            Some(trace) => Ok(trace),
+            None => bail!("it used tensors, but nothing is traced"),
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let grown = self.memory.saturating_add(desired.saturating_sub(current));
+        if grown > self.limit {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        self.memory = grown;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        Ok(desired <= MAX_TABLE)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+}
+
+impl logging::Host for State {
+    fn log(&mut self, level: logging::Level, message: String) -> Result<()> {
+        self.lines += 1;
+        if self.lines > MAX_LINES {
+            return Ok(());
+        }
+        let message: String = message.chars().take(MAX_LINE).collect();
+        let level = match level {
+            logging::Level::Debug => LogLevel::Debug,
+            logging::Level::Info => LogLevel::Info,
+            logging::Level::Warn => LogLevel::Warn,
+            logging::Level::Error => LogLevel::Error,
+        };
+        crate::log::line(&self.plugin, Some(level), &message);
+        if level == LogLevel::Error {
+            self.last_error = Some(message);
+        }
+        Ok(())
+    }
+}
+
+impl tensors::Host for State {
+    fn apply(
+        &mut self,
+        op: String,
+        attributes: Vec<tensors::Attribute>,
+        operands: Vec<Resource<TensorHandle>>,
+        label: String,
+    ) -> Result<Vec<Resource<TensorHandle>>> {
+        let operands: Vec<Tensor> =
+            operands.iter().map(|operand| Ok(self.table.get(operand)?.0)).collect::<Result<_>>()?;
+        let attributes = attributes.into_iter().map(attribute).collect();
+        let results = self.tracing()?.apply(&op, attributes, &operands, &label);
+        results.into_iter().map(|result| self.hand_out(result)).collect()
+    }
+
+    fn parameter(
+        &mut self,
+        name: String,
+        shape: Vec<u32>,
+        initializer: tensors::Initializer,
+        decay: bool,
+    ) -> Result<Resource<TensorHandle>> {
+        let initializer = match initializer {
+            tensors::Initializer::Constant(value) => Initializer::Constant(value),
+            tensors::Initializer::Normal(deviation) => Initializer::Normal(deviation),
+            tensors::Initializer::TruncatedNormal(deviation) => {
+                Initializer::TruncatedNormal(deviation)
+            }
+            tensors::Initializer::Uniform(limit) => Initializer::Uniform(limit),
+            tensors::Initializer::XavierUniform(tensors::Fans { inputs, outputs }) => {
+                Initializer::XavierUniform { inputs, outputs }
+            }
+        };
+        let tensor = self.tracing()?.parameter(&name, &shape, initializer, decay);
+        self.hand_out(tensor)
+    }
+}
+
+impl tensors::HostTensor for State {
+    fn type_(&mut self, tensor: Resource<TensorHandle>) -> Result<Option<String>> {
+        let tensor = self.table.get(&tensor)?.0;
+        Ok(self.tracing()?.type_of(tensor))
+    }
+
+    fn drop(&mut self, tensor: Resource<TensorHandle>) -> Result<()> {
+        self.table.delete(tensor)?;
+        Ok(())
+    }
+}
+
+fn attribute(attribute: tensors::Attribute) -> Attribute {
+    let value = match attribute.value {
+        tensors::AttributeValue::Boolean(value) => AttributeValue::Boolean(value),
+        tensors::AttributeValue::Integer(value) => AttributeValue::Integer(value),
+        tensors::AttributeValue::Number(value) => AttributeValue::Number(value),
+        tensors::AttributeValue::Integers(values) => AttributeValue::Integers(values),
+        tensors::AttributeValue::Numbers(values) => AttributeValue::Numbers(values),
+        tensors::AttributeValue::Text(text) => AttributeValue::Text(text),
+    };
+    Attribute { name: attribute.name, value }
+}

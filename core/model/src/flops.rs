@@ -1,0 +1,56 @@
+//! How much a model computes, for monitors and comparisons.
+
+use crate::{
+    AttentionPrograms, ViTConfig, mlp::Mlp, pool::Pool, program_attention::flops as program_flops,
+};
+
+/// Floating-point operations of one image's forward pass: two for each multiplication and addition
+/// of the matrix products, which is where nearly all of them are. Backward takes twice as many.
+pub fn forward(config: &ViTConfig, programs: &AttentionPrograms) -> f64 {
+    let (width, hidden) = (config.width() as f64, config.mlp_dim() as f64);
+    let patches = (config.grid() * config.grid()) as f64;
+    let tokens = patches + config.prefix_tokens() as f64;
+    let patch = (config.patch_size() * config.patch_size() * config.channels) as f64;
+    let product = |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns;
+    let matrices = match config.mlp {
+        Mlp::Gelu | Mlp::GeluTanh => 2.0,
+        Mlp::SwiGlu => 3.0,
+    };
+    let blocks: f64 = (0..config.depth())
+        .map(|layer| {
+            let attention = match programs.get(&layer) {
+                Some(program) => program_flops(program),
+                None => 2.0 * product(tokens, width, tokens),
+            };
+            product(tokens, width, 4.0 * width)
+                + attention
+                + matrices * product(tokens, width, hidden)
+        })
+        .sum();
+    let pool = match config.pool {
+        // Keys and values of every token, and an MLP on one.
+        Pool::Map => product(tokens, width, 2.0 * width) + 2.0 * product(1.0, width, hidden),
+        _ => 0.0,
+    };
+    let classes = config.classes as f64;
+    product(patches, patch, width) + blocks + pool + product(1.0, width, classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Published: 1.3 and 4.6 billion multiplications and additions (Touvron et al. 2021).
+    #[test]
+    fn published_sizes_have_their_published_cost() {
+        for (variant, billions) in [("Ti/16", 1.26), ("S/16", 4.61), ("B/16", 17.58)] {
+            let config = ViTConfig {
+                variant: variant.parse().unwrap(),
+                classes: 1000,
+                ..ViTConfig::default()
+            };
+            let found = forward(&config, &AttentionPrograms::new()) / 2e9;
+            assert!((found / billions - 1.0).abs() < 0.01, "{variant}: {found}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a checkpoint keeps of plugins: programs, states of monitors, the lock.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use vitral_bundle::Lock;
+use vitral_program::{Limits, Program};
+
+use super::Checkpoint;
+use crate::{experiment::Experiment, plugins::Programs};
+
+pub(super) const LOCK: &str = "plugins.lock.ron";
+
+fn attention_name(layer: usize) -> String {
+    format!("attention-{layer:02}.program.ron")
+}
+
+fn batch_name(index: usize) -> String {
+    format!("batch-{index}.program.ron")
+}
+
+fn monitor_name(index: usize) -> String {
+    format!("monitor-{index}.state")
+}
+
+/// The files of a checkpoint's plugins, with their contents.
+pub(super) fn files(checkpoint: &Checkpoint) -> Vec<(String, Vec<u8>)> {
+    let programs = &checkpoint.programs;
+    let attention = programs.attention.iter();
+    let attention = attention.map(|(&layer, program)| (attention_name(layer), program.to_bytes()));
+    let batch = programs.batch.iter().enumerate();
+    let batch = batch.map(|(index, program)| (batch_name(index), program.to_bytes()));
+    let monitors = checkpoint.monitors.iter().enumerate();
+    let monitors = monitors.map(|(index, state)| (monitor_name(index), state.clone()));
+    let mut files: Vec<_> = attention.chain(batch).chain(monitors).collect();
+    if !checkpoint.lock.is_empty() {
+        files.push((LOCK.to_owned(), checkpoint.lock.to_text().into_bytes()));
+    }
+    files
+}
+
+/// Reads what the checkpoint of an experiment keeps of plugins.
+///
+/// # Errors
+/// A file that is missing or not what it should be, in words.
+pub(super) fn read(
+    folder: &Path,
+    experiment: &Experiment,
+) -> Result<(Programs, Vec<Vec<u8>>, Lock), String> {
+    let bytes =
+        |name: &str| fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+    let program = |name: String| -> Result<Arc<Program>, String> {
+        let program = Program::from_bytes(&bytes(&name)?, &Limits::default());
+        Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
+    };
+    let model = &experiment.model;
+    let of_plugins =
+        (0..model.depth()).filter(|&layer| model.attention_of(layer).plugin().is_some());
+    let augmentations = experiment.train.batch_augment.clone();
+    let programs = Programs {
+        attention: of_plugins
+            .map(|layer| Ok((layer, program(attention_name(layer))?)))
+            .collect::<Result<_, String>>()?,
+        batch: (0..augmentations.len())
+            .map(|index| program(batch_name(index)))
+            .collect::<Result<_, _>>()?,
+        layers: model.attention.clone(),
+        augmentations,
+    };
+    let monitors = (0..experiment.monitors.len()).map(|index| bytes(&monitor_name(index)));
+    let lock = match fs::read_to_string(folder.join(LOCK)) {
+        Ok(text) => Lock::from_text(&text).map_err(|error| format!("{LOCK}: {error}"))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::default(),
+        Err(error) => return Err(format!("{LOCK}: {error}")),
+    };
+    Ok((programs, monitors.collect::<Result<_, _>>()?, lock))
+}

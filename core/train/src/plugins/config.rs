@@ -1,0 +1,37 @@
+//! The `plugins` part of an experiment: where a plugin is taken from, and what it may do.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vitral_host::Permissions;
+
+/// How one plugin is opened. Without an entry here, it is the newest version that is installed or
+/// compiled in, sandboxed unless it is compiled in, and it is granted nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginConfig {
+    /// A bundle (`name-version.vitral`) to take the plugin from, in place of the installed ones.
+    pub bundle: Option<PathBuf>,
+    /// Which form of the plugin runs. `Native` trusts its code with everything that you may do.
+    pub run: Option<RunAs>,
+    /// What a WebAssembly plugin may have beside memory and time, of what its manifest asks for.
+    pub grant: Permissions,
+    /// Memory of each instance of a WebAssembly plugin, in MiB; the plugin's own limit if none.
+    #[schemars(range(min = 1, max = 4096))]
+    pub memory_mib: Option<u32>,
+    /// Time of each call of a WebAssembly plugin, in milliseconds; the plugin's own limit if none.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub call_ms: Option<u32>,
+}
+
+/// The form in which a plugin runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RunAs {
+    /// As a part of this program.
+    CompiledIn,
+    /// As a sandboxed WebAssembly component.
+    Wasm,
+    /// As a native library, which is trusted.
+    Native,
+}

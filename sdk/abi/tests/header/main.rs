@@ -1,0 +1,61 @@
+//! The C header: in step with the Rust types, and good C and C++.
+
+mod generate;
+mod layout;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Set to rewrite the header.
+const BLESS: &str = "VITRAL_BLESS";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../include")
+}
+
+fn header() -> PathBuf {
+    folder().join("vitral_plugin.h")
+}
+
+/// Has a compiler look at a file that includes the header.
+fn compile(compiler: &str, arguments: &[&str], source: &str, file: &str) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    fs::write(&path, format!("#include \"vitral_plugin.h\"\n{source}")).unwrap();
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]).arg(folder());
+    let output = command.args(arguments).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_header_is_in_step_with_the_rust_types() {
+    let generated = generate::header();
+    if std::env::var_os(BLESS).is_some() {
+        fs::write(header(), &generated).unwrap();
+    }
+    let committed = fs::read_to_string(header()).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "sdk/include/vitral_plugin.h is not what sdk/abi/src/c.rs gives; \
+         run this test with {BLESS}=1 to rewrite it"
+    );
+}
+
+#[test]
+fn the_header_is_c_and_cpp() {
+    let table = "const struct VitralPlugin *vitral_plugin(void) { return 0; }\n";
+    compile("cc", &["-std=c11", "-pedantic"], table, "alone.c");
+    compile("c++", &["-std=c++17", "-pedantic"], table, "alone.cpp");
+}
+
+#[test]
+fn structs_are_laid_out_as_in_rust() {
+    compile("cc", &["-std=c11"], &layout::assertions("_Static_assert"), "layout.c");
+    compile("c++", &["-std=c++17"], &layout::assertions("static_assert"), "layout.cpp");
+}
+
+#[test]
+fn every_struct_and_field_is_compared() {
+    assert_eq!(layout::compared(), layout::declared(generate::SOURCE));
+}
