@@ -11,6 +11,7 @@ use wasm::host as boundary;
 mod canvas;
 mod error;
 mod export;
+pub mod image;
 pub mod log;
 pub mod math;
 pub mod native;

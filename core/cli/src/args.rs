@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vitral_host::Kind;
 
 /// Trains Vision Transformers.
 #[derive(Debug, Parser)]
@@ -22,8 +23,186 @@ pub enum Command {
     Predict(PredictArguments),
     /// Show what an experiment comes to, all defaults, or the JSON schema.
     Config(ConfigArguments),
+    /// Write, check, share and install plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
     /// Show which devices and features are there.
     Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Write a new plugin's crate, which compiles and passes its checks.
+    New(NewArguments),
+    /// Build a plugin's crate as WebAssembly and as a native library, into its `dist` folder.
+    Build(BuildArguments),
+    /// Check a plugin: contract, parameters, permissions, shapes, gradients, determinism, and that
+    /// its native and WebAssembly forms agree.
+    Check(CheckArguments),
+    /// Run the tests of a plugin's crate.
+    Test {
+        /// The plugin's folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Measure a plugin, native against WebAssembly.
+    Bench(BenchArguments),
+    /// Put a built plugin into a bundle, `name-version.vitral`.
+    Pack(PackArguments),
+    /// Show what a bundle, an installed plugin or one that is compiled in is and takes.
+    Inspect {
+        /// A bundle's file, or a plugin's name (`name` or `name@version`).
+        plugin: String,
+    },
+    /// Check every file of a bundle or an installed plugin, and who signed it.
+    Verify {
+        /// A bundle's file, or an installed plugin's name.
+        plugin: String,
+        /// A public key that must have signed it.
+        #[arg(long, value_name = "KEY.pub")]
+        key: Option<PathBuf>,
+    },
+    /// Install a bundle, signed with a key that you trust.
+    Install(InstallArguments),
+    /// List the plugins that are compiled in and installed.
+    List,
+    /// Remove an installed plugin.
+    Remove {
+        /// `name`, or `name@version`.
+        plugin: String,
+    },
+    /// Make a pair of keys: `NAME.pub` to give away, `NAME.key` to sign with.
+    Keygen {
+        /// Path of the keys, without an extension.
+        name: PathBuf,
+    },
+    /// Sign a bundle.
+    Sign {
+        /// The bundle's file.
+        bundle: PathBuf,
+        /// The secret key.
+        #[arg(long, value_name = "NAME.key")]
+        key: PathBuf,
+    },
+    /// Trust a public key: bundles that it has signed can be installed.
+    Trust {
+        /// The public key's file.
+        key: PathBuf,
+    },
+}
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PluginKind {
+    /// Changes one image in a data worker.
+    ImageAugmentation,
+    /// Changes a batch on the device.
+    BatchAugmentation,
+    /// A layer's attention.
+    Attention,
+    /// Hears of what happens in a run.
+    Monitor,
+}
+
+impl From<PluginKind> for Kind {
+    fn from(kind: PluginKind) -> Self {
+        match kind {
+            PluginKind::ImageAugmentation => Self::ImageAugmentation,
+            PluginKind::BatchAugmentation => Self::BatchAugmentation,
+            PluginKind::Attention => Self::Attention,
+            PluginKind::Monitor => Self::Monitor,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// The plugin's name: lower-case words joined by `-`.
+    pub name: String,
+    /// What the plugin does.
+    #[arg(long)]
+    pub kind: PluginKind,
+    /// Where it is written; by default a folder of its name.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// The SDK's folder, in a checkout of Vitral.
+    #[arg(long)]
+    pub sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The plugin's folder.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Build the WebAssembly component only.
+    #[arg(long, conflicts_with = "native_only")]
+    pub wasm_only: bool,
+    /// Build the native library only.
+    #[arg(long)]
+    pub native_only: bool,
+    /// Leave vector instructions out of the component, to measure what they bring.
+    #[arg(long)]
+    pub no_simd: bool,
+    /// Do without the network.
+    #[arg(long)]
+    pub offline: bool,
+    /// Where cargo keeps what it compiles.
+    #[arg(long)]
+    pub target_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The folder of a built plugin, a bundle, or a component (`.wasm`).
+    #[arg(default_value = ".")]
+    pub plugin: PathBuf,
+    /// Check the native library too, which runs its code without a sandbox.
+    #[arg(long)]
+    pub native: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// The folder of a built plugin, a bundle, or a component (`.wasm`).
+    #[arg(default_value = ".")]
+    pub plugin: PathBuf,
+    /// Measure the native library too, which runs its code without a sandbox.
+    #[arg(long)]
+    pub native: bool,
+    /// How many times each form is measured, in turns.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// How long each measurement is, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    pub round_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The folder of a built plugin.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Where the bundle goes; by default the plugin's `dist` folder.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// Sign the bundle with this secret key.
+    #[arg(long, value_name = "NAME.key")]
+    pub key: Option<PathBuf>,
+    /// Open the native library where there is no component, which runs its code.
+    #[arg(long)]
+    pub native: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InstallArguments {
+    /// The bundle's file.
+    pub bundle: PathBuf,
+    /// Install it without a signature that you trust.
+    #[arg(long)]
+    pub unsigned: bool,
 }
 
 /// Changes to an experiment from the command line.

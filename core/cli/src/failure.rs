@@ -22,6 +22,8 @@ pub enum Failure {
     Run(vitral_train::Error),
     /// A plugin that cannot be opened.
     Open(vitral_host::OpenError),
+    /// The author's loop.
+    Author(vitral_author::AuthorError),
     /// A bundle.
     Bundle(vitral_bundle::BundleError),
     /// Anything else, in a sentence.
@@ -46,6 +48,12 @@ impl From<vitral_host::OpenError> for Failure {
     }
 }
 
+impl From<vitral_author::AuthorError> for Failure {
+    fn from(error: vitral_author::AuthorError) -> Self {
+        Self::Author(error)
+    }
+}
+
 impl From<vitral_bundle::BundleError> for Failure {
     fn from(error: vitral_bundle::BundleError) -> Self {
         Self::Bundle(error)
@@ -64,7 +72,9 @@ impl Failure {
         let code = match &self {
             Self::Config(_) | Self::Device(_) => USAGE,
             Self::Run(vitral_train::Error::Experiment(_)) => USAGE,
-            Self::Run(_) | Self::Open(_) | Self::Bundle(_) | Self::Other(_) => FAILED,
+            Self::Run(_) | Self::Open(_) | Self::Author(_) | Self::Bundle(_) | Self::Other(_) => {
+                FAILED
+            }
         };
         match self {
             Self::Config(error) if error.span.is_some() => {
@@ -74,6 +84,7 @@ impl Failure {
             Self::Device(error) => eprintln!("error: {error}"),
             Self::Run(error) => eprintln!("error: {error}"),
             Self::Open(error) => eprintln!("error: {error}"),
+            Self::Author(error) => eprintln!("error: {error}"),
             Self::Bundle(error) => eprintln!("error: {error}"),
             Self::Other(message) => eprintln!("error: {message}"),
         }

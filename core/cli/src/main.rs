@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
+        Command::Plugin { command } => commands::plugin::run(&command),
         Command::Doctor => commands::doctor::run(),
     };
     match result {

@@ -16,14 +16,19 @@ pub fn registry() -> Result<Registry, Failure> {
 /// The first-party plugins.
 pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
     let tables = [
+        vitral_color_jitter::plugin(),
         vitral_differential::plugin(),
         vitral_early_stop::plugin(),
         vitral_gradient_health::plugin(),
         vitral_linear::plugin(),
         vitral_loss_spike::plugin(),
         vitral_memory::plugin(),
+        vitral_mixup_cutmix::plugin(),
         vitral_pooled::plugin(),
+        vitral_randaugment::plugin(),
+        vitral_random_erasing::plugin(),
         vitral_talking_heads::plugin(),
+        vitral_three_augment::plugin(),
         vitral_throughput::plugin(),
         vitral_window::plugin(),
     ];

@@ -3,5 +3,6 @@
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod plugin;
 pub mod predict;
 pub mod train;

@@ -1,0 +1,129 @@
+//! Opening a plugin's forms through the host.
+
+use std::{path::Path, time::Duration};
+
+use libloading::Library;
+use vitral_abi::c;
+use vitral_host::{Declared, OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
+
+use super::Artifacts;
+use crate::AuthorError;
+
+/// What a caller allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether native libraries may be opened. Their code may do whatever the user may.
+    pub native: bool,
+    /// What a sandboxed plugin is granted of what it asks for.
+    pub granted: Permissions,
+}
+
+impl Artifacts {
+    /// What the sandboxed form may have: of what it asks for, what it is granted.
+    pub(crate) fn wasm_options(&self, access: &Access) -> WasmOptions {
+        let granted = &access.granted;
+        let files = if self.permissions.files { granted.files.clone() } else { Vec::new() };
+        WasmOptions {
+            memory: self.limits.memory_mib as usize * (1 << 20),
+            time: Duration::from_millis(self.limits.call_ms.into()),
+            permissions: Permissions {
+                files,
+                network: self.permissions.network && granted.network,
+                clock: self.permissions.clock && granted.clock,
+            },
+            ..WasmOptions::default()
+        }
+    }
+
+    /// Opens the WebAssembly form, if there is one.
+    pub(crate) fn open_wasm(
+        &self,
+        engine: &WasmEngine,
+        access: &Access,
+    ) -> Option<Result<Plugin, OpenError>> {
+        let options = self.wasm_options(access);
+        let component = self.component.as_ref()?;
+        Some(Plugin::wasm(engine, component, self.declared.as_ref(), options))
+    }
+
+    /// Opens the native form, if there is one, as what the manifest declares; an author's own
+    /// library is what it says itself.
+    pub(crate) fn open_native(&self) -> Option<Result<Plugin, OpenError>> {
+        let path = self.library.as_ref()?;
+        Some(match &self.declared {
+            Some(declared) => Plugin::native(path, declared),
+            None => said_by(path).and_then(|declared| Plugin::native(path, &declared)),
+        })
+    }
+
+    /// Opens one form, the sandboxed one if there is one.
+    pub(crate) fn open_any(
+        &self,
+        engine: &WasmEngine,
+        access: &Access,
+    ) -> Result<Plugin, AuthorError> {
+        if let Some(plugin) = self.open_wasm(engine, access) {
+            return Ok(plugin?);
+        }
+        match self.open_native() {
+            Some(plugin) if access.native => Ok(plugin?),
+            _ => Err(AuthorError::NoForm {
+                plugin: self.name.clone(),
+                has: "only a native library",
+                help: "allow native code, or build it for WebAssembly",
+            }),
+        }
+    }
+}
+
+/// What a library says of itself, where no manifest says it before.
+fn said_by(path: &Path) -> Result<Declared, OpenError> {
+    let refuse = |problem: String| OpenError { plugin: path.display().to_string(), problem };
+    // SAFETY: opening a library runs its code. The caller allows native code.
+    let library = unsafe { Library::new(path) }
+        .map_err(|error| refuse(format!("it cannot be loaded as a library: {error}")))?;
+    // What the library gives out is valid for ever, as it is never closed.
+    let library = Box::leak(Box::new(library));
+    // SAFETY: by contract the symbol of this name is a function of this type.
+    let entry = unsafe { library.get::<c::Entry>(c::ENTRY.as_bytes()) }.map_err(|error| {
+        refuse(format!("it is no plugin, as it does not export `{}`: {error}", c::ENTRY))
+    })?;
+    // SAFETY: by contract the function takes nothing, and gives a table that is valid for ever, or
+    // null.
+    let table = unsafe { entry().as_ref() };
+    let table = table.ok_or_else(|| refuse("its table is null".into()))?;
+    let plugin = Plugin::compiled_in(table)?;
+    Ok(Declared { kind: plugin.kind(), description: plugin.description().clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+    use vitral_host::FileGrant;
+
+    #[test]
+    fn a_library_that_is_none_is_refused_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libx.so");
+        files::write(&path, b"nothing").unwrap();
+        let error = said_by(&path).unwrap_err().to_string();
+        assert!(error.contains("libx.so") && error.contains("loaded"), "{error}");
+    }
+
+    #[test]
+    fn a_plugin_gets_what_it_asks_for_and_is_granted() {
+        let grant = FileGrant { path: "/data".into(), write: false };
+        let granted = Permissions { files: vec![grant.clone()], network: true, clock: true };
+        let access = Access { native: false, granted };
+        let folder = tempfile::tempdir().unwrap();
+        files::write(&folder.path().join("dist/x.wasm"), b"").unwrap();
+        let granted = || Artifacts::find(folder.path()).unwrap().wasm_options(&access);
+        assert_eq!(granted(), WasmOptions::default());
+        let asks = b"(permissions: (files: true, clock: true), limits: (memory_mib: 2))";
+        files::write(&folder.path().join("plugin.ron"), asks).unwrap();
+        let options = granted();
+        assert_eq!((options.memory, options.permissions.files), (2 << 20, vec![grant]));
+        assert!(options.permissions.clock && !options.permissions.network);
+    }
+}

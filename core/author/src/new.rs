@@ -1,0 +1,226 @@
+//! `vitral plugin new`: a crate to start from, of each kind, which builds and passes its checks.
+//!
+//! The templates under `templates/` are Rust that compiles as it stands: with placeholders that are
+//! names, and without the line that exports the plugin. This crate's tests run their tests.
+
+mod name;
+#[cfg(test)]
+mod templates;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use vitral_abi::Kind;
+
+use crate::{AuthorError, Progress, files};
+pub use name::Name;
+
+/// Where a new plugin takes the SDK from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// The `sdk` folder of a checkout.
+    Path(PathBuf),
+    /// A repository.
+    Git(String),
+}
+
+impl Default for Sdk {
+    /// The checkout that this program was built from, if it is still there, else the repository.
+    fn default() -> Self {
+        let checkout = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk")).canonicalize();
+        match checkout {
+            Ok(path) if path.join("Cargo.toml").is_file() => Self::Path(path),
+            _ => Self::Git(env!("CARGO_PKG_REPOSITORY").to_owned()),
+        }
+    }
+}
+
+impl Sdk {
+    /// The dependency in `Cargo.toml`, without its braces; `part` is a folder of the SDK's.
+    fn dependency(&self, part: &str) -> String {
+        // A Rust string's escapes are TOML's, too.
+        match self {
+            Self::Path(path) => format!("path = {:?}", path.join(part).display().to_string()),
+            Self::Git(repository) => format!("git = {repository:?}"),
+        }
+    }
+
+    /// The lock file of the SDK's checkout: what it has been tested with.
+    fn lock(&self) -> Option<PathBuf> {
+        let Self::Path(path) = self else { return None };
+        Some(path.parent()?.join("Cargo.lock")).filter(|lock| lock.is_file())
+    }
+}
+
+/// What differs between the kinds.
+struct Template {
+    summary: &'static str,
+    code: &'static str,
+    /// How an experiment uses the plugin.
+    usage: &'static str,
+    /// Its parameters, for the README.
+    table: &'static str,
+}
+
+const MANIFEST: &str = include_str!("../templates/manifest.toml");
+const OTHERS: [(&str, &str); 4] = [
+    ("plugin.ron", include_str!("../templates/plugin.ron")),
+    ("README.md", include_str!("../templates/README.md")),
+    ("LICENSE-MIT", include_str!("../templates/LICENSE-MIT")),
+    (".gitignore", include_str!("../templates/gitignore")),
+];
+const EXPORT: &str = "// TEMPLATE_EXPORT";
+
+fn template(kind: Kind) -> Template {
+    match kind {
+        Kind::ImageAugmentation => Template {
+            summary: "Inverts the bright parts of images",
+            code: include_str!("../templates/image_augmentation.rs"),
+            usage: "data: (augment: [Plugin(name: \"template-name\", settings: {\"probability\": 0.5})]),",
+            table: "| `probability` | 0 to 1 | 0.2 | how likely an image is changed |\n\
+                    | `threshold` | 0 to 255 | 128 | values from this one on are inverted |",
+        },
+        Kind::BatchAugmentation => Template {
+            summary: "Mixes images and their targets in pairs",
+            code: include_str!("../templates/batch_augmentation.rs"),
+            usage: "train: (batch_augment: [(name: \"template-name\", settings: {\"alpha\": 0.2})]),",
+            table: "| `alpha` | 0.01 to 100 | 0.2 | the larger, the more even the mix |",
+        },
+        Kind::Attention => Template {
+            summary: "Softmax attention with a learned temperature in each head",
+            code: include_str!("../templates/attention.rs"),
+            usage: "model: (attention: [(layers: (0, 5), attention: Plugin(\n    \
+                    name: \"template-name\", settings: {\"start\": 0.5},\n))]),",
+            table: "| `start` | 0.01 to 100 | 1 | the temperature that each head starts with |",
+        },
+        Kind::Monitor => Template {
+            summary: "Stops a run whose loss stays no number",
+            code: include_str!("../templates/monitor.rs"),
+            usage: "monitors: [(name: \"template-name\", settings: {\"patience\": 3})],",
+            table: "| `patience` | 1 to 1000 | 3 | steps in a row whose loss may be no number |",
+        },
+    }
+}
+
+/// Writes a new plugin's crate into a folder, which must not be there or be empty.
+///
+/// # Errors
+/// The folder is not empty, or cannot be written to.
+pub fn new(
+    kind: Kind,
+    name: &Name,
+    folder: &Path,
+    sdk: &Sdk,
+    progress: Progress,
+) -> Result<(), AuthorError> {
+    if fs::symlink_metadata(folder).is_ok() && !is_empty_folder(folder) {
+        return Err(AuthorError::NotEmpty(folder.to_owned()));
+    }
+    for (path, content) in contents(kind, name, sdk) {
+        progress(&format!("write {}", folder.join(path).display()));
+        files::write(&folder.join(path), content.as_bytes())?;
+    }
+    if let Some(lock) = sdk.lock() {
+        files::write(&folder.join("Cargo.lock"), &files::read(&lock)?)?;
+    }
+    Ok(())
+}
+
+fn is_empty_folder(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// The files of a new plugin.
+fn contents(kind: Kind, name: &Name, sdk: &Sdk) -> Vec<(&'static str, String)> {
+    let Template { summary, code, usage, table } = template(kind);
+    let type_name = name.type_name();
+    let fill = |text: &str| {
+        text.replace("TEMPLATE_USE", usage)
+            .replace("TEMPLATE_TABLE", table)
+            .replace("TEMPLATE_SUMMARY", summary)
+            .replace("TEMPLATE_KIND", kind.name())
+            .replace("TEMPLATE_SDK", &sdk.dependency(""))
+            .replace("TEMPLATE_TESTKIT", &sdk.dependency("testkit"))
+            .replace("TemplateType", &type_name)
+            .replace("template-name", name.as_str())
+    };
+    let exported = kind.name().replace('-', "_");
+    let code =
+        fill(code).replace(EXPORT, &format!("vitral_sdk::export!({type_name}: {exported});"));
+    let mut contents = vec![("Cargo.toml", fill(MANIFEST)), ("src/lib.rs", code)];
+    contents.extend(OTHERS.map(|(path, text)| (path, fill(text))));
+    contents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Name {
+        "bright-spots".parse().unwrap()
+    }
+
+    #[test]
+    fn every_placeholder_is_filled() {
+        for sdk in [Sdk::Path("/a \"b\"/sdk".into()), Sdk::Git("https://host/x".into())] {
+            for kind in Kind::ALL {
+                for (path, text) in contents(kind, &name(), &sdk) {
+                    let rest = text.to_lowercase().contains("template");
+                    assert!(!rest, "{kind}: {path}\n{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn code_exports_its_type_as_its_kind() {
+        for (kind, export) in [
+            (Kind::ImageAugmentation, "vitral_sdk::export!(BrightSpots: image_augmentation);"),
+            (Kind::BatchAugmentation, "vitral_sdk::export!(BrightSpots: batch_augmentation);"),
+            (Kind::Attention, "vitral_sdk::export!(BrightSpots: attention);"),
+            (Kind::Monitor, "vitral_sdk::export!(BrightSpots: monitor);"),
+        ] {
+            let contents = contents(kind, &name(), &Sdk::default());
+            let (_, code) = contents.iter().find(|(path, _)| *path == "src/lib.rs").unwrap();
+            assert!(code.contains(export), "{code}");
+            assert!(code.contains("identity!(\"bright-spots\", "), "{code}");
+        }
+    }
+
+    #[test]
+    fn dependencies_are_paths_or_repositories() {
+        let manifest = |sdk| contents(Kind::Monitor, &name(), &sdk)[0].1.clone();
+        let path = manifest(Sdk::Path("/x/sdk".into()));
+        assert!(path.contains("vitral-sdk = { path = \"/x/sdk/\" }"), "{path}");
+        assert!(path.contains("vitral-testkit = { path = \"/x/sdk/testkit\" }"), "{path}");
+        let git = manifest(Sdk::Git("https://host/x".into()));
+        assert!(git.contains("vitral-testkit = { git = \"https://host/x\" }"), "{git}");
+    }
+
+    #[test]
+    fn nothing_is_written_over() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("plugin");
+        let write =
+            |folder: &Path| new(Kind::Monitor, &name(), folder, &Sdk::default(), &mut |_| ());
+        fs::create_dir(&folder).unwrap();
+        write(&folder).unwrap();
+        let manifest = fs::read(folder.join("Cargo.toml")).unwrap();
+        let error = write(&folder).unwrap_err().to_string();
+        assert!(error.contains("not empty"), "{error}");
+        assert_eq!(fs::read(folder.join("Cargo.toml")).unwrap(), manifest);
+        let error = write(&folder.join("README.md")).unwrap_err();
+        assert!(matches!(error, AuthorError::NotEmpty(_)), "{error}");
+    }
+
+    #[test]
+    fn its_plugin_ron_is_one() {
+        let root = tempfile::tempdir().unwrap();
+        new(Kind::Attention, &name(), root.path(), &Sdk::default(), &mut |_| ()).unwrap();
+        let source = vitral_bundle::SourceManifest::read(root.path()).unwrap();
+        assert_eq!(source.license.as_deref(), Some("MIT"));
+        assert_eq!(source.limits, vitral_bundle::Limits::default());
+    }
+}

@@ -1,0 +1,118 @@
+//! The author's loop: new, build, check, test, bench, pack.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use vitral_author::{
+    Access, Artifacts, BenchOptions, BuildOptions, CheckOptions, Outcome, Row, Sdk, bench, build,
+    check, new, pack,
+};
+use vitral_bundle::SigningKey;
+
+use crate::{
+    args::{BenchArguments, BuildArguments, CheckArguments, NewArguments, PackArguments},
+    failure::Failure,
+    plugins,
+};
+
+/// `vitral plugin new`.
+pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
+    let name = arguments.name.parse()?;
+    let folder = arguments.folder.clone().unwrap_or_else(|| arguments.name.clone().into());
+    let sdk = arguments.sdk.clone().map_or_else(Sdk::default, Sdk::Path);
+    new(arguments.kind.into(), &name, &folder, &sdk, &mut say)?;
+    let (program, folder) = (program(), folder.display());
+    println!("try next");
+    println!("  {program} plugin test {folder}");
+    println!("  {program} plugin build {folder}");
+    println!("  {program} plugin check {folder}");
+    Ok(())
+}
+
+/// `vitral plugin build`.
+pub fn make(arguments: &BuildArguments) -> Result<(), Failure> {
+    let options = BuildOptions {
+        wasm: !arguments.native_only,
+        native: !arguments.wasm_only,
+        simd: !arguments.no_simd,
+        offline: arguments.offline,
+        target_dir: arguments.target_dir.clone(),
+    };
+    let built = build(&arguments.folder, &options, &mut say)?;
+    for path in [built.wasm, built.native].into_iter().flatten() {
+        println!("built {}", path.display());
+    }
+    Ok(())
+}
+
+/// `vitral plugin check`: fails if something is wrong.
+pub fn examine(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
+    let artifacts = Artifacts::find(&arguments.plugin)?;
+    let options = CheckOptions { access: access(arguments.native), cache: plugins::cache_folder() };
+    let report = check(&artifacts, &options, &mut say)?;
+    let kind = report.kind.map_or_else(String::new, |kind| format!(" ({kind})"));
+    println!("{}{kind}", report.plugin);
+    for finding in &report.findings {
+        match &finding.outcome {
+            Outcome::Passed => println!("  ok       {}  {}", finding.name, finding.detail),
+            Outcome::Skipped(reason) => println!("  skipped  {}: {reason}", finding.name),
+            Outcome::Failed(problem) => println!("  FAILED   {}: {problem}", finding.name),
+        }
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `vitral plugin test`: the crate's own tests.
+pub fn test(folder: &Path) -> Result<ExitCode, Failure> {
+    let status = Command::new("cargo").arg("test").current_dir(folder).status();
+    let status = status.map_err(|error| Failure::Other(format!("cargo cannot be run: {error}")))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `vitral plugin bench`.
+pub fn measure(arguments: &BenchArguments) -> Result<(), Failure> {
+    let artifacts = Artifacts::find(&arguments.plugin)?;
+    let options = BenchOptions {
+        access: access(arguments.native),
+        rounds: arguments.rounds,
+        round: Duration::from_millis(arguments.round_ms),
+        ..BenchOptions::default()
+    };
+    let found = bench(&artifacts, &options, &mut say)?;
+    println!("{} ({}), {}", found.plugin, found.kind, found.configuration);
+    for Row { form, what, time, images_per_second } in &found.rows {
+        let images = images_per_second.map_or_else(String::new, |n| format!("  {n:.0} images/s"));
+        println!(
+            "  {form:12} {what:24} {:>12?}  ({:?} to {:?}){images}",
+            time.median, time.least, time.most
+        );
+    }
+    Ok(())
+}
+
+/// `vitral plugin pack`.
+pub fn bundle(arguments: &PackArguments) -> Result<(), Failure> {
+    let password = std::env::var("VITRAL_KEY_PASSWORD").ok();
+    let key = arguments.key.as_ref().map(|key| SigningKey::read(key, password.as_deref()));
+    let output = arguments.output.clone().unwrap_or_else(|| arguments.folder.join("dist"));
+    let access = access(arguments.native);
+    let path = pack(&arguments.folder, key.transpose()?.as_ref(), &output, &access, &mut say)?;
+    println!("packed {}", path.display());
+    Ok(())
+}
+
+fn access(native: bool) -> Access {
+    Access { native, ..Access::default() }
+}
+
+/// Progress goes to the standard error.
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "vitral".into())
+}

@@ -1,0 +1,247 @@
+//! Bundles: looking into them, checking, signing, installing.
+
+use std::{fs, path::Path};
+
+use semver::{Version, VersionReq};
+use vitral_bundle::{
+    Bundle, Installed, KeyPair, Manifest, Signature, SigningKey, Store, TrustedKey, resolve,
+};
+use vitral_host::{Description, Kind};
+
+use crate::{args::InstallArguments, failure::Failure, plugins};
+
+/// `vitral plugin inspect`: a bundle's file, or a plugin that is installed or compiled in.
+pub fn inspect(plugin: &str) -> Result<(), Failure> {
+    let path = Path::new(plugin);
+    if path.is_file() {
+        let bundle = Bundle::open(path)?;
+        describe(&bundle.declared(), None);
+        contents(bundle.manifest());
+        println!("signature   {}", signature(&bundle.signature(&trusted()?)?));
+        for (path, content) in bundle.files() {
+            println!("  {:>9}  {path}", content.len());
+        }
+        return Ok(());
+    }
+    let (name, wanted) = name_and_version(plugin)?;
+    if let Ok(store) = Store::of_user()
+        && let Ok(installed) = resolve(&store.list()?.plugins, name, &wanted)
+    {
+        describe(&installed.declared(), Some(&installed.folder().display().to_string()));
+        contents(installed.manifest());
+        println!("signature   {}", signature(&installed.signature(&trusted()?)?));
+        return Ok(());
+    }
+    let compiled_in = plugins::compiled_in()?;
+    let found = compiled_in.iter().find(|plugin| plugin.description().name == name);
+    let found = found.ok_or_else(|| {
+        Failure::Other(format!(
+            "{plugin} is no file, and no plugin of that name is installed or compiled in"
+        ))
+    })?;
+    describe(&(found.kind(), found.description().clone()), Some("compiled in"));
+    Ok(())
+}
+
+/// `vitral plugin verify`: checksums and signature of a bundle or an installed plugin.
+pub fn verify(plugin: &str, key: Option<&Path>) -> Result<(), Failure> {
+    let keys = match key {
+        Some(path) => vec![TrustedKey::read(path)?],
+        None => trusted()?,
+    };
+    let path = Path::new(plugin);
+    let (what, found, required) = if path.is_file() {
+        let bundle = Bundle::open(path)?;
+        let required = key.map(|_| bundle.require_trusted(&keys));
+        (bundle.manifest().id(), bundle.signature(&keys)?, required)
+    } else {
+        let installed = installed(plugin)?;
+        installed.verify()?;
+        let required = key.map(|_| installed.require_trusted(&keys));
+        (installed.manifest().id(), installed.signature(&keys)?, required)
+    };
+    if let Some(required) = required {
+        required?;
+    }
+    println!("{what}: every file is as it was packed; {}", signature(&found));
+    Ok(())
+}
+
+/// `vitral plugin install`.
+pub fn install(arguments: &InstallArguments) -> Result<(), Failure> {
+    let store = Store::of_user()?;
+    let bundle = Bundle::open(&arguments.bundle)?;
+    if !arguments.unsigned {
+        bundle.require_trusted(&store.trusted_keys()?).map_err(|error| {
+            Failure::Other(format!(
+                "{error}\n  trust its author's key with `vitral plugin trust KEY.pub`, or install it \
+                 without that by `--unsigned`"
+            ))
+        })?;
+    }
+    let installed = store.install(&bundle)?;
+    println!("installed {} in {}", installed.manifest().id(), installed.folder().display());
+    let asked = &installed.manifest().permissions;
+    let asked: Vec<_> =
+        [("files", asked.files), ("network", asked.network), ("clock", asked.clock)]
+            .into_iter()
+            .filter_map(|(name, asked)| asked.then_some(name))
+            .collect();
+    if !asked.is_empty() {
+        println!("  it asks for {}, which experiments grant in `plugins`", asked.join(", "));
+    }
+    Ok(())
+}
+
+/// `vitral plugin list`.
+pub fn list() -> Result<(), Failure> {
+    for kind in Kind::ALL {
+        println!("{kind}");
+        for plugin in plugins::compiled_in()?.iter().filter(|plugin| plugin.kind() == kind) {
+            line(plugin.description(), "compiled in");
+        }
+        if let Ok(store) = Store::of_user() {
+            for installed in &store.list()?.plugins {
+                let (of, description) = installed.declared();
+                if of == kind {
+                    line(&description, &installed.folder().display().to_string());
+                }
+            }
+        }
+    }
+    if let Ok(store) = Store::of_user() {
+        for (folder, error) in &store.list()?.broken {
+            println!("{} cannot be used: {error}", folder.display());
+        }
+    }
+    Ok(())
+}
+
+/// `vitral plugin remove`.
+pub fn remove(plugin: &str) -> Result<(), Failure> {
+    let store = Store::of_user()?;
+    let (name, version) = match plugin.split_once('@') {
+        Some((name, version)) => (name, parse_version(version)?),
+        None => (plugin, installed(plugin)?.version().clone()),
+    };
+    store.remove(name, &version)?;
+    println!("removed {name} {version}");
+    Ok(())
+}
+
+/// `vitral plugin keygen`: `NAME.pub` and `NAME.key`.
+pub fn keygen(name: &Path) -> Result<(), Failure> {
+    let (public, secret) = (name.with_extension("pub"), name.with_extension("key"));
+    let password = password();
+    KeyPair::generate(password.as_deref())?.write(&public, &secret)?;
+    println!("{}  give this away, for `vitral plugin trust`", public.display());
+    println!("{}  keep this, for `vitral plugin sign`", secret.display());
+    if password.is_none() {
+        println!("the secret key has no password; set VITRAL_KEY_PASSWORD to give it one");
+    }
+    Ok(())
+}
+
+/// `vitral plugin sign`: the bundle's file is replaced by a signed one.
+pub fn sign(bundle: &Path, key: &Path) -> Result<(), Failure> {
+    let key = SigningKey::read(key, password().as_deref())?;
+    let signed = Bundle::open(bundle)?.signed(&key)?;
+    let temporary = bundle.with_extension("vitral.writing");
+    let written = fs::write(&temporary, signed).and_then(|()| fs::rename(&temporary, bundle));
+    written.map_err(|error| Failure::Other(format!("{}: {error}", bundle.display())))?;
+    println!("signed {}", bundle.display());
+    Ok(())
+}
+
+/// `vitral plugin trust`.
+pub fn trust(key: &Path) -> Result<(), Failure> {
+    let key = TrustedKey::read(key)?;
+    let path = Store::of_user()?.trust(&key)?;
+    println!("trusting key {} from now on ({})", key.id(), path.display());
+    Ok(())
+}
+
+fn password() -> Option<String> {
+    std::env::var("VITRAL_KEY_PASSWORD").ok()
+}
+
+fn trusted() -> Result<Vec<TrustedKey>, Failure> {
+    Ok(Store::of_user().and_then(|store| store.trusted_keys())?)
+}
+
+fn installed(plugin: &str) -> Result<Installed, Failure> {
+    let (name, wanted) = name_and_version(plugin)?;
+    let listing = Store::of_user()?.list()?;
+    let found = resolve(&listing.plugins, name, &wanted);
+    found.cloned().map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// `name` or `name@version`.
+fn name_and_version(plugin: &str) -> Result<(&str, VersionReq), Failure> {
+    match plugin.split_once('@') {
+        None => Ok((plugin, VersionReq::STAR)),
+        Some((name, version)) => {
+            let version = parse_version(version)?;
+            let exactly = VersionReq::parse(&format!("={version}"));
+            Ok((name, exactly.map_err(|error| Failure::Other(error.to_string()))?))
+        }
+    }
+}
+
+fn parse_version(version: &str) -> Result<Version, Failure> {
+    let parsed = Version::parse(version);
+    parsed.map_err(|error| Failure::Other(format!("`{version}` is no version: {error}")))
+}
+
+fn signature(signature: &Signature) -> String {
+    match signature {
+        Signature::Unsigned => "not signed".into(),
+        Signature::Trusted(key) => format!("signed with key {key}, which you trust"),
+        Signature::Unknown(key) => format!("signed with key {key}, which you do not trust"),
+    }
+}
+
+fn line(description: &Description, origin: &str) {
+    let Description { name, version, summary, .. } = description;
+    println!("  {name:16} {version:8} {summary}  ({origin})");
+}
+
+fn describe((kind, description): &(Kind, Description), origin: Option<&str>) {
+    println!("{} {}: {}", description.name, description.version, description.summary);
+    println!("kind        {kind}");
+    if let Some(origin) = origin {
+        println!("from        {origin}");
+    }
+    println!("parameters{}", if description.parameters.is_empty() { "  none" } else { "" });
+    for parameter in &description.parameters {
+        let default = match &parameter.default {
+            Some(value) => format!("default {value}"),
+            None => "must be set".into(),
+        };
+        println!("  {}: {} ({default})", parameter.name, parameter.r#type);
+        println!("      {}", parameter.doc);
+    }
+    for example in &description.examples {
+        let settings: Vec<_> = example
+            .settings
+            .iter()
+            .map(|setting| format!("{:?}: {}", setting.name, setting.value))
+            .collect();
+        println!("example     {}: settings: {{{}}}", example.title, settings.join(", "));
+    }
+}
+
+fn contents(manifest: &Manifest) {
+    println!("contract    {}", manifest.contract);
+    let limits = &manifest.limits;
+    println!("needs       {} MiB of memory, {} ms a call", limits.memory_mib, limits.call_ms);
+    for artifact in &manifest.artifacts {
+        println!(
+            "runs on     {}  {} bytes, SHA-256 {}",
+            artifact.kind, artifact.bytes, artifact.sha256
+        );
+    }
+    if let Some(license) = &manifest.license {
+        println!("license     {license}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Colours: greyscale, saturation, hue. All of them leave grey images as they are.
+
+/// Pillow's luma of a colour: ITU-R 601-2 in 16-bit fixed point.
+pub const fn luma_of(red: u8, green: u8, blue: u8) -> u8 {
+    ((red as u32 * 19_595 + green as u32 * 38_470 + blue as u32 * 7_471 + 0x8000) >> 16) as u8
+}
+
+/// Makes an image grey, in all of its channels.
+pub fn luma(pixels: &mut [u8], channels: usize) {
+    if channels == 3 {
+        for rgb in pixels.chunks_exact_mut(3) {
+            rgb.fill(luma_of(rgb[0], rgb[1], rgb[2]));
+        }
+    }
+}
+
+/// Pillow's `ImageEnhance.Color`: 0 is grey, 1 leaves everything as it is.
+pub fn saturation(pixels: &mut [u8], channels: usize, factor: f32) {
+    if channels == 3 {
+        for rgb in pixels.chunks_exact_mut(3) {
+            let grey = luma_of(rgb[0], rgb[1], rgb[2]);
+            for value in rgb {
+                *value = super::blend(grey, *value, factor);
+            }
+        }
+    }
+}
+
+/// Turns the hue by `turn` of the colour circle (-0.5 to 0.5), at the same saturation and value
+/// (HSV), as torchvision's `adjust_hue`; it is exact where Pillow rounds through 8-bit HSV, from
+/// which it differs by a few levels.
+pub fn hue(pixels: &mut [u8], channels: usize, turn: f32) {
+    if channels == 3 {
+        for rgb in pixels.chunks_exact_mut(3) {
+            let turned = turned([rgb[0], rgb[1], rgb[2]], turn);
+            rgb.copy_from_slice(&turned);
+        }
+    }
+}
+
+fn turned(rgb: [u8; 3], turn: f32) -> [u8; 3] {
+    let [red, green, blue] = rgb.map(f32::from);
+    let value = red.max(green).max(blue);
+    let chroma = value - red.min(green).min(blue);
+    if chroma == 0.0 {
+        return rgb;
+    }
+    // In sixths of the circle, from red.
+    let sixths = if value == red {
+        (green - blue) / chroma
+    } else if value == green {
+        (blue - red) / chroma + 2.0
+    } else {
+        (red - green) / chroma + 4.0
+    };
+    // What each channel loses at its distance from the hue.
+    let mut hue = sixths + turn * 6.0;
+    while hue < 0.0 {
+        hue += 6.0;
+    }
+    while hue >= 6.0 {
+        hue -= 6.0;
+    }
+    [5.0, 3.0, 1.0].map(|offset: f32| {
+        let mut at = offset + hue;
+        if at >= 6.0 {
+            at -= 6.0;
+        }
+        let share = at.min(4.0 - at).clamp(0.0, 1.0);
+        (value - chroma * share + 0.5) as u8
+    })
+}

@@ -1,0 +1,58 @@
+//! Changes of each value by itself.
+
+use super::color::luma_of;
+
+/// Looks each value up in a table.
+pub fn apply(pixels: &mut [u8], table: &[u8; 256]) {
+    for value in pixels {
+        *value = table[usize::from(*value)];
+    }
+}
+
+/// Turns light and dark around.
+pub fn invert(pixels: &mut [u8]) {
+    for value in pixels {
+        *value = 255 - *value;
+    }
+}
+
+/// Inverts the values from `threshold` on; from 256 on nothing is.
+pub fn solarize(pixels: &mut [u8], threshold: u32) {
+    for value in pixels {
+        let inverted = 255 - *value;
+        *value = if u32::from(*value) < threshold { *value } else { inverted };
+    }
+}
+
+/// Keeps the highest `bits` bits of each value.
+pub fn posterize(pixels: &mut [u8], bits: u32) {
+    let mask = 0xff_u8.checked_shl(8_u32.saturating_sub(bits)).unwrap_or(0);
+    for value in pixels {
+        *value &= mask;
+    }
+}
+
+/// Pillow's `ImageEnhance.Brightness`: 0 is black, 1 leaves everything as it is.
+pub fn brightness(pixels: &mut [u8], factor: f32) {
+    towards(pixels, 0, factor);
+}
+
+/// Pillow's `ImageEnhance.Contrast`: 0 is the image's mean grey, 1 leaves everything as it is.
+pub fn contrast(pixels: &mut [u8], channels: usize, factor: f32) {
+    let count = (pixels.len() / channels).max(1);
+    let sum: u64 = match channels {
+        3 => pixels.chunks_exact(3).map(|rgb| u64::from(luma_of(rgb[0], rgb[1], rgb[2]))).sum(),
+        _ => pixels.iter().map(|&value| u64::from(value)).sum(),
+    };
+    let mean = (sum as f64 / count as f64 + 0.5) as u8;
+    towards(pixels, mean, factor);
+}
+
+/// Blends each value with a constant.
+fn towards(pixels: &mut [u8], constant: u8, factor: f32) {
+    let mut table = [0; 256];
+    for (value, entry) in (0..=255).zip(&mut table) {
+        *entry = super::blend(constant, value, factor);
+    }
+    apply(pixels, &table);
+}
