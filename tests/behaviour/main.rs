@@ -8,6 +8,7 @@ mod data;
 mod gpu;
 mod gradients;
 mod oracle;
+mod plugins;
 mod presets;
 mod quickstart;
 mod resume;

@@ -203,7 +203,10 @@ impl Trainer {
             asked.merge(self.tell_step(&report, observer)?);
             observer.on_event(&Event::Stepped(report));
             interrupted = stop.load(Ordering::Relaxed);
-            asked.merge(self.after_step(observer, interrupted, asked.save)?);
+            // Before anything of a step that is taken back is saved.
+            if asked.roll_back.is_none() {
+                asked = self.after_step(observer, interrupted, asked.save)?;
+            }
             if let Some(change) = std::mem::take(&mut asked).roll_back
                 && self.roll_back(change, observer)?
             {
@@ -409,6 +412,11 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Asked, Error> {
         let heard = self.monitors.observe(event)?;
+        // Statistics come before the update of their step.
+        let step = match event {
+            vitral_host::Event::Layers(report) => report.step,
+            _ => self.state.step,
+        };
         for message in heard.failures {
             self.notice("a monitor", message, observer)?;
         }
@@ -416,7 +424,7 @@ impl Trainer {
         for (monitor, action) in heard.requests {
             match action {
                 Action::Metric { name, value } => {
-                    self.folder.log_metric(self.state.step, &monitor, &name, value)?;
+                    self.folder.log_metric(step, &monitor, &name, value)?;
                 }
                 Action::Warn(message) => self.notice(&monitor, message, observer)?,
                 Action::ScaleLearningRate(RateChange { factor, reason }) => {

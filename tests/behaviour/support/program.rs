@@ -32,6 +32,9 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
     // Mesa's driver would print a complaint where this variable is not set.
     command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    // Neither what the user has installed nor what is cached has a say in tests.
+    command.env("VITRAL_PLUGINS", folder.join(".plugins"));
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("VITRAL_LOG");
     command
 }

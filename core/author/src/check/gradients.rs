@@ -75,20 +75,26 @@ fn given(program: &Program) -> Result<Vec<Array>, String> {
 
 /// Compares results and gradients of a program, and says how many slopes were compared.
 fn compare(program: &Program, given: Vec<Array>) -> Result<usize, String> {
-    let names = program.inputs().iter().map(|input| input.name.clone());
-    let names = names.chain(program.parameters().iter().map(|it| it.name.clone()));
     let reference = Reference { program, given };
-    let found = trained_gradients(&reference)?;
+    let gradients = trained_gradients(&reference)?;
+    compare_gradients(&reference, &gradients)
+}
+
+/// Compares the gradients by each array with slopes of the reference.
+fn compare_gradients(reference: &Reference<'_>, gradients: &[Vec<f64>]) -> Result<usize, String> {
+    let program = reference.program;
+    let names = program.inputs().iter().map(|input| &input.name);
+    let names = names.chain(program.parameters().iter().map(|parameter| &parameter.name));
     let mut compared = 0;
-    for (index, (name, found)) in names.zip(found).enumerate() {
+    for (index, (name, gradient)) in names.zip(gradients).enumerate() {
         let slopes = reference.slopes(index)?;
         let scale = slopes.iter().map(|(_, slope)| slope.abs()).fold(1.0, f64::max);
         for (at, slope) in slopes {
-            let is_close = (found[at] - slope).abs() <= TOLERANCE * scale;
+            let found = gradient[at];
+            let is_close = (found - slope).abs() <= TOLERANCE * scale;
             if !is_close {
                 return Err(format!(
-                    "the gradient by value {at} of `{name}` is {}, but the slope is {slope}",
-                    found[at]
+                    "the gradient by value {at} of `{name}` is {found}, but the slope is {slope}"
                 ));
             }
             compared += 1;
@@ -242,6 +248,22 @@ mod tests {
     fn smooth_programs_are_compared_everywhere() {
         let program = program(|trace, x| trace.apply(ops::Softmax { axis: 2 }, &[x], ""));
         assert_eq!(compared(&program), Ok(2 * 3 * 5 + 5));
+    }
+
+    #[test]
+    fn wrong_gradients_are_found() {
+        let program = program(|trace, x| trace.apply(ops::Softmax { axis: 2 }, &[x], ""));
+        let reference = Reference { program: &program, given: given(&program).unwrap() };
+        let right = trained_gradients(&reference).unwrap();
+        assert!(compare_gradients(&reference, &right).is_ok());
+        for (index, at, name) in [(0, 29, "29 of `x`"), (1, 2, "2 of `gain`")] {
+            for wrong in [right[index][at] + 0.01, f64::NAN] {
+                let mut gradients = right.clone();
+                gradients[index][at] = wrong;
+                let problem = compare_gradients(&reference, &gradients).unwrap_err();
+                assert!(problem.contains(name), "{problem}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! Plugins that were built for contract 1.0.0 and must load for ever: the bundles are never built
+//! anew.
+
+use std::{fs, path::PathBuf};
+
+use crate::support::{images::Workspace, program::vitral, root};
+
+fn bundles() -> Vec<PathBuf> {
+    let folder = root().join("tests/fixtures/plugins/contract-1.0.0").canonicalize().unwrap();
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "vitral")).collect()
+}
+
+#[test]
+fn plugins_of_contract_1_0_0_pass_todays_checks() {
+    let bundles = bundles();
+    assert_eq!(bundles.len(), 4, "one of each kind");
+    for bundle in bundles {
+        let path = bundle.display().to_string();
+        let mut arguments = vec!["plugin", "check", &path];
+        // The native libraries are Linux's.
+        if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            arguments.push("--native");
+        }
+        let checked = vitral(&root(), &arguments);
+        assert!(checked.status.success(), "{path}\n{}\n{}", checked.stdout, checked.stderr);
+    }
+}
+
+#[test]
+fn plugins_of_contract_1_0_0_train() {
+    let workspace = Workspace::new();
+    let take: Vec<String> = bundles()
+        .iter()
+        .map(|bundle| {
+            let name = bundle.file_stem().unwrap().to_string_lossy().replace("-1.0.0", "");
+            format!(r#""{name}": (bundle: "{}", run: Wasm)"#, bundle.display())
+        })
+        .collect();
+    let changes = [
+        format!("plugins={{{}}}", take.join(", ")),
+        r#"model.attention=[(layers: (0, 1), attention: Plugin(name: "window", settings: {"size": 2}))]"#.into(),
+        r#"data.augment=[Plugin(name: "randaugment")]"#.into(),
+        r#"train.batch_augment=[(name: "mixup-cutmix")]"#.into(),
+        r#"monitors=[(name: "early-stop")]"#.into(),
+        "model.patch_dropout=0".into(),
+    ];
+    let mut arguments = vec!["train", "experiment.ron"];
+    for change in &changes {
+        arguments.extend(["--set", change.as_str()]);
+    }
+    vitral(workspace.path(), &arguments).succeeded();
+}

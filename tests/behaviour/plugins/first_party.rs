@@ -1,0 +1,24 @@
+//! Every plugin that comes with the program, in every form.
+
+use std::fs;
+
+use super::built;
+use crate::support::{program::vitral, root};
+
+#[test]
+fn every_first_party_plugin_builds_passes_its_checks_and_is_compiled_in() {
+    let listed = vitral(&root(), &["plugin", "list"]).succeeded().stdout;
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("plugins")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let bundle = built::bundle(&format!("plugins/{name}"));
+        let bundle = bundle.display().to_string();
+        let checked = vitral(&root(), &["plugin", "check", &bundle, "--native"]);
+        assert!(checked.status.success(), "{name}\n{}", checked.stdout);
+        assert!(checked.stdout.contains("ok       both forms do the same"), "{}", checked.stdout);
+        assert!(checked.stdout.contains("ok       vector instructions"), "{}", checked.stdout);
+        assert!(listed.contains(&format!("  {name} ")), "{name} is not compiled in:\n{listed}");
+        count += 1;
+    }
+    assert_eq!(count, 15);
+}

@@ -1,0 +1,9 @@
+//! Plugins, from their sources to trained models.
+
+mod attention;
+mod augmentation;
+mod built;
+mod bundles;
+mod compatibility;
+mod first_party;
+mod monitors;
