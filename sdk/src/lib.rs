@@ -18,6 +18,7 @@ pub mod native;
 pub mod parameters;
 mod plugin;
 mod random;
+pub mod state;
 pub mod tensor;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

@@ -37,16 +37,23 @@ pub enum Call {
     Restore,
 }
 
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Call {
+    /// The function's name in the contract.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Configure => "configure",
             Self::Augment => "augment",
             Self::Trace => "trace",
             Self::Observe => "observe",
             Self::Save => "save",
             Self::Restore => "restore",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -4,9 +4,12 @@
 //! knows which it is. This crate checks what plugins say and give, keeps WebAssembly within its
 //! limits, and turns every failure into a [`CallError`] that names plugin, call and input.
 
+mod declared;
 mod describe;
 mod error;
+mod image;
 mod log;
+mod monitor;
 mod native;
 mod permissions;
 mod plugin;
@@ -14,10 +17,14 @@ mod settings;
 mod trace;
 #[cfg(feature = "wasm")]
 mod wasm;
+mod words;
 
+pub use declared::Declared;
 pub use error::{Call, CallError, Cause, OpenError};
+pub use image::{Image, ImageAugmentation};
+pub use monitor::Monitor;
 pub use permissions::{FileGrant, Permissions};
-pub use plugin::{Declared, Image, ImageAugmentation, Monitor, Origin, Plugin};
+pub use plugin::{Origin, Plugin};
 pub use settings::{SettingError, Settings};
 pub use vitral_abi::{
     Action, Attribute, AttributeValue, Batch, Checkpoint, Description, Distribution, Evaluation,

@@ -2,70 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use vitral_abi::{Action, Batch, Description, Event, Interests, Kind, Layer, Sample, c};
+use vitral_abi::{Batch, Description, Kind, Layer, c};
 use vitral_program::{Limits, Program};
 
-use crate::{Call, CallError, Cause, OpenError, Settings, describe, native, trace::Trace};
-
-/// The longest side of an image that a plugin may give, in pixels.
-pub(crate) const MAX_SIDE: u32 = 16_384;
-
-/// An image of 8-bit values: rows from the top, pixels from the left, channels innermost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Pixels of a row.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Values of a pixel, 1 or 3.
-    pub channels: u32,
-    /// `width * height * channels` values.
-    pub pixels: Vec<u8>,
-}
-
-impl Image {
-    /// The image in words, for errors.
-    pub(crate) fn words(&self, sample: &Sample) -> String {
-        let Self { width, height, channels, .. } = self;
-        format!(
-            "image {width}x{height}x{channels}, epoch {}, seed {:#x}",
-            sample.epoch, sample.seed
-        )
-    }
-}
-
-/// An instance of an image augmentation. It recovers from its failures by itself.
-pub trait ImageAugmentation: Send {
-    /// Changes an image. After an error, what it contains is unspecified.
-    ///
-    /// # Errors
-    /// The plugin fails, takes too much, or gives what is no image.
-    fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError>;
-}
-
-/// An instance of a monitor.
-pub trait Monitor: Send {
-    /// How often it wants to hear.
-    fn interests(&self) -> Interests;
-
-    /// Tells it something, and gives what it asks for.
-    ///
-    /// # Errors
-    /// The plugin fails or takes too much.
-    fn observe(&mut self, event: &Event) -> Result<Vec<Action>, CallError>;
-
-    /// What a resumed run needs to go on as if it had never stopped.
-    ///
-    /// # Errors
-    /// The plugin fails or takes too much.
-    fn save(&mut self) -> Result<Vec<u8>, CallError>;
-
-    /// Takes up a saved state.
-    ///
-    /// # Errors
-    /// The plugin does not understand the state, fails or takes too much.
-    fn restore(&mut self, state: &[u8]) -> Result<(), CallError>;
-}
+use crate::{
+    Call, CallError, Cause, Declared, ImageAugmentation, Monitor, OpenError, Settings, describe,
+    native,
+    trace::{Subject, Trace},
+};
 
 /// What a loader does for each kind of plugin.
 pub(crate) trait Loaded: Send + Sync {
@@ -82,38 +26,9 @@ pub(crate) trait Loaded: Send + Sync {
         &self,
         plugin: &str,
         settings: &Settings,
-        subject: &Subject,
+        subject: Subject,
         trace: Trace,
     ) -> Result<Program, CallError>;
-}
-
-/// What a program is traced for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Subject {
-    Attention(Layer),
-    Batch(Batch),
-}
-
-impl Subject {
-    /// The subject in words, for errors.
-    pub(crate) fn words(&self) -> String {
-        match self {
-            Self::Attention(layer) => format!(
-                "layer {} of {}, {} heads of width {}, {} prefix tokens and {}x{} patches",
-                layer.index,
-                layer.depth,
-                layer.heads,
-                layer.head_width,
-                layer.prefix_tokens,
-                layer.grid_height,
-                layer.grid_width
-            ),
-            Self::Batch(batch) => format!(
-                "batches of {}x{}x{} images and {} classes",
-                batch.height, batch.width, batch.channels, batch.classes
-            ),
-        }
-    }
 }
 
 /// Where a plugin comes from.
@@ -125,15 +40,6 @@ pub enum Origin {
     Native,
     /// It is a sandboxed WebAssembly component.
     Wasm,
-}
-
-/// What a bundle's manifest says of its plugin.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Declared {
-    /// What it does.
-    pub kind: Kind,
-    /// What it says of itself.
-    pub description: Description,
 }
 
 /// An opened plugin; a clone is the same plugin.
@@ -165,9 +71,9 @@ impl Plugin {
     /// It is no library, not a plugin, of a contract that this host does not speak, or not what the
     /// manifest has declared.
     pub fn native(path: &Path, declared: &Declared) -> Result<Self, OpenError> {
-        let table = native::library(path)?;
-        let (found, loaded) = native::open(&path.display().to_string(), table)?;
-        agree(&path.display().to_string(), declared, &found)?;
+        let name = path.display().to_string();
+        let (found, loaded) = native::open(&name, native::library(path)?)?;
+        declared.agrees(&name, &found)?;
         Self::new(found, Origin::Native, loaded)
     }
 
@@ -186,7 +92,7 @@ impl Plugin {
         let name = declared.map_or("the component", |declared| &declared.description.name);
         let (found, loaded) = crate::wasm::open(engine, name, component, options)?;
         if let Some(declared) = declared {
-            agree(name, declared, &found)?;
+            declared.agrees(name, &found)?;
         }
         Self::new(found, Origin::Wasm, loaded)
     }
@@ -239,9 +145,7 @@ impl Plugin {
         layer: &Layer,
         limits: &Limits,
     ) -> Result<Program, CallError> {
-        self.expect(Kind::Attention, Call::Trace)?;
-        let trace = Trace::attention(self.name(), layer, limits);
-        self.inner.loaded.trace(self.name(), settings, &Subject::Attention(*layer), trace)
+        self.trace(Kind::Attention, settings, Subject::Attention(*layer), limits)
     }
 
     /// The program of a batch augmentation: `images`, `f32[B,height,width,channels]`, and
@@ -255,9 +159,24 @@ impl Plugin {
         batch: &Batch,
         limits: &Limits,
     ) -> Result<Program, CallError> {
-        self.expect(Kind::BatchAugmentation, Call::Trace)?;
-        let trace = Trace::batch(self.name(), batch, limits);
-        self.inner.loaded.trace(self.name(), settings, &Subject::Batch(*batch), trace)
+        self.trace(Kind::BatchAugmentation, settings, Subject::Batch(*batch), limits)
+    }
+
+    fn trace(
+        &self,
+        kind: Kind,
+        settings: &Settings,
+        subject: Subject,
+        limits: &Limits,
+    ) -> Result<Program, CallError> {
+        self.expect(kind, Call::Trace)?;
+        let trace = Trace::new(self.name(), subject, limits).map_err(|cause| CallError {
+            plugin: self.name().to_owned(),
+            call: Call::Trace,
+            input: subject.words(),
+            cause,
+        })?;
+        self.inner.loaded.trace(self.name(), settings, subject, trace)
     }
 
     /// An instance of a monitor.
@@ -284,51 +203,5 @@ impl Plugin {
             input: format!("as {wanted}"),
             cause: Cause::Failed(format!("it is of kind {kind}")),
         })
-    }
-}
-
-/// Checks that a plugin is what its manifest has declared.
-pub(crate) fn agree(plugin: &str, declared: &Declared, found: &Declared) -> Result<(), OpenError> {
-    let (said, says) = (&declared.description, &found.description);
-    let differs = |what: &str, said: String, says: String| {
-        let problem = format!("its manifest declares {what} {said}, but the plugin says {says}");
-        Err(OpenError::new(plugin, problem))
-    };
-    if declared.kind != found.kind {
-        return differs("kind", declared.kind.to_string(), found.kind.to_string());
-    }
-    if said.name != says.name {
-        return differs("name", said.name.clone(), says.name.clone());
-    }
-    if said.version != says.version {
-        return differs("version", said.version.clone(), says.version.clone());
-    }
-    if said != says {
-        return Err(OpenError::new(
-            plugin,
-            "its manifest declares other parameters, texts or examples than the plugin has: pack it again",
-        ));
-    }
-    Ok(())
-}
-
-/// Settings in words, for errors.
-pub(crate) fn settings_words(settings: &Settings) -> String {
-    let settings = settings.as_slice().iter();
-    let words: Vec<_> =
-        settings.map(|setting| format!("{}: {}", setting.name, setting.value)).collect();
-    if words.is_empty() { "without settings".into() } else { words.join(", ") }
-}
-
-/// An event in words, for errors.
-pub(crate) fn event_words(event: &Event) -> String {
-    match event {
-        Event::Started(run) => format!("started at step {}", run.start_step),
-        Event::Stepped(step) => format!("step {}", step.step),
-        Event::Layers(layers) => format!("statistics of step {}", layers.step),
-        Event::Evaluated(evaluation) => format!("evaluation at step {}", evaluation.step),
-        Event::Saved(checkpoint) => format!("checkpoint {}", checkpoint.name),
-        Event::Ended(reason) => format!("end of the run: {reason}"),
-        _ => "an event".into(),
     }
 }

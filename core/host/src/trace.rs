@@ -5,6 +5,35 @@ use vitral_program::{DType, Dim, Limits, Program, Shape, Tensor, TensorType, Tra
 
 use crate::Cause;
 
+/// What a program is traced for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    Attention(Layer),
+    Batch(Batch),
+}
+
+impl Subject {
+    /// The subject in words, for errors.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Attention(layer) => format!(
+                "layer {} of {}, {} heads of width {}, {} prefix tokens and {}x{} patches",
+                layer.index,
+                layer.depth,
+                layer.heads,
+                layer.head_width,
+                layer.prefix_tokens,
+                layer.grid_height,
+                layer.grid_width
+            ),
+            Self::Batch(batch) => format!(
+                "batches of {}x{}x{} images and {} classes",
+                batch.height, batch.width, batch.channels, batch.classes
+            ),
+        }
+    }
+}
+
 /// The symbolic inputs and the recorder of one trace.
 pub(crate) struct Trace {
     tracer: Tracer,
@@ -17,33 +46,30 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The attention of a layer.
-    pub(crate) fn attention(plugin: &str, layer: &Layer, limits: &Limits) -> Self {
-        let dims = [layer.heads, layer.tokens(), layer.head_width];
-        let r#type = float(dims);
-        let inputs = ["query", "key", "value"].map(|name| (name, r#type.clone()));
-        Self::new(plugin, limits, &inputs, &["output"], vec![r#type])
-    }
-
-    /// A batch augmentation.
-    pub(crate) fn batch(plugin: &str, batch: &Batch, limits: &Limits) -> Self {
-        let images = float([batch.height, batch.width, batch.channels]);
-        let targets = float([batch.classes]);
-        let inputs = [("images", images.clone()), ("targets", targets.clone())];
-        Self::new(plugin, limits, &inputs, &["images", "targets"], vec![images, targets])
-    }
-
-    fn new(
-        plugin: &str,
-        limits: &Limits,
-        inputs: &[(&str, TensorType)],
-        outputs: &'static [&'static str],
-        wanted: Vec<TensorType>,
-    ) -> Self {
+    /// Begins a trace.
+    ///
+    /// # Errors
+    /// The subject has a side of no length.
+    pub(crate) fn new(plugin: &str, subject: Subject, limits: &Limits) -> Result<Self, Cause> {
+        let (inputs, outputs, wanted) = match subject {
+            Subject::Attention(layer) => {
+                let patches = u64::from(layer.grid_height) * u64::from(layer.grid_width);
+                let tokens = u64::from(layer.prefix_tokens) + patches;
+                let r#type = float(&[layer.heads.into(), tokens, layer.head_width.into()])?;
+                let inputs = ["query", "key", "value"].map(|name| (name, r#type.clone()));
+                (inputs.to_vec(), &["output"][..], vec![r#type])
+            }
+            Subject::Batch(batch) => {
+                let Batch { height, width, channels, classes } = batch;
+                let images = float(&[height.into(), width.into(), channels.into()])?;
+                let targets = float(&[classes.into()])?;
+                let inputs = vec![("images", images.clone()), ("targets", targets.clone())];
+                (inputs, &["images", "targets"][..], vec![images, targets])
+            }
+        };
         let mut tracer = Tracer::new(plugin, limits.clone());
-        let inputs =
-            inputs.iter().map(|(name, r#type)| tracer.input(name, r#type.clone())).collect();
-        Self { tracer, inputs, outputs, wanted, results: Vec::new(), problem: None }
+        let inputs = inputs.into_iter().map(|(name, r#type)| tracer.input(name, r#type)).collect();
+        Ok(Self { tracer, inputs, outputs, wanted, results: Vec::new(), problem: None })
     }
 
     /// The tensors that the plugin is given.
@@ -86,7 +112,10 @@ impl Trace {
 
     /// Names the next result.
     pub(crate) fn result(&mut self, tensor: Tensor) {
-        self.results.push(tensor);
+        // One too many is enough to be noticed.
+        if self.results.len() <= self.outputs.len() {
+            self.results.push(tensor);
+        }
     }
 
     /// The program.
@@ -97,8 +126,8 @@ impl Trace {
         }
         if results.len() != outputs.len() {
             return Err(Cause::BadResult(format!(
-                "it gave {} results, but must give {}",
-                results.len(),
+                "it gave {}, but must give {}",
+                count(results.len(), outputs.len()),
                 outputs.len()
             )));
         }
@@ -117,11 +146,19 @@ impl Trace {
     }
 }
 
-fn float<const N: usize>(dims: [u32; N]) -> TensorType {
-    let dims = dims.into_iter().map(|dim| Dim::Fixed(dim as usize));
-    let dims: Vec<Dim> = std::iter::once(Dim::Batch(1)).chain(dims).collect();
-    // At most four dimensions, which is fewer than a shape may have.
-    TensorType::new(DType::F32, Shape::new(dims).expect("a shape of few dimensions"))
+/// How many results there are, of which no more than one too many are counted.
+fn count(found: usize, wanted: usize) -> String {
+    if found > wanted { "more results".into() } else { format!("{found} results") }
+}
+
+/// The type of a batch of numbers of these sides.
+fn float(sides: &[u64]) -> Result<TensorType, Cause> {
+    let side = |&side| usize::try_from(side).map(Dim::Fixed);
+    let sides: Result<Vec<Dim>, _> = sides.iter().map(side).collect();
+    let mut dims = sides.map_err(|error| Cause::Failed(error.to_string()))?;
+    dims.insert(0, Dim::BATCH);
+    let shape = Shape::new(dims).map_err(|misfit| Cause::Failed(misfit.to_string()))?;
+    Ok(TensorType::new(DType::F32, shape))
 }
 
 fn attribute(attribute: Attribute) -> vitral_program::Attribute {

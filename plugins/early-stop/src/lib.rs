@@ -1,14 +1,12 @@
 //! Ends a run whose evaluations have stopped improving.
 
-mod state;
-
 #[cfg(test)]
 mod tests;
 
 use vitral_sdk::Evaluation;
 use vitral_sdk::prelude::*;
 
-use state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// First line of the state.
 const HEADER: &str = "early-stop 1";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use vitral_sdk::prelude::*;
 
-use crate::state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// Checks before anything is usual.
 const LEAST: usize = 3;

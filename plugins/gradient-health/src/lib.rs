@@ -5,7 +5,6 @@
 
 mod groups;
 mod history;
-mod state;
 mod told;
 mod verdicts;
 
@@ -17,9 +16,9 @@ use vitral_sdk::prelude::*;
 
 use groups::Group;
 use history::History;
-use state::{Reader, Writer};
 use told::Told;
 use verdicts::Verdict;
+use vitral_sdk::state::{Reader, Writer};
 
 /// First line of the state.
 const HEADER: &str = "gradient-health 1";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vitral_sdk::prelude::*;
 
-use crate::state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// When what was last said.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 //! What the loss usually is comes from [`history`]; here is what happens when it jumps.
 
 mod history;
-mod state;
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +11,7 @@ use vitral_sdk::Step;
 use vitral_sdk::prelude::*;
 
 use history::History;
-use state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// First line of the state.
 const HEADER: &str = "loss-spike 1";

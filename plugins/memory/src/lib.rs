@@ -1,8 +1,6 @@
 //! Memory in use, and whether it leaks.
 
 mod growth;
-#[allow(dead_code, reason = "all monitors have the same file, and this one needs a part")]
-mod state;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +9,7 @@ use vitral_sdk::Memory as InUse;
 use vitral_sdk::prelude::*;
 
 use growth::Growth;
-use state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// First line of the state.
 const HEADER: &str = "memory 1";

@@ -2,7 +2,6 @@
 //!
 //! [`timeline`] keeps what steps took and sums it up; here is what is said of it.
 
-mod state;
 mod timeline;
 
 #[cfg(test)]
@@ -10,8 +9,8 @@ mod tests;
 
 use vitral_sdk::prelude::*;
 
-use state::{Reader, Writer};
 use timeline::{Timeline, Took};
+use vitral_sdk::state::{Reader, Writer};
 
 /// First line of the state.
 const HEADER: &str = "throughput 1";

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use vitral_sdk::Step;
 use vitral_sdk::prelude::*;
 
-use crate::state::{Reader, Writer};
+use vitral_sdk::state::{Reader, Writer};
 
 /// What a step took.
 #[derive(Clone, Copy, Debug, PartialEq)]

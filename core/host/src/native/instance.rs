@@ -1,21 +1,20 @@
 //! Instances of native plugins, and the calls to them.
 
-use std::{ffi::c_void, ptr};
-
 use vitral_abi::{
     Action, Event, Interests, Kind, Sample, c,
-    convert::{CEvent, CSettings},
+    convert::{CEvent, list_of},
 };
 use vitral_program::Program;
 
-use super::calls::{Context, bytes};
+use super::keeper::{Keeper, Table};
 use crate::{
     Call, CallError, Cause, Image, ImageAugmentation, Monitor, Settings,
-    plugin::{Loaded, Subject, event_words, settings_words},
-    trace::Trace,
+    image::check_made,
+    monitor::{MonitorInstance, Recovering, no_input, state_words},
+    plugin::Loaded,
+    trace::{Subject, Trace},
+    words::event_words,
 };
-
-type Table = &'static c::Plugin;
 
 /// A native plugin whose functions are all there.
 pub(super) struct Native {
@@ -54,14 +53,14 @@ impl Loaded for Native {
     }
 
     fn monitor(&self, plugin: &str, settings: &Settings) -> Result<Box<dyn Monitor>, CallError> {
-        Ok(Box::new(Observer(Keeper::new(self.table, plugin, settings)?)))
+        Ok(Box::new(Recovering::new(Observer(Keeper::new(self.table, plugin, settings)?))))
     }
 
     fn trace(
         &self,
         plugin: &str,
         settings: &Settings,
-        subject: &Subject,
+        subject: Subject,
         trace: Trace,
     ) -> Result<Program, CallError> {
         let mut keeper = Keeper::new(self.table, plugin, settings)?;
@@ -74,7 +73,7 @@ impl Loaded for Native {
             |context| context.trace = Some(trace),
             |instance, host| match subject {
                 Subject::Attention(layer) => {
-                    let layer = c::Layer::from(*layer);
+                    let layer = c::Layer::from(layer);
                     table.trace_attention.map(|function| {
                         // SAFETY: the instance is this table's, and everything that is pointed to
                         // lives until the call returns.
@@ -91,7 +90,7 @@ impl Loaded for Native {
                     })
                 }
                 Subject::Batch(batch) => {
-                    let batch = c::Batch::from(*batch);
+                    let batch = c::Batch::from(batch);
                     table.trace_batch.map(|function| {
                         // SAFETY: as above.
                         unsafe { function(instance, host, &raw const batch, inputs[0], inputs[1]) }
@@ -107,135 +106,21 @@ impl Loaded for Native {
     }
 }
 
-/// Keeps one instance alive: after a panic, the next call gets another.
-struct Keeper {
-    table: Table,
-    plugin: String,
-    settings: Settings,
-    instance: Option<Instance>,
-    interests: Interests,
-}
-
-/// An instance, which is freed when it is dropped.
-struct Instance {
-    table: Table,
-    at: *mut c_void,
-}
-
-// SAFETY: by contract an instance may be used by one thread after the other.
-unsafe impl Send for Instance {}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.table.destroy {
-            // SAFETY: `create` of this table made the instance, and nobody uses it any more.
-            unsafe { destroy(self.at) }
-        }
-    }
-}
-
-impl Keeper {
-    fn new(table: Table, plugin: &str, settings: &Settings) -> Result<Self, CallError> {
-        let mut keeper = Self {
-            table,
-            plugin: plugin.to_owned(),
-            settings: settings.clone(),
-            instance: None,
-            interests: Interests::default(),
-        };
-        keeper.create()?;
-        Ok(keeper)
-    }
-
-    fn create(&mut self) -> Result<(), CallError> {
-        let words = || settings_words(&self.settings);
-        let error = |cause| CallError {
-            plugin: self.plugin.clone(),
-            call: Call::Configure,
-            input: words(),
-            cause,
-        };
-        let mut context = Context::new(&self.plugin);
-        let host = context.host();
-        let settings = CSettings::new(self.settings.as_slice());
-        let mut at = ptr::null_mut();
-        let mut interests = c::Interests::default();
-        let status = self.table.create.map_or(c::FAILED, |create| {
-            // SAFETY: everything that is pointed to lives until the call returns.
-            unsafe { create(&raw const host, settings.list(), &raw mut at, &raw mut interests) }
-        });
-        // Taken charge of also where the call has failed, if there is one.
-        let instance = (!at.is_null()).then_some(Instance { table: self.table, at });
-        outcome(status, &mut context).map_err(error)?;
-        let missing = || error(Cause::BadResult("it made no instance".into()));
-        self.instance = Some(instance.ok_or_else(missing)?);
-        self.interests = interests.into();
-        Ok(())
-    }
-
-    /// Calls a function of the instance; gives what the call has collected.
-    fn call<'k>(
-        &'k mut self,
-        call: Call,
-        words: &dyn Fn() -> String,
-        prepare: impl FnOnce(&mut Context<'k>),
-        function: impl FnOnce(*mut c_void, *const c::Host) -> Option<u32>,
-    ) -> Result<Context<'k>, CallError> {
-        if self.instance.is_none() {
-            self.create()?;
-        }
-        let at = self.instance.as_ref().map_or(ptr::null_mut(), |instance| instance.at);
-        let mut context = Context::new(&self.plugin);
-        prepare(&mut context);
-        let host = context.host();
-        // That the function is there has been checked with the table.
-        let status = function(at, &raw const host).unwrap_or(c::FAILED);
-        if status == c::PANICKED {
-            self.instance = None;
-        }
-        match outcome(status, &mut context) {
-            Ok(()) => Ok(context),
-            Err(cause) => {
-                Err(CallError { plugin: self.plugin.clone(), call, input: words(), cause })
-            }
-        }
-    }
-
-    fn error(&self, call: Call, input: String, cause: Cause) -> CallError {
-        CallError { plugin: self.plugin.clone(), call, input, cause }
-    }
-}
-
-/// What a call's status and what it has collected come to.
-fn outcome(status: u32, context: &mut Context<'_>) -> Result<(), Cause> {
-    let said = context.failure.take();
-    match (status, context.misuse.take()) {
-        (c::OK, None) => Ok(()),
-        (c::OK, Some(misuse)) => Err(Cause::BadResult(misuse)),
-        (c::FAILED, misuse) => {
-            Err(Cause::Failed(said.or(misuse).unwrap_or_else(|| "it did not say why".into())))
-        }
-        (c::PANICKED, _) => {
-            Err(Cause::Panicked(said.unwrap_or_else(|| "it gave no reason".into())))
-        }
-        (status, _) => Err(Cause::BadResult(format!("it returned status {status}, which is none"))),
-    }
-}
-
 struct Augmentation(Keeper);
 
 impl ImageAugmentation for Augmentation {
     fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError> {
-        let table = self.0.table;
+        let described = image.words(sample);
+        image.check().map_err(|cause| self.0.error(Call::Augment, described.clone(), cause))?;
+        let table = self.0.table();
         let given = c::Image {
             width: image.width,
             height: image.height,
             channels: image.channels,
             pixels: image.pixels.as_mut_ptr(),
         };
-        let described = image.words(sample);
         let passed = c::Sample::from(*sample);
-        let context = self.0.call(
+        let mut context = self.0.call(
             Call::Augment,
             &|| described.clone(),
             |_| (),
@@ -247,14 +132,10 @@ impl ImageAugmentation for Augmentation {
                 })
             },
         )?;
-        if let Some(made) = context.image {
-            if made.channels != image.channels {
-                let cause = Cause::BadResult(format!(
-                    "it gave an image of {} channels for one of {}",
-                    made.channels, image.channels
-                ));
-                return Err(self.0.error(Call::Augment, described, cause));
-            }
+        if let Some(made) = context.images.pop() {
+            let size = (made.width, made.height, made.channels);
+            check_made(size, made.pixels.len(), image.channels)
+                .map_err(|cause| self.0.error(Call::Augment, described, cause))?;
             *image = made;
         }
         Ok(())
@@ -263,13 +144,13 @@ impl ImageAugmentation for Augmentation {
 
 struct Observer(Keeper);
 
-impl Monitor for Observer {
+impl MonitorInstance for Observer {
     fn interests(&self) -> Interests {
-        self.0.interests
+        self.0.interests()
     }
 
     fn observe(&mut self, event: &Event) -> Result<Vec<Action>, CallError> {
-        let table = self.0.table;
+        let table = self.0.table();
         let passed = CEvent::new(event);
         let words = || event_words(event);
         let context = self.0.call(
@@ -287,11 +168,10 @@ impl Monitor for Observer {
     }
 
     fn save(&mut self) -> Result<Vec<u8>, CallError> {
-        let table = self.0.table;
-        let words = || "no input".to_owned();
+        let table = self.0.table();
         let context = self.0.call(
             Call::Save,
-            &words,
+            &no_input,
             |_| (),
             |at, host| {
                 // SAFETY: as in `augment`.
@@ -302,17 +182,32 @@ impl Monitor for Observer {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), CallError> {
-        let table = self.0.table;
-        let words = || format!("a state of {} bytes", state.len());
+        let table = self.0.table();
         self.0.call(
             Call::Restore,
-            &words,
+            &|| state_words(state),
             |_| (),
             |at, host| {
                 // SAFETY: as in `augment`.
-                table.restore.map(|restore| unsafe { restore(at, host, bytes(state)) })
+                table.restore.map(|restore| unsafe { restore(at, host, list_of(state)) })
             },
         )?;
         Ok(())
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.is_broken()
+    }
+
+    fn discard(&mut self) {
+        self.0.discard();
+    }
+
+    fn renew(&mut self) -> Result<(), CallError> {
+        self.0.renew()
+    }
+
+    fn error(&self, call: Call, input: String, cause: Cause) -> CallError {
+        self.0.error(call, input, cause)
     }
 }

@@ -1,8 +1,12 @@
 //! Plugins as native code: tables of functions, of this program or of a library.
 
 mod calls;
+mod header;
 mod instance;
+mod keeper;
 mod library;
+
+use std::mem::offset_of;
 
 use vitral_abi::{c, convert};
 
@@ -17,24 +21,7 @@ pub(crate) fn open(
     table: &'static c::Plugin,
 ) -> Result<(Declared, Box<dyn Loaded>), OpenError> {
     let refuse = |problem: String| OpenError::new(name, problem);
-    // Size and version come first in every version of the table.
-    if table.major != c::MAJOR || table.minor > c::MINOR {
-        return Err(refuse(format!(
-            "it is built for contract {}.{}, and this vitral speaks {}.0 to {}.{}",
-            table.major,
-            table.minor,
-            c::MAJOR,
-            c::MAJOR,
-            c::MINOR
-        )));
-    }
-    if table.struct_size < size_of::<c::Plugin>() {
-        return Err(refuse(format!(
-            "its table has {} bytes, but contract 1.0 has {}",
-            table.struct_size,
-            size_of::<c::Plugin>()
-        )));
-    }
+    contract(table.struct_size, table.major, table.minor).map_err(refuse)?;
     let kind = convert::kind(table.kind).map_err(|error| refuse(error.to_string()))?;
     let describe = table.describe.ok_or_else(|| refuse("it has no function `describe`".into()))?;
     // SAFETY: the function takes nothing, and gives a pointer that is valid for ever, or null.
@@ -45,4 +32,22 @@ pub(crate) fn open(
     let description = description.map_err(|error| refuse(error.to_string()))?;
     let native = Native::new(table, kind).map_err(refuse)?;
     Ok((Declared { kind, description }, Box::new(native)))
+}
+
+/// Checks a table's size and version, which come first in every version of the table.
+fn contract(size: usize, major: u16, minor: u16) -> Result<(), String> {
+    let whole = size_of::<c::Plugin>();
+    let too_small = || Err(format!("its table has {size} bytes, but contract 1.0 has {whole}"));
+    if size < offset_of!(c::Plugin, kind) {
+        return too_small();
+    }
+    if major != c::MAJOR || minor > c::MINOR {
+        return Err(format!(
+            "it is built for contract {major}.{minor}, and this vitral speaks {}.0 to {}.{}",
+            c::MAJOR,
+            c::MAJOR,
+            c::MINOR
+        ));
+    }
+    if size < whole { too_small() } else { Ok(()) }
 }

@@ -5,10 +5,11 @@
 //! another engine is compiled and written anew.
 
 use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
+    fmt, fs,
+    hash::{Hash, Hasher},
+    io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sha2::{Digest, Sha256};
@@ -20,22 +21,40 @@ const CHECKSUM: usize = 32;
 /// A folder of compiled components.
 pub(super) struct Cache {
     folder: PathBuf,
-    engine: u64,
+    /// Which engine compiles: wasmtime's version, the processor, the settings.
+    engine: [u8; 32],
+}
+
+/// Hashes with SHA-256, as std's own hasher may change between versions of Rust.
+struct Sha(Sha256);
+
+impl Hasher for Sha {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte))
+    }
 }
 
 impl Cache {
     pub(super) fn new(folder: &Path, engine: &Engine) -> Self {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Sha(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder: folder.join("wasm"), engine: hasher.finish() }
+        Self { folder: folder.join("wasm"), engine: hasher.0.finalize().into() }
     }
 
     /// What was compiled from these bytes, if it is there and whole.
     pub(super) fn load(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
+        if !self.is_own() {
+            return None;
+        }
         let file = fs::read(self.path(component)).ok()?;
         let rest = file.strip_prefix(MAGIC)?;
         let (checksum, compiled) = rest.split_at_checked(CHECKSUM)?;
-        if checksum != Sha256::digest(compiled).as_slice() || !self.is_own() {
+        if checksum != Sha256::digest(compiled).as_slice() {
             return None;
         }
         // SAFETY: the file is one that `store` wrote, whole, in a folder that only this user can
@@ -46,44 +65,87 @@ impl Cache {
     /// Keeps what was compiled. That it cannot be kept costs time only.
     pub(super) fn store(&self, component: &[u8], compiled: &[u8]) {
         if let Err(error) = self.try_store(component, compiled) {
-            tracing::warn!("{} cannot be used: {error}", self.folder.display());
+            tracing::warn!("{} cannot be used as a cache: {error}", self.folder.display());
         }
     }
 
     fn try_store(&self, component: &[u8], compiled: &[u8]) -> io::Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         create_private(&self.folder)?;
+        if !self.is_own() {
+            return Err(io::Error::other("others may write to it, or it is another user's"));
+        }
         let path = self.path(component);
-        let temporary = path.with_extension(format!("{}.writing", std::process::id()));
-        let mut content = MAGIC.to_vec();
-        content.extend_from_slice(&Sha256::digest(compiled));
-        content.extend_from_slice(compiled);
-        fs::write(&temporary, content)?;
-        fs::rename(&temporary, path)
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let temporary = path.with_extension(format!("{process}-{number}.writing"));
+        let written = write(&temporary, compiled).and_then(|()| fs::rename(&temporary, path));
+        written.inspect_err(|_| {
+            // What is left of it would only take up room.
+            let _ = fs::remove_file(&temporary);
+        })
     }
 
     fn path(&self, component: &[u8]) -> PathBuf {
-        let content: String =
-            Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(format!("{content}-{:016x}.compiled", self.engine))
+        let mut key = Sha256::new();
+        key.update(self.engine);
+        key.update(Sha256::digest(component));
+        self.folder.join(format!("{}.compiled", Hex(&key.finalize())))
     }
 
-    /// Whether nobody else can write to the folder.
+    /// Whether the folder is this user's, and nobody else can write to it.
     #[cfg(unix)]
     fn is_own(&self) -> bool {
-        use std::os::unix::fs::PermissionsExt;
-        fs::metadata(&self.folder).is_ok_and(|folder| folder.permissions().mode() & 0o022 == 0)
+        use std::os::unix::fs::MetadataExt;
+        // Not what a link points to: a link in a folder of others' can be changed by them.
+        let Ok(folder) = fs::symlink_metadata(&self.folder) else { return false };
+        folder.is_dir() && folder.mode() & 0o022 == 0 && self.user() == Some(folder.uid())
     }
 
     #[cfg(not(unix))]
     fn is_own(&self) -> bool {
-        true
+        self.folder.is_dir()
+    }
+
+    /// This user, as the owner of a file that was just made.
+    #[cfg(unix)]
+    fn user(&self) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let probe = self.folder.join(format!("{process}-{number}.probe"));
+        let file = private_file(&probe).ok()?;
+        let _ = fs::remove_file(&probe);
+        file.metadata().ok().map(|file| file.uid())
     }
 }
 
-fn create_private(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+/// Bytes as hexadecimal digits.
+struct Hex<'b>(&'b [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+fn write(path: &Path, compiled: &[u8]) -> io::Result<()> {
+    let mut file = private_file(path)?;
+    file.write_all(MAGIC)?;
+    file.write_all(&Sha256::digest(compiled))?;
+    file.write_all(compiled)
+}
+
+/// A new file that only this user can read and write.
+fn private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes the folder for this user alone, unless it is there.
+fn create_private(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

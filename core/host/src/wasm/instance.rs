@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use vitral_seed::Seed;
 use wasmtime::{
     Store, Trap,
     component::{Instance, InstancePre},
 };
 use wasmtime_wasi::runtime::{in_tokio, poll_noop};
 
-use super::{WasmOptions, engine::TICK, state::State, wasi};
-use crate::{Cause, trace::Trace};
+use super::{WasmOptions, engine::TICK, state::State, wasi::System};
+use crate::{Cause, log::clean, trace::Trace};
 
 /// A component that is ready to be instantiated.
 pub(super) struct Module {
@@ -26,11 +27,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(module: &Arc<Module>, plugin: &str) -> Result<Self, Cause> {
+    pub(super) fn new(module: &Arc<Module>, plugin: &Arc<str>) -> Result<Self, Cause> {
         let options = &module.options;
-        let wasi = wasi::context(&options.permissions).map_err(Cause::Failed)?;
-        let mut store = Store::new(module.pre.engine(), State::new(plugin, options.memory, wasi));
-        store.limiter(|state| state);
+        let system = System::new(&options.permissions).map_err(Cause::Failed)?;
+        let state = State::new(Arc::clone(plugin), options.memory, system);
+        let mut store = Store::new(module.pre.engine(), state);
+        store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(options.output);
         let instance = timed(module, &mut store, options.setup_time, async |store| {
             module.pre.instantiate_async(store).await
@@ -47,10 +49,11 @@ impl Session {
     pub(super) fn run<R>(
         &mut self,
         time: Duration,
+        seed: Seed,
         trace: Option<Trace>,
         call: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, Cause> {
-        self.store.data_mut().begin(trace);
+        self.store.data_mut().begin(seed, trace);
         let (module, instance) = (&self.module, &self.instance);
         timed(module, &mut self.store, time, async |store| call(store, instance).await)
     }
@@ -68,18 +71,15 @@ fn timed<R>(
     store.set_epoch_deadline(ticks.saturating_add(1));
     let result = if module.uses_wasi {
         // WASI can wait for something, which no epoch ends.
-        match in_tokio(async { tokio::time::timeout(time, work(store)).await }) {
-            Ok(result) => result,
-            Err(_) => return Err(Cause::TimedOut(time)),
-        }
+        in_tokio(async { tokio::time::timeout(time, work(store)).await })
+            .map_err(|_| Cause::TimedOut(time))
     } else {
         // Nothing else waits, so that the first poll is the last.
-        match poll_noop(std::pin::pin!(work(store))) {
-            Some(result) => result,
-            None => return Err(Cause::Trapped("it waits for nothing".into())),
-        }
+        poll_noop(std::pin::pin!(work(store)))
+            .ok_or_else(|| Cause::Trapped("it waits for nothing".into()))
     };
-    result.map_err(|error| cause(&error, module, store.data(), time))
+    store.data_mut().end();
+    result?.map_err(|error| cause(&error, module, store.data(), time))
 }
 
 /// Why a call failed.
@@ -99,10 +99,13 @@ fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration
         Some(message) if message.starts_with("panicked at") => {
             Cause::Panicked(message.trim_start_matches("panicked ").to_owned())
         }
-        _ if state.memory_refused => Cause::OutOfMemory(module.options.memory),
+        _ if state.limits.memory_refused() => Cause::OutOfMemory(module.options.memory),
         _ => Cause::Trapped(brief(&text)),
     }
 }
+
+/// The most bytes of a trap's reason, and of the functions where it happened.
+const MAX_REASON: usize = 500;
 
 /// A trap in one line: the reason, and the innermost functions.
 fn brief(text: &str) -> String {
@@ -114,9 +117,9 @@ fn brief(text: &str) -> String {
         .collect();
     let reason = text.rsplit("wasm trap: ").next().filter(|_| text.contains("wasm trap: "));
     let reason = reason.or_else(|| lines.next()).unwrap_or("an unknown error");
-    let reason: String = reason.lines().next().unwrap_or_default().chars().take(500).collect();
+    let reason = clean(reason.lines().next().unwrap_or_default(), MAX_REASON);
     match frames.is_empty() {
         true => reason,
-        false => format!("{reason} (in {})", frames.join(" < ")),
+        false => format!("{reason} (in {})", clean(&frames.join(" < "), MAX_REASON)),
     }
 }

@@ -4,18 +4,34 @@ mod bindings;
 mod cache;
 mod convert;
 mod engine;
+mod image;
 mod instance;
-mod kinds;
+mod keeper;
+mod limits;
+mod monitor;
 mod open;
 mod state;
+mod trace;
 mod wasi;
 
 pub use engine::WasmEngine;
 pub(crate) use open::open;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::Permissions;
+use vitral_program::Program;
+
+use crate::{
+    CallError, ImageAugmentation, Monitor, Permissions, Settings,
+    monitor::Recovering,
+    plugin::Loaded,
+    trace::{Subject, Trace},
+};
+use image::Augmentation;
+use instance::Module;
+use keeper::Keeper;
+use monitor::Observer;
+use open::Exports;
 
 /// What a WebAssembly plugin may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,5 +57,35 @@ impl Default for WasmOptions {
             output: 64 << 20,
             permissions: Permissions::default(),
         }
+    }
+}
+
+/// An opened component.
+struct Wasm {
+    module: Arc<Module>,
+    exports: Arc<Exports>,
+}
+
+impl Loaded for Wasm {
+    fn image_augmentation(
+        &self,
+        plugin: &str,
+        settings: &Settings,
+    ) -> Result<Box<dyn ImageAugmentation>, CallError> {
+        Ok(Box::new(Augmentation(Keeper::new(self, plugin, settings)?)))
+    }
+
+    fn monitor(&self, plugin: &str, settings: &Settings) -> Result<Box<dyn Monitor>, CallError> {
+        Ok(Box::new(Recovering::new(Observer(Keeper::new(self, plugin, settings)?))))
+    }
+
+    fn trace(
+        &self,
+        plugin: &str,
+        settings: &Settings,
+        subject: Subject,
+        trace: Trace,
+    ) -> Result<Program, CallError> {
+        self::trace::trace(self, plugin, settings, subject, trace)
     }
 }

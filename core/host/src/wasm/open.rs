@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use semver::Version;
 use vitral_abi::Kind;
+use vitral_seed::Seed;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::{
-    WasmEngine, WasmOptions,
+    Wasm, WasmEngine, WasmOptions,
     bindings::{
         exports::vitral::plugin::{
             attentions, batch_augmentations, description, image_augmentations, monitors,
@@ -15,14 +17,17 @@ use super::{
     },
     convert,
     instance::{Module, Session},
-    kinds::Wasm,
     state::{Access, State},
+    wasi,
 };
 use crate::{Declared, OpenError, plugin::Loaded};
 
 /// The interfaces of this contract, `vitral:plugin/<name>@1.0.0`.
 const NAMESPACE: &str = "vitral:plugin/";
-const VERSION: &str = "1.0.0";
+const VERSION: Version =
+    Version::new(vitral_abi::VERSION.0 as u64, vitral_abi::VERSION.1 as u64, 0);
+/// The largest component; those of Python have 40 MiB.
+const MAX_COMPONENT: usize = 256 << 20;
 
 /// Where the exports of each kind are found.
 pub(super) enum Exports {
@@ -40,11 +45,14 @@ pub(crate) fn open(
     options: WasmOptions,
 ) -> Result<(Declared, Box<dyn Loaded>), OpenError> {
     let refuse = |problem: String| OpenError::new(name, problem);
+    if bytes.len() > MAX_COMPONENT {
+        return Err(refuse(format!("it has more than {} MiB", MAX_COMPONENT >> 20)));
+    }
     let component = engine
         .compile(bytes)
         .map_err(|error| refuse(format!("it is no WebAssembly component: {error:#}")))?;
     let (kind, uses_wasi) = interfaces(engine, &component).map_err(refuse)?;
-    let pre = link(engine, &component)
+    let pre = link(engine, &component, uses_wasi)
         .map_err(|error| refuse(format!("it cannot be linked: {error:#}")))?;
     let missing = |error: wasmtime::Error| {
         refuse(format!("its exports are not those of contract {VERSION}: {error:#}"))
@@ -58,9 +66,10 @@ pub(crate) fn open(
     let exports = exports.map_err(missing)?;
     let describe = description::GuestIndices::new(&pre).map_err(missing)?;
     let module = Arc::new(Module { pre, options, uses_wasi });
-    let mut session = Session::new(&module, name).map_err(|cause| refuse(cause.to_string()))?;
+    let mut session =
+        Session::new(&module, &name.into()).map_err(|cause| refuse(cause.to_string()))?;
     let setup_time = module.options.setup_time;
-    let described = session.run(setup_time, None, async |store, instance| {
+    let described = session.run(setup_time, Seed::new(0), None, async |store, instance| {
         let guest = describe.load(&mut *store, instance)?;
         guest.call_describe(store).await
     });
@@ -109,7 +118,10 @@ fn ours(name: &str) -> Result<Option<&str>, String> {
     else {
         return Ok(None);
     };
-    if version != VERSION {
+    let fits = Version::parse(version).is_ok_and(|version| {
+        version.major == VERSION.major && (0..=VERSION.minor).contains(&version.minor)
+    });
+    if !fits {
         return Err(format!(
             "it is built for contract {version} (`{name}`), and this vitral speaks {VERSION}"
         ));
@@ -117,10 +129,16 @@ fn ours(name: &str) -> Result<Option<&str>, String> {
     Ok(Some(interface))
 }
 
-fn link(engine: &WasmEngine, component: &Component) -> wasmtime::Result<InstancePre<State>> {
+fn link(
+    engine: &WasmEngine,
+    component: &Component,
+    uses_wasi: bool,
+) -> wasmtime::Result<InstancePre<State>> {
     let mut linker = Linker::new(engine.engine());
     logging::add_to_linker::<State, Access>(&mut linker, |state| state)?;
     tensors::add_to_linker::<State, Access>(&mut linker, |state| state)?;
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    if uses_wasi {
+        wasi::add_to_linker(&mut linker)?;
+    }
     linker.instantiate_pre(component)
 }

@@ -1,42 +1,44 @@
 //! What belongs to one instance: its limits, its view of the system, and the call that goes on.
 
+use std::sync::Arc;
+
 use vitral_abi::{Attribute, AttributeValue, Initializer, LogLevel};
 use vitral_program::Tensor;
+use vitral_seed::Seed;
 use wasmtime::{
-    ResourceLimiter, Result, bail,
+    Result, bail,
     component::{HasData, Resource, ResourceTable},
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::bindings::vitral::plugin::{logging, tensors};
-use crate::trace::Trace;
+use super::{
+    bindings::vitral::plugin::{logging, tensors},
+    limits::Limits,
+    wasi::{Random, System},
+};
+use crate::{
+    log::{Log, clean},
+    trace::Trace,
+};
 
 /// The most tensors that a plugin may hold at once, and other resources with them.
 const MAX_RESOURCES: usize = 100_000;
-/// The most elements of all tables, and the most instances and memories of a component.
-const MAX_TABLE: usize = 1 << 20;
-const MAX_PARTS: usize = 1000;
-/// The most log lines of a call, and bytes of one.
-const MAX_LINES: usize = 100;
-const MAX_LINE: usize = 4 << 10;
+/// The most bytes of an error that is kept.
+const MAX_ERROR: usize = 4 << 10;
 
 /// A symbolic tensor in a plugin's hands.
 pub struct TensorHandle(Tensor);
 
 /// The data of a store.
 pub(super) struct State {
-    plugin: String,
+    pub(super) limits: Limits,
     table: ResourceTable,
-    wasi: WasiCtx,
-    memory: usize,
-    limit: usize,
-    /// Whether more memory was wanted than there may be.
-    pub(super) memory_refused: bool,
+    system: System,
+    log: Log,
     /// The program that is traced.
     pub(super) trace: Option<Trace>,
     /// The last error that the plugin logged, as when it panics.
     pub(super) last_error: Option<String>,
-    lines: usize,
 }
 
 /// Gives interfaces the state itself.
@@ -47,27 +49,35 @@ impl HasData for Access {
 }
 
 impl State {
-    pub(super) fn new(plugin: &str, limit: usize, wasi: WasiCtx) -> Self {
+    pub(super) fn new(plugin: Arc<str>, memory: usize, system: System) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
-            plugin: plugin.to_owned(),
+            limits: Limits::new(memory),
             table,
-            wasi,
-            memory: 0,
-            limit,
-            memory_refused: false,
+            system,
+            log: Log::new(plugin),
             trace: None,
             last_error: None,
-            lines: 0,
         }
     }
 
-    /// Begins a call, with a trace if it is one.
-    pub(super) fn begin(&mut self, trace: Option<Trace>) {
+    /// A call begins, with a trace if it is one.
+    pub(super) fn begin(&mut self, seed: Seed, trace: Option<Trace>) {
+        self.limits.begin();
+        self.log.begin();
+        self.system.begin(seed);
         self.trace = trace;
-        self.lines = 0;
         self.last_error = None;
+    }
+
+    /// A call has ended: what it printed goes to the log.
+    pub(super) fn end(&mut self) {
+        self.system.printed(|line| self.log.line(Some(LogLevel::Info), line));
+    }
+
+    pub(super) const fn random(&mut self) -> &mut Random {
+        &mut self.system.random
     }
 
     /// Puts a tensor into the plugin's hands.
@@ -90,64 +100,21 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl ResourceLimiter for State {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> Result<bool> {
-        let grown = self.memory.saturating_add(desired.saturating_sub(current));
-        if grown > self.limit {
-            self.memory_refused = true;
-            return Ok(false);
-        }
-        self.memory = grown;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> Result<bool> {
-        Ok(desired <= MAX_TABLE)
-    }
-
-    fn instances(&self) -> usize {
-        MAX_PARTS
-    }
-
-    fn tables(&self) -> usize {
-        MAX_PARTS
-    }
-
-    fn memories(&self) -> usize {
-        MAX_PARTS
+        WasiCtxView { ctx: &mut self.system.wasi, table: &mut self.table }
     }
 }
 
 impl logging::Host for State {
     fn log(&mut self, level: logging::Level, message: String) -> Result<()> {
-        self.lines += 1;
-        if self.lines > MAX_LINES {
-            return Ok(());
-        }
-        let message: String = message.chars().take(MAX_LINE).collect();
         let level = match level {
             logging::Level::Debug => LogLevel::Debug,
             logging::Level::Info => LogLevel::Info,
             logging::Level::Warn => LogLevel::Warn,
             logging::Level::Error => LogLevel::Error,
         };
-        crate::log::line(&self.plugin, Some(level), &message);
+        self.log.line(Some(level), &message);
         if level == LogLevel::Error {
-            self.last_error = Some(message);
+            self.last_error = Some(clean(&message, MAX_ERROR));
         }
         Ok(())
     }

@@ -1,19 +1,146 @@
 //! WASI for components of other languages: there, but with nothing behind it that the user has not
 //! granted.
 
-use std::time::Duration;
-
-use vitral_seed::Seed;
-use wasmtime_wasi::{
-    Deterministic, FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, p2::pipe::MemoryOutputPipe,
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
 };
 
+use tokio::io::AsyncWrite;
+use vitral_seed::Seed;
+use wasmtime::{
+    Result, bail,
+    component::{HasData, Linker},
+};
+use wasmtime_wasi::{
+    FsPerms, HostMonotonicClock, HostWallClock, WasiCtx,
+    cli::{IsTerminal, StdoutStream},
+    p2::bindings::random::{insecure, insecure_seed, random},
+};
+
+use super::state::State;
 use crate::Permissions;
 
-/// The most bytes that a plugin may print.
-const MAX_OUTPUT: usize = 64 << 10;
+/// The most bytes that a plugin may print in one call; more is left out.
+const MAX_PRINTED: usize = 64 << 10;
 /// The most random bytes at once.
 const MAX_RANDOM: u64 = 1 << 20;
+
+/// What an instance sees of the system.
+pub(super) struct System {
+    pub(super) wasi: WasiCtx,
+    pub(super) random: Random,
+    printed: Printed,
+}
+
+impl System {
+    /// # Errors
+    /// A granted folder cannot be opened.
+    pub(super) fn new(permissions: &Permissions) -> Result<Self, String> {
+        let printed = Printed::default();
+        let mut builder = WasiCtx::builder();
+        builder.stdout(printed.clone()).stderr(printed.clone());
+        if !permissions.clock {
+            builder.wall_clock(Stopped).monotonic_clock(Stopped);
+        }
+        builder.allow_tcp(permissions.network).allow_udp(permissions.network);
+        if permissions.network {
+            builder.inherit_network().allow_ip_name_lookup(true);
+        }
+        for grant in &permissions.files {
+            let path = &grant.path;
+            let permissions = if grant.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            builder
+                .preopened_dir(path, path.to_string_lossy(), permissions)
+                .map_err(|error| format!("the granted folder {}: {error:#}", path.display()))?;
+        }
+        Ok(Self { wasi: builder.build(), random: Random::new(Seed::new(0)), printed })
+    }
+
+    /// A call begins, with its own random numbers.
+    pub(super) fn begin(&mut self, seed: Seed) {
+        self.random = Random::new(seed);
+    }
+
+    /// Takes what was printed, line by line.
+    pub(super) fn printed(&self, line: impl FnMut(&str)) {
+        let printed = std::mem::take(&mut *self.printed.lock());
+        String::from_utf8_lossy(&printed).lines().for_each(line);
+    }
+}
+
+/// Adds WASI to what components may import.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    random::add_to_linker::<State, Random>(linker, State::random)?;
+    insecure::add_to_linker::<State, Random>(linker, State::random)?;
+    insecure_seed::add_to_linker::<State, Random>(linker, State::random)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Random numbers that follow from the call, so that no other call and no order of calls changes
+/// them.
+pub(super) struct Random {
+    seed: Seed,
+    drawn: u64,
+}
+
+impl HasData for Random {
+    type Data<'a> = &'a mut Self;
+}
+
+impl Random {
+    fn new(seed: Seed) -> Self {
+        Self { seed: seed.named("wasi"), drawn: 0 }
+    }
+
+    const fn next(&mut self) -> u64 {
+        self.drawn += 1;
+        self.seed.indexed(self.drawn).value()
+    }
+
+    fn bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        if count > MAX_RANDOM {
+            bail!("it asked for {count} random bytes, but may have {MAX_RANDOM} at once");
+        }
+        let mut bytes = vec![0; count as usize];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(bytes)
+    }
+}
+
+impl random::Host for Random {
+    fn get_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.bytes(count)
+    }
+
+    fn get_random_u64(&mut self) -> Result<u64> {
+        Ok(self.next())
+    }
+}
+
+impl insecure::Host for Random {
+    fn get_insecure_random_bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.bytes(count)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> Result<u64> {
+        Ok(self.next())
+    }
+}
+
+impl insecure_seed::Host for Random {
+    fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        Ok((self.next(), self.next()))
+    }
+}
 
 /// A clock that stands still.
 struct Stopped;
@@ -38,33 +165,46 @@ impl HostMonotonicClock for Stopped {
     }
 }
 
-/// What an instance sees of the system. Its random numbers are always the same.
-///
-/// # Errors
-/// A granted folder cannot be opened.
-pub(super) fn context(permissions: &Permissions) -> Result<WasiCtx, String> {
-    let mut builder = WasiCtx::builder();
-    builder.allow_blocking_current_thread(false);
-    builder.stdout(MemoryOutputPipe::new(MAX_OUTPUT)).stderr(MemoryOutputPipe::new(MAX_OUTPUT));
-    let random = |name: &str| {
-        let values = (0..512_u64)
-            .flat_map(|index| Seed::new(0).named(name).indexed(index).value().to_le_bytes());
-        Deterministic::new(values.collect())
-    };
-    builder.secure_random(random("secure")).insecure_random(random("insecure"));
-    builder.insecure_random_seed(0).max_random_size(MAX_RANDOM);
-    if !permissions.clock {
-        builder.wall_clock(Stopped).monotonic_clock(Stopped);
+/// What a plugin prints, until the call ends.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Printed {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        // Bytes are whole at any time.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    if permissions.network {
-        builder.inherit_network().allow_ip_name_lookup(true).allow_tcp(true).allow_udp(true);
+}
+
+impl IsTerminal for Printed {
+    fn is_terminal(&self) -> bool {
+        false
     }
-    for grant in &permissions.files {
-        let path = &grant.path;
-        let permissions = if grant.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-        builder
-            .preopened_dir(path, path.to_string_lossy(), permissions)
-            .map_err(|error| format!("the granted folder {}: {error:#}", path.display()))?;
+}
+
+impl StdoutStream for Printed {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
     }
-    Ok(builder.build())
+}
+
+impl AsyncWrite for Printed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut printed = self.lock();
+        let room = MAX_PRINTED - printed.len();
+        printed.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

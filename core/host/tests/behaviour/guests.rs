@@ -1,7 +1,7 @@
 //! Plugins as WebAssembly text, for whatever a plugin should not do.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 /// What every module here begins with: a memory, an allocator that only goes forward, and a
 /// description at 64 that names the plugin `guest`.
@@ -33,7 +33,11 @@ pub fn image(augment: &str) -> Vec<u8> {
 
 /// The same with more in the module.
 pub fn image_with(augment: &str, more: &str) -> Vec<u8> {
-    let module = format!(
+    component(&image_module(augment, more), "image-augmentation")
+}
+
+fn image_module(augment: &str, more: &str) -> String {
+    format!(
         r#"(module
             {more}
             {COMMON}
@@ -43,8 +47,7 @@ pub fn image_with(augment: &str, more: &str) -> Vec<u8> {
                 (param i32 i32 i32 i32 i32 i64 i32 i32) (result i32)
                 (local $i i32)
                 {augment}))"#
-    );
-    component(&module, "image-augmentation")
+    )
 }
 
 /// An attention whose `trace` has this body: locals 8, 9 and 10 are query, key and value, `$i` is
@@ -84,12 +87,105 @@ pub fn attention(trace: &str) -> Vec<u8> {
     component(&module, "attention")
 }
 
+/// A monitor that counts in `$count` what it hears; this is the body of `observe` after counting. It
+/// returns the address of a `result<list<action>, string>`; 256 holds "no actions". Its state is its
+/// count.
+pub fn monitor(observe: &str) -> Vec<u8> {
+    let module = format!(
+        r#"(module
+            (global $count (mut i32) (i32.const 0))
+            {COMMON}
+            (func (export "vitral:plugin/monitors@1.0.0#configure")
+                (param i32 i32) (result i32)
+                (i32.store (i32.const 1028) (i32.const 2)) (i32.const 1024))
+            (func (export "vitral:plugin/monitors@1.0.0#observe") (param i32) (result i32)
+                (global.set $next (i32.const 4096))
+                (global.set $count (i32.add (global.get $count) (i32.const 1)))
+                {observe})
+            (func (export "vitral:plugin/monitors@1.0.0#save") (result i32)
+                (i32.store (i32.const 512) (global.get $count))
+                (i32.store (i32.const 520) (i32.const 512))
+                (i32.store (i32.const 524) (i32.const 1))
+                (i32.const 520))
+            (func (export "vitral:plugin/monitors@1.0.0#restore") (param i32 i32) (result i32)
+                (if (i32.ne (local.get 1) (i32.const 1)) (then unreachable))
+                (global.set $count (i32.load8_u (local.get 0)))
+                (i32.const 1040)))"#
+    );
+    component(&module, "monitor")
+}
+
+/// An image augmentation, as [`image_with`], that imports interfaces of WASI.
+pub fn system(imports: &str, augment: &str) -> Vec<u8> {
+    let wit = "package test:guest;
+        world guest {
+            include vitral:plugin/image-augmentation@1.0.0;
+            import wasi:cli/stdout@0.2.0;
+            import wasi:clocks/wall-clock@0.2.0;
+            import wasi:clocks/monotonic-clock@0.2.0;
+            import wasi:filesystem/preopens@0.2.0;
+            import wasi:random/random@0.2.0;
+        }";
+    let mut resolve = contract();
+    for package in WASI {
+        resolve.push_str("wasi.wit", package).unwrap();
+    }
+    let package = resolve.push_str("guest.wit", wit).unwrap();
+    encode(&image_module(augment, imports), resolve, package, "guest")
+}
+
+/// What tests use of WASI.
+const WASI: [&str; 5] = [
+    "package wasi:io@0.2.0;
+     interface error { resource error; }
+     interface poll { resource pollable { block: func(); } }
+     interface streams {
+         use error.{error};
+         variant stream-error { last-operation-failed(error), closed }
+         resource output-stream {
+             blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+         }
+     }",
+    "package wasi:cli@0.2.0;
+     interface stdout {
+         use wasi:io/streams@0.2.0.{output-stream};
+         get-stdout: func() -> output-stream;
+     }",
+    "package wasi:clocks@0.2.0;
+     interface wall-clock {
+         record datetime { seconds: u64, nanoseconds: u32 }
+         now: func() -> datetime;
+     }
+     interface monotonic-clock {
+         use wasi:io/poll@0.2.0.{pollable};
+         now: func() -> u64;
+         subscribe-duration: func(when: u64) -> pollable;
+     }",
+    "package wasi:filesystem@0.2.0;
+     interface types { resource descriptor; }
+     interface preopens {
+         use types.{descriptor};
+         get-directories: func() -> list<tuple<descriptor, string>>;
+     }",
+    "package wasi:random@0.2.0;
+     interface random { get-random-u64: func() -> u64; }",
+];
+
 /// A component of a module, for a world of the contract.
 pub fn component(module: &str, world: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(module).unwrap();
+    let resolve = contract();
+    let package = resolve.packages.iter().next().unwrap().0;
+    encode(module, resolve, package, world)
+}
+
+fn contract() -> Resolve {
     let mut resolve = Resolve::default();
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/wit");
-    let (package, _) = resolve.push_path(wit).unwrap();
+    resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/wit")).unwrap();
+    resolve
+}
+
+fn encode(module: &str, resolve: Resolve, package: PackageId, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()

@@ -120,8 +120,8 @@ fn what_is_no_plugin_is_refused() {
     fs::write(&text, "hello").unwrap();
     let other = library(folder.path(), "int other(void) { return 1; }");
     let cases = [
-        (folder.path().join("absent.so"), "cannot be loaded"),
-        (text, "cannot be loaded"),
+        (folder.path().join("absent.so"), "cannot be read"),
+        (text, "no native library"),
         (other, "does not export `vitral_plugin`"),
     ];
     for (path, wanted) in cases {

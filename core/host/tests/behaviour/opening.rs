@@ -58,6 +58,42 @@ fn a_component_without_a_kind_is_no_plugin() {
 }
 
 #[test]
+fn a_component_of_two_kinds_is_refused() {
+    let text = refusal(
+        br#"(component
+            (instance $none)
+            (export "vitral:plugin/monitors@1.0.0" (instance $none))
+            (export "vitral:plugin/attentions@1.0.0" (instance $none)))"#,
+    );
+    assert!(text.contains("several kinds (monitor, attention)"), "{text}");
+}
+
+#[test]
+fn patches_of_the_contract_load_and_newer_minor_versions_do_not() {
+    let with = |version: &str| {
+        refusal(
+            format!(
+                r#"(component
+                    (instance $none) (export "vitral:plugin/monitors@{version}" (instance $none)))"#
+            )
+            .as_bytes(),
+        )
+    };
+    assert!(with("1.0.7").contains("its exports are not those"), "{}", with("1.0.7"));
+    assert!(with("1.1.0").contains("contract 1.1.0"), "{}", with("1.1.0"));
+}
+
+#[test]
+fn a_component_that_asks_for_wasi_that_there_is_not_is_refused() {
+    let text = refusal(
+        br#"(component
+            (import "wasi:http/types@0.2.0" (instance (export "x" (func))))
+            (instance $none) (export "vitral:plugin/monitors@1.0.0" (instance $none)))"#,
+    );
+    assert!(text.contains("wasi:http/types@0.2.0"), "{text}");
+}
+
+#[test]
 fn a_component_that_says_otherwise_than_its_manifest_is_refused() {
     let component = guests::image(UNCHANGED);
     let plugin = open(&component).unwrap();
@@ -97,4 +133,22 @@ fn compiled_components_are_kept_and_damage_is_noticed() {
         assert_eq!(open(), image());
         assert!(fs::read(&path).unwrap().starts_with(b"vitral-compiled1"), "written anew");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_others_can_write_to_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("wasm");
+    fs::create_dir(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let engine = WasmEngine::new(Some(folder.path())).unwrap();
+    let component = guests::image(UNCHANGED);
+    assert!(Plugin::wasm(&engine, &component, None, options()).is_ok());
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(Plugin::wasm(&engine, &component, None, options()).is_ok());
+    let entry = fs::read_dir(&cache).unwrap().next().unwrap().unwrap();
+    assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -1,48 +1,57 @@
 //! Opening plugins and calling them.
 
-use std::{path::Path, sync::OnceLock, time::Duration};
+use std::path::Path;
 
-use vitral_host::{
-    CallError, Image, ImageAugmentation, Layer, OpenError, Plugin, Sample, Settings, WasmEngine,
-    WasmOptions,
-};
+use vitral_host::{CallError, Image, ImageAugmentation, Layer, Plugin, Sample, Settings};
 use vitral_program::{Limits, Program};
 
-/// One engine for all tests, without a cache.
-pub fn engine() -> &'static WasmEngine {
-    static ENGINE: OnceLock<WasmEngine> = OnceLock::new();
-    ENGINE.get_or_init(|| WasmEngine::new(None).unwrap())
-}
+#[cfg(feature = "wasm")]
+pub use wasm::*;
 
-/// Little of everything, so that tests are quick.
-pub fn options() -> WasmOptions {
-    WasmOptions {
-        memory: 4 << 20,
-        time: Duration::from_millis(300),
-        setup_time: Duration::from_secs(20),
-        output: 1 << 20,
-        ..WasmOptions::default()
+#[cfg(feature = "wasm")]
+mod wasm {
+    use std::{sync::OnceLock, time::Duration};
+
+    use vitral_host::{ImageAugmentation, OpenError, Plugin, WasmEngine, WasmOptions};
+
+    use super::defaults;
+
+    /// One engine for all tests, without a cache.
+    pub fn engine() -> &'static WasmEngine {
+        static ENGINE: OnceLock<WasmEngine> = OnceLock::new();
+        ENGINE.get_or_init(|| WasmEngine::new(None).unwrap())
     }
-}
 
-pub fn open(component: &[u8]) -> Result<Plugin, OpenError> {
-    Plugin::wasm(engine(), component, None, options())
-}
+    /// Little memory and output; enough time for a machine that does other things, too.
+    pub fn options() -> WasmOptions {
+        WasmOptions {
+            memory: 4 << 20,
+            time: Duration::from_secs(2),
+            setup_time: Duration::from_secs(20),
+            output: 1 << 20,
+            ..WasmOptions::default()
+        }
+    }
 
-pub fn refusal(component: &[u8]) -> String {
-    match open(component) {
-        Ok(plugin) => panic!("{} was opened", plugin.description().name),
-        Err(error) => error.to_string(),
+    pub fn open(component: &[u8]) -> Result<Plugin, OpenError> {
+        Plugin::wasm(engine(), component, None, options())
+    }
+
+    pub fn refusal(component: &[u8]) -> String {
+        match open(component) {
+            Ok(plugin) => panic!("{} was opened", plugin.description().name),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub fn augmentation(component: &[u8]) -> Box<dyn ImageAugmentation> {
+        let plugin = open(component).unwrap();
+        plugin.image_augmentation(&defaults(&plugin)).unwrap()
     }
 }
 
 pub fn defaults(plugin: &Plugin) -> Settings {
     Settings::check(plugin.description(), &[]).unwrap()
-}
-
-pub fn augmentation(component: &[u8]) -> Box<dyn ImageAugmentation> {
-    let plugin = open(component).unwrap();
-    plugin.image_augmentation(&defaults(&plugin)).unwrap()
 }
 
 /// A 2x2 grey image.

@@ -30,6 +30,19 @@ fn handles_that_are_none_are_traps() {
 }
 
 #[test]
+fn an_op_that_there_is_not_poisons_what_follows() {
+    // The name at 512 becomes `zbs`.
+    let (cause, text) = failure(
+        "(i32.store8 (i32.const 512) (i32.const 122))
+         (local.set $i (call $apply (local.get 8)))
+         (i32.store8 (i32.const 512) (i32.const 97))
+         (call $gives (call $apply (local.get $i)))",
+    );
+    assert!(matches!(&cause, Cause::Trace(errors) if errors.errors.len() == 1), "{cause:?}");
+    assert!(text.contains("there is no op `zbs`"), "{text}");
+}
+
+#[test]
 fn a_program_of_a_million_nodes_is_refused() {
     let (cause, text) = failure(
         "(local.set 8 (call $apply (local.get 8)))

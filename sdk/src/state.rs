@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
-use vitral_sdk::prelude::*;
+use crate::{Error, Result, bail};
 
 /// Writes a state.
-pub(crate) struct Writer(String);
+pub struct Writer(String);
 
 impl Writer {
+    /// A state of nothing; the header says whose it is and in which version.
     pub fn new(header: &str) -> Self {
         Self(format!("{header}\n"))
     }
@@ -22,6 +23,7 @@ impl Writer {
         let _ = writeln!(self.0, "{key}={}", values.join(" "));
     }
 
+    /// The state with its checksum.
     pub fn finish(self) -> Vec<u8> {
         let sum = checksum(&self.0);
         format!("{}checksum={sum:016x}\n", self.0).into_bytes()
@@ -29,10 +31,13 @@ impl Writer {
 }
 
 /// Reads a state.
-pub(crate) struct Reader<'s>(BTreeMap<&'s str, &'s str>);
+pub struct Reader<'s>(BTreeMap<&'s str, &'s str>);
 
 impl<'s> Reader<'s> {
-    /// None if there is no state.
+    /// Reads a state; none if it is empty.
+    ///
+    /// # Errors
+    /// It is damaged, or of another header.
     pub fn new(state: &'s [u8], header: &str) -> Result<Option<Self>> {
         if state.is_empty() {
             return Ok(None);
@@ -53,6 +58,9 @@ impl<'s> Reader<'s> {
     }
 
     /// The values of a key.
+    ///
+    /// # Errors
+    /// There is no such key, or a value that is none.
     pub fn list<T: FromStr>(&self, key: &str) -> Result<Vec<T>> {
         let Some(values) = self.0.get(key) else {
             bail!("the saved state has no `{key}`");
@@ -63,6 +71,9 @@ impl<'s> Reader<'s> {
     }
 
     /// The only value of a key.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list), and if there is not one value.
     pub fn one<T: FromStr>(&self, key: &str) -> Result<T> {
         let Some(value) = self.optional(key)? else {
             bail!("the saved state has no value for `{key}`");
@@ -71,6 +82,9 @@ impl<'s> Reader<'s> {
     }
 
     /// The only value of a key, if it has one.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list), and if there is more than one value.
     pub fn optional<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
         let mut values = self.list(key)?;
         if values.len() > 1 {
