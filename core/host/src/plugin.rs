@@ -65,15 +65,18 @@ impl Plugin {
     }
 
     /// A plugin that is a native library. Its code may do whatever the user may. The library stays
-    /// open until the program ends.
+    /// open until the program ends. Only for its author it may be opened without a manifest that
+    /// has declared before what it is.
     ///
     /// # Errors
     /// It is no library, not a plugin, of a contract that this host does not speak, or not what the
     /// manifest has declared.
-    pub fn native(path: &Path, declared: &Declared) -> Result<Self, OpenError> {
+    pub fn native(path: &Path, declared: Option<&Declared>) -> Result<Self, OpenError> {
         let name = path.display().to_string();
         let (found, loaded) = native::open(&name, native::library(path)?)?;
-        declared.agrees(&name, &found)?;
+        if let Some(declared) = declared {
+            declared.agrees(&name, &found)?;
+        }
         Self::new(found, Origin::Native, loaded)
     }
 

@@ -1,10 +1,8 @@
 //! Opening a plugin's forms through the host.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use libloading::Library;
-use vitral_abi::c;
-use vitral_host::{Declared, OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
+use vitral_host::{OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
 
 use super::Artifacts;
 use crate::AuthorError;
@@ -50,10 +48,7 @@ impl Artifacts {
     /// library is what it says itself.
     pub(crate) fn open_native(&self) -> Option<Result<Plugin, OpenError>> {
         let path = self.library.as_ref()?;
-        Some(match &self.declared {
-            Some(declared) => Plugin::native(path, declared),
-            None => said_by(path).and_then(|declared| Plugin::native(path, &declared)),
-        })
+        Some(Plugin::native(path, self.declared.as_ref()))
     }
 
     /// Opens one form, the sandboxed one if there is one.
@@ -76,40 +71,11 @@ impl Artifacts {
     }
 }
 
-/// What a library says of itself, where no manifest says it before.
-fn said_by(path: &Path) -> Result<Declared, OpenError> {
-    let refuse = |problem: String| OpenError { plugin: path.display().to_string(), problem };
-    // SAFETY: opening a library runs its code. The caller allows native code.
-    let library = unsafe { Library::new(path) }
-        .map_err(|error| refuse(format!("it cannot be loaded as a library: {error}")))?;
-    // What the library gives out is valid for ever, as it is never closed.
-    let library = Box::leak(Box::new(library));
-    // SAFETY: by contract the symbol of this name is a function of this type.
-    let entry = unsafe { library.get::<c::Entry>(c::ENTRY.as_bytes()) }.map_err(|error| {
-        refuse(format!("it is no plugin, as it does not export `{}`: {error}", c::ENTRY))
-    })?;
-    // SAFETY: by contract the function takes nothing, and gives a table that is valid for ever, or
-    // null.
-    let table = unsafe { entry().as_ref() };
-    let table = table.ok_or_else(|| refuse("its table is null".into()))?;
-    let plugin = Plugin::compiled_in(table)?;
-    Ok(Declared { kind: plugin.kind(), description: plugin.description().clone() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::files;
     use vitral_host::FileGrant;
-
-    #[test]
-    fn a_library_that_is_none_is_refused_by_its_path() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("libx.so");
-        files::write(&path, b"nothing").unwrap();
-        let error = said_by(&path).unwrap_err().to_string();
-        assert!(error.contains("libx.so") && error.contains("loaded"), "{error}");
-    }
 
     #[test]
     fn a_plugin_gets_what_it_asks_for_and_is_granted() {

@@ -49,7 +49,7 @@ fn declared() -> Declared {
 fn open_code(augment: &str, table: &str) -> Result<Plugin, String> {
     let folder = tempfile::tempdir().unwrap();
     let library = library(folder.path(), &code(augment, table));
-    Plugin::native(&library, &declared()).map_err(|error| error.to_string())
+    Plugin::native(&library, Some(&declared())).map_err(|error| error.to_string())
 }
 
 fn run(augment: &str) -> Result<Image, CallError> {
@@ -125,7 +125,7 @@ fn what_is_no_plugin_is_refused() {
         (other, "does not export `vitral_plugin`"),
     ];
     for (path, wanted) in cases {
-        let text = Plugin::native(&path, &declared()).err().unwrap().to_string();
+        let text = Plugin::native(&path, Some(&declared())).err().unwrap().to_string();
         assert!(text.contains(wanted), "{text}");
     }
 }
@@ -136,6 +136,6 @@ fn a_library_that_says_otherwise_than_its_manifest_is_refused() {
     let library = library(folder.path(), &code("return VITRAL_OK;", ""));
     let mut declared = declared();
     declared.description.version = "2.0.0".into();
-    let text = Plugin::native(&library, &declared).err().unwrap().to_string();
+    let text = Plugin::native(&library, Some(&declared)).err().unwrap().to_string();
     assert!(text.contains("declares version 2.0.0, but the plugin says 1.0.0"), "{text}");
 }

@@ -223,7 +223,7 @@ impl Registry {
         let plugin = match run {
             RunAs::Native => {
                 let path = self.native_path(package, &target)?;
-                Plugin::native(&path, &declared).map_err(|error| Refusal::new(error, ""))?
+                Plugin::native(&path, Some(&declared)).map_err(|error| Refusal::new(error, ""))?
             }
             RunAs::Wasm | RunAs::CompiledIn => self.open_wasm(package, &declared, config)?,
         };
