@@ -1,28 +1,34 @@
 //! Colours: greyscale, saturation, hue. All of them leave grey images as they are.
 
+use super::chunks::each_color;
+
 /// Pillow's luma of a colour: ITU-R 601-2 in 16-bit fixed point.
 pub const fn luma_of(red: u8, green: u8, blue: u8) -> u8 {
     ((red as u32 * 19_595 + green as u32 * 38_470 + blue as u32 * 7_471 + 0x8000) >> 16) as u8
 }
 
+/// The sum of all lumas of an RGB image.
+pub(super) fn sum_of_luma(pixels: &[u8]) -> u64 {
+    let luma = |color: &[u8; 3]| u32::from(luma_of(color[0], color[1], color[2]));
+    let (steps, rest) = pixels.as_chunks::<3>().0.as_chunks::<16>();
+    let steps = steps.iter().map(|step| u64::from(step.iter().map(luma).sum::<u32>()));
+    steps.sum::<u64>() + rest.iter().map(|color| u64::from(luma(color))).sum::<u64>()
+}
+
 /// Makes an image grey, in all of its channels.
 pub fn luma(pixels: &mut [u8], channels: usize) {
     if channels == 3 {
-        for rgb in pixels.chunks_exact_mut(3) {
-            rgb.fill(luma_of(rgb[0], rgb[1], rgb[2]));
-        }
+        each_color(pixels, |color| *color = [luma_of(color[0], color[1], color[2]); 3]);
     }
 }
 
 /// Pillow's `ImageEnhance.Color`: 0 is grey, 1 leaves everything as it is.
 pub fn saturation(pixels: &mut [u8], channels: usize, factor: f32) {
     if channels == 3 {
-        for rgb in pixels.chunks_exact_mut(3) {
-            let grey = luma_of(rgb[0], rgb[1], rgb[2]);
-            for value in rgb {
-                *value = super::blend(grey, *value, factor);
-            }
-        }
+        each_color(pixels, |color| {
+            let grey = luma_of(color[0], color[1], color[2]);
+            *color = color.map(|value| super::blend(grey, value, factor));
+        });
     }
 }
 

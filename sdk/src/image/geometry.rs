@@ -1,6 +1,7 @@
 //! Moving pixels: flips and affine warps.
 
 use super::Size;
+use super::chunks::each_pixel;
 use crate::math;
 
 /// How a value between pixels is found.
@@ -98,14 +99,24 @@ fn nearest<const C: usize>(
     let [right_x, right_y, down_x, down_y] = [a, d, b, e].map(fixed);
     let (mut start_x, mut start_y) = (fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5));
     for row in out.as_chunks_mut::<C>().0.chunks_exact_mut(size.width.max(1)) {
-        let (mut x, mut y) = (start_x, start_y);
-        for pixel in row {
-            let (column, line) = (x >> 16, y >> 16);
-            let inside = (0..width).contains(&column) && (0..height).contains(&line);
-            *pixel = if inside { source[(line * width + column) as usize] } else { fill };
+        let inside = |index: usize| {
+            let (x, y) = (start_x + index as i64 * right_x, start_y + index as i64 * right_y);
+            (0..width << 16).contains(&x) && (0..height << 16).contains(&y)
+        };
+        // What comes from inside of the image lies together, as a line crosses it once.
+        let first = (0..row.len()).find(|&index| inside(index)).unwrap_or(row.len());
+        let last =
+            (first..row.len()).rfind(|&index| inside(index)).map_or(first, |index| index + 1);
+        row[..first].fill(fill);
+        row[last..].fill(fill);
+        let mut x = start_x + first as i64 * right_x;
+        let mut y = start_y + first as i64 * right_y;
+        each_pixel(&mut row[first..last], |pixel| {
+            let at = (y >> 16) * width + (x >> 16);
+            *pixel = source.get(at as usize).copied().unwrap_or(fill);
             x += right_x;
             y += right_y;
-        }
+        });
         start_x += down_x;
         start_y += down_y;
     }
@@ -124,7 +135,7 @@ fn bilinear<const C: usize>(
     let (mut start_x, mut start_y) = (fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5));
     for row in out.as_chunks_mut::<C>().0.chunks_exact_mut(size.width.max(1)) {
         let (mut x, mut y) = (start_x, start_y);
-        for pixel in row {
+        each_pixel(row, |pixel| {
             let inside = (0..width << 16).contains(&x) && (0..height << 16).contains(&y);
             *pixel = if inside {
                 // Pixels have their values in their middles.
@@ -134,7 +145,7 @@ fn bilinear<const C: usize>(
             };
             x += right_x;
             y += right_y;
-        }
+        });
         start_x += down_x;
         start_y += down_y;
     }

@@ -1,14 +1,27 @@
 //! Changes that follow from how often each value occurs.
 
+use super::chunks::each_color;
 use super::table::apply;
 
 /// How often each value occurs in one channel.
 pub fn histogram(pixels: &[u8], channels: usize, channel: usize) -> [u32; 256] {
+    match channels {
+        3 => count::<3>(pixels, channel),
+        _ => count::<1>(pixels, 0),
+    }
+}
+
+fn count<const C: usize>(pixels: &[u8], channel: usize) -> [u32; 256] {
     // Four counters each, so that one increment need not wait for the one before.
     let mut counts = [[0_u32; 256]; 4];
-    let values = pixels.get(channel..).unwrap_or_default();
-    for (index, value) in values.iter().step_by(channels.max(1)).enumerate() {
-        counts[index % 4][usize::from(*value)] += 1;
+    let (steps, rest) = pixels.as_chunks::<C>().0.as_chunks::<16>();
+    for step in steps {
+        for (index, pixel) in step.iter().enumerate() {
+            counts[index % 4][usize::from(pixel[channel])] += 1;
+        }
+    }
+    for pixel in rest {
+        counts[0][usize::from(pixel[channel])] += 1;
     }
     std::array::from_fn(|value| counts.iter().map(|counts| counts[value]).sum())
 }
@@ -63,9 +76,9 @@ fn each_channel(
     let tables: [[u8; 256]; 3] = std::array::from_fn(|channel| {
         table(&histogram(pixels, channels, channel)).unwrap_or_else(identity)
     });
-    for rgb in pixels.chunks_exact_mut(3) {
-        for (value, table) in rgb.iter_mut().zip(&tables) {
+    each_color(pixels, |color| {
+        for (value, table) in color.iter_mut().zip(&tables) {
             *value = table[usize::from(*value)];
         }
-    }
+    });
 }

@@ -1,12 +1,11 @@
 //! Changes of each value by itself.
 
-use super::color::luma_of;
+use super::chunks::each_value;
+use super::color::sum_of_luma;
 
 /// Looks each value up in a table.
 pub fn apply(pixels: &mut [u8], table: &[u8; 256]) {
-    for value in pixels {
-        *value = table[usize::from(*value)];
-    }
+    each_value(pixels, |value| *value = table[usize::from(*value)]);
 }
 
 /// Turns light and dark around.
@@ -41,7 +40,7 @@ pub fn brightness(pixels: &mut [u8], factor: f32) {
 pub fn contrast(pixels: &mut [u8], channels: usize, factor: f32) {
     let count = (pixels.len() / channels).max(1);
     let sum: u64 = match channels {
-        3 => pixels.chunks_exact(3).map(|rgb| u64::from(luma_of(rgb[0], rgb[1], rgb[2]))).sum(),
+        3 => sum_of_luma(pixels),
         _ => pixels.iter().map(|&value| u64::from(value)).sum(),
     };
     let mean = (sum as f64 / count as f64 + 0.5) as u8;
