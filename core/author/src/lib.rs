@@ -1,7 +1,7 @@
 //! The plugin author's loop, which the program's `vitral plugin` commands call.
 //!
 //! - [`new`] writes a crate to start from, [`build`] makes its WebAssembly component and its native
-//!   library, [`check`] says whether they do what any plugin must, [`bench`] how long they take, and
+//!   library, [`check`] says whether they do what any plugin must, [`bench()`] how long they take, and
 //!   [`pack`] puts them into a bundle.
 //! - [`Artifacts`] is what the last three work on: a built plugin's folder, a bundle, an installed
 //!   plugin or a component.

@@ -1,7 +1,7 @@
 //! Whether gradients are fit to learn from.
 //!
-//! Parameters are looked at in [`groups`], a transformer block each; [`verdicts`] says what is wrong
-//! with them, [`history`] what a group's norm usually is, and [`told`] what the user knows already.
+//! Parameters are looked at in `groups`, a transformer block each; `verdicts` says what is wrong
+//! with them, `history` what a group's norm usually is, and `told` what the user knows already.
 
 mod groups;
 mod history;

@@ -1,6 +1,6 @@
 //! Notices losses that jump, and does something about it.
 //!
-//! What the loss usually is comes from [`history`]; here is what happens when it jumps.
+//! What the loss usually is comes from `history`; here is what happens when it jumps.
 
 mod history;
 

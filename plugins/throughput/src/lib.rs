@@ -1,6 +1,6 @@
 //! How fast a run is, and what holds it up.
 //!
-//! [`timeline`] keeps what steps took and sums it up; here is what is said of it.
+//! `timeline` keeps what steps took and sums it up; here is what is said of it.
 
 mod timeline;
 

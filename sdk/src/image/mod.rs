@@ -3,7 +3,7 @@
 //! Everything is integer arithmetic, or `f32` and `f64` additions, products and quotients, so that a
 //! native plugin and its WebAssembly form give the same bytes. Loops run over whole rows without
 //! branches, which compilers turn into SIMD on every target; those that cannot be are unrolled
-//! ([`chunks`]), as WebAssembly looks at the clock once in each iteration. Unless a function says otherwise, it
+//! (`chunks`), as WebAssembly looks at the clock once in each iteration. Unless a function says otherwise, it
 //! gives what [Pillow](https://python-pillow.github.io) gives, value for value.
 //!
 //! `channels` is 1 (grey) or 3 (RGB), innermost; rows follow each other without gaps.
