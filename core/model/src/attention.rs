@@ -1,13 +1,14 @@
 //! Multi-head self-attention: packed projections around the kind of attention that the layer has.
 
 use burn::{
-    module::Module,
+    module::{Module, Param},
     tensor::{Tensor, activation},
 };
 
 use crate::{
     Mode, ViTConfig,
     drop::dropout,
+    fused::{self, AttentionParts, ResidualParts},
     init::{Initializer, Role},
     layers::{LayerNorm, Linear},
     position::{RelativePositionBias, RotaryTable},
@@ -79,6 +80,33 @@ impl Attention {
         self.proj.weight.dims()[0] / self.heads
     }
 
+    /// Whether this is plain softmax attention of one packed projection, for which there is a kernel
+    /// of the whole branch.
+    pub(crate) fn is_plain(&self, rotary: Option<&RotaryTable>, mode: Mode) -> bool {
+        let noise = |rate| mode.noise(rate).is_some();
+        self.program.is_none()
+            && self.rel_pos.is_none()
+            && self.q_norm.is_none()
+            && rotary.is_none()
+            && !noise(self.attention_dropout)
+            && !noise(self.dropout)
+    }
+
+    /// `x + scale * gamma * attention(layer_norm(x))`, if [`Attention::is_plain`].
+    pub(crate) fn branch(&self, x: Tensor<3>, residual: ResidualParts) -> Tensor<3> {
+        fused::attention_branch(
+            x,
+            AttentionParts {
+                residual,
+                qkv_weight: self.qkv.weight.val(),
+                qkv_bias: self.qkv.bias.as_ref().map(Param::val),
+                proj_weight: self.proj.weight.val(),
+                proj_bias: self.proj.bias.as_ref().map(Param::val),
+                heads: self.heads,
+            },
+        )
+    }
+
     /// `[batch, tokens, width]` to the same.
     pub(crate) fn forward(
         &self,
@@ -121,6 +149,9 @@ pub(crate) fn softmax_attention(
     mode: Mode,
 ) -> Tensor<4> {
     let scale = (q.dims()[3] as f64).powf(-0.5);
+    if mode.noise(weight_dropout).is_none() {
+        return fused::softmax_attention(q, k, v, bias, scale);
+    }
     let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
     if let Some(bias) = bias {
         scores = scores + bias;

@@ -5,7 +5,8 @@ use burn::{module::Module, tensor::Tensor};
 use crate::{
     Mode, ViTConfig,
     attention::Attention,
-    drop::drop_path,
+    drop::{drop_path, drop_path_factors},
+    fused::{self, ResidualParts},
     init::Initializer,
     layers::{LayerNorm, LayerScale},
     mlp::MlpBlock,
@@ -60,11 +61,43 @@ impl Block {
         rotary: Option<&RotaryTable>,
         mode: Mode,
     ) -> Tensor<3> {
-        let branch =
-            self.attn.forward(self.norm1.forward(tokens.clone()), rotary, mode.of("attention"));
-        let tokens = tokens + self.finish(branch, self.ls1.as_ref(), mode.of("drop_path1"));
-        let branch = self.mlp.forward(self.norm2.forward(tokens.clone()), mode.of("mlp"));
-        tokens + self.finish(branch, self.ls2.as_ref(), mode.of("drop_path2"))
+        let (attention, path) = (mode.of("attention"), mode.of("drop_path1"));
+        let tokens = if fused::covers(&tokens) && self.attn.is_plain(rotary, attention) {
+            let around = self.around(&tokens, &self.norm1, self.ls1.as_ref(), path);
+            self.attn.branch(tokens, around)
+        } else {
+            let branch = self.attn.forward(self.norm1.forward(tokens.clone()), rotary, attention);
+            tokens + self.finish(branch, self.ls1.as_ref(), path)
+        };
+        let (mlp, path) = (mode.of("mlp"), mode.of("drop_path2"));
+        match self.mlp.plain(mlp) {
+            Some(activation) if fused::covers(&tokens) => {
+                let around = self.around(&tokens, &self.norm2, self.ls2.as_ref(), path);
+                self.mlp.branch(tokens, around, activation)
+            }
+            _ => {
+                let branch = self.mlp.forward(self.norm2.forward(tokens.clone()), mlp);
+                tokens + self.finish(branch, self.ls2.as_ref(), path)
+            }
+        }
+    }
+
+    /// What lies around a branch that runs as one kernel.
+    fn around(
+        &self,
+        tokens: &Tensor<3>,
+        norm: &LayerNorm,
+        scale: Option<&LayerScale>,
+        path: Mode,
+    ) -> ResidualParts {
+        ResidualParts {
+            norm_weight: norm.weight.val(),
+            norm_bias: norm.bias.val(),
+            eps: norm.eps,
+            layer_scale: scale.map(|scale| scale.gamma.val()),
+            sample_scales: drop_path_factors(tokens.dims()[0], self.drop_path, path),
+            recompute: false,
+        }
     }
 
     fn finish(&self, branch: Tensor<3>, scale: Option<&LayerScale>, mode: Mode) -> Tensor<3> {

@@ -36,7 +36,7 @@ impl Mode {
     }
 
     /// The noise of something that leaves out a share of `rate`, if it does at all.
-    fn noise(self, rate: f64) -> Option<Seed> {
+    pub(crate) fn noise(self, rate: f64) -> Option<Seed> {
         match self {
             Self::Train(seed) if rate > 0.0 => Some(seed),
             _ => None,
@@ -71,6 +71,11 @@ pub(crate) fn drop_path(input: Tensor<3>, rate: f64, mode: Mode) -> Tensor<3> {
     input.clone() * keep_mask([input.dims()[0], 1, 1], 1.0 - rate, seed, &device)
 }
 
+/// What [`drop_path`] multiplies each of `batch` samples with; nothing if none is left out.
+pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<Vec<f32>> {
+    mode.noise(rate).map(|seed| keep_factors(batch, 1.0 - rate, seed))
+}
+
 /// The patches that patch dropout keeps: indices `[batch, kept]`, ascending in each row; none if
 /// all are kept.
 pub(crate) fn kept_patches(
@@ -99,13 +104,17 @@ fn keep_mask<const D: usize>(
     seed: Seed,
     device: &Device,
 ) -> Tensor<D> {
+    let values = keep_factors(shape.iter().product(), keep, seed);
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Zero for what is left out, the inverse of the share that is kept for what is not.
+fn keep_factors(count: usize, keep: f64, seed: Seed) -> Vec<f32> {
     let mut rng = seed.rng();
     let threshold = (keep * f64::from(u32::MAX)) as u32;
     let scale = (1.0 / keep) as f32;
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| if rng.random::<u32>() < threshold { scale } else { 0.0 })
-        .collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
+    let mut factor = || if rng.random::<u32>() < threshold { scale } else { 0.0 };
+    (0..count).map(|_| factor()).collect()
 }
 
 #[cfg(test)]

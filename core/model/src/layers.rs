@@ -2,10 +2,13 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module},
+    tensor::Tensor,
 };
 
-use crate::init::{Fill, Initializer, Role};
+use crate::{
+    fused,
+    init::{Fill, Initializer, Role},
+};
 
 /// `x W + b`, with `W` stored `[inputs, outputs]` as Flax stores its kernels.
 #[derive(Module, Debug)]
@@ -33,7 +36,7 @@ impl Linear {
 
     /// `[..., inputs]` to `[..., outputs]`.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        module::linear(input, self.weight.val(), self.bias.as_ref().map(Param::val))
+        fused::linear(input, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
 
@@ -45,7 +48,7 @@ pub struct LayerNorm {
     /// `[width]`
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl LayerNorm {
@@ -59,7 +62,7 @@ impl LayerNorm {
 
     /// `[..., width]` to the same.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        module::layer_norm(input, self.weight.val(), Some(self.bias.val()), self.eps)
+        fused::layer_norm(input, self.weight.val(), self.bias.val(), self.eps)
     }
 }
 

@@ -1,15 +1,17 @@
 //! The feed-forward half of a block.
 
 use burn::{
-    module::Module,
+    module::{Module, Param},
     tensor::{Tensor, activation},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_kernels::activation::Activation;
 
 use crate::{
     Mode, ViTConfig,
     drop::dropout,
+    fused::{self, MlpParts, ResidualParts},
     init::{Initializer, Role},
     layers::Linear,
 };
@@ -49,6 +51,38 @@ impl MlpBlock {
             activation: config.mlp,
             dropout: config.dropout,
         }
+    }
+
+    /// The activation, if there is a kernel of the whole branch.
+    pub(crate) fn plain(&self, mode: Mode) -> Option<Activation> {
+        if mode.noise(self.dropout).is_some() {
+            return None;
+        }
+        match self.activation {
+            Mlp::Gelu => Some(Activation::Gelu),
+            Mlp::GeluTanh => Some(Activation::GeluTanh),
+            Mlp::SwiGlu => None,
+        }
+    }
+
+    /// `x + scale * gamma * mlp(layer_norm(x))` with the activation that [`MlpBlock::plain`] gave.
+    pub(crate) fn branch(
+        &self,
+        x: Tensor<3>,
+        residual: ResidualParts,
+        activation: Activation,
+    ) -> Tensor<3> {
+        fused::mlp_branch(
+            x,
+            MlpParts {
+                residual,
+                fc1_weight: self.fc1.weight.val(),
+                fc1_bias: self.fc1.bias.as_ref().map(Param::val),
+                fc2_weight: self.fc2.weight.val(),
+                fc2_bias: self.fc2.bias.as_ref().map(Param::val),
+                activation,
+            },
+        )
     }
 
     /// `[batch, tokens, width]` to the same.

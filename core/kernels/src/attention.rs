@@ -1,0 +1,742 @@
+//! Softmax attention of each head, `softmax(scale * q kᵀ + bias) v`, forward and backward.
+//!
+//! Scores exist only for as many rows as the core's cache takes; backward computes them again from
+//! each row's logarithm of its sum (Dao et al. 2022, FlashAttention).
+
+use pulp::{Simd, WithSimd};
+
+use crate::{
+    matmul::{Epilogue, Left, Packed, Store, View, product},
+    rows::{self, Shared},
+    scratch,
+    simd::{dispatch, exp, load, store},
+};
+
+/// The sizes of an attention.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// Samples.
+    pub batch: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Queries of each sample.
+    pub queries: usize,
+    /// Keys, and values, of each sample.
+    pub keys: usize,
+    /// Width of a query and of a key.
+    pub head_dim: usize,
+    /// Width of a value.
+    pub value_dim: usize,
+    /// Multiplies the scores.
+    pub scale: f32,
+}
+
+/// How the vectors of each head lie in memory: one vector's values follow each other.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadStrides {
+    /// From the start of the memory.
+    pub offset: usize,
+    /// From one sample to the next.
+    pub batch: usize,
+    /// From one head to the next.
+    pub head: usize,
+    /// From one token to the next.
+    pub token: usize,
+}
+
+impl HeadStrides {
+    /// `[batch, heads, tokens, dim]`
+    pub fn heads_first(heads: usize, tokens: usize, dim: usize) -> Self {
+        Self { offset: 0, batch: heads * tokens * dim, head: tokens * dim, token: dim }
+    }
+
+    /// Part `part` of `parts` in `[batch, tokens, parts, heads, dim]`, as a packed projection gives
+    /// queries, keys and values.
+    pub fn packed(part: usize, parts: usize, heads: usize, tokens: usize, dim: usize) -> Self {
+        let token = parts * heads * dim;
+        Self { offset: part * heads * dim, batch: tokens * token, head: dim, token }
+    }
+
+    fn at(&self, batch: usize, head: usize) -> usize {
+        self.offset + batch * self.batch + head * self.head
+    }
+
+    fn view<'a>(
+        &self,
+        data: &'a [f32],
+        batch: usize,
+        head: usize,
+        rows: usize,
+        dim: usize,
+    ) -> View<'a> {
+        View::strided(&data[self.at(batch, head)..], rows, dim, self.token)
+    }
+}
+
+/// Vectors of each head.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a> {
+    /// Their memory.
+    pub data: &'a [f32],
+    /// How they lie there.
+    pub strides: HeadStrides,
+}
+
+/// Memory for vectors of each head.
+#[derive(Debug)]
+pub struct HeadsMut<'a> {
+    /// The memory.
+    pub data: &'a mut [f32],
+    /// How they lie there.
+    pub strides: HeadStrides,
+}
+
+/// What goes into an attention.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// The sizes.
+    pub shape: AttentionShape,
+    /// Queries.
+    pub q: Heads<'a>,
+    /// Keys.
+    pub k: Heads<'a>,
+    /// Values.
+    pub v: Heads<'a>,
+    /// Added to the scores: `[heads, queries, keys]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// What backward needs of forward's results.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionResult<'a> {
+    /// The result.
+    pub out: Heads<'a>,
+    /// `[batch, heads, queries]`: the logarithm of each row's sum of exponentials.
+    pub logsumexp: &'a [f32],
+}
+
+/// The gradients that backward finds.
+#[derive(Debug)]
+pub struct AttentionGradients<'a> {
+    /// Where those of queries, keys and values go.
+    pub memory: QkvMemory<'a>,
+    /// How each of the three lies there.
+    pub strides: [HeadStrides; 3],
+    /// Of the bias, if it is wanted: `[heads, queries, keys]`.
+    pub bias: Option<&'a mut [f32]>,
+}
+
+/// Memory for queries, keys and values.
+#[derive(Debug)]
+pub enum QkvMemory<'a> {
+    /// All three lie in one, as a packed projection has them.
+    Packed(&'a mut [f32]),
+    /// Each has its own.
+    Apart([&'a mut [f32]; 3]),
+}
+
+/// Values of scores that a core holds at once.
+const SCORES: usize = 48 * 1024;
+
+impl AttentionShape {
+    /// Rows of scores that are computed at once.
+    fn block(&self, width: usize) -> usize {
+        (SCORES / width.max(1) / 12 * 12).clamp(12, self.queries.max(12))
+    }
+}
+
+impl Attention<'_> {
+    /// Computes `out`, and each row's logarithm of its sum, `[batch, heads, queries]`.
+    pub fn forward(&self, out: HeadsMut<'_>, logsumexp: &mut [f32]) {
+        let AttentionShape { batch, heads, queries, .. } = self.shape;
+        assert_eq!(logsumexp.len(), batch * heads * queries);
+        let strides = out.strides;
+        let (out, logsumexp) = (Shared::new(out.data), Shared::new(logsumexp));
+        rows::for_each(batch * heads, |task| {
+            let (sample, head) = (task / heads, task % heads);
+            // SAFETY: each head of each sample has vectors and sums of its own.
+            let (out, logsumexp) = unsafe {
+                (out.at(strides.at(sample, head)), logsumexp.slice(task * queries, queries))
+            };
+            dispatch(Forward {
+                attention: self,
+                sample,
+                head,
+                out,
+                out_stride: strides.token,
+                logsumexp,
+            });
+        });
+    }
+
+    /// From the gradient of the result to those of what went in.
+    pub fn backward(
+        &self,
+        result: AttentionResult<'_>,
+        gradient: Heads<'_>,
+        gradients: AttentionGradients<'_>,
+    ) {
+        let AttentionShape { batch, heads, queries, keys, .. } = self.shape;
+        let memory = match gradients.memory {
+            QkvMemory::Packed(memory) => [Shared::new(memory); 3],
+            QkvMemory::Apart(memories) => memories.map(Shared::new),
+        };
+        let strides = gradients.strides;
+        let run = |sample: usize, head: usize, bias: Option<&mut [f32]>| {
+            dispatch(Backward {
+                attention: self,
+                result,
+                gradient,
+                sample,
+                head,
+                memory,
+                strides,
+                bias,
+            });
+        };
+        match gradients.bias {
+            // The bias's gradient sums over samples: a head's samples take turns.
+            Some(bias) => {
+                assert_eq!(bias.len(), heads * queries * keys);
+                bias.fill(0.0);
+                let bias = Shared::new(bias);
+                rows::for_each(heads, |head| {
+                    for sample in 0..batch {
+                        // SAFETY: each head has a part of its own.
+                        let bias = unsafe { bias.slice(head * queries * keys, queries * keys) };
+                        run(sample, head, Some(bias));
+                    }
+                });
+            }
+            None => rows::for_each(batch * heads, |task| run(task / heads, task % heads, None)),
+        }
+    }
+}
+
+struct Forward<'a> {
+    attention: &'a Attention<'a>,
+    sample: usize,
+    head: usize,
+    out: *mut f32,
+    out_stride: usize,
+    logsumexp: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Attention { shape, q, k, v, bias } = *self.attention;
+        let (sample, head) = (self.sample, self.head);
+        let width = shape.keys.next_multiple_of(S::F32_LANES);
+        let block = shape.block(width);
+        let key_len = Packed::len::<S>(shape.head_dim, shape.keys);
+        let value_len = Packed::len::<S>(shape.keys, shape.value_dim);
+        let mut memory = scratch::take(key_len + value_len + block * (width + 1));
+        let (keys, rest) = memory.split_at_mut(key_len);
+        let (values, rest) = rest.split_at_mut(value_len);
+        let (scores, inverse_sums) = rest.split_at_mut(block * width);
+        let view = k.strides.view(k.data, sample, head, shape.keys, shape.head_dim);
+        let keys = Packed::new(simd, view.transposed(), keys);
+        let view = v.strides.view(v.data, sample, head, shape.keys, shape.value_dim);
+        let values = Packed::new(simd, view, values);
+        let queries = q.strides.view(q.data, sample, head, shape.queries, shape.head_dim);
+        for first in (0..shape.queries).step_by(block) {
+            let rows = block.min(shape.queries - first);
+            // SAFETY: blocks are as large as the products, and the result's rows are this task's.
+            unsafe {
+                let left = Left {
+                    data: queries.data.as_ptr().add(first * queries.row_stride),
+                    rows,
+                    row_stride: queries.row_stride,
+                    depth_stride: 1,
+                };
+                product(
+                    simd,
+                    left,
+                    &keys,
+                    &Store {
+                        to: scores.as_mut_ptr(),
+                        row_stride: width,
+                        factor: shape.scale,
+                        add: false,
+                    },
+                );
+                for row in 0..rows {
+                    let scores = &mut scores[row * width..][..width];
+                    let bias = bias.map(|bias| {
+                        &bias[(head * shape.queries + first + row) * shape.keys..][..shape.keys]
+                    });
+                    let (largest, sum) = exponentials(simd, scores, shape.keys, bias);
+                    inverse_sums[row] = 1.0 / sum;
+                    self.logsumexp[first + row] = largest + sum.ln();
+                }
+                let left = Left { data: scores.as_ptr(), rows, row_stride: width, depth_stride: 1 };
+                product(
+                    simd,
+                    left,
+                    &values,
+                    &ScaleRows {
+                        factors: inverse_sums.as_ptr(),
+                        to: self.out.add(first * self.out_stride),
+                        row_stride: self.out_stride,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Replaces a row of scores, padded to whole vectors, by their exponentials after subtracting the
+/// largest. Returns the largest and the sum.
+#[inline(always)]
+fn exponentials<S: Simd>(
+    simd: S,
+    scores: &mut [f32],
+    keys: usize,
+    bias: Option<&[f32]>,
+) -> (f32, f32) {
+    if let Some(bias) = bias {
+        scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+    }
+    scores[keys..].fill(f32::MIN);
+    let scores = scores.as_mut_ptr().cast::<S::f32s>();
+    let vectors = keys.div_ceil(S::F32_LANES);
+    // SAFETY: the row has that many whole vectors.
+    unsafe {
+        let mut largest = simd.splat_f32s(f32::MIN);
+        for at in 0..vectors {
+            largest = simd.max_f32s(largest, scores.add(at).read_unaligned());
+        }
+        let largest = simd.reduce_max_f32s(largest);
+        let shift = simd.splat_f32s(largest);
+        let mut sum = simd.splat_f32s(0.0);
+        for at in 0..vectors {
+            let value = exp(simd, simd.sub_f32s(scores.add(at).read_unaligned(), shift));
+            scores.add(at).write_unaligned(value);
+            sum = simd.add_f32s(sum, value);
+        }
+        (largest, simd.reduce_sum_f32s(sum))
+    }
+}
+
+/// Multiplies each row with a factor of its own and writes.
+struct ScaleRows {
+    factors: *const f32,
+    to: *mut f32,
+    row_stride: usize,
+}
+
+impl Epilogue for ScaleRows {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        sums: S::f32s,
+    ) {
+        // SAFETY: memory is as large as the product, and there is a factor for each row.
+        unsafe {
+            let value = simd.mul_f32s(sums, simd.splat_f32s(*self.factors.add(row)));
+            store(simd, self.to.add(row * self.row_stride + column), count, value);
+        }
+    }
+}
+
+struct Backward<'a> {
+    attention: &'a Attention<'a>,
+    result: AttentionResult<'a>,
+    gradient: Heads<'a>,
+    sample: usize,
+    head: usize,
+    memory: [Shared; 3],
+    strides: [HeadStrides; 3],
+    bias: Option<&'a mut [f32]>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Attention { shape, q, k, v, bias } = *self.attention;
+        let AttentionShape { heads, queries, keys, head_dim, value_dim, scale, .. } = shape;
+        let (sample, head) = (self.sample, self.head);
+        let width = keys.next_multiple_of(S::F32_LANES);
+        let block = shape.block(width);
+        let lens = [
+            Packed::len::<S>(head_dim, keys),
+            Packed::len::<S>(value_dim, keys),
+            Packed::len::<S>(keys, head_dim),
+            Packed::len::<S>(block, head_dim),
+            Packed::len::<S>(block, value_dim),
+            block * width,
+            block * width,
+            block,
+        ];
+        let mut memory = scratch::take(lens.iter().sum());
+        let mut rest = &mut memory[..];
+        let [
+            keys_back,
+            values_back,
+            keys_straight,
+            q_block,
+            gradient_block,
+            weights,
+            scores,
+            deltas,
+        ] = lens.map(|len| {
+            let (part, left) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = left;
+            part
+        });
+        let key_view = k.strides.view(k.data, sample, head, keys, head_dim);
+        let value_view = v.strides.view(v.data, sample, head, keys, value_dim);
+        let keys_back = Packed::new(simd, key_view.transposed(), keys_back);
+        let values_back = Packed::new(simd, value_view.transposed(), values_back);
+        let keys_straight = Packed::new(simd, key_view, keys_straight);
+        let query_view = q.strides.view(q.data, sample, head, queries, head_dim);
+        let Heads { data, strides } = self.gradient;
+        let gradient_view = strides.view(data, sample, head, queries, value_dim);
+        let Heads { data, strides } = self.result.out;
+        let out_view = strides.view(data, sample, head, queries, value_dim);
+        let logsumexp = &self.result.logsumexp[(sample * heads + head) * queries..][..queries];
+        let [dq, dk, dv] = [0, 1, 2].map(|which| {
+            let strides = self.strides[which];
+            // SAFETY: each head of each sample has vectors of its own.
+            (unsafe { self.memory[which].at(strides.at(sample, head)) }, strides.token)
+        });
+        for first in (0..queries).step_by(block) {
+            let rows = block.min(queries - first);
+            let part = |view: View<'_>, columns: usize| View {
+                data: unsafe {
+                    // The view's own memory from row `first` on.
+                    std::slice::from_raw_parts(
+                        view.data.as_ptr().add(first * view.row_stride),
+                        (rows - 1) * view.row_stride + columns,
+                    )
+                },
+                rows,
+                ..view
+            };
+            let q_rows = part(query_view, head_dim);
+            let gradient_rows = part(gradient_view, value_dim);
+            let out_rows = part(out_view, value_dim);
+            for (row, delta) in deltas[..rows].iter_mut().enumerate() {
+                let gradient = &gradient_rows.data[row * gradient_rows.row_stride..][..value_dim];
+                let out = &out_rows.data[row * out_rows.row_stride..][..value_dim];
+                *delta = gradient.iter().zip(out).map(|(gradient, out)| gradient * out).sum();
+            }
+            let left = |view: View<'_>| Left {
+                data: view.data.as_ptr(),
+                rows,
+                row_stride: view.row_stride,
+                depth_stride: 1,
+            };
+            let bias = bias.map(|bias| &bias[(head * queries + first) * keys..][..rows * keys]);
+            let bias_gradient =
+                self.bias.as_mut().map(|bias| bias[first * keys..][..rows * keys].as_mut_ptr());
+            // SAFETY: blocks are as large as the products, the gradients' rows are this task's.
+            unsafe {
+                product(
+                    simd,
+                    left(q_rows),
+                    &keys_back,
+                    &Weights {
+                        scale,
+                        bias: bias.map(|bias| bias.as_ptr()),
+                        keys,
+                        logsumexp: logsumexp[first..].as_ptr(),
+                        to: weights.as_mut_ptr(),
+                        width,
+                    },
+                );
+                product(
+                    simd,
+                    left(gradient_rows),
+                    &values_back,
+                    &ScoreGradients {
+                        weights: weights.as_ptr(),
+                        deltas: deltas.as_ptr(),
+                        bias: bias_gradient,
+                        keys,
+                        to: scores.as_mut_ptr(),
+                        width,
+                    },
+                );
+                let straight =
+                    Left { data: scores.as_ptr(), rows, row_stride: width, depth_stride: 1 };
+                product(
+                    simd,
+                    straight,
+                    &keys_straight,
+                    &Store {
+                        to: dq.0.add(first * dq.1),
+                        row_stride: dq.1,
+                        factor: scale,
+                        add: false,
+                    },
+                );
+                let add = first > 0;
+                let across = |data| Left { data, rows: keys, row_stride: 1, depth_stride: width };
+                let len = Packed::len::<S>(rows, value_dim);
+                let right = Packed::new(simd, gradient_rows, &mut gradient_block[..len]);
+                product(
+                    simd,
+                    across(weights.as_ptr()),
+                    &right,
+                    &Store { to: dv.0, row_stride: dv.1, factor: 1.0, add },
+                );
+                let len = Packed::len::<S>(rows, head_dim);
+                let right = Packed::new(simd, q_rows, &mut q_block[..len]);
+                product(
+                    simd,
+                    across(scores.as_ptr()),
+                    &right,
+                    &Store { to: dk.0, row_stride: dk.1, factor: scale, add },
+                );
+            }
+        }
+    }
+}
+
+/// Attention weights from scores and each row's logarithm of its sum.
+struct Weights {
+    scale: f32,
+    bias: Option<*const f32>,
+    keys: usize,
+    logsumexp: *const f32,
+    to: *mut f32,
+    width: usize,
+}
+
+impl Epilogue for Weights {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        sums: S::f32s,
+    ) {
+        // SAFETY: memory is as large as the product, and there is a sum for each row.
+        unsafe {
+            let shift = simd.splat_f32s(-*self.logsumexp.add(row));
+            let mut score = simd.mul_add_e_f32s(sums, simd.splat_f32s(self.scale), shift);
+            if let Some(bias) = self.bias {
+                score = simd.add_f32s(score, load(simd, bias.add(row * self.keys + column), count));
+            }
+            store(simd, self.to.add(row * self.width + column), count, exp(simd, score));
+        }
+    }
+}
+
+/// Gradients of scores from those of weights: `weight * (gradient - delta)`, where `delta` is the
+/// sum of the result times its gradient.
+struct ScoreGradients {
+    weights: *const f32,
+    deltas: *const f32,
+    bias: Option<*mut f32>,
+    keys: usize,
+    to: *mut f32,
+    width: usize,
+}
+
+impl Epilogue for ScoreGradients {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        sums: S::f32s,
+    ) {
+        // SAFETY: memory is as large as the product, and there is a delta for each row.
+        unsafe {
+            let at = row * self.width + column;
+            let centered = simd.sub_f32s(sums, simd.splat_f32s(*self.deltas.add(row)));
+            let value = simd.mul_f32s(load(simd, self.weights.add(at), count), centered);
+            store(simd, self.to.add(at), count, value);
+            if let Some(bias) = self.bias {
+                let to = bias.add(row * self.keys + column);
+                store(simd, to, count, simd.add_f32s(load(simd, to, count), value));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, differences, on_each_instruction_set, values, wide};
+
+    /// `[batch, heads, queries, value_dim]`, by plain loops.
+    fn exact(shape: AttentionShape, q: &[f64], k: &[f64], v: &[f64], bias: &[f64]) -> Vec<f64> {
+        let AttentionShape { batch, heads, queries, keys, head_dim, value_dim, scale } = shape;
+        let mut out = Vec::new();
+        for both in 0..batch * heads {
+            for query in 0..queries {
+                let q = &q[(both * queries + query) * head_dim..][..head_dim];
+                let weights: Vec<f64> = (0..keys)
+                    .map(|key| {
+                        let k = &k[(both * keys + key) * head_dim..][..head_dim];
+                        let score: f64 = q.iter().zip(k).map(|(q, k)| q * k).sum();
+                        let bias = bias[((both % heads) * queries + query) * keys + key];
+                        (score * f64::from(scale) + bias).exp()
+                    })
+                    .collect();
+                let sum: f64 = weights.iter().sum();
+                out.extend((0..value_dim).map(|at| {
+                    (0..keys)
+                        .map(|key| weights[key] / sum * v[(both * keys + key) * value_dim + at])
+                        .sum::<f64>()
+                }));
+            }
+        }
+        out
+    }
+
+    fn check(shape: AttentionShape, with_bias: bool) {
+        let AttentionShape { batch, heads, queries, keys, head_dim, value_dim, .. } = shape;
+        let both = batch * heads;
+        let (q, k) = (values(both * queries * head_dim, 1), values(both * keys * head_dim, 2));
+        let v = values(both * keys * value_dim, 3);
+        let bias = match with_bias {
+            true => values(heads * queries * keys, 4),
+            false => vec![0.0; heads * queries * keys],
+        };
+        let gradient = values(both * queries * value_dim, 5);
+        let q_strides = HeadStrides::heads_first(heads, queries, head_dim);
+        let k_strides = HeadStrides::heads_first(heads, keys, head_dim);
+        let v_strides = HeadStrides::heads_first(heads, keys, value_dim);
+        let out_strides = HeadStrides::heads_first(heads, queries, value_dim);
+        let attention = Attention {
+            shape,
+            q: Heads { data: &q, strides: q_strides },
+            k: Heads { data: &k, strides: k_strides },
+            v: Heads { data: &v, strides: v_strides },
+            bias: with_bias.then_some(&bias[..]),
+        };
+        let mut out = vec![0.0; gradient.len()];
+        let mut logsumexp = vec![0.0; both * queries];
+        attention.forward(HeadsMut { data: &mut out, strides: out_strides }, &mut logsumexp);
+        let (wide_q, wide_k, wide_v, wide_bias) = (wide(&q), wide(&k), wide(&v), wide(&bias));
+        assert_close("out", &out, &exact(shape, &wide_q, &wide_k, &wide_v, &wide_bias), 2e-6);
+
+        let mut memory = vec![0.0; q.len() + k.len() + v.len()];
+        let mut bias_gradient = vec![0.0; bias.len()];
+        attention.backward(
+            AttentionResult {
+                out: Heads { data: &out, strides: out_strides },
+                logsumexp: &logsumexp,
+            },
+            Heads { data: &gradient, strides: out_strides },
+            AttentionGradients {
+                memory: QkvMemory::Packed(&mut memory),
+                strides: [
+                    q_strides,
+                    HeadStrides { offset: q.len(), ..k_strides },
+                    HeadStrides { offset: q.len() + k.len(), ..v_strides },
+                ],
+                bias: with_bias.then_some(&mut bias_gradient),
+            },
+        );
+        let gradient = wide(&gradient);
+        let loss = |q: &[f64], k: &[f64], v: &[f64], bias: &[f64]| {
+            let out = exact(shape, q, k, v, bias);
+            out.iter().zip(&gradient).map(|(out, gradient)| out * gradient).sum::<f64>()
+        };
+        let of_q = differences(&wide_q, |q| loss(q, &wide_k, &wide_v, &wide_bias));
+        let of_k = differences(&wide_k, |k| loss(&wide_q, k, &wide_v, &wide_bias));
+        let of_v = differences(&wide_v, |v| loss(&wide_q, &wide_k, v, &wide_bias));
+        let (dq, rest) = memory.split_at(q.len());
+        let (dk, dv) = rest.split_at(k.len());
+        assert_close("q", dq, &of_q, 2e-5);
+        assert_close("k", dk, &of_k, 2e-5);
+        assert_close("v", dv, &of_v, 2e-5);
+        if with_bias {
+            let of_bias = differences(&wide_bias, |bias| loss(&wide_q, &wide_k, &wide_v, bias));
+            assert_close("bias", &bias_gradient, &of_bias, 2e-5);
+        }
+    }
+
+    #[test]
+    fn values_and_gradients_are_exact() {
+        on_each_instruction_set(|_| {
+            let shape = AttentionShape {
+                batch: 2,
+                heads: 2,
+                queries: 5,
+                keys: 5,
+                head_dim: 4,
+                value_dim: 4,
+                scale: 0.5,
+            };
+            check(shape, false);
+            check(shape, true);
+            check(AttentionShape { queries: 1, keys: 19, value_dim: 9, ..shape }, true);
+            check(AttentionShape { queries: 14, keys: 1, ..shape }, false);
+        });
+    }
+
+    /// Sizes that take several blocks of scores give what one block gives.
+    #[test]
+    fn blocks_of_scores_add_up() {
+        on_each_instruction_set(|_| {
+            let (tokens, dim) = (4000, 3);
+            let shape = AttentionShape {
+                batch: 1,
+                heads: 1,
+                queries: 50,
+                keys: tokens,
+                head_dim: dim,
+                value_dim: 1,
+                scale: 1.0,
+            };
+            assert!(shape.block(tokens) < shape.queries);
+            let (q, k, v) = (values(50 * dim, 1), values(tokens * dim, 2), values(tokens, 3));
+            let strides = HeadStrides::heads_first(1, tokens, dim);
+            let v_strides = HeadStrides::heads_first(1, tokens, 1);
+            let attention = Attention {
+                shape,
+                q: Heads { data: &q, strides },
+                k: Heads { data: &k, strides },
+                v: Heads { data: &v, strides: v_strides },
+                bias: None,
+            };
+            let (mut out, mut logsumexp) = (vec![0.0; 50], vec![0.0; 50]);
+            attention.forward(HeadsMut { data: &mut out, strides: v_strides }, &mut logsumexp);
+            let bias = vec![0.0; 50 * tokens];
+            assert_close("out", &out, &exact(shape, &wide(&q), &wide(&k), &wide(&v), &bias), 1e-5);
+            let ones = vec![1.0; 50];
+            let (mut dq, mut dk, mut dv) =
+                (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; tokens]);
+            attention.backward(
+                AttentionResult {
+                    out: Heads { data: &out, strides: v_strides },
+                    logsumexp: &logsumexp,
+                },
+                Heads { data: &ones, strides: v_strides },
+                AttentionGradients {
+                    memory: QkvMemory::Apart([&mut dq, &mut dk, &mut dv]),
+                    strides: [strides, strides, v_strides],
+                    bias: None,
+                },
+            );
+            // Each query's weights sum to one, and so the gradients of the values sum to 50.
+            let sum: f32 = dv.iter().sum();
+            assert!((sum - 50.0).abs() < 1e-3, "{sum}");
+            let of_k = differences(&wide(&k[..30]), |part| {
+                let mut k = wide(&k);
+                k[..30].copy_from_slice(part);
+                exact(shape, &wide(&q), &k, &wide(&v), &bias).iter().sum()
+            });
+            assert_close("k", &dk[..30], &of_k, 2e-4);
+        });
+    }
+}

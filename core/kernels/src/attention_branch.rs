@@ -1,0 +1,551 @@
+//! The attention half of a block: `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)`.
+//!
+//! Queries, keys and values come from one packed projection and are read where they lie; the heads'
+//! results are written where the next projection reads them. Backward needs the projection, the
+//! heads' results and their sums; they are either kept, or computed anew (activation checkpointing,
+//! Chen et al. 2016).
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use crate::{
+    attention::{
+        Attention, AttentionGradients, AttentionResult, AttentionShape, HeadStrides, Heads,
+        HeadsMut, QkvMemory,
+    },
+    layer_norm::{LayerNormGradients, differentiate, normalize},
+    linear::{Biased, Linear, LinearGradients, column_sums, column_sums_of_block},
+    matmul::{Left, Packed, Store, View, outer::outer, product},
+    residual::{AddResidual, Residual, layer_scale_gradients},
+    rows::{self, Kept, Shared, sum_partials},
+    scratch,
+    simd::dispatch,
+};
+
+/// The parameters of an attention branch.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBranch<'a> {
+    /// What lies around it.
+    pub residual: Residual<'a>,
+    /// `[width, 3 * width]`: queries, keys and values, each with its heads side by side.
+    pub qkv: Linear<'a>,
+    /// `[width, width]`
+    pub proj: Linear<'a>,
+    /// Heads, which divide the width.
+    pub heads: usize,
+}
+
+/// What forward leaves for backward.
+#[derive(Debug)]
+pub struct AttentionSaved<'a> {
+    /// `[kept_rows, 3 * width]`
+    pub qkv: &'a mut [f32],
+    /// `[kept_rows, width]`: the heads' results.
+    pub attended: &'a mut [f32],
+    /// `[kept_samples, heads, tokens]`
+    pub logsumexp: &'a mut [f32],
+}
+
+/// The gradients of an attention branch's parameters.
+#[derive(Debug)]
+pub struct AttentionBranchGradients<'a> {
+    /// Of the LayerNorm.
+    pub norm: LayerNormGradients<'a>,
+    /// Of the packed projection.
+    pub qkv: LinearGradients<'a>,
+    /// Of the projection of the heads' results.
+    pub proj: LinearGradients<'a>,
+    /// Of LayerScale, if there is one.
+    pub layer_scale: Option<&'a mut [f32]>,
+}
+
+impl AttentionBranch<'_> {
+    /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
+    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: Option<AttentionSaved<'_>>) {
+        assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
+        let kept = self.residual.kept();
+        let width = self.residual.width();
+        for rows in &kept.dropped {
+            let rows = rows.start * width..rows.end * width;
+            out[rows.clone()].copy_from_slice(&x[rows]);
+        }
+        let mut memory;
+        let saved = match saved {
+            Some(saved) => saved,
+            None => {
+                memory = scratch::take(self.saved_len(&kept));
+                self.cut(&kept, &mut memory)
+            }
+        };
+        self.attend(&kept, x, saved.qkv, saved.attended, saved.logsumexp);
+        let out = Shared::new(out);
+        let attended = &*saved.attended;
+        Packed::lend(self.proj.view(), None, |proj| {
+            rows::for_each(kept.blocks.len(), |task| {
+                let (rows, first) = kept.blocks[task].clone();
+                dispatch(ProjectOut { branch: self, x, attended, rows, first, proj, out });
+            });
+        });
+    }
+
+    fn saved_len(&self, kept: &Kept) -> usize {
+        kept.rows * (4 * self.residual.width() + self.heads)
+    }
+
+    fn cut<'m>(&self, kept: &Kept, memory: &'m mut [f32]) -> AttentionSaved<'m> {
+        let width = self.residual.width();
+        let (qkv, rest) = memory.split_at_mut(kept.rows * 3 * width);
+        let (attended, logsumexp) = rest.split_at_mut(kept.rows * width);
+        AttentionSaved { qkv, attended, logsumexp }
+    }
+
+    fn shape(&self, kept: &Kept) -> AttentionShape {
+        let head_dim = self.residual.width() / self.heads;
+        AttentionShape {
+            batch: kept.samples.len(),
+            heads: self.heads,
+            queries: self.residual.tokens,
+            keys: self.residual.tokens,
+            head_dim,
+            value_dim: head_dim,
+            scale: (head_dim as f32).sqrt().recip(),
+        }
+    }
+
+    /// Where queries, keys and values lie in the packed projection.
+    fn strides(&self, shape: AttentionShape) -> [HeadStrides; 3] {
+        [0, 1, 2].map(|part| {
+            HeadStrides::packed(part, 3, self.heads, self.residual.tokens, shape.head_dim)
+        })
+    }
+
+    fn attention<'q>(&self, kept: &Kept, qkv: &'q [f32]) -> Attention<'q> {
+        let shape = self.shape(kept);
+        let [q, k, v] = self.strides(shape).map(|strides| Heads { data: qkv, strides });
+        Attention { shape, q, k, v, bias: None }
+    }
+
+    /// Where the heads' results lie.
+    fn attended_strides(&self) -> HeadStrides {
+        let head_dim = self.residual.width() / self.heads;
+        HeadStrides::packed(0, 1, self.heads, self.residual.tokens, head_dim)
+    }
+
+    /// From `x` to the heads' results.
+    fn attend(
+        &self,
+        kept: &Kept,
+        x: &[f32],
+        qkv: &mut [f32],
+        attended: &mut [f32],
+        logsumexp: &mut [f32],
+    ) {
+        let width = self.residual.width();
+        assert_eq!((qkv.len(), attended.len()), (kept.rows * 3 * width, kept.rows * width));
+        let shared = Shared::new(qkv);
+        Packed::lend(self.qkv.view(), None, |weight| {
+            rows::for_each(kept.blocks.len(), |task| {
+                let (rows, first) = kept.blocks[task].clone();
+                dispatch(ProjectIn { branch: self, x, rows, first, weight, qkv: shared });
+            });
+        });
+        let strides = self.attended_strides();
+        self.attention(kept, qkv).forward(HeadsMut { data: attended, strides }, logsumexp);
+    }
+
+    /// From the gradient of the result to those of `x` and of the parameters. Without `saved`, what
+    /// forward computed is computed again.
+    pub fn backward(
+        &self,
+        x: &[f32],
+        saved: Option<AttentionSaved<'_>>,
+        gradient: &[f32],
+        x_gradient: &mut [f32],
+        gradients: AttentionBranchGradients<'_>,
+    ) {
+        assert_eq!((gradient.len(), x_gradient.len()), (x.len(), x.len()));
+        let kept = self.residual.kept();
+        let width = self.residual.width();
+        for rows in &kept.dropped {
+            let rows = rows.start * width..rows.end * width;
+            x_gradient[rows.clone()].copy_from_slice(&gradient[rows]);
+        }
+        let mut anew;
+        let saved = match saved {
+            Some(saved) => saved,
+            None => {
+                anew = scratch::take(self.saved_len(&kept));
+                let saved = self.cut(&kept, &mut anew);
+                self.attend(&kept, x, saved.qkv, saved.attended, saved.logsumexp);
+                saved
+            }
+        };
+        let mut memory = scratch::take(self.residual.branch_gradient_len(&kept));
+        let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
+        let view = |data, columns| View::new(data, kept.rows, columns);
+
+        // Through the projection of the heads' results; LayerScale goes into its weights.
+        let mut attended_gradient = scratch::take(kept.rows * width);
+        let shared = Shared::new(&mut attended_gradient);
+        Packed::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
+            rows::for_each(kept.rows.div_ceil(rows::BLOCK), |task| {
+                let first = task * rows::BLOCK;
+                let count = rows::BLOCK.min(kept.rows - first);
+                dispatch(Plain {
+                    left: &branch_gradient[first * width..][..count * width],
+                    right: proj,
+                    // SAFETY: each task has rows of its own.
+                    to: unsafe { shared.at(first * width) },
+                    width,
+                });
+            });
+        });
+        outer(view(saved.attended, width), view(branch_gradient, width), gradients.proj.weight);
+        let mut proj_bias = scratch::take(width);
+        column_sums(branch_gradient, &mut proj_bias);
+        if let (Some(layer_scale), Some(out)) = (self.residual.layer_scale, gradients.layer_scale) {
+            let (weight, bias) = (self.proj.weight, self.proj.bias);
+            let proj_weight = &mut *gradients.proj.weight;
+            layer_scale_gradients(layer_scale, weight, bias, proj_weight, &mut proj_bias, out);
+        }
+        if let Some(bias) = gradients.proj.bias {
+            bias.copy_from_slice(&proj_bias);
+        }
+
+        // Through the attention.
+        let mut qkv_gradient = scratch::take(kept.rows * 3 * width);
+        let attention = self.attention(&kept, saved.qkv);
+        let strides = self.attended_strides();
+        attention.backward(
+            AttentionResult {
+                out: Heads { data: saved.attended, strides },
+                logsumexp: saved.logsumexp,
+            },
+            Heads { data: &attended_gradient, strides },
+            AttentionGradients {
+                memory: QkvMemory::Packed(&mut qkv_gradient),
+                strides: self.strides(attention.shape),
+                bias: None,
+            },
+        );
+
+        // Through the packed projection and the LayerNorm.
+        let mut normalized = scratch::take(kept.rows * width);
+        let mut sums = scratch::take(kept.blocks.len() * 5 * width);
+        let [shared_normalized, shared_out, shared_sums] =
+            [&mut normalized[..], x_gradient, &mut sums[..]].map(Shared::new);
+        Packed::lend(self.qkv.view().transposed(), None, |weight| {
+            rows::for_each(kept.blocks.len(), |task| {
+                let (rows, first) = kept.blocks[task].clone();
+                dispatch(BackIn {
+                    branch: self,
+                    x,
+                    gradient,
+                    qkv_gradient: &qkv_gradient,
+                    rows,
+                    first,
+                    task,
+                    weight,
+                    normalized: shared_normalized,
+                    x_gradient: shared_out,
+                    sums: shared_sums,
+                });
+            });
+        });
+        outer(view(&normalized, width), view(&qkv_gradient, 3 * width), gradients.qkv.weight);
+        let mut total = scratch::take(5 * width);
+        sum_partials(&sums, &mut total);
+        let (norm_weight, rest) = total.split_at(width);
+        let (norm_bias, qkv_bias) = rest.split_at(width);
+        gradients.norm.weight.copy_from_slice(norm_weight);
+        gradients.norm.bias.copy_from_slice(norm_bias);
+        if let Some(bias) = gradients.qkv.bias {
+            bias.copy_from_slice(qkv_bias);
+        }
+    }
+}
+
+/// A block of rows normalised and projected to queries, keys and values.
+struct ProjectIn<'a> {
+    branch: &'a AttentionBranch<'a>,
+    x: &'a [f32],
+    rows: Range<usize>,
+    first: usize,
+    weight: Packed<'a>,
+    qkv: Shared,
+}
+
+impl WithSimd for ProjectIn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let norm = self.branch.residual.norm;
+        let (width, rows) = (norm.width(), self.rows.len());
+        let mut memory = scratch::take(rows * (width + 2));
+        let (normalized, statistics) = memory.split_at_mut(rows * width);
+        let x = &self.x[self.rows.start * width..self.rows.end * width];
+        normalize(simd, norm, x, normalized, statistics);
+        // SAFETY: each block has rows of its own, as large as the product.
+        unsafe {
+            product(
+                simd,
+                Left::rows(normalized, width),
+                &self.weight,
+                &Biased {
+                    bias: self.branch.qkv.bias,
+                    to: self.qkv.at(self.first * 3 * width),
+                    width: 3 * width,
+                },
+            );
+        }
+    }
+}
+
+/// A block of the heads' results, projected and added to the residual.
+struct ProjectOut<'a> {
+    branch: &'a AttentionBranch<'a>,
+    x: &'a [f32],
+    attended: &'a [f32],
+    rows: Range<usize>,
+    first: usize,
+    proj: Packed<'a>,
+    out: Shared,
+}
+
+impl WithSimd for ProjectOut<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let residual = &self.branch.residual;
+        let (width, start) = (residual.width(), self.rows.start * residual.width());
+        let attended = &self.attended[self.first * width..][..self.rows.len() * width];
+        // SAFETY: each block has rows of its own, as large as the product.
+        unsafe {
+            product(
+                simd,
+                Left::rows(attended, width),
+                &self.proj,
+                &AddResidual {
+                    bias: self.branch.proj.bias,
+                    layer_scale: residual.layer_scale,
+                    factor: residual.factor(self.rows.start),
+                    x: self.x[start..self.rows.end * width].as_ptr(),
+                    to: self.out.at(start),
+                    width,
+                },
+            );
+        }
+    }
+}
+
+/// A product without anything more.
+struct Plain<'a> {
+    left: &'a [f32],
+    right: Packed<'a>,
+    to: *mut f32,
+    width: usize,
+}
+
+impl WithSimd for Plain<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let out = Store { to: self.to, row_stride: self.width, factor: 1.0, add: false };
+        // SAFETY: the rows are as long as the other operand is deep, the memory as the product.
+        unsafe { product(simd, Left::rows(self.left, self.right.depth), &self.right, &out) };
+    }
+}
+
+/// A block of rows, from the gradients of queries, keys and values to that of `x`.
+struct BackIn<'a> {
+    branch: &'a AttentionBranch<'a>,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    qkv_gradient: &'a [f32],
+    rows: Range<usize>,
+    first: usize,
+    task: usize,
+    weight: Packed<'a>,
+    normalized: Shared,
+    x_gradient: Shared,
+    sums: Shared,
+}
+
+impl WithSimd for BackIn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let norm = self.branch.residual.norm;
+        let (width, rows) = (norm.width(), self.rows.len());
+        let whole = self.rows.start * width..self.rows.end * width;
+        let x = &self.x[whole.clone()];
+        let qkv_gradient = &self.qkv_gradient[self.first * 3 * width..][..rows * 3 * width];
+        let mut memory = scratch::take(rows * (width + 2));
+        let (normalized_gradient, statistics) = memory.split_at_mut(rows * width);
+        // SAFETY: each block has rows, and sums, of its own.
+        let (normalized, x_gradient, sums) = unsafe {
+            (
+                self.normalized.slice(self.first * width, rows * width),
+                self.x_gradient.slice(whole.start, whole.len()),
+                self.sums.slice(self.task * 5 * width, 5 * width),
+            )
+        };
+        normalize(simd, norm, x, normalized, statistics);
+        // SAFETY: memory is as large as the product.
+        unsafe {
+            product(
+                simd,
+                Left::rows(qkv_gradient, 3 * width),
+                &self.weight,
+                &Store {
+                    to: normalized_gradient.as_mut_ptr(),
+                    row_stride: width,
+                    factor: 1.0,
+                    add: false,
+                },
+            );
+        }
+        let (norm_weight, rest) = sums.split_at_mut(width);
+        let (norm_bias, qkv_bias) = rest.split_at_mut(width);
+        (norm_weight.fill(0.0), norm_bias.fill(0.0));
+        let residual = Some(&self.gradient[whole]);
+        differentiate(
+            simd,
+            norm,
+            x,
+            statistics,
+            normalized_gradient,
+            residual,
+            x_gradient,
+            norm_weight,
+            norm_bias,
+        );
+        column_sums_of_block(simd, qkv_gradient, qkv_bias);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        layer_norm::LayerNorm,
+        testing::{self, all_differences, assert_close, on_each_instruction_set, values},
+    };
+
+    const BATCH: usize = 3;
+    const TOKENS: usize = 5;
+    const HEADS: usize = 2;
+    const WIDTH: usize = 6;
+
+    /// From packed queries, keys and values to the heads' results, by plain loops.
+    fn attend(qkv: &[f64]) -> Vec<f64> {
+        let dim = WIDTH / HEADS;
+        let at = |sample: usize, token: usize, part: usize, head: usize, i: usize| {
+            qkv[(sample * TOKENS + token) * 3 * WIDTH + part * WIDTH + head * dim + i]
+        };
+        let mut out = vec![0.0; BATCH * TOKENS * WIDTH];
+        for (sample, head) in (0..BATCH).flat_map(|s| (0..HEADS).map(move |h| (s, h))) {
+            for query in 0..TOKENS {
+                let weights: Vec<f64> = (0..TOKENS)
+                    .map(|key| {
+                        let product =
+                            |i| at(sample, query, 0, head, i) * at(sample, key, 1, head, i);
+                        ((0..dim).map(product).sum::<f64>() / (dim as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let sum: f64 = weights.iter().sum();
+                for i in 0..dim {
+                    out[(sample * TOKENS + query) * WIDTH + head * dim + i] = (0..TOKENS)
+                        .map(|key| weights[key] / sum * at(sample, key, 2, head, i))
+                        .sum();
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn values_and_gradients_are_exact() {
+        on_each_instruction_set(|set| {
+            for scales in [None, Some([0.0f32, 1.25, 1.25])] {
+                for (scaled, recompute) in [(false, false), (true, false), (true, true)] {
+                    check(&format!("{set:?} {scales:?} {scaled}"), scales, scaled, recompute);
+                }
+            }
+        });
+    }
+
+    fn check(name: &str, scales: Option<[f32; 3]>, scaled: bool, recompute: bool) {
+        let x = values(BATCH * TOKENS * WIDTH, 1);
+        let gradient = values(x.len(), 2);
+        let [norm_weight, norm_bias, proj_bias, gamma] = [3, 4, 5, 6].map(|s| values(WIDTH, s));
+        let (qkv, qkv_bias) = (values(3 * WIDTH * WIDTH, 7), values(3 * WIDTH, 8));
+        let proj = values(WIDTH * WIDTH, 9);
+        let norm = LayerNorm { weight: &norm_weight, bias: &norm_bias, eps: 1e-3 };
+        let linear = |weight, bias, outputs| Linear { weight, bias, inputs: WIDTH, outputs };
+        let branch = AttentionBranch {
+            residual: Residual {
+                batch: BATCH,
+                tokens: TOKENS,
+                norm,
+                layer_scale: scaled.then_some(&gamma[..]),
+                sample_scales: scales.as_ref().map(|scales| &scales[..]),
+            },
+            qkv: linear(&qkv, Some(&qkv_bias), 3 * WIDTH),
+            proj: linear(&proj, Some(&proj_bias), WIDTH),
+            heads: HEADS,
+        };
+        let inputs = [&x[..], &norm_weight, &norm_bias, &qkv, &qkv_bias, &proj, &proj_bias, &gamma];
+        let exact = |inputs: &[Vec<f64>]| {
+            let [x, norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, gamma] = inputs else {
+                unreachable!()
+            };
+            let x1 = testing::layer_norm(x, norm_weight, norm_bias, f64::from(1e-3f32));
+            let attended = attend(&testing::linear(&x1, qkv, qkv_bias));
+            let branch = testing::linear(&attended, proj, proj_bias);
+            let ones = vec![1.0; WIDTH];
+            let scales = testing::wide(&scales.unwrap_or([1.0; 3]));
+            testing::add_branch(x, &branch, if scaled { gamma } else { &ones }, &scales)
+        };
+        let (rows, samples) = (branch.residual.kept_rows(), branch.residual.kept_samples());
+        let mut out = vec![f32::NAN; x.len()];
+        let (mut qkv_kept, mut attended) = (vec![0.0; rows * 3 * WIDTH], vec![0.0; rows * WIDTH]);
+        let mut logsumexp = vec![0.0; samples * HEADS * TOKENS];
+        macro_rules! saved {
+            () => {
+                (!recompute).then_some(AttentionSaved {
+                    qkv: &mut qkv_kept,
+                    attended: &mut attended,
+                    logsumexp: &mut logsumexp,
+                })
+            };
+        }
+        branch.forward(&x, &mut out, saved!());
+        assert_close(name, &out, &exact(&inputs.map(testing::wide)), 3e-6);
+        let mut got = inputs.map(|input| vec![f32::NAN; input.len()]);
+        let [dx, dnorm_weight, dnorm_bias, dqkv, dqkv_bias, dproj, dproj_bias, dgamma] = &mut got;
+        branch.backward(
+            &x,
+            saved!(),
+            &gradient,
+            dx,
+            AttentionBranchGradients {
+                norm: LayerNormGradients { weight: dnorm_weight, bias: dnorm_bias },
+                qkv: LinearGradients { weight: dqkv, bias: Some(dqkv_bias) },
+                proj: LinearGradients { weight: dproj, bias: Some(dproj_bias) },
+                layer_scale: scaled.then_some(dgamma),
+            },
+        );
+        let expected = all_differences(&inputs, &gradient, exact);
+        for (which, (got, exact)) in got.iter().zip(&expected).enumerate() {
+            if which < 7 || scaled {
+                assert_close(&format!("{name}, gradient {which}"), got, exact, 2e-5);
+            }
+        }
+    }
+}

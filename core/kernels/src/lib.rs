@@ -1,0 +1,36 @@
+//! Fused CPU kernels of a Vision Transformer: forward and backward, each next to the other, on every
+//! core.
+//!
+//! Everything works on plain `f32` slices, row after row, and knows nothing of tensors or automatic
+//! differentiation; `vitral-model` hangs it on Burn. What a layer does is fused as far as its data
+//! fits into the caches: a block of rows is normalised, multiplied, activated and added to its
+//! residual before the next block is read, and attention never stores its scores for backward
+//! (Dao et al. 2022, FlashAttention).
+//!
+//! * [`matmul`]: products with an epilogue, the micro-kernel and its packed operands.
+//! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
+//! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
+//! * [`cross_entropy`]: softmax and cross-entropy of logits.
+//! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
+//!
+//! # Determinism
+//! Work is cut by the shapes alone and sums have a fixed order, so that results are the same with
+//! any number of threads. They differ between instruction sets, within rounding.
+#![warn(missing_docs)]
+
+pub mod activation;
+pub mod attention;
+pub mod attention_branch;
+pub mod cross_entropy;
+pub mod layer_norm;
+pub mod linear;
+pub mod matmul;
+pub mod mlp_branch;
+pub mod optimizer;
+pub mod residual;
+pub mod rows;
+pub mod scratch;
+pub mod simd;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,237 @@
+//! Linear layers: `x W + b`, with `W` stored `[inputs, outputs]`.
+
+use pulp::{Simd, WithSimd};
+
+use crate::{
+    layer_norm::each_vector,
+    matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
+    rows::{self, BLOCK, Shared, sum_partials},
+    scratch,
+    simd::{dispatch, load, store},
+};
+
+/// The parameters of a linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// `[inputs, outputs]`
+    pub weight: &'a [f32],
+    /// `[outputs]`
+    pub bias: Option<&'a [f32]>,
+    /// Values of a row that comes in.
+    pub inputs: usize,
+    /// Values of a row that goes out.
+    pub outputs: usize,
+}
+
+/// The gradients of a linear layer's parameters.
+#[derive(Debug)]
+pub struct LinearGradients<'a> {
+    /// `[inputs, outputs]`
+    pub weight: &'a mut [f32],
+    /// `[outputs]`; there if the layer has a bias.
+    pub bias: Option<&'a mut [f32]>,
+}
+
+impl<'a> Linear<'a> {
+    /// The weights as a right operand.
+    pub(crate) fn view(&self) -> View<'a> {
+        View::new(self.weight, self.inputs, self.outputs)
+    }
+
+    /// `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`.
+    pub fn forward(&self, x: &[f32], out: &mut [f32]) {
+        let rows = x.len() / self.inputs;
+        assert_eq!((x.len(), out.len()), (rows * self.inputs, rows * self.outputs));
+        let shared = Shared::new(out);
+        Packed::lend(self.view(), None, |weight| {
+            rows::for_each(rows.div_ceil(BLOCK), |task| {
+                let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+                dispatch(Forward {
+                    x: &x[first * self.inputs..][..count * self.inputs],
+                    weight,
+                    // SAFETY: each task has rows of its own.
+                    out: Biased {
+                        bias: self.bias,
+                        to: unsafe { shared.at(first * self.outputs) },
+                        width: self.outputs,
+                    },
+                });
+            });
+        });
+    }
+
+    /// From the gradient of the result, `[rows, outputs]`, to those of the parameters and, where it
+    /// is wanted, of `x`.
+    pub fn backward(
+        &self,
+        x: &[f32],
+        gradient: &[f32],
+        x_gradient: Option<&mut [f32]>,
+        gradients: LinearGradients<'_>,
+    ) {
+        let rows = x.len() / self.inputs;
+        assert_eq!((x.len(), gradient.len()), (rows * self.inputs, rows * self.outputs));
+        if let Some(out) = x_gradient {
+            self.input_gradient(gradient, out);
+        }
+        let gradient_view = View::new(gradient, rows, self.outputs);
+        outer(View::new(x, rows, self.inputs), gradient_view, gradients.weight);
+        if let Some(bias) = gradients.bias {
+            column_sums(gradient, bias);
+        }
+    }
+
+    /// `out = gradient Wᵀ`
+    fn input_gradient(&self, gradient: &[f32], out: &mut [f32]) {
+        let rows = gradient.len() / self.outputs;
+        assert_eq!(out.len(), rows * self.inputs);
+        let shared = Shared::new(out);
+        Packed::lend(self.view().transposed(), None, |weight| {
+            rows::for_each(rows.div_ceil(BLOCK), |task| {
+                let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+                dispatch(Forward {
+                    x: &gradient[first * self.outputs..][..count * self.outputs],
+                    weight,
+                    out: Store {
+                        // SAFETY: each task has rows of its own.
+                        to: unsafe { shared.at(first * self.inputs) },
+                        row_stride: self.inputs,
+                        factor: 1.0,
+                        add: false,
+                    },
+                });
+            });
+        });
+    }
+}
+
+/// Sums the rows of `values` into `out`, whose length is theirs.
+pub fn column_sums(values: &[f32], out: &mut [f32]) {
+    let width = out.len();
+    let rows = values.len() / width;
+    let tasks = rows.div_ceil(BLOCK);
+    let mut partial = scratch::take(tasks * width);
+    let shared = Shared::new(&mut partial);
+    rows::for_each(tasks, |task| {
+        let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+        // SAFETY: each task has a row of sums of its own.
+        let out = unsafe { shared.slice(task * width, width) };
+        dispatch(ColumnSums { values: &values[first * width..][..count * width], out });
+    });
+    sum_partials(&partial, out);
+}
+
+struct ColumnSums<'a> {
+    values: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for ColumnSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        column_sums_of_block(simd, self.values, self.out);
+    }
+}
+
+/// Sums rows on this thread.
+#[inline(always)]
+pub(crate) fn column_sums_of_block<S: Simd>(simd: S, values: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    let width = out.len();
+    for row in values.chunks_exact(width) {
+        each_vector!(S, width, |at, count| {
+            // SAFETY: a row is `width` long, and so is `out`.
+            unsafe {
+                let to = out.as_mut_ptr().add(at);
+                let value = load(simd, row.as_ptr().add(at), count);
+                store(simd, to, count, simd.add_f32s(load(simd, to, count), value));
+            }
+        });
+    }
+}
+
+struct Forward<'a, E> {
+    x: &'a [f32],
+    weight: Packed<'a>,
+    out: E,
+}
+
+impl<E: Epilogue> WithSimd for Forward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // SAFETY: a row of `x` is as long as the weights are deep, and `out` was made for both.
+        unsafe {
+            product(simd, Left::rows(self.x, self.weight.depth), &self.weight, &self.out);
+        }
+    }
+}
+
+/// Adds a bias and writes.
+pub(crate) struct Biased<'a> {
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) to: *mut f32,
+    pub(crate) width: usize,
+}
+
+impl Epilogue for Biased<'_> {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        sums: S::f32s,
+    ) {
+        // SAFETY: the memory is as large as the product, and the bias as wide.
+        unsafe {
+            let value = match self.bias {
+                Some(bias) => simd.add_f32s(sums, load(simd, bias.as_ptr().add(column), count)),
+                None => sums,
+            };
+            store(simd, self.to.add(row * self.width + column), count, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, all_differences, assert_close, on_each_instruction_set, values};
+
+    #[test]
+    fn values_and_gradients_are_exact() {
+        on_each_instruction_set(|set| {
+            for (rows, inputs, outputs) in [(1, 1, 1), (5, 3, 17), (13, 9, 40), (101, 4, 2)] {
+                let x = values(rows * inputs, 1);
+                let (weight, bias) = (values(inputs * outputs, 2), values(outputs, 3));
+                let gradient = values(rows * outputs, 4);
+                let linear = Linear { weight: &weight, bias: Some(&bias), inputs, outputs };
+                let mut out = vec![0.0; rows * outputs];
+                linear.forward(&x, &mut out);
+                let name = format!("{set:?} {rows}x{inputs}x{outputs}");
+                let all = [&x[..], &weight, &bias];
+                let exact = |all: &[Vec<f64>]| testing::linear(&all[0], &all[1], &all[2]);
+                assert_close(&name, &out, &exact(&all.map(testing::wide)), 1e-6);
+                let (mut dx, mut dweight, mut dbias) =
+                    (vec![0.0; x.len()], vec![0.0; weight.len()], vec![0.0; outputs]);
+                linear.backward(
+                    &x,
+                    &gradient,
+                    Some(&mut dx),
+                    LinearGradients { weight: &mut dweight, bias: Some(&mut dbias) },
+                );
+                let expected = all_differences(&all, &gradient, exact);
+                for (what, (got, exact)) in
+                    ["x", "weight", "bias"].iter().zip([dx, dweight, dbias].iter().zip(&expected))
+                {
+                    assert_close(&format!("{name} {what}"), got, exact, 2e-6);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! The micro-kernel: a tile of the result in registers.
+
+use pulp::Simd;
+
+/// Rows of a tile where there are 32 vector registers: with two columns of vectors it takes 24 of
+/// them for sums, two for the right operand and one for the left.
+pub(crate) const TALL: usize = 12;
+
+/// Rows of a tile where there are 16 vector registers.
+pub(crate) const SHORT: usize = 6;
+
+/// The sums of `ROWS` rows of the left operand times `VECTORS` vectors of the right one's columns.
+///
+/// # Safety
+/// `left` must have `depth` values `left_depth` apart in each of `ROWS` rows `left_row` apart, and
+/// `right` must have `depth * VECTORS` vectors.
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    depth: usize,
+    mut left: *const f32,
+    left_row: usize,
+    left_depth: usize,
+    mut right: *const f32,
+) -> [[S::f32s; VECTORS]; ROWS] {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    for _ in 0..depth {
+        // SAFETY: what the caller says of `right`.
+        let columns: [S::f32s; VECTORS] = std::array::from_fn(|vector| unsafe {
+            right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned()
+        });
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: what the caller says of `left`.
+            let value = simd.splat_f32s(unsafe { *left.add(row * left_row) });
+            for (sum, &column) in sums.iter_mut().zip(&columns) {
+                *sum = simd.mul_add_e_f32s(value, column, *sum);
+            }
+        }
+        left = left.wrapping_add(left_depth);
+        right = right.wrapping_add(VECTORS * S::F32_LANES);
+    }
+    sums
+}

@@ -1,0 +1,77 @@
+//! Linear layers.
+
+use burn::{
+    backend::flex::FlexTensor,
+    tensor::{Shape, Tensor, module},
+};
+use vitral_kernels::linear::{Linear, LinearGradients};
+
+use super::{
+    covers,
+    memory::Buffer,
+    operation::{Input, Operation, count, from_last, optional_values, run, shape, values},
+};
+
+/// `x W + b`: `[..., inputs]` to `[..., outputs]`, with `W` `[inputs, outputs]`.
+pub(crate) fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    if !covers(&x) {
+        return module::linear(x, weight, bias);
+    }
+    run(Affine, [Input::new(x), Input::new(weight), Input::optional(bias)])
+}
+
+#[derive(Clone, Debug)]
+struct Affine;
+
+/// The layer with these parameters.
+pub(super) fn layer<'a>(weight: &'a FlexTensor, bias: &'a FlexTensor) -> Linear<'a> {
+    Linear {
+        weight: values(weight),
+        bias: optional_values(bias),
+        inputs: from_last(weight, 1),
+        outputs: from_last(weight, 0),
+    }
+}
+
+impl Operation<3> for Affine {
+    type Saved = ();
+
+    fn forward(&self, [x, weight, bias]: &[FlexTensor; 3], _: bool) -> (FlexTensor, Option<()>) {
+        let layer = layer(weight, bias);
+        let mut out = Buffer::new(count(x) / layer.inputs * layer.outputs);
+        layer.forward(values(x), &mut out);
+        let mut dims = shape(x).to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = layer.outputs;
+        }
+        (out.into_tensor(Shape::from(dims)), Some(()))
+    }
+
+    fn backward(
+        self,
+        [x, weight, bias]: [FlexTensor; 3],
+        (): (),
+        gradient: FlexTensor,
+        [wants_x, ..]: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let layer = layer(&weight, &bias);
+        let mut dx = wants_x.then(|| Buffer::new(count(&x)));
+        let mut dweight = Buffer::new(count(&weight));
+        let mut dbias = layer.bias.map(|bias| Buffer::new(bias.len()));
+        layer.backward(
+            values(&x),
+            values(&gradient),
+            dx.as_deref_mut(),
+            LinearGradients { weight: &mut dweight, bias: dbias.as_deref_mut() },
+        );
+        [
+            dx.map(|buffer| buffer.into_tensor(shape(&x))),
+            Some(dweight.into_tensor(shape(&weight))),
+            dbias.map(|buffer| buffer.into_tensor(shape(&bias))),
+        ]
+    }
+}

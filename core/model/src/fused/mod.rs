@@ -1,0 +1,45 @@
+//! The parts of a model on the fused kernels of `vitral-kernels`, with backward passes of their own.
+//!
+//! Each function here takes tensors on any device and gives what its Burn modules would: where the
+//! tensors are `f32` on the CPU it runs a kernel as one operation of automatic differentiation,
+//! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Models call these
+//! functions and never ask where they run.
+
+mod attention;
+mod attention_branch;
+mod layer_norm;
+mod linear;
+mod memory;
+mod mlp_branch;
+mod operation;
+
+pub(crate) use attention::softmax_attention;
+pub(crate) use attention_branch::{AttentionParts, attention_branch};
+pub(crate) use layer_norm::layer_norm;
+pub(crate) use linear::linear;
+pub(crate) use mlp_branch::{MlpParts, mlp_branch};
+
+use burn::tensor::{DType, Tensor};
+
+use crate::device::is_cpu;
+
+/// Whether kernels exist for this tensor: it is `f32`, and on the CPU.
+pub(crate) fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+}
+
+/// What lies around a residual branch.
+pub(crate) struct ResidualParts {
+    /// LayerNorm's factors, `[width]`.
+    pub(crate) norm_weight: Tensor<1>,
+    /// LayerNorm's summands, `[width]`.
+    pub(crate) norm_bias: Tensor<1>,
+    /// Added to LayerNorm's variance.
+    pub(crate) eps: f64,
+    /// LayerScale, `[width]`.
+    pub(crate) layer_scale: Option<Tensor<1>>,
+    /// Drop path's factor of each sample.
+    pub(crate) sample_scales: Option<Vec<f32>>,
+    /// Whether backward computes the branch again rather than keeping its values.
+    pub(crate) recompute: bool,
+}
