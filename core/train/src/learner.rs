@@ -49,6 +49,15 @@ pub struct Learned {
     pub gradient_norm: Tensor<1>,
 }
 
+/// A part of computing gradients, for whoever takes the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Images to the loss, augmentations of batches included.
+    Forward,
+    /// The loss to the gradients.
+    Backward,
+}
+
 /// The gradients of a whole batch, flat, in the order of [`parameters::infos`].
 pub struct BatchGradients {
     /// One vector per parameter.
@@ -185,6 +194,18 @@ impl Learner {
     /// The gradients of a batch, computed in `accum_steps` micro-batches and equal to those of the
     /// whole, up to rounding.
     pub fn gradients(&self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> BatchGradients {
+        self.gradients_watched(step, images, targets, &mut |_| {})
+    }
+
+    /// The same; `ended` is called at the end of both stages of every micro-batch. A device may
+    /// still be computing then.
+    pub fn gradients_watched(
+        &self,
+        step: u64,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        ended: &mut dyn FnMut(Stage),
+    ) -> BatchGradients {
         let batch = images.dims()[0];
         let size = batch.div_ceil(self.config.accum_steps);
         let mut accumulator = Accumulator::default();
@@ -207,8 +228,10 @@ impl Learner {
             // Weighted by its share of the batch, so that sums over micro-batches are means.
             let loss = self.config.loss.forward(logits, targets.autodiff())
                 * (count as f64 / batch as f64);
+            ended(Stage::Forward);
             let mut gradients = loss.backward();
             accumulator.add(parameters::gradients(&self.model, &mut gradients));
+            ended(Stage::Backward);
             losses.push(loss.without_autodiff());
         }
         BatchGradients {

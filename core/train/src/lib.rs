@@ -30,6 +30,7 @@ pub use error::Error;
 pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
 pub use event::{Event, Observer, RunInfo, StepFigures, StepReport};
 pub use experiment::Experiment;
-pub use learner::{BatchGradients, Learned, Learner};
+pub use learner::{BatchGradients, Learned, Learner, Stage};
+pub use memory::memory;
 pub use predict::TrainedModel;
 pub use trainer::{Outcome, Trainer, eval_loader};

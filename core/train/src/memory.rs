@@ -6,7 +6,7 @@ use vitral_host::Memory;
 
 /// Memory in use now. On systems other than Linux the process's is not known and given as 0; a
 /// device's own memory is not known either, as Burn does not tell it.
-pub(crate) fn memory() -> Memory {
+pub fn memory() -> Memory {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     Memory {
         host: bytes(&status, "VmRSS:"),

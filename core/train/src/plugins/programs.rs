@@ -35,7 +35,7 @@ impl Programs {
     ///
     /// # Errors
     /// A plugin that cannot be had or used, by its field of the experiment.
-    pub(crate) fn trace(experiment: &Experiment, registry: &Registry) -> Result<Self, Error> {
+    pub fn trace(experiment: &Experiment, registry: &Registry) -> Result<Self, Error> {
         Ok(Self {
             attention: trace_attention(experiment, registry)?,
             layers: experiment.model.attention.clone(),
