@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitral_host::Kind;
+use vitral_model::Variant;
 
 /// Trains Vision Transformers.
 #[derive(Debug, Parser)]
@@ -28,8 +29,20 @@ pub enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
+    /// Measure how fast this machine trains and infers.
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Show which devices and features are there.
     Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Measure training steps on noise that is in memory: img/s, time of each stage, peak memory,
+    /// and the share of the machine's matrix-product limit that is reached.
+    Step(StepArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -225,6 +238,46 @@ pub struct TrainArguments {
     /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan.
     #[arg(long)]
     pub device: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub struct StepArguments {
+    /// An experiment, a RON file; without one, a published model is trained by AdamW. Its data is
+    /// read only where it alone says how many classes there are.
+    #[arg(conflicts_with = "variant")]
+    pub experiment: Option<PathBuf>,
+    /// The published model: a size and a patch size, as in Ti/16 (the default) or B/32.
+    #[arg(long)]
+    pub variant: Option<Variant>,
+    /// Side of the images in pixels; by default the experiment's, or 224.
+    #[arg(long)]
+    pub image_size: Option<usize>,
+    /// Number of classes; by default the experiment's, or 1000.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// Images of a step; by default the experiment's, or 16.
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// AdamW, Sgd, Lion or Lamb, or one with settings: `Sgd(momentum: 0.8)`.
+    #[arg(long, conflicts_with = "infer")]
+    pub optimizer: Option<String>,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
+    /// Steps before those, which are not.
+    #[arg(long, default_value_t = 3)]
+    pub warmup: u32,
+    /// Measure inference: forward passes without gradients.
+    #[arg(long)]
+    pub infer: bool,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub overrides: Overrides,
 }

@@ -18,14 +18,18 @@ pub struct Loaded {
 impl Loaded {
     /// Reads an experiment. Its relative data paths start at its own folder.
     pub fn read(path: &Path, set: &[String]) -> Result<Self, Failure> {
-        let mut document = Document::read(path)?;
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+        Self::parse(Document::read(path)?, set, absolute.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Makes an experiment of a text at hand. Its relative data paths start at the folder.
+    pub fn parse(mut document: Document, set: &[String], folder: &Path) -> Result<Self, Failure> {
         for assignment in set {
             document.set(assignment)?;
         }
         let mut experiment: Experiment = document.parse()?;
-        let absolute = std::path::absolute(path)
-            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
-        experiment.resolve_paths(absolute.parent().unwrap_or(Path::new(".")));
+        experiment.resolve_paths(folder);
         let loaded = Self { experiment, document };
         match loaded.experiment.check() {
             Ok(()) => Ok(loaded),

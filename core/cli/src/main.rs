@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
+        Command::Bench { command } => commands::bench::run(&command),
         Command::Doctor => commands::doctor::run(),
     };
     match result {

@@ -149,6 +149,38 @@ impl Observer for Progress {
     }
 }
 
+/// Shows which of a benchmark's steps is under way.
+pub struct Steps {
+    bar: ProgressBar,
+    warmup: u64,
+}
+
+impl Steps {
+    pub fn new(warmup: u32, measured: u32) -> Self {
+        let bar = counting("");
+        bar.set_length(u64::from(warmup) + u64::from(measured));
+        Self { bar, warmup: u64::from(warmup) }
+    }
+
+    /// Prints a line that stays.
+    pub fn line(&self, text: &str) {
+        // A bar that is hidden, where there is no terminal, would print nothing.
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// The next step begins.
+    pub fn next(&mut self) {
+        let done = self.bar.position();
+        self.bar.set_message(if done < self.warmup { "warming up" } else { "measuring" });
+        self.bar.inc(1);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A bar for something counted, for work without a run.
 pub fn counting(what: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);

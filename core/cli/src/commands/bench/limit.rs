@@ -1,0 +1,78 @@
+//! What the machine can do at best: large products of f32 matrices on all threads.
+//!
+//! They are the `gemm` crate's, whose kernels Burn's CPU backend computes with, so that what is
+//! missing to the limit is nobody else's.
+
+use std::time::Instant;
+
+use gemm::Parallelism;
+
+/// Sides of the square matrices: large enough to be bound by arithmetic alone.
+const SIZES: [usize; 3] = [1024, 1536, 2048];
+/// How often each is multiplied; the best counts, since noise only slows.
+const ROUNDS: usize = 5;
+
+/// Floating-point operations per second of the best product.
+pub fn sgemm_limit() -> f64 {
+    SIZES.into_iter().map(|size| best_of(size, ROUNDS)).fold(0.0, f64::max)
+}
+
+fn best_of(size: usize, rounds: usize) -> f64 {
+    let value = |index: usize| (index % 17) as f32 / 17.0 - 0.5;
+    let left: Vec<f32> = (0..size * size).map(value).collect();
+    let right: Vec<f32> = (0..size * size).map(|index| value(index + 5)).collect();
+    let mut product = vec![0.0; size * size];
+    let operations = 2.0 * (size as f64).powi(3);
+    (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            multiply(size, &left, &right, &mut product);
+            operations / start.elapsed().as_secs_f64()
+        })
+        .fold(0.0, f64::max)
+}
+
+/// `product = left * right`, all square and row by row.
+fn multiply(size: usize, left: &[f32], right: &[f32], product: &mut [f32]) {
+    assert!([left.len(), right.len(), product.len()] == [size * size; 3]);
+    let (column_stride, row_stride) = (1, size as isize);
+    // SAFETY: every index that these strides reach lies within the slices, whose lengths were
+    // checked, and `product` is borrowed by no one else.
+    unsafe {
+        gemm::gemm(
+            size,
+            size,
+            size,
+            product.as_mut_ptr(),
+            column_stride,
+            row_stride,
+            false,
+            left.as_ptr(),
+            column_stride,
+            row_stride,
+            right.as_ptr(),
+            column_stride,
+            row_stride,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            // As many threads as rayon has.
+            Parallelism::Rayon(0),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_timed_is_a_product() {
+        let mut product = [0.0; 4];
+        multiply(2, &[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0], &mut product);
+        assert_eq!(product, [19.0, 22.0, 43.0, 50.0]);
+        assert!(best_of(64, 2) > 0.0);
+    }
+}

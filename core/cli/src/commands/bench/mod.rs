@@ -1,0 +1,18 @@
+//! `vitral bench`: what training and inference cost on this machine.
+
+mod cpu_time;
+mod limit;
+mod report;
+mod step;
+mod subject;
+
+use std::process::ExitCode;
+
+use crate::{args::BenchCommand, failure::Failure};
+
+pub fn run(command: &BenchCommand) -> Result<ExitCode, Failure> {
+    match command {
+        BenchCommand::Step(arguments) => step::run(arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

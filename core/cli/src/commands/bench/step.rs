@@ -1,0 +1,194 @@
+//! `vitral bench step`: steps of the `Learner` that `vitral train` trains with, one by one.
+//!
+//! Reading and augmenting images is left out, since that goes on beside a step, in the data
+//! workers. A device that computes behind the program's back is waited for at the end of each stage.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use vitral_model::{
+    Mode, ViT,
+    device::{Device, describe, is_cpu},
+    flops, parameters,
+};
+use vitral_seed::Seed;
+use vitral_train::{
+    Error, Learner, Stage, memory,
+    plugins::Programs,
+    schedule::{Decay, Schedule},
+};
+
+use super::{
+    cpu_time::cpu_seconds,
+    limit::sgemm_limit,
+    report::{Cost, Machine, Report, Sample, Work},
+    subject::Subject,
+};
+use crate::{
+    args::StepArguments, experiment::open_device, failure::Failure, plugins::registry,
+    progress::Steps,
+};
+
+pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
+    let subject = Subject::read(arguments)?;
+    let experiment = &subject.experiment;
+    let device = open_device(arguments.device.as_deref(), experiment)?;
+    let programs =
+        Programs::trace(experiment, &registry()?).map_err(|error| subject.locate(error))?;
+    let mut bench = Bench::new(&subject, &programs, arguments.infer, &device)?;
+    let work = Work::new(&subject, bench.parameters(), arguments.infer);
+    let machine = Machine { device: name(&device), threads: rayon::current_num_threads() };
+
+    let mut progress = Steps::new(arguments.warmup, arguments.steps);
+    progress.line(&format!("{work} on {}", machine.device));
+    let mut run = |step| {
+        progress.next();
+        bench.step(step)
+    };
+    for step in 0..arguments.warmup {
+        run(step)?;
+    }
+    let processor = cpu_seconds();
+    let samples: Vec<Sample> =
+        (0..arguments.steps).map(|step| run(arguments.warmup + step)).collect::<Result<_, _>>()?;
+    let processor = cpu_seconds().zip(processor).map(|(end, start)| end - start);
+    // Before the limit is measured, which takes memory of its own.
+    let peak_memory = memory().host_peak;
+    progress.finish();
+
+    let forward = flops::forward(&experiment.model, &programs.attention);
+    let cost = Cost {
+        // Backward computes twice what forward does.
+        flops_per_image: if arguments.infer { forward } else { 3.0 * forward },
+        cpu_seconds: processor.map(|seconds| seconds / f64::from(arguments.steps)),
+        peak_memory: (peak_memory > 0).then_some(peak_memory),
+        limit: is_cpu(&device).then(sgemm_limit),
+    };
+    let report = Report::new(work, machine, arguments.warmup, samples, cost);
+    if arguments.json {
+        println!("{}", report.to_json()?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+/// A device's name, with the threads that are in fact used: `RAYON_NUM_THREADS` has a say.
+fn name(device: &Device) -> String {
+    match (is_cpu(device), rayon::current_num_threads()) {
+        (true, 1) => "CPU, 1 thread".into(),
+        (true, threads) => format!("CPU, {threads} threads"),
+        (false, _) => describe(device),
+    }
+}
+
+/// A model and a batch on a device.
+struct Bench {
+    device: Device,
+    images: Tensor<4>,
+    targets: Tensor<2>,
+    model: Model,
+}
+
+enum Model {
+    Training(Box<Learner>),
+    Inference(Box<ViT>),
+}
+
+impl Bench {
+    fn new(
+        subject: &Subject,
+        programs: &Programs,
+        infer: bool,
+        device: &Device,
+    ) -> Result<Self, Failure> {
+        let experiment = &subject.experiment;
+        let (config, train) = (&experiment.model, &experiment.train);
+        let seed = Seed::new(experiment.seed);
+        let model = if infer {
+            let model = ViT::with_programs(config, &programs.attention, seed, device)
+                .map_err(|problem| subject.locate(problem.into()))?;
+            Model::Inference(Box::new(model))
+        } else {
+            let schedule = Schedule {
+                decay: Decay::Constant,
+                peak: train.learning_rate,
+                floor: train.learning_rate,
+                warmup: 0,
+                total: u64::MAX,
+            };
+            let learner = Learner::with_programs(config, train, programs, schedule, seed, device)
+                .map_err(|error| subject.locate(error))?;
+            Model::Training(Box::new(learner))
+        };
+        let (images, targets) = subject.batch(device);
+        Ok(Self { device: device.clone(), images, targets, model })
+    }
+
+    fn parameters(&self) -> usize {
+        match &self.model {
+            Model::Training(learner) => parameters::count(learner.model()),
+            Model::Inference(model) => parameters::count(model),
+        }
+    }
+
+    /// Makes a step, and measures it.
+    fn step(&mut self, step: u32) -> Result<Sample, Failure> {
+        let (device, images) = (&self.device, self.images.clone());
+        let sample = match &mut self.model {
+            Model::Training(learner) => train(learner, device, step, images, self.targets.clone()),
+            Model::Inference(model) => infer(model, device, images),
+        };
+        Ok(sample?)
+    }
+}
+
+fn train(
+    learner: &mut Learner,
+    device: &Device,
+    step: u32,
+    images: Tensor<4>,
+    targets: Tensor<2>,
+) -> Result<Sample, Error> {
+    let step = u64::from(step);
+    let mut forward = Duration::ZERO;
+    let mut waited = Ok(());
+    let start = Instant::now();
+    let mut begun = start;
+    let gradients = learner.gradients_watched(step, images, targets, &mut |stage| {
+        if waited.is_ok() {
+            waited = wait(device);
+        }
+        let now = Instant::now();
+        if stage == Stage::Forward {
+            forward += now - begun;
+        }
+        begun = now;
+    });
+    waited?;
+    wait(device)?;
+    let computed = Instant::now();
+    let learned = learner.apply(step, gradients, 1.0);
+    wait(device)?;
+    let end = Instant::now();
+    let loss = learned.loss.try_into_scalar::<f32>();
+    let loss = loss.map_err(|error| Error::Device(error.to_string()))?;
+    if !loss.is_finite() {
+        return Err(Error::Diverged { loss, step: step + 1 });
+    }
+    Ok(Sample::training(forward, computed - start - forward, end - computed))
+}
+
+fn infer(model: &ViT, device: &Device, images: Tensor<4>) -> Result<Sample, Error> {
+    let start = Instant::now();
+    let logits = model.forward(images, Mode::Eval);
+    wait(device)?;
+    let time = start.elapsed();
+    drop(logits);
+    Ok(Sample::inference(time))
+}
+
+/// Waits until the device has computed all that it was given.
+fn wait(device: &Device) -> Result<(), Error> {
+    device.sync().map_err(|error| Error::Device(error.to_string()))
+}

@@ -1,0 +1,106 @@
+//! What is measured: the experiment that a command line comes to, and a batch of noise for it.
+
+use std::path::Path;
+
+use burn::tensor::{Distribution, Tensor};
+use vitral_config::Document;
+use vitral_model::device::Device;
+use vitral_train::{Error, Experiment, loss::targets};
+
+use crate::{args::StepArguments, experiment::Loaded, failure::Failure};
+
+/// A published model as timm builds it, trained by PyTorch's defaults, so that the same can be
+/// measured elsewhere. Its data is never read.
+const PRESET: &str = r#"(
+    model: (
+        variant: "Ti/16",
+        image_size: 224,
+        classes: 1000,
+        mlp: Gelu,
+        init: Timm,
+    ),
+    data: (
+        train: ImageFolder(path: "noise"),
+        val: ImageFolder(path: "noise"),
+    ),
+    train: (
+        batch: 16,
+        optimizer: AdamW(),
+        clip_norm: None,
+    ),
+)"#;
+
+/// Seed of the noise.
+const NOISE: u64 = 0;
+
+/// What is measured.
+pub struct Subject {
+    /// For people: the experiment's file, or the variant.
+    pub name: String,
+    /// With every size written out.
+    pub experiment: Experiment,
+    loaded: Loaded,
+}
+
+impl Subject {
+    pub fn read(arguments: &StepArguments) -> Result<Self, Failure> {
+        let set = assignments(arguments);
+        let (name, loaded) = match &arguments.experiment {
+            Some(path) => (path.display().to_string(), Loaded::read(path, &set)?),
+            None => {
+                let document = Document::new("preset", PRESET);
+                let loaded = Loaded::parse(document, &set, Path::new("."))?;
+                (loaded.experiment.model.variant.to_string(), loaded)
+            }
+        };
+        let classes = match loaded.experiment.model.classes {
+            0 => {
+                let data = loaded.experiment.data.open().map_err(|error| {
+                    Failure::Other(format!(
+                        "the data says how many classes there are, but: {error}; `--classes` says it, too"
+                    ))
+                })?;
+                data.train.class_names().len()
+            }
+            classes => classes,
+        };
+        let experiment = loaded.experiment.resolved(classes);
+        Ok(Self { name, experiment, loaded })
+    }
+
+    /// Points into the experiment's text where an error is about its fields.
+    pub fn locate(&self, error: Error) -> Failure {
+        self.loaded.locate(error)
+    }
+
+    /// A batch as training has it on the device: normalised images, and targets.
+    pub fn batch(&self, device: &Device) -> (Tensor<4>, Tensor<2>) {
+        let (model, train) = (&self.experiment.model, &self.experiment.train);
+        let shape = [train.batch, model.image_size, model.image_size, model.channels];
+        device.seed(NOISE);
+        let images = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
+        // A number of classes is far below 2^32: its range sees to that.
+        let labels: Vec<u32> =
+            (0..train.batch).map(|index| (index * 7919 % model.classes) as u32).collect();
+        (images, targets(&labels, model.classes, train.label_smoothing, device))
+    }
+}
+
+/// The arguments as changes to the experiment; those of `--set` come last.
+fn assignments(arguments: &StepArguments) -> Vec<String> {
+    let optimizer = |name: &String| match name.contains('(') {
+        true => name.clone(),
+        false => format!("{name}()"),
+    };
+    let fields = [
+        ("model.variant", arguments.variant.map(|variant| format!("\"{variant}\""))),
+        ("model.image_size", arguments.image_size.map(|size| size.to_string())),
+        ("model.classes", arguments.classes.map(|classes| classes.to_string())),
+        ("train.batch", arguments.batch.map(|batch| batch.to_string())),
+        ("train.optimizer", arguments.optimizer.as_ref().map(optimizer)),
+    ];
+    let given = fields
+        .into_iter()
+        .filter_map(|(field, value)| value.map(|value| format!("{field}={value}")));
+    given.chain(arguments.overrides.set.iter().cloned()).collect()
+}
