@@ -1,0 +1,137 @@
+"""One peer: timm's model in PyTorch. Prints what it is when it is ready, then, for every line on its
+standard input, makes a round of steps and prints what they took. Each answer is one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+
+import timm
+import torch
+import torch.nn.functional as F
+
+SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large", "H": "huge"}
+
+
+def timm_name(variant):
+    size, patch = variant.split("/")
+    return f"vit_{SIZES[size]}_patch{patch}_224"
+
+
+class Training:
+    def __init__(self, model, images, labels, compiled):
+        self.images, self.labels = images, labels
+        model.train()
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=5e-4, weight_decay=0.05, fused=True
+        )
+        self.forward = torch.compile(model) if compiled else model
+
+    def step(self):
+        begin = time.perf_counter()
+        loss = F.cross_entropy(self.forward(self.images), self.labels)
+        forward = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        backward = time.perf_counter()
+        self.optimizer.step()
+        loss.item()
+        end = time.perf_counter()
+        return {
+            "step": end - begin,
+            "forward": forward - begin,
+            "backward": backward - forward,
+            "update": end - backward,
+        }
+
+
+class Inference:
+    def __init__(self, model, images, compiled):
+        self.images = images
+        model.eval()
+        self.forward = torch.compile(model) if compiled else model
+
+    def step(self):
+        begin = time.perf_counter()
+        with torch.inference_mode():
+            self.forward(self.images)
+        step = time.perf_counter() - begin
+        return {"step": step, "forward": step}
+
+
+def cpu_seconds():
+    times = os.times()
+    return times.user + times.system
+
+
+def peak_bytes():
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--variant", required=True)
+    parser.add_argument("--image-size", type=int, required=True)
+    parser.add_argument("--classes", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--warmup", type=int, required=True)
+    parser.add_argument("--infer", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def answer(value):
+        print(json.dumps(value), file=answers, flush=True)
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    name = timm_name(arguments.variant)
+    model = timm.create_model(
+        name, pretrained=False, img_size=arguments.image_size, num_classes=arguments.classes
+    )
+    size = arguments.image_size
+    images = torch.rand(arguments.batch, 3, size, size) * 2 - 1
+    labels = torch.arange(arguments.batch) * 7919 % arguments.classes
+    if arguments.infer:
+        work = Inference(model, images, arguments.compile)
+    else:
+        work = Training(model, images, labels, arguments.compile)
+    # Compiles, too.
+    for _ in range(2):
+        work.step()
+    answer(
+        {
+            "model": name,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        }
+    )
+    for _ in sys.stdin:
+        for _ in range(arguments.warmup):
+            work.step()
+        before = cpu_seconds()
+        samples = [work.step() for _ in range(arguments.steps)]
+        answer(
+            {
+                "samples": samples,
+                "cpu_seconds_per_step": (cpu_seconds() - before) / arguments.steps,
+                "process_peak_bytes": peak_bytes(),
+            }
+        )
+
+
+if __name__ == "__main__":
+    main()
