@@ -279,8 +279,8 @@ def commit():
 def describe(found):
     limit = found["sgemm_limit_gflops"]
     return (
-        f"{found['machine']}, {found['threads']} threads, sgemm limit {limit['median']:.0f} GFLOP/s "
-        f"({limit['least']:.0f} to {limit['most']:.0f}); Vitral {found['vitral']}, PyTorch "
+        f"{found['machine']}, {found['threads']} threads, sgemm limit {limit['median']:.0f} "
+        f"GFLOP/s ({limit['least']:.0f} to {limit['most']:.0f}); Vitral {found['vitral']}, PyTorch "
         f"{found['torch']}, timm {found['timm']}, Python {found['python']}; {found['date']}; "
         f"{found['rounds']} rounds in turns, each of {found['steps']} steps after {found['warmup']} "
         "of warm-up; medians, with least and most of all steps (of ratios: of all rounds)"

@@ -1,6 +1,5 @@
-"""One peer: timm's model in PyTorch. Prints what it is when it is ready, then, for every line on its
-standard input, makes a round of steps and prints what they took. Each answer is one line of JSON.
-"""
+"""One peer: timm's model in PyTorch. Prints what it is when it is ready, then, for every line on
+its standard input, makes a round of steps and prints what they took; each time a line of JSON."""
 
 import argparse
 import json
