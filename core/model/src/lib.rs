@@ -13,7 +13,7 @@ pub mod config;
 pub mod device;
 pub mod drop;
 pub mod flops;
-mod fused;
+pub mod fused;
 pub mod init;
 pub mod layers;
 pub mod mlp;

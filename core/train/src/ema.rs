@@ -13,11 +13,16 @@ impl Ema {
         Self { decay, values }
     }
 
-    /// Takes in the weights after an update. Early averages decay faster,
+    /// How much of the average stays at an update. Early averages decay faster,
     /// `min(decay, (1 + update) / (10 + update))` as in TensorFlow, so that the first weights do not
     /// linger.
+    pub(crate) fn decay_of(&self, update: u64) -> f64 {
+        self.decay.min((1.0 + update as f64) / (10.0 + update as f64))
+    }
+
+    /// Takes in the weights after an update.
     pub(crate) fn update(&mut self, values: &[Tensor<1>], update: u64) {
-        let decay = self.decay.min((1.0 + update as f64) / (10.0 + update as f64));
+        let decay = self.decay_of(update);
         for (average, value) in self.values.iter_mut().zip(values) {
             let value = value.clone();
             average.inplace(|average| average * decay + value * (1.0 - decay));

@@ -1,7 +1,12 @@
 //! What happens to gradients between backward and the optimizer: accumulation over micro-batches,
 //! and clipping by their global norm.
 
-use burn::tensor::Tensor;
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    tensor::{Device, Tensor},
+};
+use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
+use vitral_model::fused::{Buffer, covers};
 
 /// Sums the gradients of micro-batches.
 #[derive(Default)]
@@ -17,12 +22,40 @@ impl Accumulator {
             return;
         }
         for (sum, gradient) in self.sum.iter_mut().zip(gradients) {
-            sum.inplace(|sum| sum + gradient);
+            if covers(&*sum) {
+                sum.inplace(|sum| add_on_cpu(sum, &gradient));
+            } else {
+                sum.inplace(|sum| sum + gradient);
+            }
         }
     }
 
     pub(crate) fn finish(self) -> Vec<Tensor<1>> {
         self.sum
+    }
+}
+
+fn add_on_cpu(sum: Tensor<1>, gradient: &Tensor<1>) -> Tensor<1> {
+    let (mut sum, gradient) = (owned(sum), on_cpu(gradient));
+    if let Some(gradient) = gradient.as_slice() {
+        optimizer::add(sum.storage_mut(), gradient);
+    }
+    Tensor::from_primitive::<Flex>(sum)
+}
+
+/// A tensor on the CPU whose memory holds its values and nothing else, as in-place kernels want it.
+pub(crate) fn owned(tensor: Tensor<1>) -> FlexTensor {
+    let count = tensor.dims()[0];
+    match tensor.try_into_primitive::<Flex>() {
+        Ok(tensor) if tensor.is_contiguous() && tensor.storage::<f32>().len() == count => tensor,
+        Ok(tensor) => {
+            let mut buffer = Buffer::new(count);
+            if let Some(values) = tensor.to_contiguous().as_slice() {
+                buffer.copy_from_slice(values);
+            }
+            buffer.into_tensor([count])
+        }
+        Err(error) => unreachable!("a tensor that kernels cover is on the CPU: {error:?}"),
     }
 }
 
@@ -40,21 +73,37 @@ pub(crate) fn squared_norm(values: &Tensor<1>) -> Tensor<1> {
 
 /// The norm of all gradients as one vector, `[1]`.
 pub(crate) fn global_norm(gradients: &[Tensor<1>]) -> Tensor<1> {
+    if gradients.iter().all(covers) {
+        let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
+        let parts: Vec<&[f32]> = gradients.iter().filter_map(FlexTensor::as_slice).collect();
+        return Tensor::from_floats([squared_norm_of(&parts).sqrt() as f32], &Device::flex());
+    }
     let squares = gradients.iter().map(squared_norm).collect();
     Tensor::cat(squares, 0).sum().sqrt()
 }
 
-/// Scales all gradients so that their global norm is at most `limit` (Pascanu et al. 2013).
-pub(crate) fn clip(gradients: Vec<Tensor<1>>, norm: &Tensor<1>, limit: f64) -> Vec<Tensor<1>> {
+/// A tensor on the CPU, row by row.
+pub(crate) fn on_cpu(tensor: &Tensor<1>) -> FlexTensor {
+    match tensor.clone().try_into_primitive::<Flex>() {
+        Ok(tensor) => tensor.to_contiguous(),
+        Err(error) => unreachable!("a tensor that kernels cover is on the CPU: {error:?}"),
+    }
+}
+
+/// What gradients of this global norm are multiplied with so that it is at most `limit`, `[1]`
+/// (Pascanu et al. 2013).
+pub(crate) fn clip_factor(norm: &Tensor<1>, limit: f64) -> Tensor<1> {
     // Exactly 1 where the norm is within the limit.
-    let scale = norm.clone().clamp_min(limit).recip() * limit;
-    gradients.into_iter().map(|gradient| gradient * scale.clone()).collect()
+    norm.clone().clamp_min(limit).recip() * limit
+}
+
+/// Multiplies all gradients.
+pub(crate) fn scale(gradients: Vec<Tensor<1>>, factor: &Tensor<1>) -> Vec<Tensor<1>> {
+    gradients.into_iter().map(|gradient| gradient * factor.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
 
     fn tensor(values: &[f32]) -> Tensor<1> {
@@ -70,7 +119,8 @@ mod tests {
         let gradients = vec![tensor(&[3.0, 0.0]), tensor(&[4.0])];
         let norm = global_norm(&gradients);
         assert_eq!(values(norm.clone()), [5.0]);
-        let clipped: Vec<Vec<f32>> = clip(gradients, &norm, 1.0).into_iter().map(values).collect();
+        let factor = clip_factor(&norm, 1.0);
+        let clipped: Vec<Vec<f32>> = scale(gradients, &factor).into_iter().map(values).collect();
         assert!((clipped[0][0] - 0.6).abs() < 1e-6 && (clipped[1][0] - 0.8).abs() < 1e-6);
     }
 
@@ -78,7 +128,8 @@ mod tests {
     fn gradients_within_the_limit_stay_as_they_are() {
         let gradients = vec![tensor(&[0.3, 0.123_456_7]), tensor(&[-0.4])];
         let norm = global_norm(&gradients);
-        let clipped: Vec<Vec<f32>> = clip(gradients, &norm, 1.0).into_iter().map(values).collect();
+        let factor = clip_factor(&norm, 1.0);
+        let clipped: Vec<Vec<f32>> = scale(gradients, &factor).into_iter().map(values).collect();
         assert_eq!(clipped, [vec![0.3, 0.123_456_7], vec![-0.4]]);
     }
 

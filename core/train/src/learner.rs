@@ -18,7 +18,7 @@ use crate::{
     checkpoint::{NamedTensor, to_device},
     ema::Ema,
     experiment::TrainConfig,
-    gradients::{Accumulator, clip, global_norm},
+    gradients::{Accumulator, clip_factor, global_norm},
     groups::{ParameterGroup, groups, unmatched},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
@@ -183,11 +183,8 @@ impl Learner {
     pub fn apply(&mut self, step: u64, batch: BatchGradients, rate_scale: f64) -> Learned {
         let BatchGradients { gradients, loss, correct } = batch;
         let gradient_norm = global_norm(&gradients);
-        let gradients = match self.config.clip_norm {
-            Some(limit) => clip(gradients, &gradient_norm, limit),
-            None => gradients,
-        };
-        self.update(step, gradients, rate_scale);
+        let clip = self.config.clip_norm.map(|limit| clip_factor(&gradient_norm, limit));
+        self.update(step, gradients, clip.as_ref(), rate_scale);
         Learned { loss, correct, gradient_norm }
     }
 
@@ -253,7 +250,13 @@ impl Learner {
         parameter_statistics(&self.infos, &gradients.gradients, &values)
     }
 
-    fn update(&mut self, step: u64, gradients: Vec<Tensor<1>>, rate_scale: f64) {
+    fn update(
+        &mut self,
+        step: u64,
+        gradients: Vec<Tensor<1>>,
+        clip: Option<&Tensor<1>>,
+        rate_scale: f64,
+    ) {
         let config = &self.config;
         let hyper = Hyper {
             learning_rate: self.schedule.learning_rate(step) * rate_scale,
@@ -265,11 +268,9 @@ impl Learner {
             ),
             update: step + 1,
         };
-        let values =
-            self.optimizer.step(parameters::values(&self.model), gradients, &self.groups, hyper);
-        if let Some(ema) = &mut self.ema {
-            ema.update(&values, step + 1);
-        }
+        let values = parameters::values(&self.model);
+        let ema = self.ema.as_mut();
+        let values = self.optimizer.step(values, gradients, clip, &self.groups, hyper, ema);
         self.model = parameters::with_values(self.model.clone(), values);
     }
 

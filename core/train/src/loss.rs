@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_model::fused::cross_entropy;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +26,7 @@ impl Loss {
     /// The loss of each image, `[batch, 1]`.
     pub(crate) fn per_image(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Softmax => (activation::log_softmax(logits, 1) * targets).sum_dim(1).neg(),
+            Self::Softmax => cross_entropy(logits, targets),
             Self::Sigmoid => {
                 let positive = activation::log_sigmoid(logits.clone()) * targets.clone();
                 let negative = activation::log_sigmoid(logits.neg()) * (targets.neg() + 1.0);

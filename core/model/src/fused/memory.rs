@@ -17,7 +17,7 @@ use burn::{
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 
 /// A cache line, and an AVX-512 vector.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
@@ -90,22 +90,26 @@ impl Pool {
     }
 }
 
-/// Memory for the values of one tensor.
-pub(super) struct Buffer {
+/// Memory for the values of one tensor; it goes back to the pool when the tensor is dropped.
+#[derive(Debug)]
+pub struct Buffer {
     lines: Vec<Line>,
     len: usize,
 }
 
 impl Buffer {
     /// Memory for `len` values, whatever they are.
-    pub(super) fn new(len: usize) -> Self {
+    pub fn new(len: usize) -> Self {
         let lines = len.div_ceil(LINE);
         let memory = Pool::with(|pool| pool.take(lines));
         Self { lines: memory.unwrap_or_else(|| vec![Line([0.0; LINE]); lines]), len }
     }
 
     /// A tensor of these values, row by row.
-    pub(super) fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
+    ///
+    /// # Panics
+    /// If the shape has another number of values.
+    pub fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
         let shape = shape.into();
         assert_eq!(shape.num_elements(), self.len);
         let len = self.len * size_of::<f32>();

@@ -7,6 +7,7 @@
 
 mod attention;
 mod attention_branch;
+mod cross_entropy;
 mod layer_norm;
 mod linear;
 mod memory;
@@ -15,8 +16,10 @@ mod operation;
 
 pub(crate) use attention::softmax_attention;
 pub(crate) use attention_branch::{AttentionParts, attention_branch};
+pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
+pub use memory::Buffer;
 pub(crate) use mlp_branch::{MlpParts, mlp_branch};
 
 use burn::tensor::{DType, Tensor};
@@ -24,7 +27,7 @@ use burn::tensor::{DType, Tensor};
 use crate::device::is_cpu;
 
 /// Whether kernels exist for this tensor: it is `f32`, and on the CPU.
-pub(crate) fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
 }
 

@@ -2,10 +2,11 @@
 
 use std::array;
 
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{Tensor, activation};
 use vitral_program::ops;
 
 use super::value::{Call, RANK, Value};
+use crate::fused;
 
 pub(super) fn softmax(op: &ops::Softmax, mut call: Call<'_>) -> Value {
     let axis = call.axis(op.axis);
@@ -30,9 +31,9 @@ pub(super) fn layer_normalization(op: &ops::LayerNormalization, mut call: Call<'
     let rows = dims.iter().product::<usize>() / width;
     let flat = |tensor: Tensor<RANK>| tensor.reshape([width]);
     let scale = call.optional().map_or_else(|| Tensor::ones([width], call.device), flat);
-    let bias = call.optional().map(flat);
-    let normal =
-        module::layer_norm(permuted(x, order).reshape([rows, width]), scale, bias, op.epsilon);
+    let bias = call.optional().map_or_else(|| Tensor::zeros([width], call.device), flat);
+    let rows: Tensor<2> = permuted(x, order).reshape([rows, width]);
+    let normal = fused::layer_norm(rows, scale, bias, op.epsilon);
     Value::Float(permuted(normal.reshape(order.map(|axis| dims[axis])), back))
 }
 

@@ -2,6 +2,7 @@
 //! it keeps) to the next value; all work on flat vectors, on whatever device these are.
 
 mod adamw;
+mod fused;
 mod lamb;
 mod lion;
 mod sgd;
@@ -10,7 +11,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::groups::ParameterGroup;
+use crate::{ema::Ema, gradients::scale, groups::ParameterGroup};
 
 /// The rule that turns gradients into updates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -166,15 +167,26 @@ impl OptimizerState {
         Self { optimizer, slots }
     }
 
-    /// Moves every parameter by one step.
+    /// Moves every parameter by one step, and the weights' moving average after it. Gradients count
+    /// `clip` times, `[1]`, where it is given.
     pub(crate) fn step(
         &mut self,
         values: Vec<Tensor<1>>,
         gradients: Vec<Tensor<1>>,
+        clip: Option<&Tensor<1>>,
         groups: &[ParameterGroup],
         hyper: Hyper,
+        mut ema: Option<&mut Ema>,
     ) -> Vec<Tensor<1>> {
-        values
+        if let Some(rule) = fused::rule(&self.optimizer, &values) {
+            let slots = &mut self.slots;
+            return fused::step(rule, values, gradients, clip, slots, groups, hyper, ema);
+        }
+        let gradients = match clip {
+            Some(factor) => scale(gradients, factor),
+            None => gradients,
+        };
+        let values: Vec<Tensor<1>> = values
             .into_iter()
             .zip(gradients)
             .zip(groups)
@@ -187,7 +199,11 @@ impl OptimizerState {
                 };
                 self.optimizer.update(value, gradient, slots, hyper)
             })
-            .collect()
+            .collect();
+        if let Some(ema) = &mut ema {
+            ema.update(&values, hyper.update);
+        }
+        values
     }
 }
 
@@ -214,7 +230,7 @@ mod tests {
             [[0.1, -0.2, 0.3], [0.4, 0.1, -0.2], [-0.3, 0.2, 0.1]].into_iter().enumerate()
         {
             let hyper = Hyper { learning_rate, weight_decay, update: step as u64 + 1 };
-            values = state.step(values, vec![tensor(gradient)], &[group], hyper);
+            values = state.step(values, vec![tensor(gradient)], None, &[group], hyper, None);
         }
         values.remove(0).try_into_vec_as().unwrap()
     }
