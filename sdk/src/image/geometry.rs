@@ -1,5 +1,7 @@
 //! Moving pixels: flips and affine warps.
 
+use std::ops::Range;
+
 use super::Size;
 use super::chunks::each_pixel;
 use crate::math;
@@ -9,7 +11,7 @@ use crate::math;
 pub enum Interpolation {
     /// The nearest pixel's value, as Pillow finds it.
     Nearest,
-    /// Between the four nearest, in 8-bit steps; within 2 levels of Pillow, which uses doubles.
+    /// Between the four nearest, in doubles and cut off towards zero, as Pillow does it.
     Bilinear,
 }
 
@@ -36,12 +38,29 @@ impl Affine {
 
     /// Turns the image counter-clockwise around its middle, as Pillow's `Image.rotate`.
     pub fn rotate(degrees: f64, size: Size) -> Self {
-        let angle = -degrees * (std::f64::consts::PI / 180.0);
-        let (sin, cos) = (math::sin(angle), math::cos(angle));
+        let angle = -degrees.rem_euclid(360.0) * (std::f64::consts::PI / 180.0);
+        let [sin, cos] = [math::sin(angle), math::cos(angle)].map(to_15_places);
         let (x, y) = (size.width as f64 / 2.0, size.height as f64 / 2.0);
         let at = |a: f64, b: f64, center: f64| a * -x + b * -y + center;
         Self([cos, sin, at(cos, sin, x), -sin, cos, at(-sin, cos, y)])
     }
+}
+
+/// A number of at most 1, rounded to 15 decimal places, as Pillow does it with sines.
+fn to_15_places(value: f64) -> f64 {
+    const SCALE: u64 = 1_000_000_000_000_000;
+    let bits = value.to_bits();
+    let (exponent, fraction) = (bits >> 52 & 0x7ff, bits & ((1 << 52) - 1));
+    // The value is `mantissa / 2^places`; from 2^104 on, the product below would be no half.
+    let places = 1075_u64.saturating_sub(exponent);
+    if places > 104 {
+        return 0.0;
+    }
+    let mantissa = u128::from(fraction | 1 << 52);
+    // Without an error, where a product of doubles has one.
+    let product = mantissa * u128::from(SCALE);
+    let rounded = (product + (1 << (places - 1))) >> places;
+    (rounded as f64 / SCALE as f64).copysign(value)
 }
 
 /// Turns left and right around.
@@ -103,15 +122,12 @@ fn nearest<const C: usize>(
             let (x, y) = (start_x + index as i64 * right_x, start_y + index as i64 * right_y);
             (0..width << 16).contains(&x) && (0..height << 16).contains(&y)
         };
-        // What comes from inside of the image lies together, as a line crosses it once.
-        let first = (0..row.len()).find(|&index| inside(index)).unwrap_or(row.len());
-        let last =
-            (first..row.len()).rfind(|&index| inside(index)).map_or(first, |index| index + 1);
-        row[..first].fill(fill);
-        row[last..].fill(fill);
-        let mut x = start_x + first as i64 * right_x;
-        let mut y = start_y + first as i64 * right_y;
-        each_pixel(&mut row[first..last], |pixel| {
+        let inside = run(row.len(), inside);
+        row[..inside.start].fill(fill);
+        row[inside.end..].fill(fill);
+        let mut x = start_x + inside.start as i64 * right_x;
+        let mut y = start_y + inside.start as i64 * right_y;
+        each_pixel(&mut row[inside], |pixel| {
             let at = (y >> 16) * width + (x >> 16);
             *pixel = source.get(at as usize).copied().unwrap_or(fill);
             x += right_x;
@@ -130,43 +146,56 @@ fn bilinear<const C: usize>(
     fill: [u8; C],
 ) {
     let source = pixels.as_chunks::<C>().0;
-    let (width, height) = (size.width as i64, size.height as i64);
-    let [right_x, right_y, down_x, down_y] = [a, d, b, e].map(fixed);
-    let (mut start_x, mut start_y) = (fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5));
-    for row in out.as_chunks_mut::<C>().0.chunks_exact_mut(size.width.max(1)) {
-        let (mut x, mut y) = (start_x, start_y);
-        each_pixel(row, |pixel| {
-            let inside = (0..width << 16).contains(&x) && (0..height << 16).contains(&y);
-            *pixel = if inside {
-                // Pixels have their values in their middles.
-                between(source, width, height, x - 0x8000, y - 0x8000)
-            } else {
-                fill
-            };
-            x += right_x;
-            y += right_y;
+    let (width, height) = (size.width as f64, size.height as f64);
+    for (line, row) in out.as_chunks_mut::<C>().0.chunks_exact_mut(size.width.max(1)).enumerate() {
+        let line = line as f64 + 0.5;
+        let (down_x, down_y) = (b * line, e * line);
+        // Sums in Pillow's order, so that they are rounded as Pillow's.
+        let from = |column: f64| (a * column + down_x + c, d * column + down_y + f);
+        let inside = run(row.len(), |index| {
+            let (x, y) = from(index as f64 + 0.5);
+            (0.0..width).contains(&x) && (0.0..height).contains(&y)
         });
-        start_x += down_x;
-        start_y += down_y;
+        row[..inside.start].fill(fill);
+        row[inside.end..].fill(fill);
+        let mut column = inside.start as f64 + 0.5;
+        each_pixel(&mut row[inside], |pixel| {
+            let (x, y) = from(column);
+            *pixel = between(source, size, x, y);
+            column += 1.0;
+        });
     }
 }
 
-/// The value at a place in 16.16 fixed point; the border is repeated outwards.
-fn between<const C: usize>(source: &[[u8; C]], width: i64, height: i64, x: i64, y: i64) -> [u8; C] {
-    let (column, line) = (x >> 16, y >> 16);
-    let (right, below) = ((x >> 8 & 0xff) as u32, (y >> 8 & 0xff) as u32);
-    let at = |line: i64, column: i64| {
-        let (line, column) = (line.clamp(0, height - 1), column.clamp(0, width - 1));
-        &source[(line * width + column) as usize]
-    };
-    let (top, bottom) = (
-        [at(line, column), at(line, column + 1)],
-        [at(line + 1, column), at(line + 1, column + 1)],
-    );
+/// The value at a place inside of the image; the border is repeated outwards.
+fn between<const C: usize>(source: &[[u8; C]], size: Size, x: f64, y: f64) -> [u8; C] {
+    let ([left, right], along) = neighbours(x, size.width);
+    let ([above, below], down) = neighbours(y, size.height);
+    let [above, below] = [above, below].map(|line| line * size.width);
+    let at = |index: usize| source[index].map(i32::from);
+    let [top_left, top_right] = [at(above + left), at(above + right)];
+    let [low_left, low_right] = [at(below + left), at(below + right)];
     std::array::from_fn(|channel| {
-        let mix = |[left, next]: [&[u8; C]; 2]| {
-            u32::from(left[channel]) * (256 - right) + u32::from(next[channel]) * right
-        };
-        ((mix(top) * (256 - below) + mix(bottom) * below + 0x8000) >> 16) as u8
+        let mix = |from: i32, to: i32| -> f64 { f64::from(from) + f64::from(to - from) * along };
+        let top = mix(top_left[channel], top_right[channel]);
+        let low = mix(low_left[channel], low_right[channel]);
+        (top + (low - top) * down) as i32 as u8
     })
+}
+
+/// The pixels on both sides of a place, which have their values in their middles, and how far it is
+/// from the first to the second.
+fn neighbours(at: f64, length: usize) -> ([usize; 2], f64) {
+    let at = at - 0.5;
+    let before = if at < 0.0 { -1 } else { at as i32 };
+    let last = length as i32 - 1;
+    ([before.max(0) as usize, (before + 1).min(last) as usize], at - f64::from(before))
+}
+
+/// The pixels of a row that come from inside of the image: they lie together, as a line crosses it
+/// once.
+fn run(length: usize, inside: impl Fn(usize) -> bool) -> Range<usize> {
+    let first = (0..length).find(|&index| inside(index)).unwrap_or(length);
+    let last = (first..length).rfind(|&index| inside(index)).map_or(first, |index| index + 1);
+    first..last
 }

@@ -12,6 +12,7 @@ data = bytes(
 image = Image.frombytes("RGB", (width, height), data)
 size, fill = image.size, (10, 20, 30)
 affine = dict(method=Image.Transform.AFFINE, fillcolor=fill)
+bilinear = dict(resample=Image.Resampling.BILINEAR, **affine)
 results = {
     "image": image,
     "brightness 1.4": ImageEnhance.Brightness(image).enhance(1.4),
@@ -36,6 +37,14 @@ results = {
     "shear x 0.3": image.transform(size, data=(1, 0.3, 0, 0, 1, 0), **affine),
     "shear y -0.2": image.transform(size, data=(1, 0, 0, -0.2, 1, 0), **affine),
     "translate 3 -2": image.transform(size, data=(1, 0, -3, 0, 1, 2), **affine),
+    "shear x 0.3 bilinear": image.transform(size, data=(1, 0.3, 0, 0, 1, 0), **bilinear),
+    "shear y -0.2 bilinear": image.transform(size, data=(1, 0, 0, -0.2, 1, 0), **bilinear),
+    "translate 3.25 -1.5 bilinear": image.transform(size, data=(1, 0, -3.25, 0, 1, 1.5), **bilinear),
+    "enlarged bilinear": image.transform(size, data=(0.37, 0.01, -0.3, 0.02, 0.29, 8.6), **bilinear),
+    # The last column comes from within by less than 16.16 fixed point has; so does the first row from
+    # without.
+    "edges bilinear": image.transform(size, data=(1, 0, 0.4999999, 0, 1, -0.5000001), **bilinear),
+    "grey rotate 20 bilinear": image.convert("L").rotate(20, Image.Resampling.BILINEAR, fillcolor=10),
 }
 with open("golden.txt", "w") as file:
     for name, result in results.items():
