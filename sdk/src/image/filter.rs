@@ -47,8 +47,9 @@ pub fn sharpness(pixels: &mut [u8], size: Size, factor: f32) {
 }
 
 /// Gaussian blur of a deviation in pixels, with the image's border repeated outwards. The kernel
-/// reaches three deviations and has 16-bit weights, so that it differs from an exact Gaussian by at
-/// most 1; Pillow approximates it by three box blurs instead.
+/// reaches three deviations and has 16-bit weights: noise, edges and ramps come out less than 1 from
+/// an exact Gaussian, and where all is black up to there and white beyond it is less than 1.5. Pillow
+/// approximates a Gaussian by three box blurs instead.
 pub fn gaussian_blur(pixels: &mut [u8], size: Size, deviation: f32) {
     if deviation <= 0.0 || pixels.is_empty() {
         return;

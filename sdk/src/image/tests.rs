@@ -72,25 +72,83 @@ fn bilinear_warps_give_what_pillow_gives() {
     assert_eq!(turned, golden("grey rotate 20 bilinear"));
 }
 
+/// An exact Gaussian, reaching eight deviations.
+fn exact_blur(pixels: &[u8], size: Size, deviation: f64) -> Vec<f64> {
+    let radius = (8.0 * deviation).ceil() as i64;
+    let weight = |at: i64| (-(at * at) as f64 / (2.0 * deviation * deviation)).exp();
+    let total: f64 = (-radius..=radius).map(weight).sum();
+    let along = |values: &[f64], start: usize, step: usize, length: usize, at: usize| -> f64 {
+        let taps = (-radius..=radius).map(|tap| {
+            let from = (at as i64 + tap).clamp(0, length as i64 - 1) as usize;
+            weight(tap) / total * values[start + from * step]
+        });
+        taps.sum()
+    };
+    let values: Vec<f64> = pixels.iter().map(|&value| f64::from(value)).collect();
+    let (row, channels) = (size.row(), size.channels);
+    let places = || (0..pixels.len()).map(|index| (index / row, index % row));
+    let across: Vec<f64> = places()
+        .map(|(y, x)| {
+            let start = y * row + x % channels;
+            along(&values, start, channels, size.width, x / channels)
+        })
+        .collect();
+    places().map(|(y, x)| along(&across, x, row, size.height, y)).collect()
+}
+
+/// How far a blur is from an exact Gaussian, at worst.
+fn error_of_blur(pixels: &[u8], size: Size, deviation: f32) -> f64 {
+    let mut found = pixels.to_vec();
+    gaussian_blur(&mut found, size, deviation);
+    let exact = exact_blur(pixels, size, f64::from(deviation));
+    let errors = found.iter().zip(exact).map(|(&found, exact)| (f64::from(found) - exact).abs());
+    errors.fold(0.0, f64::max)
+}
+
 #[test]
 fn blur_is_close_to_an_exact_gaussian() {
-    let deviation = 1.3_f64;
-    let found = changed(|pixels| gaussian_blur(pixels, SIZE, deviation as f32));
-    let image = golden("image");
-    let weight = |at: i64| (-(at * at) as f64 / (2.0 * deviation * deviation)).exp();
-    for (x, y, channel) in [(0, 0, 0), (7, 5, 1), (15, 11, 2), (3, 11, 0)] {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for dy in -8_i64..=8 {
-            for dx in -8_i64..=8 {
-                let (from_x, from_y) = ((x + dx).clamp(0, 15), (y + dy).clamp(0, 11));
-                let w = weight(dx) * weight(dy);
-                sum += w * f64::from(image[((from_y * 16 + from_x) * 3 + channel) as usize]);
-                total += w;
-            }
+    let noise: Vec<u8> =
+        (0..32 * 32_u32).map(|index| (index.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+    let edges: Vec<u8> = noise.iter().map(|&value| if value < 128 { 0 } else { 255 }).collect();
+    let square = Size { width: 32, height: 32, channels: 1 };
+    for deviation in [0.1, 0.33, 0.6, 1.3, 2.0, 4.0] {
+        for (pixels, size) in [(&golden("image"), SIZE), (&noise, square), (&edges, square)] {
+            let error = error_of_blur(pixels, size, deviation);
+            assert!(error < 1.0, "{error} at {deviation}");
         }
-        let got = f64::from(found[((y * 16 + x) * 3 + channel) as usize]);
-        assert!((got - sum / total).abs() <= 1.6, "{got} for {}", sum / total);
     }
+}
+
+#[test]
+fn blur_does_not_see_further_than_three_deviations() {
+    let size = Size { width: 121, height: 121, channels: 1 };
+    for deviation in [3.0, 5.0, 8.0] {
+        // White begins where the kernel ends.
+        let radius = (3.0 * deviation) as i64;
+        let near = |at: i64| (-radius..=radius).contains(&(at - 60));
+        let pixels: Vec<u8> = (0..121 * 121)
+            .map(|index| if near(index / 121) && near(index % 121) { 0 } else { 255 })
+            .collect();
+        let error = error_of_blur(&pixels, size, deviation);
+        assert!((1.0..1.5).contains(&error), "{error} at {deviation}");
+    }
+}
+
+/// A colour with its hue turned, by the formulas of HSV.
+fn exact_hue(rgb: [u8; 3], turn: f64) -> [f64; 3] {
+    let [red, green, blue] = rgb.map(f64::from);
+    let value = red.max(green).max(blue);
+    let chroma = value - red.min(green).min(blue);
+    let sixths = match value {
+        _ if chroma == 0.0 => 0.0,
+        _ if value == red => (green - blue) / chroma,
+        _ if value == green => (blue - red) / chroma + 2.0,
+        _ => (red - green) / chroma + 4.0,
+    };
+    [5.0, 3.0, 1.0].map(|offset| {
+        let at = (offset + sixths + turn * 6.0_f64).rem_euclid(6.0);
+        value - chroma * at.min(4.0 - at).clamp(0.0, 1.0)
+    })
 }
 
 #[test]
@@ -103,6 +161,16 @@ fn hue_goes_around() {
     assert_eq!(red(1.0 / 3.0), [0, 255, 0]);
     assert_eq!(red(-1.0 / 3.0), [0, 0, 255]);
     assert_eq!(red(0.5), [0, 255, 255]);
+    let turned = changed(|pixels| hue(pixels, 3, 0.2));
+    let image = golden("image");
+    let exact = image.as_chunks::<3>().0.iter().flat_map(|&rgb| exact_hue(rgb, 0.2));
+    for (&found, exact) in turned.iter().zip(exact.collect::<Vec<f64>>()) {
+        assert!((f64::from(found) - exact).abs() < 0.501, "{found} for {exact}");
+    }
+    // Pillow's goes through 8-bit hues.
+    for (found, wanted) in turned.iter().zip(golden("hue 0.2")) {
+        assert!(found.abs_diff(wanted) <= 17, "{found} for {wanted}");
+    }
     let there_and_back = changed(|pixels| {
         hue(pixels, 3, 0.2);
         hue(pixels, 3, -0.2);

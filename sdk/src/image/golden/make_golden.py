@@ -13,6 +13,8 @@ image = Image.frombytes("RGB", (width, height), data)
 size, fill = image.size, (10, 20, 30)
 affine = dict(method=Image.Transform.AFFINE, fillcolor=fill)
 bilinear = dict(resample=Image.Resampling.BILINEAR, **affine)
+hue, saturation, value = image.convert("HSV").split()
+turned = hue.point(lambda level: (level + int(0.2 * 255)) % 256)
 results = {
     "image": image,
     "brightness 1.4": ImageEnhance.Brightness(image).enhance(1.4),
@@ -44,6 +46,7 @@ results = {
     # The last column comes from within by less than 16.16 fixed point has; so does the first row from
     # without.
     "edges bilinear": image.transform(size, data=(1, 0, 0.4999999, 0, 1, -0.5000001), **bilinear),
+    "hue 0.2": Image.merge("HSV", (turned, saturation, value)).convert("RGB"),
     "grey rotate 20 bilinear": image.convert("L").rotate(20, Image.Resampling.BILINEAR, fillcolor=10),
 }
 with open("golden.txt", "w") as file:
