@@ -58,7 +58,6 @@ impl Operation {
             Self::Equalize => return image::equalize(pixels, channels),
             Self::Invert => return image::invert(pixels),
         };
-        let warped = image::warp(pixels, size, affine, warping.interpolation, warping.fill);
-        pixels.copy_from_slice(&warped);
+        image::warp(pixels, size, affine, warping.interpolation, warping.fill);
     }
 }

@@ -15,6 +15,19 @@ pub(super) fn each_value(values: &mut [u8], change: impl Fn(&mut u8)) {
     rest.iter_mut().for_each(change);
 }
 
+/// Changes each value by what becomes SIMD, which needs longer steps.
+pub(super) fn each_value_simd(values: &mut [u8], change: impl Fn(u8) -> u8) {
+    let (steps, rest) = values.as_chunks_mut::<64>();
+    for step in steps {
+        for value in step {
+            *value = change(*value);
+        }
+    }
+    for value in rest {
+        *value = change(*value);
+    }
+}
+
 /// Calls a function for each colour; what is less than one is left out.
 pub(super) fn each_color(values: &mut [u8], mut change: impl FnMut(&mut [u8; 3])) {
     let (steps, rest) = values.as_chunks_mut::<3>().0.as_chunks_mut::<STEP>();

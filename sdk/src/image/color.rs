@@ -2,9 +2,19 @@
 
 use super::chunks::each_color;
 
+/// Colours that are made grey at once.
+const STEP: usize = 16;
+
 /// Pillow's luma of a colour: ITU-R 601-2 in 16-bit fixed point.
 pub const fn luma_of(red: u8, green: u8, blue: u8) -> u8 {
     ((red as u32 * 19_595 + green as u32 * 38_470 + blue as u32 * 7_471 + 0x8000) >> 16) as u8
+}
+
+/// The lumas of colours. WebAssembly's SIMD takes the channels apart, as all places are constants.
+fn lumas(colors: &[[u8; 3]; STEP]) -> [u8; STEP] {
+    let [red, green, blue]: [[u8; STEP]; 3] =
+        std::array::from_fn(|channel| std::array::from_fn(|index| colors[index][channel]));
+    std::array::from_fn(|index| luma_of(red[index], green[index], blue[index]))
 }
 
 /// The sum of all lumas of an RGB image.
@@ -24,11 +34,17 @@ pub fn luma(pixels: &mut [u8], channels: usize) {
 
 /// Pillow's `ImageEnhance.Color`: 0 is grey, 1 leaves everything as it is.
 pub fn saturation(pixels: &mut [u8], channels: usize, factor: f32) {
-    if channels == 3 {
-        each_color(pixels, |color| {
-            let grey = luma_of(color[0], color[1], color[2]);
-            *color = color.map(|value| super::blend(grey, value, factor));
-        });
+    if channels != 3 {
+        return;
+    }
+    let (steps, rest) = pixels.as_chunks_mut::<3>().0.as_chunks_mut::<STEP>();
+    for step in steps {
+        let greys = lumas(step).map(|grey| [grey; 3]);
+        super::blend_with(step.as_flattened_mut(), greys.as_flattened(), factor);
+    }
+    for color in rest {
+        let grey = luma_of(color[0], color[1], color[2]);
+        super::blend_with(color, &[grey; 3], factor);
     }
 }
 

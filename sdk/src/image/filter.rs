@@ -3,6 +3,9 @@
 use super::Size;
 use crate::math;
 
+/// Values of a step, whose loop is unrolled (see `chunks`).
+const STEP: usize = 32;
+
 /// Pillow's `ImageFilter.SMOOTH`: a 3x3 mean with weight 5 in the middle; the border stays.
 pub fn smooth(pixels: &[u8], size: Size) -> Vec<u8> {
     let mut out = pixels.to_vec();
@@ -10,35 +13,78 @@ pub fn smooth(pixels: &[u8], size: Size) -> Vec<u8> {
     if size.width < 3 || size.height < 3 {
         return out;
     }
+    // Of three rows; those of three columns are sums of these.
+    let mut sums = vec![0; row];
     for y in 1..size.height - 1 {
         let line = |y: usize| &pixels[y * row..][..row];
         let (above, middle, below) = (line(y - 1), line(y), line(y + 1));
+        add(&mut sums, [above, middle, below]);
         let count = row - 2 * channels;
-        let out = &mut out[y * row + channels..][..count];
-        let (a0, a1, a2) = thirds(above, channels, count);
-        let (m0, m1, m2) = thirds(middle, channels, count);
-        let (b0, b1, b2) = thirds(below, channels, count);
-        for index in 0..count {
-            let outer = u32::from(a0[index])
-                + u32::from(a1[index])
-                + u32::from(a2[index])
-                + u32::from(m0[index])
-                + u32::from(m2[index])
-                + u32::from(b0[index])
-                + u32::from(b1[index])
-                + u32::from(b2[index]);
-            let sum = outer + 5 * u32::from(m1[index]);
-            // Rounded; a sum of 13ths is never in the middle of two values.
-            out[index] = ((2 * sum + 13) / 26) as u8;
-        }
+        let sums = [0, channels, 2 * channels].map(|start| &sums[start..][..count]);
+        means(&mut out[y * row + channels..][..count], sums, &middle[channels..][..count]);
     }
     out
 }
 
-/// The left, middle and right neighbours of a row's inner values.
-fn thirds(row: &[u8], channels: usize, count: usize) -> (&[u8], &[u8], &[u8]) {
-    (&row[..count], &row[channels..][..count], &row[2 * channels..][..count])
+/// Adds rows, value by value.
+fn add(sums: &mut [u16], rows: [&[u8]; 3]) {
+    let done = add_steps::<STEP>(sums, rows);
+    add_steps::<1>(&mut sums[done..], rows.map(|row| &row[done..]));
 }
+
+/// The same for whole steps; says how many values these are.
+fn add_steps<const N: usize>(sums: &mut [u16], rows: [&[u8]; 3]) -> usize {
+    let sums = sums.as_chunks_mut::<N>().0;
+    let done = sums.len() * N;
+    let [above, middle, below] = rows.map(|row| row.as_chunks::<N>().0.iter());
+    for (((sums, above), middle), below) in sums.iter_mut().zip(above).zip(middle).zip(below) {
+        for index in 0..N {
+            sums[index] =
+                u16::from(above[index]) + u16::from(middle[index]) + u16::from(below[index]);
+        }
+    }
+    done
+}
+
+/// The means of values in the middle and their neighbours, whose sums of columns are given.
+fn means(out: &mut [u8], sums: [&[u16]; 3], middle: &[u8]) {
+    let done = means_of_steps::<STEP>(out, sums, middle);
+    let sums = sums.map(|sums| &sums[done..]);
+    means_of_steps::<1>(&mut out[done..], sums, &middle[done..]);
+}
+
+/// The same for whole steps; says how many values these are.
+fn means_of_steps<const N: usize>(out: &mut [u8], sums: [&[u16]; 3], middle: &[u8]) -> usize {
+    let (out, middle) = (out.as_chunks_mut::<N>().0, middle.as_chunks::<N>().0);
+    let done = out.len() * N;
+    let [left, here, right] = sums.map(|sums| sums.as_chunks::<N>().0.iter());
+    let sums = left.zip(here).zip(right);
+    for ((out, ((left, here), right)), middle) in out.iter_mut().zip(sums).zip(middle) {
+        for index in 0..N {
+            let middle = 4 * u16::from(middle[index]);
+            out[index] = mean(left[index] + here[index] + right[index] + middle);
+        }
+    }
+    done
+}
+
+/// A 13th, rounded; a sum of 13ths is never in the middle of two values. All in 16 bits, of which
+/// SIMD has most: a first quotient, and what it has left over.
+const fn mean(sum: u16) -> u8 {
+    let sum = sum + 6;
+    let about = (sum * 19) >> 8;
+    let rest = sum - 13 * about;
+    (about + ((rest * 79) >> 10)) as u8
+}
+
+// It is exact for every sum there is.
+const _: () = {
+    let mut sum = 0;
+    while sum <= 13 * 255 {
+        assert!(mean(sum) as u16 == (sum + 6) / 13);
+        sum += 1;
+    }
+};
 
 /// Pillow's `ImageEnhance.Sharpness`: 0 is smoothed, 1 leaves everything as it is, 2 sharpens.
 pub fn sharpness(pixels: &mut [u8], size: Size, factor: f32) {

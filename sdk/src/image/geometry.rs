@@ -83,22 +83,21 @@ pub fn flip_vertical(pixels: &mut [u8], size: Size) {
     }
 }
 
-/// An image of the same size, warped; what comes from outside gets the fill colour.
+/// Warps an image; what comes from outside gets the fill colour.
 pub fn warp(
-    pixels: &[u8],
+    pixels: &mut [u8],
     size: Size,
     affine: Affine,
     interpolation: Interpolation,
     fill: [u8; 3],
-) -> Vec<u8> {
-    let mut out = vec![0; pixels.len()];
+) {
+    let source = pixels.to_vec();
     match (interpolation, size.channels) {
-        (Interpolation::Nearest, 3) => nearest::<3>(pixels, &mut out, size, affine, fill),
-        (Interpolation::Nearest, _) => nearest::<1>(pixels, &mut out, size, affine, [fill[0]]),
-        (Interpolation::Bilinear, 3) => bilinear::<3>(pixels, &mut out, size, affine, fill),
-        (Interpolation::Bilinear, _) => bilinear::<1>(pixels, &mut out, size, affine, [fill[0]]),
+        (Interpolation::Nearest, 3) => nearest::<3>(&source, pixels, size, affine, fill),
+        (Interpolation::Nearest, _) => nearest::<1>(&source, pixels, size, affine, [fill[0]]),
+        (Interpolation::Bilinear, 3) => bilinear::<3>(&source, pixels, size, affine, fill),
+        (Interpolation::Bilinear, _) => bilinear::<1>(&source, pixels, size, affine, [fill[0]]),
     }
-    out
 }
 
 /// 16.16 fixed point, as Pillow has it.
@@ -127,12 +126,21 @@ fn nearest<const C: usize>(
         row[inside.end..].fill(fill);
         let mut x = start_x + inside.start as i64 * right_x;
         let mut y = start_y + inside.start as i64 * right_y;
-        each_pixel(&mut row[inside], |pixel| {
-            let at = (y >> 16) * width + (x >> 16);
-            *pixel = source.get(at as usize).copied().unwrap_or(fill);
-            x += right_x;
-            y += right_y;
-        });
+        if right_x == 1 << 16 && right_y == 0 {
+            // Neighbours stay neighbours.
+            let from = ((y >> 16) * width + (x >> 16)) as usize;
+            let neighbours = source.get(from..).and_then(|rest| rest.get(..inside.len()));
+            if let Some(neighbours) = neighbours {
+                row[inside].copy_from_slice(neighbours);
+            }
+        } else {
+            each_pixel(&mut row[inside], |pixel| {
+                let at = (y >> 16) * width + (x >> 16);
+                *pixel = source.get(at as usize).copied().unwrap_or(fill);
+                x += right_x;
+                y += right_y;
+            });
+        }
         start_x += down_x;
         start_y += down_y;
     }
@@ -195,6 +203,9 @@ fn neighbours(at: f64, length: usize) -> ([usize; 2], f64) {
 /// The pixels of a row that come from inside of the image: they lie together, as a line crosses it
 /// once.
 fn run(length: usize, inside: impl Fn(usize) -> bool) -> Range<usize> {
+    if length > 0 && inside(0) && inside(length - 1) {
+        return 0..length;
+    }
     let first = (0..length).find(|&index| inside(index)).unwrap_or(length);
     let last = (first..length).rfind(|&index| inside(index)).map_or(first, |index| index + 1);
     first..last

@@ -6,24 +6,31 @@ use super::table::apply;
 /// How often each value occurs in one channel.
 pub fn histogram(pixels: &[u8], channels: usize, channel: usize) -> [u32; 256] {
     match channels {
-        3 => count::<3>(pixels, channel),
-        _ => count::<1>(pixels, 0),
+        3 => histograms::<3>(pixels)[channel],
+        _ => histograms::<1>(pixels)[0],
     }
 }
 
-fn count<const C: usize>(pixels: &[u8], channel: usize) -> [u32; 256] {
-    // Four counters each, so that one increment need not wait for the one before.
-    let mut counts = [[0_u32; 256]; 4];
-    let (steps, rest) = pixels.as_chunks::<C>().0.as_chunks::<16>();
+/// How often each value occurs, for each channel.
+fn histograms<const C: usize>(pixels: &[u8]) -> [[u32; 256]; C] {
+    // Several counters each, so that one increment need not wait for the one before.
+    let mut counts = [[[0_u32; 256]; C]; 4];
+    let (steps, rest) = pixels.as_chunks::<C>().0.as_chunks::<8>();
     for step in steps {
         for (index, pixel) in step.iter().enumerate() {
-            counts[index % 4][usize::from(pixel[channel])] += 1;
+            for (counts, &value) in counts[index % 4].iter_mut().zip(pixel) {
+                counts[usize::from(value)] += 1;
+            }
         }
     }
     for pixel in rest {
-        counts[0][usize::from(pixel[channel])] += 1;
+        for (counts, &value) in counts[0].iter_mut().zip(pixel) {
+            counts[usize::from(value)] += 1;
+        }
     }
-    std::array::from_fn(|value| counts.iter().map(|counts| counts[value]).sum())
+    std::array::from_fn(|channel| {
+        std::array::from_fn(|value| counts.iter().map(|counts| counts[channel][value]).sum())
+    })
 }
 
 /// Pillow's `ImageOps.autocontrast`: stretches each channel from its darkest to its lightest value.
@@ -73,9 +80,8 @@ fn each_channel(
         return;
     }
     let identity = || std::array::from_fn(|value| value as u8);
-    let tables: [[u8; 256]; 3] = std::array::from_fn(|channel| {
-        table(&histogram(pixels, channels, channel)).unwrap_or_else(identity)
-    });
+    let tables =
+        histograms::<3>(pixels).map(|histogram| table(&histogram).unwrap_or_else(identity));
     each_color(pixels, |color| {
         for (value, table) in color.iter_mut().zip(&tables) {
             *value = table[usize::from(*value)];

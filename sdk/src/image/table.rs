@@ -1,6 +1,6 @@
 //! Changes of each value by itself.
 
-use super::chunks::each_value;
+use super::chunks::{each_value, each_value_simd};
 use super::color::sum_of_luma;
 
 /// Looks each value up in a table.
@@ -10,25 +10,19 @@ pub fn apply(pixels: &mut [u8], table: &[u8; 256]) {
 
 /// Turns light and dark around.
 pub fn invert(pixels: &mut [u8]) {
-    for value in pixels {
-        *value = 255 - *value;
-    }
+    each_value_simd(pixels, |value| 255 - value);
 }
 
 /// Inverts the values from `threshold` on; from 256 on nothing is.
 pub fn solarize(pixels: &mut [u8], threshold: u32) {
-    for value in pixels {
-        let inverted = 255 - *value;
-        *value = if u32::from(*value) < threshold { *value } else { inverted };
-    }
+    let Ok(threshold) = u8::try_from(threshold) else { return };
+    each_value_simd(pixels, |value| if value < threshold { value } else { 255 - value });
 }
 
 /// Keeps the highest `bits` bits of each value.
 pub fn posterize(pixels: &mut [u8], bits: u32) {
     let mask = 0xff_u8.checked_shl(8_u32.saturating_sub(bits)).unwrap_or(0);
-    for value in pixels {
-        *value &= mask;
-    }
+    each_value_simd(pixels, |value| value & mask);
 }
 
 /// Pillow's `ImageEnhance.Brightness`: 0 is black, 1 leaves everything as it is.
