@@ -27,8 +27,10 @@ impl WasmEngine {
         let refuse =
             |error: wasmtime::Error| OpenError::new("the WebAssembly engine", format!("{error:#}"));
         let mut config = Config::new();
-        // Results are the same on every machine.
-        config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
+        // Results are the same on every machine, but for the sign and the payload of a NaN, which no
+        // comparison, conversion or rounding sees. The native form has them from the processor, too,
+        // and making them canonical would take a third of a bilinear warp's time.
+        config.cranelift_nan_canonicalization(false).relaxed_simd_deterministic(true);
         config.epoch_interruption(true).max_wasm_stack(STACK).async_stack_size(2 * STACK);
         let engine = Engine::new(&config).map_err(refuse)?;
         // The thread ends when nobody has the engine any more.
