@@ -61,9 +61,33 @@ impl Block {
         rotary: Option<&RotaryTable>,
         mode: Mode,
     ) -> Tensor<3> {
+        self.forward_as(tokens, rotary, mode, false)
+    }
+
+    /// Whether both branches run as kernels of their own.
+    pub(crate) fn is_fused(
+        &self,
+        tokens: &Tensor<3>,
+        rotary: Option<&RotaryTable>,
+        mode: Mode,
+    ) -> bool {
+        fused::covers(tokens)
+            && self.attn.is_plain(rotary, mode.of("attention"))
+            && self.mlp.plain(mode.of("mlp")).is_some()
+    }
+
+    /// The same as [`Block::forward`]; with `recompute`, kernels of whole branches compute their
+    /// values again for backward rather than keeping them.
+    pub(crate) fn forward_as(
+        &self,
+        tokens: Tensor<3>,
+        rotary: Option<&RotaryTable>,
+        mode: Mode,
+        recompute: bool,
+    ) -> Tensor<3> {
         let (attention, path) = (mode.of("attention"), mode.of("drop_path1"));
         let tokens = if fused::covers(&tokens) && self.attn.is_plain(rotary, attention) {
-            let around = self.around(&tokens, &self.norm1, self.ls1.as_ref(), path);
+            let around = self.around(&tokens, &self.norm1, self.ls1.as_ref(), path, recompute);
             self.attn.branch(tokens, around)
         } else {
             let branch = self.attn.forward(self.norm1.forward(tokens.clone()), rotary, attention);
@@ -72,7 +96,7 @@ impl Block {
         let (mlp, path) = (mode.of("mlp"), mode.of("drop_path2"));
         match self.mlp.plain(mlp) {
             Some(activation) if fused::covers(&tokens) => {
-                let around = self.around(&tokens, &self.norm2, self.ls2.as_ref(), path);
+                let around = self.around(&tokens, &self.norm2, self.ls2.as_ref(), path, recompute);
                 self.mlp.branch(tokens, around, activation)
             }
             _ => {
@@ -89,6 +113,7 @@ impl Block {
         norm: &LayerNorm,
         scale: Option<&LayerScale>,
         path: Mode,
+        recompute: bool,
     ) -> ResidualParts {
         ResidualParts {
             norm_weight: norm.weight.val(),
@@ -96,7 +121,7 @@ impl Block {
             eps: norm.eps,
             layer_scale: scale.map(|scale| scale.gamma.val()),
             sample_scales: drop_path_factors(tokens.dims()[0], self.drop_path, path),
-            recompute: false,
+            recompute,
         }
     }
 

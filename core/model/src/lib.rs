@@ -7,6 +7,7 @@
 
 #![recursion_limit = "256"]
 
+pub mod activation_checkpointing;
 pub mod attention;
 pub mod block;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod program_attention;
 pub mod variant;
 mod vit;
 
+pub use activation_checkpointing::ActivationCheckpointing;
 pub use config::{ConfigProblem, ViTConfig};
 pub use drop::Mode;
 pub use program_attention::AttentionPrograms;

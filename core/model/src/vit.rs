@@ -8,6 +8,7 @@ use vitral_seed::Seed;
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
+    activation_checkpointing::checkpointed,
     block::Block,
     drop::{dropout, kept_patches},
     init::{Fill, Initializer, Role},
@@ -48,6 +49,9 @@ pub struct ViT {
     /// Which of `rotary` a block uses.
     #[module(skip)]
     rotary_of: Vec<usize>,
+    /// Which blocks compute their activations again for backward.
+    #[module(skip)]
+    checkpointed: Vec<bool>,
     #[module(skip)]
     config: ViTConfig,
 }
@@ -143,6 +147,7 @@ impl ViT {
             }),
             head,
             rotary_of,
+            checkpointed: Vec::new(),
             config,
         })
     }
@@ -150,6 +155,12 @@ impl ViT {
     /// What this model is made of, with every size written out.
     pub fn config(&self) -> &ViTConfig {
         &self.config
+    }
+
+    /// Says which blocks compute their activations again for backward, as
+    /// [`ActivationCheckpointing::plan`](crate::ActivationCheckpointing::plan) gives it.
+    pub fn set_activation_checkpointing(&mut self, blocks: Vec<bool>) {
+        self.checkpointed = blocks;
     }
 
     /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`.
@@ -175,7 +186,11 @@ impl ViT {
         };
         for (layer, block) in self.blocks.iter().enumerate() {
             let rotary = rotary.get(self.rotary_of[layer]);
-            tokens = block.forward(tokens, rotary, mode.of("block").layer(layer));
+            let mode = mode.of("block").layer(layer);
+            tokens = match self.checkpointed.get(layer) {
+                Some(true) => checkpointed(block, tokens, rotary, mode),
+                _ => block.forward(tokens, rotary, mode),
+            };
         }
         match &self.norm {
             Some(norm) => norm.forward(tokens),

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_config::PluginUse;
 use vitral_data::{Channels, DataConfig};
-use vitral_model::{ConfigProblem, ViTConfig};
+use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
     groups::GroupOverride,
@@ -78,6 +78,8 @@ pub struct TrainConfig {
     /// Micro-batches that a step is cut into: less memory, the same result.
     #[schemars(range(min = 1, max = 65_536))]
     pub accum_steps: usize,
+    /// Blocks that compute their activations again for backward: less memory, the same gradients.
+    pub activation_checkpointing: ActivationCheckpointing,
     /// The optimizer.
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
@@ -134,6 +136,7 @@ impl Default for TrainConfig {
             steps: None,
             batch: 128,
             accum_steps: 1,
+            activation_checkpointing: ActivationCheckpointing::None,
             optimizer: Optimizer::default(),
             learning_rate: 5e-4,
             min_learning_rate: 1e-6,

@@ -7,7 +7,7 @@ use burn::{module::Module, tensor::Tensor};
 use vitral_host::ParameterStatistics;
 use vitral_model::{
     ConfigProblem, Mode, ViT, ViTConfig,
-    device::Device,
+    device::{Device, is_cpu},
     parameters::{self, ParameterInfo},
 };
 use vitral_program::Program;
@@ -104,10 +104,14 @@ impl Learner {
     ) -> Result<Self, Error> {
         let autodiff = device.clone().autodiff();
         let model = ViT::with_programs(model, &programs.attention, seed, &autodiff);
-        let model = model.map_err(|problem| ConfigProblem {
+        let mut model = model.map_err(|problem| ConfigProblem {
             field: format!("model.{}", problem.field),
             ..problem
         })?;
+        let micro_batch = config.batch.div_ceil(config.accum_steps);
+        let plan = config.activation_checkpointing;
+        let plan = plan.plan(model.config(), micro_batch, is_cpu(device));
+        model.set_activation_checkpointing(plan);
         let batch_program = |(index, program): (usize, &Arc<Program>)| {
             BatchProgram::new(program, model.config(), device).map_err(|message| ConfigProblem {
                 field: format!("train.batch_augment[{index}]"),
