@@ -43,6 +43,31 @@ pub enum BenchCommand {
     /// Measure training steps on noise that is in memory: img/s, time of each stage, peak memory,
     /// and the share of the machine's matrix-product limit that is reached.
     Step(StepArguments),
+    /// Measure the CPU kernels of a model's blocks, forward and backward, next to plain matrix
+    /// products of the same sizes.
+    Kernels(KernelArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct KernelArguments {
+    /// The published model whose sizes are taken: a size and a patch size.
+    #[arg(long, default_value = "Ti/16")]
+    pub variant: String,
+    /// Side of the images in pixels.
+    #[arg(long, default_value_t = 224)]
+    pub image_size: usize,
+    /// Images at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// How often each kernel is run; all take turns.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// portable, avx2, avx512 or neon; by default the best that the machine has.
+    #[arg(long)]
+    pub instruction_set: Option<String>,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

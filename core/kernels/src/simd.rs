@@ -22,6 +22,16 @@ pub enum InstructionSet {
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 impl InstructionSet {
+    /// Its name: `portable`, `avx2`, `avx512`, `neon`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+        }
+    }
+
     /// Those that this machine has, the best one last.
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut)]

@@ -26,33 +26,39 @@ fn best_of(size: usize, rounds: usize) -> f64 {
     (0..rounds)
         .map(|_| {
             let start = Instant::now();
-            multiply(size, &left, &right, &mut product);
+            multiply([size; 3], &left, &right, &mut product);
             operations / start.elapsed().as_secs_f64()
         })
         .fold(0.0, f64::max)
 }
 
-/// `product = left * right`, all square and row by row.
-fn multiply(size: usize, left: &[f32], right: &[f32], product: &mut [f32]) {
-    assert!([left.len(), right.len(), product.len()] == [size * size; 3]);
-    let (column_stride, row_stride) = (1, size as isize);
+/// `product = left * right` by the `gemm` crate, with `left` `[rows, depth]` and `right` `[depth,
+/// columns]`, row by row.
+pub fn multiply(
+    [rows, depth, columns]: [usize; 3],
+    left: &[f32],
+    right: &[f32],
+    product: &mut [f32],
+) {
+    let lengths = [rows * depth, depth * columns, rows * columns];
+    assert!([left.len(), right.len(), product.len()] == lengths);
     // SAFETY: every index that these strides reach lies within the slices, whose lengths were
     // checked, and `product` is borrowed by no one else.
     unsafe {
         gemm::gemm(
-            size,
-            size,
-            size,
+            rows,
+            columns,
+            depth,
             product.as_mut_ptr(),
-            column_stride,
-            row_stride,
+            1,
+            columns as isize,
             false,
             left.as_ptr(),
-            column_stride,
-            row_stride,
+            1,
+            depth as isize,
             right.as_ptr(),
-            column_stride,
-            row_stride,
+            1,
+            columns as isize,
             0.0,
             1.0,
             false,
@@ -71,7 +77,7 @@ mod tests {
     #[test]
     fn what_is_timed_is_a_product() {
         let mut product = [0.0; 4];
-        multiply(2, &[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0], &mut product);
+        multiply([2, 2, 2], &[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0], &mut product);
         assert_eq!(product, [19.0, 22.0, 43.0, 50.0]);
         assert!(best_of(64, 2) > 0.0);
     }

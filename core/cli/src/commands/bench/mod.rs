@@ -1,6 +1,7 @@
 //! `vitral bench`: what training and inference cost on this machine.
 
 mod cpu_time;
+mod kernels;
 mod limit;
 mod report;
 mod step;
@@ -13,6 +14,7 @@ use crate::{args::BenchCommand, failure::Failure};
 pub fn run(command: &BenchCommand) -> Result<ExitCode, Failure> {
     match command {
         BenchCommand::Step(arguments) => step::run(arguments)?,
+        BenchCommand::Kernels(arguments) => kernels::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
