@@ -7,6 +7,7 @@ use burn::{
 
 use crate::{
     Mode, ViTConfig,
+    compute::in_f32,
     drop::dropout,
     fused::{self, AttentionParts, ResidualParts},
     init::{Initializer, Role},
@@ -152,10 +153,12 @@ pub(crate) fn softmax_attention(
     if mode.noise(weight_dropout).is_none() {
         return fused::softmax_attention(q, k, v, bias, scale);
     }
-    let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
-    if let Some(bias) = bias {
-        scores = scores + bias;
-    }
-    let weights = dropout(activation::softmax(scores, 3), weight_dropout, mode);
+    let weights = in_f32((q * scale).matmul(k.swap_dims(2, 3)), |scores| {
+        let scores = match bias {
+            Some(bias) => scores + bias,
+            None => scores,
+        };
+        dropout(activation::softmax(scores, 3), weight_dropout, mode)
+    });
     weights.matmul(v)
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
 use vitral_seed::Seed;
 
-use crate::device::is_cpu;
+use crate::{compute::in_f32, device::is_cpu};
 
 /// Whether a forward pass trains, and then with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -
             .float()
             .div_scalar(keep)
     };
-    input * mask
+    in_f32(input, |input| input * mask)
 }
 
 /// Stochastic depth (Huang et al. 2016): drops a residual branch for whole samples.
@@ -68,7 +68,8 @@ pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -
 pub(crate) fn drop_path(input: Tensor<3>, rate: f64, mode: Mode) -> Tensor<3> {
     let Some(seed) = mode.noise(rate) else { return input };
     let device = input.device().without_autodiff();
-    input.clone() * keep_mask([input.dims()[0], 1, 1], 1.0 - rate, seed, &device)
+    let mask = keep_mask([input.dims()[0], 1, 1], 1.0 - rate, seed, &device);
+    in_f32(input, |input| input * mask)
 }
 
 /// What [`drop_path`] multiplies each of `batch` samples with; nothing if none is left out.

@@ -6,6 +6,7 @@ use burn::{
 };
 
 use crate::{
+    compute::in_f32,
     fused,
     init::{Fill, Initializer, Role},
 };
@@ -80,6 +81,6 @@ impl LayerScale {
 
     /// `[batch, tokens, width]` to the same.
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        input * self.gamma.val().unsqueeze()
+        in_f32(input, |input| input * self.gamma.val().unsqueeze())
     }
 }

@@ -10,6 +10,7 @@
 pub mod activation_checkpointing;
 pub mod attention;
 pub mod block;
+mod compute;
 pub mod config;
 pub mod device;
 pub mod drop;
@@ -28,6 +29,7 @@ pub mod variant;
 mod vit;
 
 pub use activation_checkpointing::ActivationCheckpointing;
+pub use compute::Compute;
 pub use config::{ConfigProblem, ViTConfig};
 pub use drop::Mode;
 pub use program_attention::AttentionPrograms;

@@ -10,6 +10,7 @@ use vitral_kernels::activation::Activation;
 
 use crate::{
     Mode, ViTConfig,
+    compute::in_f32,
     drop::dropout,
     fused::{self, MlpParts, ResidualParts},
     init::{Initializer, Role},
@@ -89,13 +90,13 @@ impl MlpBlock {
     pub fn forward(&self, input: Tensor<3>, mode: Mode) -> Tensor<3> {
         let projected = self.fc1.forward(input);
         let hidden = match self.activation {
-            Mlp::Gelu => activation::gelu(projected),
-            Mlp::GeluTanh => activation::gelu_approximate(projected),
-            Mlp::SwiGlu => {
+            Mlp::Gelu => in_f32(projected, activation::gelu),
+            Mlp::GeluTanh => in_f32(projected, activation::gelu_approximate),
+            Mlp::SwiGlu => in_f32(projected, |projected| {
                 let [_, _, width] = projected.dims();
                 let gate = projected.clone().narrow(2, 0, width / 2);
                 activation::silu(gate) * projected.narrow(2, width / 2, width / 2)
-            }
+            }),
         };
         let hidden = dropout(hidden, self.dropout, mode.of("hidden"));
         dropout(self.fc2.forward(hidden), self.dropout, mode.of("output"))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Mode, ViTConfig,
     attention::softmax_attention,
+    compute::cast_like,
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
     mlp::MlpBlock,
@@ -69,9 +70,10 @@ impl AttentionPool {
         let [batch, count, width] = tokens.dims();
         let (heads, head_dim) = (self.heads, width / self.heads);
         let q = self.q.forward(self.latent.val()).reshape([1, 1, heads, head_dim]).swap_dims(1, 2);
-        let q = q.repeat_dim(0, batch);
         let kv =
             self.kv.forward(tokens).reshape([batch, count, 2 * heads, head_dim]).swap_dims(1, 2);
+        // Rounded after it is repeated, as the gradient of that is a sum over the batch.
+        let q = cast_like(q.repeat_dim(0, batch), &kv);
         let (k, v) = (kv.clone().narrow(1, 0, heads), kv.narrow(1, heads, heads));
         let pooled =
             softmax_attention(q, k, v, None, 0.0, mode).swap_dims(1, 2).reshape([batch, 1, width]);

@@ -8,7 +8,10 @@ use burn::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::init::{Fill, Initializer};
+use crate::{
+    compute::in_f32,
+    init::{Fill, Initializer},
+};
 
 /// The position embedding that is added to the tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,10 +113,12 @@ impl RotaryTable {
     /// Turns queries or keys, `[batch, heads, tokens, head_dim]`.
     pub(crate) fn rotate(&self, input: Tensor<4>) -> Tensor<4> {
         let half = input.dims()[3] / 2;
-        let first = input.clone().narrow(3, 0, half);
-        let second = input.clone().narrow(3, half, half);
-        let turned = Tensor::cat(vec![second.neg(), first], 3);
-        input * self.cos.clone() + turned * self.sin.clone()
+        in_f32(input, |input| {
+            let first = input.clone().narrow(3, 0, half);
+            let second = input.clone().narrow(3, half, half);
+            let turned = Tensor::cat(vec![second.neg(), first], 3);
+            input * self.cos.clone() + turned * self.sin.clone()
+        })
     }
 }
 

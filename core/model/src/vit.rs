@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor, activation},
+    tensor::{Device, FloatDType, Int, Tensor, activation},
 };
 use vitral_seed::Seed;
 
@@ -10,6 +10,7 @@ use crate::{
     ConfigProblem, Mode, ViTConfig,
     activation_checkpointing::checkpointed,
     block::Block,
+    compute::{Compute, in_f32},
     drop::{dropout, kept_patches},
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
@@ -54,6 +55,8 @@ pub struct ViT {
     checkpointed: Vec<bool>,
     #[module(skip)]
     config: ViTConfig,
+    #[module(skip)]
+    compute: Compute,
 }
 
 impl ViT {
@@ -149,7 +152,14 @@ impl ViT {
             rotary_of,
             checkpointed: Vec::new(),
             config,
+            compute: Compute::F32,
         })
+    }
+
+    /// The same model, computing in another type. Its weights stay `f32`.
+    #[must_use]
+    pub fn computing_in(self, compute: Compute) -> Self {
+        Self { compute, ..self }
     }
 
     /// What this model is made of, with every size written out.
@@ -163,7 +173,7 @@ impl ViT {
         self.checkpointed = blocks;
     }
 
-    /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`.
+    /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`, both `f32`.
     ///
     /// # Panics
     /// If the images do not have the configured size and channels.
@@ -172,8 +182,8 @@ impl ViT {
         self.forward_head(tokens, mode)
     }
 
-    /// Images to tokens `[batch, prefix + patches, width]` after the last block and, unless it
-    /// comes after pooling, the final LayerNorm.
+    /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
+    /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
         let (mut tokens, kept) = self.embed(images, mode);
         let rotary: Vec<RotaryTable> = match &kept {
@@ -198,29 +208,33 @@ impl ViT {
         }
     }
 
-    /// Tokens to logits.
+    /// Tokens to logits, which are `f32`.
     pub fn forward_head(&self, tokens: Tensor<3>, mode: Mode) -> Tensor<2> {
         let [batch, count, width] = tokens.dims();
         let prefix = self.config.prefix_tokens();
         let pooled = match (&self.attn_pool, self.config.pool) {
             (Some(pool), _) => pool.forward(tokens, mode.of("pool")),
             (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
-            (None, _) => tokens.narrow(1, prefix, count - prefix).mean_dim(1),
+            (None, _) => {
+                in_f32(tokens.narrow(1, prefix, count - prefix), |tokens| tokens.mean_dim(1))
+            }
         };
         let mut features = pooled.reshape([batch, width]);
         if let Some(norm) = &self.fc_norm {
             features = norm.forward(features);
         }
         if let Some(pre_logits) = &self.pre_logits {
-            features = activation::tanh(pre_logits.forward(features));
+            features = in_f32(pre_logits.forward(features), activation::tanh);
         }
-        self.head.forward(features)
+        self.head.forward(features).cast(FloatDType::F32)
     }
 
-    /// Patches with their positions, behind class token and registers; and which patches were
-    /// kept, if not all.
+    /// Patches with their positions, behind class token and registers, of the compute type; and which
+    /// patches were kept, if not all.
     fn embed(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, Option<Tensor<2, Int>>) {
-        let patches = self.patch_embed.forward(images);
+        let compute = self.compute.dtype();
+        // Rounded again at the end: gradients of positions and tokens are sums over the batch.
+        let patches = self.patch_embed.forward(images.cast(compute)).cast(FloatDType::F32);
         let [batch, count, width] = patches.dims();
         let classes = usize::from(self.cls_token.is_some());
         let positions = self.pos_embed.as_ref().map(Param::val);
@@ -256,6 +270,7 @@ impl ViT {
             parts.push(registers.val().repeat_dim(0, batch));
         }
         parts.push(patches);
-        (dropout(Tensor::cat(parts, 1), self.config.dropout, mode.of("embedding")), kept)
+        let tokens = dropout(Tensor::cat(parts, 1), self.config.dropout, mode.of("embedding"));
+        (tokens.cast(compute), kept)
     }
 }

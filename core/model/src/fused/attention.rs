@@ -14,9 +14,11 @@ use super::{
     memory::Buffer,
     operation::{Input, Operation, count, from_last, optional_values, run, shape, values},
 };
+use crate::compute::in_f32;
 
 /// `softmax(scale * q kᵀ + bias) v`, with `q` `[batch, heads, queries, head_dim]`, `k` and `v`
-/// `[batch, heads, keys, …]`, and `bias` `[1, heads, queries, keys]`.
+/// `[batch, heads, keys, …]`, and `bias` `[1, heads, queries, keys]`. Both products are of the type of
+/// `q`; the bias is `f32`, and so is all between them.
 pub(crate) fn softmax_attention(
     q: Tensor<4>,
     k: Tensor<4>,
@@ -25,11 +27,14 @@ pub(crate) fn softmax_attention(
     scale: f64,
 ) -> Tensor<4> {
     if !covers(&q) {
-        let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
-        if let Some(bias) = bias {
-            scores = scores + bias;
-        }
-        return activation::softmax(scores, 3).matmul(v);
+        let weights = in_f32((q * scale).matmul(k.swap_dims(2, 3)), |scores| {
+            let scores = match bias {
+                Some(bias) => scores + bias,
+                None => scores,
+            };
+            activation::softmax(scores, 3)
+        });
+        return weights.matmul(v);
     }
     let inputs = [Input::new(q), Input::new(k), Input::new(v), Input::optional(bias)];
     run(Softmax { scale: scale as f32 }, inputs)
@@ -110,5 +115,43 @@ impl Operation<4> for Softmax {
             Some(dv.into_tensor(shape(v))),
             dbias.map(|buffer| buffer.into_tensor(shape(bias))),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType, TensorData};
+
+    use super::*;
+
+    /// One query with two keys that both score `score`; the result is the second one's weight.
+    fn weight_of_second(score: f32, bias: [f32; 2], dtype: FloatDType) -> f32 {
+        let device = Device::flex();
+        let tensor = |values: [f32; 2], shape: [usize; 4]| {
+            Tensor::<4>::from_data(TensorData::new(values.to_vec(), shape), &device)
+        };
+        let q = Tensor::<4>::full([1, 1, 1, 1], 16.0, &device).cast(dtype);
+        let k = tensor([score / 16.0; 2], [1, 1, 2, 1]).cast(dtype);
+        let v = tensor([0.0, 1.0], [1, 1, 2, 1]).cast(dtype);
+        let bias = tensor(bias, [1, 1, 1, 2]);
+        softmax_attention(q, k, v, Some(bias), 1.0).cast(FloatDType::F32).into_scalar()
+    }
+
+    /// Next to a score of 4096, `f16` has no numbers between 4096 and 4100, and `bf16` none between
+    /// 4096 and 4128: a bias of 1 would be lost. A score of 60000 and a bias of 10000 would together
+    /// be infinite in `f16`, and the softmax not a number.
+    #[test]
+    fn scores_are_summed_in_f32() {
+        let exact = 1.0 / (1.0 + (-1f32).exp());
+        for (dtype, rounding) in
+            [(FloatDType::F16, 2f32.powi(-11)), (FloatDType::BF16, 2f32.powi(-8))]
+        {
+            let found = weight_of_second(4096.0, [0.0, 1.0], dtype);
+            assert!((found / exact - 1.0).abs() <= rounding, "{dtype:?}: {found} is not {exact}");
+            let found = weight_of_second(60_000.0, [10_000.0, 10_001.0], dtype);
+            assert!((found / exact - 1.0).abs() <= rounding, "{dtype:?}: {found} is not {exact}");
+        }
+        let found = weight_of_second(4096.0, [0.0, 1.0], FloatDType::F32);
+        assert!((found / exact - 1.0).abs() < 1e-5, "f32: {found} is not {exact}");
     }
 }

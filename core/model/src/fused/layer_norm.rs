@@ -2,7 +2,7 @@
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{Tensor, module},
+    tensor::{DType, Tensor, module},
 };
 use vitral_kernels::layer_norm::{LayerNorm, LayerNormGradients};
 
@@ -11,14 +11,19 @@ use super::{
     memory::Buffer,
     operation::{Input, Operation, count, from_last, run, shape, values},
 };
+use crate::compute::in_f32;
 
-/// Normalises the last dimension, `[..., width]`.
+/// Normalises the last dimension, `[..., width]`, in `f32` whatever the type of `x`; weight and bias
+/// are `f32`.
 pub(crate) fn layer_norm<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     eps: f64,
 ) -> Tensor<D> {
+    if x.dtype() != DType::F32 {
+        return in_f32(x, |x| layer_norm(x, weight, bias, eps));
+    }
     if !covers(&x) {
         return module::layer_norm(x, weight, Some(bias), eps);
     }
@@ -70,5 +75,46 @@ impl Operation<3> for Norm {
             Some(weight.into_tensor([width])),
             Some(bias.into_tensor([width])),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType, TensorData};
+
+    use super::*;
+
+    /// Deviations of 300 have squares above 65504, and sums of values around 1000 are, too: neither
+    /// can be `f16`. All that may differ from the formula in `f64` is the rounding of the result.
+    #[test]
+    fn values_whose_squares_and_sums_overflow_f16_are_normalised() {
+        let device = Device::flex().autodiff();
+        let (rows, width, eps) = (3, 96, 1e-6);
+        let row = |at: usize| 1000.0 + 300.0 * (at as f32 * 0.7).sin();
+        let data = TensorData::new((0..rows * width).map(row).collect::<Vec<f32>>(), [rows, width]);
+        let x = Tensor::<2>::from_data(data, &device).cast(FloatDType::F16).require_grad();
+        let weight = Tensor::<1>::ones([width], &device);
+        let bias = Tensor::<1>::zeros([width], &device);
+        let read = |tensor: Tensor<2>| -> Vec<f32> { tensor.try_into_vec_as().unwrap() };
+        let found = read(layer_norm(x.clone(), weight.clone(), bias.clone(), eps));
+        let exact = |row: &[f32]| {
+            let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
+            let variance =
+                row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / width as f64;
+            let normal = |&v: &f32| (f64::from(v) - mean) / (variance + eps).sqrt();
+            row.iter().map(normal).collect::<Vec<f64>>()
+        };
+        let input = read(x.clone());
+        let exact: Vec<f64> = input.chunks(width).flat_map(exact).collect();
+        for (found, exact) in found.iter().zip(&exact) {
+            let rounding = exact.abs() * 2f64.powi(-11) + 1e-6;
+            assert!((f64::from(*found) - exact).abs() <= rounding, "{found} is not {exact}");
+        }
+        // So that this cannot pass without `f32`: the same in `f16` is far off.
+        let [weight, bias] = [weight, bias].map(|tensor| tensor.cast(FloatDType::F16));
+        let pure = read(module::layer_norm(x, weight, Some(bias), eps));
+        let error = |found: &f32, exact: &f64| (f64::from(*found) - exact).abs();
+        let right = pure.iter().zip(&exact).filter(|(found, exact)| error(found, exact) < 0.1);
+        assert!(right.count() < width, "f16 alone is good enough for this");
     }
 }

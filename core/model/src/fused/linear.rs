@@ -2,7 +2,7 @@
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{Shape, Tensor, module},
+    tensor::{DType, Shape, Tensor, module},
 };
 use vitral_kernels::linear::{Linear, LinearGradients};
 
@@ -11,13 +11,23 @@ use super::{
     memory::Buffer,
     operation::{Input, Operation, count, from_last, optional_values, run, shape, values},
 };
+use crate::compute::{cast_like, in_f32};
 
-/// `x W + b`: `[..., inputs]` to `[..., outputs]`, with `W` `[inputs, outputs]`.
+/// `x W + b`: `[..., inputs]` to `[..., outputs]`, with `W` `[inputs, outputs]`. The product is of
+/// the type of `x`; weight and bias are `f32`, and so are the bias's sum and its gradient.
 pub(crate) fn linear<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
+    if x.dtype() != DType::F32 {
+        let weight = cast_like(weight, &x);
+        let product = module::linear(x, weight, None);
+        return match bias {
+            Some(bias) => in_f32(product, |product| product + bias.unsqueeze()),
+            None => product,
+        };
+    }
     if !covers(&x) {
         return module::linear(x, weight, bias);
     }

@@ -2,8 +2,9 @@
 //!
 //! Each function here takes tensors on any device and gives what its Burn modules would: where the
 //! tensors are `f32` on the CPU it runs a kernel as one operation of automatic differentiation,
-//! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Models call these
-//! functions and never ask where they run.
+//! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
+//! `f16` are summed and normalised as `f32` (see `compute.rs`). Models call these functions and never
+//! ask where they run.
 
 mod attention;
 mod attention_branch;

@@ -1,0 +1,62 @@
+//! The type that a model computes in (Micikevicius et al. 2018).
+//!
+//! Weights stay `f32`, and a weight is rounded where it is used; since rounding is an operation of
+//! automatic differentiation, its gradient comes back as `f32`. Tokens and the operands of matrix
+//! products are of the compute type. Everything that adds up many values, or is sensitive to
+//! rounding, is computed [`in_f32`] and rounded once at its end: LayerNorm, softmax, activations,
+//! means, biases and scales (whose gradients are sums over batch and tokens), dropout, rotations.
+
+use burn::tensor::{DType, Device, FloatDType, Tensor};
+
+/// The type of activations and of the operands of matrix products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compute {
+    /// 24 significant bits.
+    #[default]
+    F32,
+    /// 8 significant bits in the range of `f32`.
+    BF16,
+    /// 11 significant bits, up to 65504 and down to 6e-8.
+    F16,
+}
+
+impl Compute {
+    /// Its name in lower case, as in `bf16`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::BF16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Whether a device stores the type, converts it and calculates with it.
+    pub fn is_supported(self, device: &Device) -> bool {
+        device.supports_dtype(DType::from(self.dtype()))
+    }
+
+    pub(crate) const fn dtype(self) -> FloatDType {
+        match self {
+            Self::F32 => FloatDType::F32,
+            Self::BF16 => FloatDType::BF16,
+            Self::F16 => FloatDType::F16,
+        }
+    }
+}
+
+/// Computes a function in `f32`, and rounds its result to the input's type.
+pub(crate) fn in_f32<const D: usize, const E: usize>(
+    input: Tensor<D>,
+    function: impl FnOnce(Tensor<D>) -> Tensor<E>,
+) -> Tensor<E> {
+    let dtype = FloatDType::from(input.dtype());
+    function(input.cast(FloatDType::F32)).cast(dtype)
+}
+
+/// Rounds a tensor to the type of another.
+pub(crate) fn cast_like<const D: usize, const E: usize>(
+    tensor: Tensor<D>,
+    other: &Tensor<E>,
+) -> Tensor<D> {
+    tensor.cast(FloatDType::from(other.dtype()))
+}
