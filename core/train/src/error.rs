@@ -41,6 +41,16 @@ pub enum Error {
         /// The step, counted from 1.
         step: u64,
     },
+    /// The gradients are not finite, whatever the loss scale.
+    #[error(
+        "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped;          the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"
+    )]
+    NoLossScale {
+        /// The last scale that was tried.
+        scale: f64,
+        /// The step, counted from 1.
+        step: u64,
+    },
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),

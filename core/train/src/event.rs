@@ -80,6 +80,8 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Loss and the like, on the steps that are logged.
     pub figures: Option<StepFigures>,
+    /// How the loss is scaled, where it is (`train.precision: F16()`).
+    pub scaling: Option<ScalingReport>,
     /// Time of the step, waiting for data included.
     pub time: Duration,
     /// Time spent waiting for data.
@@ -91,6 +93,11 @@ pub struct StepReport {
 }
 
 impl StepReport {
+    /// Whether the step's gradients overflowed, so that it changed nothing.
+    pub fn was_skipped(&self) -> bool {
+        self.scaling.is_some_and(|scaling| scaling.skipped)
+    }
+
     /// The report as monitors are told of it.
     pub(crate) fn told(&self, memory: vitral_host::Memory) -> vitral_host::Step {
         vitral_host::Step {
@@ -98,10 +105,13 @@ impl StepReport {
             epoch: self.epoch,
             images: u32::try_from(self.images).unwrap_or(u32::MAX),
             learning_rate: self.learning_rate,
-            figures: self.figures.map(|figures| vitral_host::Figures {
-                loss: figures.loss.into(),
-                accuracy: figures.accuracy.into(),
-                gradient_norm: figures.gradient_norm.into(),
+            // Those of a step that was skipped would be a false alarm.
+            figures: self.figures.filter(|_| !self.was_skipped()).map(|figures| {
+                vitral_host::Figures {
+                    loss: figures.loss.into(),
+                    accuracy: figures.accuracy.into(),
+                    gradient_norm: figures.gradient_norm.into(),
+                }
             }),
             timings: vitral_host::Timings {
                 total: self.time.as_secs_f64(),
@@ -112,6 +122,17 @@ impl StepReport {
             memory,
         }
     }
+}
+
+/// Where dynamic loss scaling is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScalingReport {
+    /// Whether this step's gradients overflowed, so that it changed nothing.
+    pub skipped: bool,
+    /// What the loss of the next step is multiplied with.
+    pub scale: f64,
+    /// Steps of the run that were skipped, this one included.
+    pub skipped_steps: u64,
 }
 
 /// What is read back from the device on the steps that are logged.

@@ -19,6 +19,7 @@ use crate::{
     mix::Mix,
     optimizer::Optimizer,
     plugins::PluginConfig,
+    precision::Precision,
     schedule::{Decay, Schedule},
 };
 
@@ -80,6 +81,9 @@ pub struct TrainConfig {
     pub accum_steps: usize,
     /// Blocks that compute their activations again for backward: less memory, the same gradients.
     pub activation_checkpointing: ActivationCheckpointing,
+    /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the CPU
+    /// the last two are right, but slow.
+    pub precision: Precision,
     /// The optimizer.
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
@@ -137,6 +141,7 @@ impl Default for TrainConfig {
             batch: 128,
             accum_steps: 1,
             activation_checkpointing: ActivationCheckpointing::None,
+            precision: Precision::default(),
             optimizer: Optimizer::default(),
             learning_rate: 5e-4,
             min_learning_rate: 1e-6,

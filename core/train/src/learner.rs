@@ -20,6 +20,7 @@ use crate::{
     experiment::TrainConfig,
     gradients::{Accumulator, clip_factor, global_norm},
     groups::{ParameterGroup, groups, unmatched},
+    loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
     schedule::{Schedule, weight_decay},
@@ -37,6 +38,8 @@ pub struct Learner {
     batch_programs: Vec<BatchProgram>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
+    scaler: Option<LossScaler>,
+    skipped_steps: u64,
 }
 
 /// What a step leaves on the device, to be read only when it is wanted; all `[1]`.
@@ -66,6 +69,8 @@ pub struct BatchGradients {
     pub loss: Tensor<1>,
     /// Images whose class got the highest logit, `[1]`.
     pub correct: Tensor<1>,
+    /// Their global norm, `[1]`, where the loss was scaled and they may have overflowed.
+    norm: Option<Tensor<1>>,
 }
 
 /// The tensors of a learner, as checkpoints hold them.
@@ -102,6 +107,7 @@ impl Learner {
         seed: Seed,
         device: &Device,
     ) -> Result<Self, Error> {
+        config.precision.check(device)?;
         let autodiff = device.clone().autodiff();
         let model = ViT::with_programs(model, &programs.attention, seed, &autodiff);
         let mut model = model.map_err(|problem| ConfigProblem {
@@ -112,6 +118,7 @@ impl Learner {
         let plan = config.activation_checkpointing;
         let plan = plan.plan(model.config(), micro_batch, is_cpu(device));
         model.set_activation_checkpointing(plan);
+        let model = model.computing_in(config.precision.compute());
         let batch_program = |(index, program): (usize, &Arc<Program>)| {
             BatchProgram::new(program, model.config(), device).map_err(|message| ConfigProblem {
                 field: format!("train.batch_augment[{index}]"),
@@ -141,6 +148,8 @@ impl Learner {
             ema: config.ema.map(|decay| Ema::new(decay, values)),
             model,
             batch_programs,
+            scaler: config.precision.scaling().map(LossScaler::new),
+            skipped_steps: 0,
         })
     }
 
@@ -177,18 +186,71 @@ impl Learner {
 
     /// Forward, backward, clip and update, for the step of this number (counted from 0).
     ///
-    /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`.
+    /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`. A step whose
+    /// gradients cannot be read back to look for an overflow is skipped, too.
     pub fn step(&mut self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> Learned {
         let gradients = self.gradients(step, images, targets);
+        if self.overflowed(&gradients).unwrap_or(true) {
+            return self.skip(gradients);
+        }
         self.apply(step, gradients, 1.0)
+    }
+
+    /// Whether the loss is scaled, and the scale was too large for these gradients: some are infinite
+    /// or not numbers. The step must then be skipped.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn overflowed(&self, batch: &BatchGradients) -> Result<bool, Error> {
+        let Some(norm) = &batch.norm else { return Ok(false) };
+        let norm = norm.clone().try_into_scalar::<f32>();
+        norm.map(|norm| !norm.is_finite()).map_err(|error| Error::Device(error.to_string()))
+    }
+
+    /// What takes the place of [`Learner::apply`] for gradients that [`Learner::overflowed`]: weights
+    /// and averages stay as they are, and the loss scale is lowered.
+    pub fn skip(&mut self, batch: BatchGradients) -> Learned {
+        self.skipped_steps += 1;
+        if let Some(scaler) = &mut self.scaler {
+            scaler.overflowed();
+        }
+        let BatchGradients { gradients, loss, correct, norm } = batch;
+        let gradient_norm = norm.unwrap_or_else(|| global_norm(&gradients));
+        Learned { loss, correct, gradient_norm }
+    }
+
+    /// The loss scale, where there is one.
+    pub fn loss_scale(&self) -> Option<LossScale> {
+        self.scaler.as_ref().map(LossScaler::state)
+    }
+
+    /// Steps that were skipped.
+    pub fn skipped_steps(&self) -> u64 {
+        self.skipped_steps
+    }
+
+    /// Whether even the lowest loss scale did not make gradients finite.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.scaler.as_ref().is_some_and(LossScaler::is_exhausted)
+    }
+
+    /// Goes on with the loss scale and the count of skipped steps that a checkpoint has.
+    pub(crate) fn restore_scale(&mut self, state: Option<LossScale>, skipped_steps: u64) {
+        self.skipped_steps = skipped_steps;
+        if let (Some(scaler), Some(state)) = (&mut self.scaler, state) {
+            scaler.restore(state);
+        }
     }
 
     /// The second half of a step: clip and update, with the scheduled learning rate times a scale.
     pub fn apply(&mut self, step: u64, batch: BatchGradients, rate_scale: f64) -> Learned {
-        let BatchGradients { gradients, loss, correct } = batch;
-        let gradient_norm = global_norm(&gradients);
+        let BatchGradients { gradients, loss, correct, norm } = batch;
+        let gradient_norm = norm.unwrap_or_else(|| global_norm(&gradients));
         let clip = self.config.clip_norm.map(|limit| clip_factor(&gradient_norm, limit));
         self.update(step, gradients, clip.as_ref(), rate_scale);
+        if let Some(scaler) = &mut self.scaler {
+            scaler.succeeded();
+        }
         Learned { loss, correct, gradient_norm }
     }
 
@@ -230,13 +292,23 @@ impl Learner {
             let loss = self.config.loss.forward(logits, targets.autodiff())
                 * (count as f64 / batch as f64);
             ended(Stage::Forward);
-            let mut gradients = loss.backward();
+            let mut gradients = match &self.scaler {
+                Some(scaler) => scaler.scale(loss.clone()).backward(),
+                None => loss.backward(),
+            };
             accumulator.add(parameters::gradients(&self.model, &mut gradients));
             ended(Stage::Backward);
             losses.push(loss.without_autodiff());
         }
+        let mut gradients = accumulator.finish();
+        let mut norm = None;
+        if let Some(scaler) = &self.scaler {
+            gradients = scaler.unscale(gradients);
+            norm = Some(global_norm(&gradients));
+        }
         BatchGradients {
-            gradients: accumulator.finish(),
+            gradients,
+            norm,
             loss: Tensor::cat(losses, 0).sum(),
             correct: Tensor::cat(hits, 0).sum(),
         }
@@ -262,6 +334,8 @@ impl Learner {
         rate_scale: f64,
     ) {
         let config = &self.config;
+        // Averages have seen nothing of the steps that were skipped.
+        let update = (step + 1).saturating_sub(self.skipped_steps).max(1);
         let hyper = Hyper {
             learning_rate: self.schedule.learning_rate(step) * rate_scale,
             weight_decay: weight_decay(
@@ -270,7 +344,7 @@ impl Learner {
                 step,
                 self.schedule.total,
             ),
-            update: step + 1,
+            update,
         };
         let values = parameters::values(&self.model);
         let ema = self.ema.as_mut();

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation;
 use vitral_data::{Image, ImageBatch};
-use vitral_model::{Mode, ViT, device::Device, parameters};
+use vitral_model::{Compute, Mode, ViT, device::Device, parameters};
 use vitral_seed::Seed;
 
 use crate::{
@@ -25,7 +25,8 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// Puts a checkpoint's model on a device.
+    /// Puts a checkpoint's model on a device. It computes in the run's `train.precision`, and in `f32`
+    /// where the device does not have that.
     ///
     /// # Errors
     /// The checkpoint holds something else than its experiment describes.
@@ -36,8 +37,11 @@ impl TrainedModel {
         let infos = parameters::infos(&model);
         let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
             .map_err(|problem| CheckpointError::Mismatch { path, problem })?;
+        // In f32, which is never less exact, where the device lacks what the run trained in.
+        let precision = experiment.train.precision;
+        let compute = precision.check(device).map_or(Compute::F32, |()| precision.compute());
         Ok(Self {
-            model: parameters::with_values(model, values),
+            model: parameters::with_values(model, values).computing_in(compute),
             experiment,
             state,
             device: device.clone(),

@@ -78,7 +78,7 @@ impl RunFolder {
     /// One line for a logged step.
     pub(crate) fn log_step(&mut self, report: &StepReport) -> Result<(), Error> {
         let Some(figures) = report.figures else { return Ok(()) };
-        self.log(&json!({
+        let mut line = json!({
             "kind": "step",
             "step": report.step,
             "epoch": report.epoch,
@@ -88,7 +88,12 @@ impl RunFolder {
             "learning_rate": report.learning_rate,
             "images_per_second": report.images as f64 / report.time.as_secs_f64().max(1e-9),
             "data_wait": report.data_wait.as_secs_f64(),
-        }))
+        });
+        if let Some(scaling) = report.scaling {
+            line["loss_scale"] = json!(scaling.scale);
+            line["skipped_steps"] = json!(scaling.skipped_steps);
+        }
+        self.log(&line)
     }
 
     /// One line for an evaluation.

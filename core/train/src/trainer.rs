@@ -23,13 +23,13 @@ use vitral_model::{
 use vitral_seed::Seed;
 
 use crate::{
-    Error, Evaluation, Event, Observer, RunInfo, StepFigures, StepReport,
+    Error, Evaluation, Event, LossScale, Observer, RunInfo, ScalingReport, StepFigures, StepReport,
     batch::images_to_device,
     checkpoint::{self, Checkpoint, CheckpointError, CheckpointManager, State},
     error::AtPath,
     evaluate::evaluate,
     experiment::{Experiment, Plan},
-    learner::{Learned, Learner},
+    learner::{BatchGradients, Learned, Learner},
     loss::targets,
     memory::memory,
     plugins::{Monitors, Programs, Registry, open_stages},
@@ -55,6 +55,10 @@ pub struct Outcome {
     pub skipped: u64,
     /// Which monitor ended the run before its last step, and why.
     pub stopped: Option<String>,
+    /// Where the loss scale ended, of a run in `f16`.
+    pub loss_scale: Option<LossScale>,
+    /// Steps that changed nothing because their gradients overflowed.
+    pub skipped_steps: u64,
 }
 
 /// A run: a model in training, and where it is.
@@ -150,6 +154,7 @@ impl Trainer {
         }
         let mut learner = learner(&experiment, &programs, &plan, device)?;
         learner.import(&tensors, device).map_err(mismatch)?;
+        learner.restore_scale(state.loss_scale, state.skipped_steps);
         // <run>/checkpoints/step-<n>, also where the path starts inside of the run.
         let absolute = std::path::absolute(&path).at(&path)?;
         let run = absolute.ancestors().nth(2).unwrap_or(&absolute);
@@ -228,6 +233,8 @@ impl Trainer {
             time: Duration::from_secs_f64(self.state.seconds),
             skipped: self.state.skipped,
             stopped: self.stopped.clone(),
+            loss_scale: self.learner.loss_scale(),
+            skipped_steps: self.learner.skipped_steps(),
         })
     }
 
@@ -285,7 +292,8 @@ impl Trainer {
         let gradients = self.learner.gradients(step, images, targets);
         let gradients_time = computing.elapsed();
         let mut asked = Asked::default();
-        if self.monitors.want_layers(step + 1) {
+        let skipped = self.learner.overflowed(&gradients)?;
+        if self.monitors.want_layers(step + 1) && !skipped {
             let parameters = self.learner.statistics(&gradients)?;
             let epoch = (step + 1) as f64 / self.plan.steps_per_epoch as f64;
             let report = LayerReport { step: step + 1, epoch, parameters };
@@ -293,9 +301,13 @@ impl Trainer {
         }
         let updating = Instant::now();
         let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
-        let learned = self.learner.apply(step, gradients, self.state.rate_scale);
+        let learned = if skipped {
+            self.skip(gradients)?
+        } else {
+            self.learner.apply(step, gradients, self.state.rate_scale)
+        };
         let update_time = updating.elapsed();
-        let figures = if is_logged { Some(self.figures(learned, batch.len())?) } else { None };
+        let figures = is_logged.then(|| self.figures(learned, batch.len(), skipped)).transpose()?;
         let time = start.elapsed();
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();
@@ -306,6 +318,11 @@ impl Trainer {
             images: batch.len(),
             learning_rate,
             figures,
+            scaling: self.learner.loss_scale().map(|state| ScalingReport {
+                skipped,
+                scale: state.scale,
+                skipped_steps: self.learner.skipped_steps(),
+            }),
             time,
             data_wait,
             gradients_time,
@@ -314,11 +331,27 @@ impl Trainer {
         Ok((report, asked))
     }
 
+    /// Lowers the loss scale in place of an update.
+    fn skip(&mut self, gradients: BatchGradients) -> Result<Learned, Error> {
+        let learned = self.learner.skip(gradients);
+        let scale = self.learner.loss_scale().map_or(1.0, |state| state.scale);
+        tracing::info!(step = self.state.step + 1, scale, "skipped a step that overflowed");
+        if self.learner.is_exhausted() {
+            return Err(Error::NoLossScale { scale, step: self.state.step + 1 });
+        }
+        Ok(learned)
+    }
+
     /// Reads a step's figures back from the device.
-    fn figures(&self, learned: Learned, images: usize) -> Result<StepFigures, Error> {
+    fn figures(
+        &self,
+        learned: Learned,
+        images: usize,
+        skipped: bool,
+    ) -> Result<StepFigures, Error> {
         let loss = scalar(learned.loss)?;
-        // A monitor that can roll back gets to see it first.
-        if !loss.is_finite() && !self.monitors.want_step(self.state.step + 1) {
+        // A monitor that can roll back gets to see it first, and what was skipped did no harm.
+        if !loss.is_finite() && !skipped && !self.monitors.want_step(self.state.step + 1) {
             return Err(Error::Diverged { loss, step: self.state.step + 1 });
         }
         let accuracy = scalar(learned.correct)? / images as f32;
@@ -370,7 +403,11 @@ impl Trainer {
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
             experiment: self.experiment.clone(),
-            state: self.state.clone(),
+            state: State {
+                loss_scale: self.learner.loss_scale(),
+                skipped_steps: self.learner.skipped_steps(),
+                ..self.state.clone()
+            },
             tensors,
             programs: self.programs.clone(),
             monitors: self.monitors.save()?,
@@ -398,7 +435,11 @@ impl Trainer {
         let asked = self.tell(&vitral_host::Event::Stepped(report.told(memory())), observer)?;
         match report.figures {
             // Nobody takes the run back to before it.
-            Some(figures) if !figures.loss.is_finite() && asked.roll_back.is_none() => {
+            Some(figures)
+                if !figures.loss.is_finite()
+                    && !report.was_skipped()
+                    && asked.roll_back.is_none() =>
+            {
                 Err(Error::Diverged { loss: figures.loss, step: report.step })
             }
             _ => Ok(asked),
@@ -469,6 +510,7 @@ impl Trainer {
         self.learner
             .import(&loaded.tensors, &self.device)
             .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
+        self.learner.restore_scale(loaded.state.loss_scale, loaded.state.skipped_steps);
         let (seconds, skipped) = (self.state.seconds, self.state.skipped);
         self.state = State { seconds, skipped, rate_scale: scale, ..loaded.state };
         self.folder.forget_after(self.state.step)?;

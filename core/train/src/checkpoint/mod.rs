@@ -5,7 +5,7 @@
 //! | `model.safetensors` | the weights, by timm's names |
 //! | `ema.safetensors` | their moving average, if the run keeps one |
 //! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>` |
-//! | `state.ron` | step, best score, counters |
+//! | `state.ron` | step, best score, loss scale, counters |
 //! | `config.ron` | the resolved experiment |
 //! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
 //! | `batch-<n>.program.ron` | the program of a batch augmentation |
@@ -34,7 +34,9 @@ pub(crate) use tensors::{NamedTensor, to_device};
 
 use vitral_bundle::Lock;
 
-use crate::{experiment::Experiment, files, learner::Tensors, plugins::Programs};
+use crate::{
+    experiment::Experiment, files, learner::Tensors, loss_scale::LossScale, plugins::Programs,
+};
 
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
@@ -112,6 +114,12 @@ pub struct State {
     /// What monitors have made of the scheduled learning rate, as a factor.
     #[serde(default = "unchanged")]
     pub rate_scale: f64,
+    /// Where the loss scale is, of a run in `f16`.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
+    /// Steps that were skipped because their gradients overflowed.
+    #[serde(default)]
+    pub skipped_steps: u64,
 }
 
 fn unchanged() -> f64 {
@@ -128,6 +136,8 @@ impl Default for State {
             skipped: 0,
             class_names: Vec::new(),
             rate_scale: unchanged(),
+            loss_scale: None,
+            skipped_steps: 0,
         }
     }
 }
@@ -221,4 +231,16 @@ impl Checkpoint {
 
 fn read_text(path: &Path) -> Result<String, CheckpointError> {
     fs::read_to_string(path).map_err(|source| CheckpointError::Io { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_from_before_loss_scales_are_read() {
+        let text = r#"(format: 1, step: 7, best: Some((0.5, 6)), seconds: 1.5, skipped: 0, class_names: ["a"])"#;
+        let state: State = ron::from_str(text).unwrap();
+        assert_eq!((state.step, state.loss_scale, state.skipped_steps), (7, None, 0));
+    }
 }

@@ -108,7 +108,9 @@ impl Bench {
         let model = if infer {
             let model = ViT::with_programs(config, &programs.attention, seed, device)
                 .map_err(|problem| subject.locate(problem.into()))?;
-            Model::Inference(Box::new(model))
+            let check = train.precision.check(device);
+            check.map_err(|problem| subject.locate(problem.into()))?;
+            Model::Inference(Box::new(model.computing_in(train.precision.compute())))
         } else {
             let schedule = Schedule {
                 decay: Decay::Constant,
@@ -168,7 +170,11 @@ fn train(
     waited?;
     wait(device)?;
     let computed = Instant::now();
-    let learned = learner.apply(step, gradients, 1.0);
+    let learned = if learner.overflowed(&gradients)? {
+        learner.skip(gradients)
+    } else {
+        learner.apply(step, gradients, 1.0)
+    };
     wait(device)?;
     let end = Instant::now();
     let loss = learned.loss.try_into_scalar::<f32>();
