@@ -106,6 +106,9 @@ impl Progress {
         if let (Some(loss), Some(accuracy)) = (self.loss, self.accuracy) {
             message += &format!("loss {loss:.3} acc {:.1}% ", accuracy * 100.0);
         }
+        if let Some(scaling) = report.scaling.filter(|scaling| scaling.skipped_steps > 0) {
+            message += &format!("scale {} skipped {} ", scaling.scale, scaling.skipped_steps);
+        }
         message += &format!("{speed:.0} img/s {} left", duration(left));
         self.bar.set_position(report.step);
         if self.plain && self.last_line.elapsed() >= PLAIN_INTERVAL {

@@ -2,14 +2,18 @@
 
 use std::{process::ExitCode, thread};
 
-use vitral_model::device::{Device, DeviceChoice, Gpu, describe};
+use vitral_model::{
+    Compute,
+    device::{Device, DeviceChoice, Gpu, describe},
+};
 
 use crate::failure::Failure;
 
 pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
     println!("devices");
-    println!("  {:8} {} ({})", "cpu", describe(&Device::flex()), cpu_features());
+    let cpu = Device::flex();
+    println!("  {:8} {} ({}), {}", "cpu", describe(&cpu), cpu_features(), precisions(&cpu));
     for gpu in Gpu::ALL {
         println!("  {:8} {}", gpu.name(), state_of(gpu));
     }
@@ -34,7 +38,15 @@ fn state_of(gpu: Gpu) -> String {
     if devices.is_empty() {
         return "built in; no such device or driver found".into();
     }
-    devices.iter().map(describe).collect::<Vec<_>>().join("; ")
+    let line = |device: &Device| format!("{}, {}", describe(device), precisions(device));
+    devices.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+/// What a device computes in.
+fn precisions(device: &Device) -> String {
+    let all = [Compute::F32, Compute::BF16, Compute::F16];
+    let names = all.into_iter().filter(|compute| compute.is_supported(device)).map(Compute::name);
+    names.collect::<Vec<_>>().join(" ")
 }
 
 fn processors() -> usize {

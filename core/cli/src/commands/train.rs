@@ -126,6 +126,12 @@ fn summarize(outcome: &Outcome) {
             outcome.skipped
         );
     }
+    if let Some(state) = outcome.loss_scale {
+        println!(
+            "  skipped      {} steps that overflowed f16 (loss scale {} at the end)",
+            outcome.skipped_steps, state.scale
+        );
+    }
     if let Some((_, step)) = outcome.best {
         println!("  best model   {run}/best (of step {step})");
     }
