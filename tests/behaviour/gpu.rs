@@ -1,12 +1,16 @@
 //! The GPU path, run and not only compiled: on Mesa's software Vulkan driver where there is no GPU.
 
 use burn::tensor::{Device, Tensor};
-use vitral_model::device::{DeviceChoice, Gpu};
+use vitral_model::{
+    Compute,
+    device::{DeviceChoice, Gpu},
+};
 use vitral_seed::Seed;
 use vitral_train::{
     Learner,
     experiment::TrainConfig,
     optimizer::Optimizer,
+    precision::Precision,
     schedule::{Decay, Schedule},
 };
 
@@ -19,8 +23,9 @@ use crate::support::{
 };
 
 /// Parameters after a few steps of AdamW with all kinds of noise that are drawn on the host.
-fn trained(device: &Device) -> Vec<(String, Vec<f32>)> {
+fn trained(device: &Device, precision: Precision) -> Vec<(String, Vec<f32>)> {
     let config = TrainConfig {
+        precision,
         accum_steps: 2,
         ema: Some(0.9),
         optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
@@ -65,7 +70,8 @@ fn training_on_wgpu_equals_training_on_the_cpu() {
     let gpu = DeviceChoice::Gpu(Gpu::Wgpu, 0)
         .open()
         .expect("a Vulkan driver, e.g. Debian's mesa-vulkan-drivers");
-    let (on_gpu, on_cpu) = (trained(&gpu), trained(&Device::flex()));
+    let precision = Precision::F32;
+    let (on_gpu, on_cpu) = (trained(&gpu, precision), trained(&Device::flex(), precision));
     let mut largest = 0.0;
     for ((name, gpu), (_, cpu)) in on_gpu.iter().zip(&on_cpu) {
         let difference = largest_difference(gpu, cpu);
@@ -78,6 +84,56 @@ fn training_on_wgpu_equals_training_on_the_cpu() {
         .zip(trained_start())
         .any(|((_, now), start)| largest_difference(now, &start) > 1e-2);
     assert!(moved, "training changed nothing");
+}
+
+/// WGSL has no `bf16`; whether a driver has `f16` differs.
+#[test]
+fn a_precision_that_the_device_lacks_is_named_before_training_starts() {
+    let gpu = DeviceChoice::Gpu(Gpu::Wgpu, 0).open().unwrap();
+    for (precision, compute) in [("BF16", Compute::BF16), ("F16()", Compute::F16)] {
+        let is_supported = compute.is_supported(&gpu);
+        println!("{precision} on {gpu:?}: {is_supported}");
+        assert!(!is_supported || compute != Compute::BF16);
+        let workspace = Workspace::new();
+        let set = format!("train.precision={precision}");
+        let arguments = ["train", "experiment.ron", "--device", "wgpu", "--set", "train.steps=3"];
+        let run = vitral(workspace.path(), &[&arguments[..], &["--set", &set]].concat());
+        if is_supported {
+            run.succeeded();
+            continue;
+        }
+        assert!(!run.status.success());
+        let said = run.stderr;
+        assert!(said.contains("train.precision"), "{said}");
+        assert!(said.contains(&format!("asks for {}", compute.name())), "{said}");
+        assert!(said.contains("it computes in F32"), "{said}");
+        assert!(!workspace.join("run").exists(), "a run was begun");
+    }
+}
+
+/// Both round to 11 significant bits, though not after the same operations: a weight that has moved by
+/// a tenth differs by a few roundings of that.
+#[test]
+fn training_in_f16_on_wgpu_equals_training_in_f16_on_the_cpu() {
+    let gpu = DeviceChoice::Gpu(Gpu::Wgpu, 0).open().unwrap();
+    if !Compute::F16.is_supported(&gpu) {
+        println!("{gpu:?} has no f16");
+        return;
+    }
+    let precision = Precision::F16 {
+        initial_scale: 1024.0,
+        growth_factor: 2.0,
+        backoff_factor: 0.5,
+        growth_interval: 3,
+    };
+    let (on_gpu, on_cpu) = (trained(&gpu, precision), trained(&Device::flex(), precision));
+    let mut largest = 0.0;
+    for ((name, gpu), (_, cpu)) in on_gpu.iter().zip(&on_cpu) {
+        let difference = largest_difference(gpu, cpu);
+        assert!(difference < 1e-4, "{name}: {difference}");
+        largest = f32::max(largest, difference);
+    }
+    println!("parameters in f16 on wgpu and cpu differ by at most {largest:e}");
 }
 
 fn trained_start() -> Vec<Vec<f32>> {

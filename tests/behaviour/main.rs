@@ -10,6 +10,7 @@ mod gpu;
 mod gradients;
 mod oracle;
 mod plugins;
+mod precision;
 mod presets;
 mod quickstart;
 mod resume;

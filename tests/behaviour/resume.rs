@@ -61,6 +61,28 @@ fn resumed_run_equals_uninterrupted_run_for_every_optimizer() {
     }
 }
 
+/// The loss scale falls from where every step is skipped, then rises every second step and falls
+/// again; its place is in the metrics, and decides which steps change the weights.
+#[test]
+fn resumed_run_in_f16_goes_on_with_the_same_loss_scale() {
+    let workspace = Workspace::new();
+    let precision = "train.precision=F16(initial_scale: 4194304, growth_interval: 2)";
+    whole_run(&workspace, &["--set", precision, "--set", "train.steps=24"]);
+    let skipped = |step: usize| {
+        let found = &result(&workspace.join("whole")).1;
+        let mut steps = found.iter().filter(|line| line["kind"] == "step");
+        steps.find(|line| line["step"] == step).unwrap()["skipped_steps"].as_u64().unwrap()
+    };
+    println!("{} steps skipped until 12, {} until 24", skipped(12), skipped(24));
+    assert!(skipped(12) > 0 && skipped(24) > skipped(12));
+    for step in ["step-00000003", "step-00000012", "step-00000018"] {
+        copy_folder(&workspace.join("whole"), &workspace.join(step));
+        let checkpoint = format!("{step}/checkpoints/{step}");
+        vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
+        assert_same(&workspace.join(step), &workspace.join("whole"));
+    }
+}
+
 #[test]
 fn the_number_of_workers_changes_nothing() {
     let workspace = Workspace::new();
