@@ -18,7 +18,7 @@ use burn::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Mode, ViTConfig, block::Block, position::RotaryTable};
+use crate::{Mode, ViTConfig, block::Block, position::RotaryTable, token_merging::TokenSizes};
 
 /// Which blocks compute their activations again rather than keeping them: less memory for more
 /// time, with the same gradients.
@@ -53,18 +53,18 @@ impl ActivationCheckpointing {
                 let limit = mib as f64 * f64::from(1 << 20);
                 let kept: Vec<f64> =
                     (0..depth).map(|layer| kept_bytes(config, layer, batch, on_cpu)).collect();
+                let tokens = config.tokens_by_layer();
                 let branches = if on_cpu { 2 } else { 1 };
-                let inputs = (branches * batch * tokens_of(config) * config.width() * 4) as f64;
-                let sum = |first: usize| first as f64 * inputs + kept[first..].iter().sum::<f64>();
+                let input =
+                    |layer: usize| (branches * batch * tokens[layer] * config.width() * 4) as f64;
+                let sum = |first: usize| {
+                    (0..first).map(input).sum::<f64>() + kept[first..].iter().sum::<f64>()
+                };
                 let first = (0..=depth).find(|&first| sum(first) <= limit).unwrap_or(depth);
                 (0..depth).map(|layer| layer < first).collect()
             }
         }
     }
-}
-
-fn tokens_of(config: &ViTConfig) -> usize {
-    config.prefix_tokens() + config.grid().pow(2)
 }
 
 /// How many bytes a block keeps for its backward pass.
@@ -74,7 +74,7 @@ fn tokens_of(config: &ViTConfig) -> usize {
 /// Recomputation in Large Transformer Models"), `tokens * width * (17 + 2.5 * heads * tokens / width)`
 /// values.
 fn kept_bytes(config: &ViTConfig, layer: usize, batch: usize, on_cpu: bool) -> f64 {
-    let (tokens, width) = (tokens_of(config) as f64, config.width() as f64);
+    let (tokens, width) = (config.tokens_by_layer()[layer] as f64, config.width() as f64);
     let heads = config.heads_of(layer) as f64;
     let values = if on_cpu && config.attention_of(layer).plugin().is_none() {
         tokens * (6.0 * width + config.mlp_dim() as f64 + heads)
@@ -90,24 +90,26 @@ pub(crate) fn checkpointed(
     block: &Block,
     tokens: Tensor<3>,
     rotary: Option<&RotaryTable>,
+    sizes: &mut TokenSizes,
     mode: Mode,
 ) -> Tensor<3> {
-    if block.is_fused(&tokens, rotary, mode) {
+    if block.is_fused(&tokens, rotary, sizes, mode) {
         // The kernels need not compute again what backward does not ask for.
-        return block.forward_as(tokens, rotary, mode, true);
+        return block.forward_as(tokens, rotary, sizes, mode, true);
     }
-    let recipe = Recipe { block: block.valid(), rotary: rotary.cloned(), mode };
+    let recipe =
+        Recipe { block: block.valid(), rotary: rotary.cloned(), sizes: sizes.clone(), mode };
     let kind = tokens.clone().into_dispatch().kind;
     match kind {
         DispatchTensorKind::Autodiff(inner) => match *inner {
-            DispatchTensorKind::Flex(_) => run::<Flex>(block, recipe, tokens),
+            DispatchTensorKind::Flex(_) => run::<Flex>(block, recipe, tokens, sizes),
             #[cfg(any(feature = "wgpu", feature = "cuda"))]
-            DispatchTensorKind::Cube(_) => run::<burn::backend::Cube>(block, recipe, tokens),
+            DispatchTensorKind::Cube(_) => run::<burn::backend::Cube>(block, recipe, tokens, sizes),
             #[allow(unreachable_patterns)] // in a build for the CPU alone
-            _ => block.forward(tokens, rotary, mode),
+            _ => block.forward(tokens, rotary, sizes, mode),
         },
         // Nothing is kept without automatic differentiation.
-        _ => block.forward(tokens, rotary, mode),
+        _ => block.forward(tokens, rotary, sizes, mode),
     }
 }
 
@@ -116,6 +118,8 @@ pub(crate) fn checkpointed(
 struct Recipe {
     block: Block,
     rotary: Option<RotaryTable>,
+    /// What each token stands for before the block.
+    sizes: TokenSizes,
     mode: Mode,
 }
 
@@ -123,12 +127,17 @@ struct Recipe {
 /// compiles; a block of softmax attention has at most 18.
 const INPUTS: usize = 48;
 
-fn run<B: Backend>(block: &Block, recipe: Recipe, tokens: Tensor<3>) -> Tensor<3>
+fn run<B: Backend>(
+    block: &Block,
+    recipe: Recipe,
+    tokens: Tensor<3>,
+    sizes: &mut TokenSizes,
+) -> Tensor<3>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let (Some(x), mut guards) = (primitive::<B, 3>(tokens.clone()), Guards::<B>::new()) else {
-        return block.forward(tokens, recipe.rotary.as_ref(), recipe.mode);
+        return block.forward(tokens, recipe.rotary.as_ref(), sizes, recipe.mode);
     };
     let (x, guard) = x.into_parts();
     guards.list.push(guard);
@@ -136,7 +145,7 @@ where
     let parameters = guards.list.len();
     if guards.foreign || parameters > INPUTS {
         // A plugin with more parameters than that keeps its activations.
-        return block.forward(tokens, recipe.rotary.as_ref(), recipe.mode);
+        return block.forward(tokens, recipe.rotary.as_ref(), sizes, recipe.mode);
     }
     let input = Tensor::<3>::from_primitive::<B>(x.clone());
     let none = || FloatTensor::<Autodiff<B>>::new(x.clone()).node();
@@ -146,7 +155,8 @@ where
     };
     // Tables of positions may be marked for automatic differentiation, though nobody wants their
     // gradients.
-    let out = recipe.block.forward(input, recipe.rotary.as_ref(), recipe.mode).without_autodiff();
+    let out = recipe.block.forward(input, recipe.rotary.as_ref(), sizes, recipe.mode);
+    let out = out.without_autodiff();
     let out = match out.try_into_primitive::<B>() {
         Ok(out) => out,
         Err(error) => unreachable!("a block stays on its device: {error:?}"),
@@ -204,10 +214,10 @@ where
 
     fn backward(self, ops: Ops<Self::State, INPUTS>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = Tensor::<3>::from_primitive::<B>(grads.consume::<B>(&ops.node));
-        let (recipe, x, parameters) = ops.state;
+        let (mut recipe, x, parameters) = ops.state;
         let x = Tensor::<3>::from_primitive::<B>(x).autodiff().require_grad();
         let block = recipe.block.map(&mut Trained);
-        let out = block.forward(x.clone(), recipe.rotary.as_ref(), recipe.mode);
+        let out = block.forward(x.clone(), recipe.rotary.as_ref(), &mut recipe.sizes, recipe.mode);
         let mut found = (out * gradient.autodiff()).sum().backward();
         let mut collect: Collect<'_, B> =
             Collect { gradients: &mut found, list: Vec::with_capacity(parameters) };

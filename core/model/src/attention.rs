@@ -14,6 +14,7 @@ use crate::{
     layers::{LayerNorm, Linear},
     position::{RelativePositionBias, RotaryTable},
     program_attention::ProgramAttention,
+    token_merging::TokenSizes,
 };
 
 /// Multi-head self-attention of one layer.
@@ -108,13 +109,14 @@ impl Attention {
         )
     }
 
-    /// `[batch, tokens, width]` to the same.
+    /// `[batch, tokens, width]` to the same, and the keys `[batch, heads, tokens, head_dim]`.
     pub(crate) fn forward(
         &self,
         tokens: Tensor<3>,
         rotary: Option<&RotaryTable>,
+        sizes: &TokenSizes,
         mode: Mode,
-    ) -> Tensor<3> {
+    ) -> (Tensor<3>, Tensor<4>) {
         let [batch, count, width] = tokens.dims();
         let (heads, head_dim) = (self.heads, width / self.heads);
         let qkv =
@@ -128,28 +130,31 @@ impl Attention {
         if let Some(rotary) = rotary {
             (q, k) = (rotary.rotate(q), rotary.rotate(k));
         }
+        let keys = k.clone();
         let out = match &self.program {
             Some(program) => program.forward(q, k, v, mode.of("weights")),
             None => {
                 let bias = self.rel_pos.as_ref().map(RelativePositionBias::bias);
-                softmax_attention(q, k, v, bias, self.attention_dropout, mode.of("weights"))
+                let scale = (head_dim as f64).powf(-0.5);
+                let (q, k) = sizes.in_scores(q, k, scale);
+                softmax_attention(q, k, v, bias, scale, self.attention_dropout, mode.of("weights"))
             }
         };
         let out = out.swap_dims(1, 2).reshape([batch, count, width]);
-        dropout(self.proj.forward(out), self.dropout, mode.of("projection"))
+        (dropout(self.proj.forward(out), self.dropout, mode.of("projection")), keys)
     }
 }
 
-/// `softmax(q kᵀ / sqrt(head_dim) + bias) v`, all `[batch, heads, tokens, head_dim]`.
+/// `softmax(scale * q kᵀ + bias) v`, all `[batch, heads, tokens, head_dim]`.
 pub(crate) fn softmax_attention(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
     bias: Option<Tensor<4>>,
+    scale: f64,
     weight_dropout: f64,
     mode: Mode,
 ) -> Tensor<4> {
-    let scale = (q.dims()[3] as f64).powf(-0.5);
     if mode.noise(weight_dropout).is_none() {
         return fused::softmax_attention(q, k, v, bias, scale);
     }

@@ -12,6 +12,7 @@ use crate::{
     mlp::MlpBlock,
     position::RotaryTable,
     program_attention::ProgramAttention,
+    token_merging::TokenSizes,
 };
 
 /// A pre-norm transformer block.
@@ -31,6 +32,9 @@ pub struct Block {
     pub ls2: Option<LayerScale>,
     #[module(skip)]
     drop_path: f64,
+    /// Tokens to merge away after attention.
+    #[module(skip)]
+    merged: usize,
 }
 
 impl Block {
@@ -51,17 +55,19 @@ impl Block {
             mlp: MlpBlock::new(&init.of("mlp"), config),
             ls2: scale("ls2"),
             drop_path: config.drop_path_of(layer),
+            merged: config.merged_of(layer),
         }
     }
 
-    /// `[batch, tokens, width]` to the same.
+    /// `[batch, tokens, width]` to the same, or to fewer tokens where it merges some.
     pub(crate) fn forward(
         &self,
         tokens: Tensor<3>,
         rotary: Option<&RotaryTable>,
+        sizes: &mut TokenSizes,
         mode: Mode,
     ) -> Tensor<3> {
-        self.forward_as(tokens, rotary, mode, false)
+        self.forward_as(tokens, rotary, sizes, mode, false)
     }
 
     /// Whether both branches run as kernels of their own.
@@ -69,9 +75,12 @@ impl Block {
         &self,
         tokens: &Tensor<3>,
         rotary: Option<&RotaryTable>,
+        sizes: &TokenSizes,
         mode: Mode,
     ) -> bool {
         fused::covers(tokens)
+            && self.merged == 0
+            && !sizes.weigh_scores()
             && self.attn.is_plain(rotary, mode.of("attention"))
             && self.mlp.plain(mode.of("mlp")).is_some()
     }
@@ -82,16 +91,20 @@ impl Block {
         &self,
         tokens: Tensor<3>,
         rotary: Option<&RotaryTable>,
+        sizes: &mut TokenSizes,
         mode: Mode,
         recompute: bool,
     ) -> Tensor<3> {
         let (attention, path) = (mode.of("attention"), mode.of("drop_path1"));
-        let tokens = if fused::covers(&tokens) && self.attn.is_plain(rotary, attention) {
+        let plain = self.merged == 0 && !sizes.weigh_scores();
+        let tokens = if plain && fused::covers(&tokens) && self.attn.is_plain(rotary, attention) {
             let around = self.around(&tokens, &self.norm1, self.ls1.as_ref(), path, recompute);
             self.attn.branch(tokens, around)
         } else {
-            let branch = self.attn.forward(self.norm1.forward(tokens.clone()), rotary, attention);
-            tokens + self.finish(branch, self.ls1.as_ref(), path)
+            let normed = self.norm1.forward(tokens.clone());
+            let (branch, keys) = self.attn.forward(normed, rotary, sizes, attention);
+            let tokens = tokens + self.finish(branch, self.ls1.as_ref(), path);
+            sizes.merge(tokens, &keys, self.merged)
         };
         let (mlp, path) = (mode.of("mlp"), mode.of("drop_path2"));
         match self.mlp.plain(mlp) {

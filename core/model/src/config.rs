@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 
-use crate::{Variant, init::Init, mlp::Mlp, pool::Pool, position::Position};
+use crate::{
+    Variant, init::Init, mlp::Mlp, pool::Pool, position::Position, token_merging::TokenMerging,
+};
 
 /// A Vision Transformer. The variant gives patch size, width, depth and heads; each can be set on
 /// its own instead.
@@ -84,6 +86,9 @@ pub struct ViTConfig {
     /// Share of the patches left out of each training image (Liu et al. 2023).
     #[schemars(range(min = 0.0, max = 0.99))]
     pub patch_dropout: f64,
+    /// Merges similar tokens after each layer's attention (ToMe, Bolya et al. 2023), in training and
+    /// inference; none keeps all.
+    pub token_merging: Option<TokenMerging>,
     /// Width of vit_jax's pre-logits layer (linear and tanh) before the head; none leaves it out.
     #[schemars(range(min = 1, max = 65536))]
     pub representation_size: Option<usize>,
@@ -124,6 +129,7 @@ impl Default for ViTConfig {
             dropout: 0.0,
             attention_dropout: 0.0,
             patch_dropout: 0.0,
+            token_merging: None,
             representation_size: None,
             norm_eps: 1e-6,
             init: Init::Jax,
@@ -341,6 +347,7 @@ impl ViTConfig {
                 "a plugin's attention is traced for the whole grid of patches".into(),
             );
         }
+        self.check_token_merging()?;
         if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
             return problem(
                 if self.width.is_some() { "width" } else { "position" },

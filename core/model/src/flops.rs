@@ -9,7 +9,7 @@ use crate::{
 pub fn forward(config: &ViTConfig, programs: &AttentionPrograms) -> f64 {
     let (width, hidden) = (config.width() as f64, config.mlp_dim() as f64);
     let patches = (config.grid() * config.grid()) as f64;
-    let tokens = patches + config.prefix_tokens() as f64;
+    let tokens = config.tokens_by_layer();
     let patch = (config.patch_size() * config.patch_size() * config.channels) as f64;
     let product = |rows: f64, inner: f64, columns: f64| 2.0 * rows * inner * columns;
     let matrices = match config.mlp {
@@ -18,22 +18,37 @@ pub fn forward(config: &ViTConfig, programs: &AttentionPrograms) -> f64 {
     };
     let blocks: f64 = (0..config.depth())
         .map(|layer| {
+            // Tokens of attention, and those that it leaves to the MLP.
+            let (tokens, left) = (tokens[layer] as f64, tokens[layer + 1] as f64);
             let attention = match programs.get(&layer) {
                 Some(program) => program_flops(program),
                 None => 2.0 * product(tokens, width, tokens),
             };
             product(tokens, width, 4.0 * width)
                 + attention
-                + matrices * product(tokens, width, hidden)
+                + matrices * product(left, width, hidden)
+                + matching(config, layer, tokens)
         })
         .sum();
     let pool = match config.pool {
         // Keys and values of every token, and an MLP on one.
-        Pool::Map => product(tokens, width, 2.0 * width) + 2.0 * product(1.0, width, hidden),
+        Pool::Map => {
+            product(tokens[config.depth()] as f64, width, 2.0 * width)
+                + 2.0 * product(1.0, width, hidden)
+        }
         _ => 0.0,
     };
     let classes = config.classes as f64;
     product(patches, patch, width) + blocks + pool + product(1.0, width, classes)
+}
+
+/// What finding the tokens to merge takes: similarities of half of the patches with the others.
+fn matching(config: &ViTConfig, layer: usize, tokens: f64) -> f64 {
+    if config.merged_of(layer) == 0 {
+        return 0.0;
+    }
+    let half = (tokens - config.prefix_tokens() as f64) / 2.0;
+    2.0 * half * half * (config.width() / config.heads_of(layer)) as f64
 }
 
 #[cfg(test)]

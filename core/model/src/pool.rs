@@ -14,6 +14,7 @@ use crate::{
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
     mlp::MlpBlock,
+    token_merging::TokenSizes,
 };
 
 /// How the tokens of an image become one vector.
@@ -66,7 +67,7 @@ impl AttentionPool {
     }
 
     /// `[batch, tokens, width]` to `[batch, 1, width]`.
-    pub(crate) fn forward(&self, tokens: Tensor<3>, mode: Mode) -> Tensor<3> {
+    pub(crate) fn forward(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<3> {
         let [batch, count, width] = tokens.dims();
         let (heads, head_dim) = (self.heads, width / self.heads);
         let q = self.q.forward(self.latent.val()).reshape([1, 1, heads, head_dim]).swap_dims(1, 2);
@@ -75,8 +76,10 @@ impl AttentionPool {
         // Rounded after it is repeated, as the gradient of that is a sum over the batch.
         let q = cast_like(q.repeat_dim(0, batch), &kv);
         let (k, v) = (kv.clone().narrow(1, 0, heads), kv.narrow(1, heads, heads));
-        let pooled =
-            softmax_attention(q, k, v, None, 0.0, mode).swap_dims(1, 2).reshape([batch, 1, width]);
+        let scale = (head_dim as f64).powf(-0.5);
+        let (q, k) = sizes.in_scores(q, k, scale);
+        let pooled = softmax_attention(q, k, v, None, scale, 0.0, mode);
+        let pooled = pooled.swap_dims(1, 2).reshape([batch, 1, width]);
         let pooled = self.proj.forward(pooled);
         pooled.clone() + self.mlp.forward(self.norm.forward(pooled), mode.of("pool"))
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     compute::in_f32,
     init::{Fill, Initializer},
+    resized_positions::Grid,
 };
 
 /// The position embedding that is added to the tokens.
@@ -28,23 +29,23 @@ pub enum Position {
 
 /// `[1, grid * grid, width]`: sines and cosines of column, then of row, as big_vision's
 /// `posemb_sincos_2d` with temperature 10000.
-pub(crate) fn sincos_2d(grid: usize, width: usize, device: &Device) -> Tensor<3> {
+pub(crate) fn sincos_2d(grid: Grid, width: usize, device: &Device) -> Tensor<3> {
     let quarter = width / 4;
     let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
-    let mut values = Vec::with_capacity(grid * grid * width);
-    for row in 0..grid {
-        for column in 0..grid {
+    let mut values = Vec::with_capacity(grid.side * grid.side * width);
+    for row in 0..grid.side {
+        for column in 0..grid.side {
             for (at, function) in [
                 (column, f64::sin as fn(f64) -> f64),
                 (column, f64::cos),
                 (row, f64::sin),
                 (row, f64::cos),
             ] {
-                values.extend((0..quarter).map(|i| function(at as f64 * omega(i)) as f32));
+                values.extend((0..quarter).map(|i| function(grid.place(at) * omega(i)) as f32));
             }
         }
     }
-    Tensor::from_data(TensorData::new(values, [1, grid * grid, width]), device)
+    Tensor::from_data(TensorData::new(values, [1, grid.side * grid.side, width]), device)
 }
 
 /// The rotations of 2-D RoPE (Su et al. 2021, axial as in EVA-02 and DINOv3): the first half of the
@@ -60,7 +61,7 @@ pub struct RotaryTable {
 impl RotaryTable {
     /// `theta` is the base of the wavelengths; `head_dim` must be a multiple of 4.
     pub(crate) fn new(
-        grid: usize,
+        grid: Grid,
         prefix: usize,
         head_dim: usize,
         theta: f64,
@@ -68,11 +69,12 @@ impl RotaryTable {
     ) -> Self {
         let quarter = head_dim / 4;
         let mut angles = vec![0f64; prefix * head_dim / 2];
-        for row in 0..grid {
-            for column in 0..grid {
+        for row in 0..grid.side {
+            for column in 0..grid.side {
                 for at in [row, column] {
+                    let at = grid.place(at);
                     angles.extend(
-                        (0..quarter).map(|i| at as f64 * theta.powf(-(i as f64) / quarter as f64)),
+                        (0..quarter).map(|i| at * theta.powf(-(i as f64) / quarter as f64)),
                     );
                 }
             }
@@ -84,7 +86,7 @@ impl RotaryTable {
                 .flat_map(|row| row.iter().chain(row))
                 .map(|&angle| function(angle) as f32)
                 .collect();
-            let tokens = prefix + grid * grid;
+            let tokens = prefix + grid.side * grid.side;
             Tensor::from_data(TensorData::new(values, [1, 1, tokens, head_dim]), device)
         };
         Self { cos: table(f64::cos), sin: table(f64::sin) }
@@ -108,6 +110,11 @@ impl RotaryTable {
             Tensor::cat(vec![head, patches], 2)
         };
         Self { cos: pick(&self.cos), sin: pick(&self.sin) }
+    }
+
+    /// Width of the heads that it turns.
+    pub(crate) fn head_dim(&self) -> usize {
+        self.cos.dims()[3]
     }
 
     /// Turns queries or keys, `[batch, heads, tokens, head_dim]`.
@@ -181,7 +188,8 @@ mod tests {
 
     #[test]
     fn sincos_of_the_origin_is_zero_and_one() {
-        let values: Vec<f32> = sincos_2d(3, 8, &Device::flex()).try_into_vec_as().unwrap();
+        let values: Vec<f32> =
+            sincos_2d(Grid::own(3), 8, &Device::flex()).try_into_vec_as().unwrap();
         assert_eq!(values[..8], [0., 0., 1., 1., 0., 0., 1., 1.]);
         // Row 1, column 2: sin(2), then the lowest frequency, which is 1/10000.
         let at = &values[5 * 8..6 * 8];
@@ -205,7 +213,7 @@ mod tests {
     fn rotated_scores_depend_on_relative_position() {
         let device = Device::flex();
         let (grid, head_dim) = (4, 8);
-        let table = RotaryTable::new(grid, 1, head_dim, 100.0, &device);
+        let table = RotaryTable::new(Grid::own(grid), 1, head_dim, 100.0, &device);
         let tokens = 1 + grid * grid;
         let same = |values: [f32; 8]| {
             let all = values.repeat(tokens);

@@ -279,7 +279,7 @@ mod tests {
         let attention = ProgramAttention::new(&program, &init);
         let q = images().reshape([1, 8, 12, 4]).narrow(1, 0, 2).narrow(2, 0, 5);
         let out = attention.forward(q.clone(), q.clone(), q.clone(), Mode::Eval);
-        let wanted = softmax_attention(q.clone(), q.clone(), q, None, 0.0, Mode::Eval);
+        let wanted = softmax_attention(q.clone(), q.clone(), q, None, 0.5, 0.0, Mode::Eval);
         assert!((out - wanted).abs().max().into_scalar::<f32>() < 1e-6);
     }
 }

@@ -18,6 +18,8 @@ use crate::{
     pool::{AttentionPool, Pool},
     position::{Position, RotaryTable, sincos_2d},
     program_attention::{AttentionPrograms, program_attention},
+    resized_positions::Grid,
+    token_merging::TokenSizes,
 };
 
 /// A Vision Transformer. Fields, and so the names of parameters, are timm's.
@@ -111,7 +113,7 @@ impl ViT {
         let rotary = config.rope.map_or_else(Vec::new, |theta| {
             head_dims
                 .iter()
-                .map(|&head_dim| RotaryTable::new(grid, prefix, head_dim, theta, device))
+                .map(|&head_dim| RotaryTable::new(Grid::own(grid), prefix, head_dim, theta, device))
                 .collect()
         });
         let positions = grid * grid + usize::from(config.class_token);
@@ -138,7 +140,8 @@ impl ViT {
             pos_embed: (config.position == Position::Learned).then(|| {
                 init.parameter("pos_embed", [1, positions, width], Fill::Normal { std: 0.02 })
             }),
-            sincos: (config.position == Position::SinCos2d).then(|| sincos_2d(grid, width, device)),
+            sincos: (config.position == Position::SinCos2d)
+                .then(|| sincos_2d(Grid::own(grid), width, device)),
             rotary,
             blocks,
             norm: (!config.fc_norm).then(|| norm("norm")),
@@ -175,49 +178,62 @@ impl ViT {
 
     /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`, both `f32`.
     ///
+    /// Images of another size than the configured one get positions resized to their grid.
+    ///
     /// # Panics
-    /// If the images do not have the configured size and channels.
+    /// If the images do not have the configured channels, are not square or not filled by patches,
+    /// or have another size than the configured one where relative position bias or a plugin's
+    /// attention depends on it.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let tokens = self.forward_features(images, mode);
-        self.forward_head(tokens, mode)
+        let (tokens, sizes) = self.features(images, mode);
+        self.head_of(tokens, &sizes, mode)
     }
 
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
     /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
+        self.features(images, mode).0
+    }
+
+    /// The same, and how many patches each token stands for.
+    fn features(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, TokenSizes) {
+        let rotary = self.rotary_for(self.grid_of(&images), &images.device().without_autodiff());
         let (mut tokens, kept) = self.embed(images, mode);
         let rotary: Vec<RotaryTable> = match &kept {
-            Some(kept) => self
-                .rotary
+            Some(kept) => rotary
                 .iter()
                 .map(|table| table.keeping(kept, self.config.prefix_tokens()))
                 .collect(),
-            None => self.rotary.clone(),
+            None => rotary,
         };
+        let mut sizes = TokenSizes::new(&self.config);
         for (layer, block) in self.blocks.iter().enumerate() {
             let rotary = rotary.get(self.rotary_of[layer]);
             let mode = mode.of("block").layer(layer);
             tokens = match self.checkpointed.get(layer) {
-                Some(true) => checkpointed(block, tokens, rotary, mode),
-                _ => block.forward(tokens, rotary, mode),
+                Some(true) => checkpointed(block, tokens, rotary, &mut sizes, mode),
+                _ => block.forward(tokens, rotary, &mut sizes, mode),
             };
         }
-        match &self.norm {
+        let tokens = match &self.norm {
             Some(norm) => norm.forward(tokens),
             None => tokens,
-        }
+        };
+        (tokens, sizes)
     }
 
-    /// Tokens to logits, which are `f32`.
+    /// Tokens, each of which stands for one patch, to logits, which are `f32`.
     pub fn forward_head(&self, tokens: Tensor<3>, mode: Mode) -> Tensor<2> {
-        let [batch, count, width] = tokens.dims();
-        let prefix = self.config.prefix_tokens();
+        self.head_of(tokens, &TokenSizes::new(&self.config), mode)
+    }
+
+    /// Tokens that stand for some patches each to logits.
+    fn head_of(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<2> {
+        let [batch, _, width] = tokens.dims();
         let pooled = match (&self.attn_pool, self.config.pool) {
-            (Some(pool), _) => pool.forward(tokens, mode.of("pool")),
+            (Some(pool), _) => pool.forward(tokens, sizes, mode.of("pool")),
             (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
-            (None, _) => {
-                in_f32(tokens.narrow(1, prefix, count - prefix), |tokens| tokens.mean_dim(1))
-            }
+            (None, _) => in_f32(tokens, |tokens| sizes.mean(tokens)),
         };
         let mut features = pooled.reshape([batch, width]);
         if let Some(norm) = &self.fc_norm {
@@ -229,21 +245,53 @@ impl ViT {
         self.head.forward(features).cast(FloatDType::F32)
     }
 
+    /// The grid of patches of images `[batch, height, width, channels]`.
+    fn grid_of(&self, images: &Tensor<4>) -> Grid {
+        Grid { side: images.dims()[1] / self.config.patch_size(), full: self.config.grid() }
+    }
+
+    /// The rotations of queries and keys in a grid, for each head width that the blocks use.
+    fn rotary_for(&self, grid: Grid, device: &Device) -> Vec<RotaryTable> {
+        let Some(theta) = self.config.rope.filter(|_| grid.side != grid.full) else {
+            return self.rotary.clone();
+        };
+        let prefix = self.config.prefix_tokens();
+        let table =
+            |table: &RotaryTable| RotaryTable::new(grid, prefix, table.head_dim(), theta, device);
+        self.rotary.iter().map(table).collect()
+    }
+
+    /// The learned positions for a grid, the class token's first if there is one.
+    fn positions_for(&self, grid: Grid) -> Option<Tensor<3>> {
+        let positions = self.pos_embed.as_ref()?.val();
+        if grid.side == grid.full {
+            return Some(positions);
+        }
+        let classes = usize::from(self.cls_token.is_some());
+        let patches = grid.resize(positions.clone().narrow(1, classes, grid.full * grid.full));
+        Some(match classes {
+            0 => patches,
+            _ => Tensor::cat(vec![positions.narrow(1, 0, classes), patches], 1),
+        })
+    }
+
     /// Patches with their positions, behind class token and registers, of the compute type; and which
     /// patches were kept, if not all.
     fn embed(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, Option<Tensor<2, Int>>) {
+        let grid = self.grid_of(&images);
         let compute = self.compute.dtype();
         // Rounded again at the end: gradients of positions and tokens are sums over the batch.
         let patches = self.patch_embed.forward(images.cast(compute)).cast(FloatDType::F32);
         let [batch, count, width] = patches.dims();
+        let device = patches.device().without_autodiff();
         let classes = usize::from(self.cls_token.is_some());
-        let positions = self.pos_embed.as_ref().map(Param::val);
+        let positions = self.positions_for(grid);
         let patches = match (&positions, &self.sincos) {
             (Some(positions), _) => patches + positions.clone().narrow(1, classes, count),
-            (None, Some(sincos)) => patches + sincos.clone(),
+            (None, Some(sincos)) if grid.side == grid.full => patches + sincos.clone(),
+            (None, Some(_)) => patches + sincos_2d(grid, width, &device),
             (None, None) => patches,
         };
-        let device = patches.device().without_autodiff();
         let kept = kept_patches(
             batch,
             count,
