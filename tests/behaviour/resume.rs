@@ -83,6 +83,43 @@ fn resumed_run_in_f16_goes_on_with_the_same_loss_scale() {
     }
 }
 
+/// 72 images in batches of 16 are 4 steps an epoch, so that the sizes change after steps 4 and 8.
+#[test]
+fn run_on_growing_images_resumes_across_a_change_of_size() {
+    let workspace = Workspace::new();
+    let sizes = "train.image_size=[(until_epoch: 1, size: 4), (until_epoch: 2, size: 6)]";
+    let merging = "model.token_merging=(r: Constant(2))";
+    whole_run(&workspace, &["--set", sizes, "--set", merging]);
+    for step in [3, 6] {
+        let resumed = workspace.join(&format!("resumed-{step}"));
+        copy_folder(&workspace.join("whole"), &resumed);
+        let checkpoint = format!("resumed-{step}/checkpoints/step-{step:08}");
+        vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
+        assert_same(&resumed, &workspace.join("whole"));
+    }
+    // The sizes have had a say, and all that is evaluated has the full one.
+    vitral(workspace.path(), &["train", "experiment.ron", "--set", merging]).succeeded();
+    assert!(result(&workspace.join("run")).0 != result(&workspace.join("whole")).0);
+    let said = vitral(workspace.path(), &["eval", "whole", "--json"]).succeeded().stdout;
+    let found: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let metrics = fs::read_to_string(workspace.join("whole/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(found["loss"], last["loss"]);
+    let text = fs::read_to_string(workspace.join("whole/config.ron")).unwrap();
+    assert!(text.contains("until_epoch: 2"), "{text}");
+}
+
+#[test]
+fn sizes_that_patches_do_not_fill_are_pointed_at() {
+    let workspace = Workspace::new();
+    let sizes = "train.image_size=[(until_epoch: 1, size: 5)]";
+    let said = vitral(workspace.path(), &["train", "experiment.ron", "--set", sizes]);
+    assert!(!said.status.success());
+    for words in ["patches of 2 px do not fill an image of 5 px", "4 or 6 px"] {
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+    }
+}
+
 #[test]
 fn the_number_of_workers_changes_nothing() {
     let workspace = Workspace::new();

@@ -11,6 +11,7 @@
 mod config;
 mod decode;
 mod error;
+mod image_size;
 mod loader;
 mod normalize;
 mod pixels;
@@ -22,6 +23,7 @@ mod worker;
 pub use config::{DataConfig, Datasets};
 pub use decode::decode;
 pub use error::{DataError, DecodeError, ReadError, TransformError};
+pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};
 pub use normalize::Normalization;
 pub use pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};

@@ -113,13 +113,13 @@ impl Worker {
 
     fn empty_batch(&self, plan: &BatchPlan) -> Result<ImageBatch, DataError> {
         let count = plan.samples.len();
-        let bytes = count.saturating_mul(self.pipeline.image_bytes());
+        let bytes = count.saturating_mul(self.pipeline.image_bytes(plan.epoch));
         let mut images = Vec::new();
         images.try_reserve_exact(bytes).map_err(|_| DataError::BatchMemory { count, bytes })?;
         Ok(ImageBatch {
             images,
             labels: Vec::with_capacity(count),
-            size: self.pipeline.size(),
+            size: self.pipeline.size(plan.epoch),
             channels: self.pipeline.channels(),
             samples: Vec::with_capacity(count),
             skipped: Vec::new(),

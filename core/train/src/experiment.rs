@@ -10,7 +10,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_config::PluginUse;
-use vitral_data::{Channels, DataConfig};
+use vitral_data::{Channels, DataConfig, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
@@ -84,6 +84,10 @@ pub struct TrainConfig {
     /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the CPU
     /// the last two are right, but slow.
     pub precision: Precision,
+    /// Smaller training images in the first epochs (progressive resizing), as in
+    /// `[(until_epoch: 3, size: 112)]`; positions are resized to their grid. Later epochs, and every
+    /// evaluation, have the model's `image_size`.
+    pub image_size: Vec<ImageSizeStage>,
     /// The optimizer.
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
@@ -142,6 +146,7 @@ impl Default for TrainConfig {
             accum_steps: 1,
             activation_checkpointing: ActivationCheckpointing::None,
             precision: Precision::default(),
+            image_size: Vec::new(),
             optimizer: Optimizer::default(),
             learning_rate: 5e-4,
             min_learning_rate: 1e-6,
@@ -296,6 +301,7 @@ impl Experiment {
                 "`learning_rate` is the peak, `min_learning_rate` where the decay ends",
             );
         }
+        crate::image_size::check(self)?;
         self.input()?;
         Ok(())
     }

@@ -14,6 +14,7 @@ pub mod experiment;
 mod files;
 mod gradients;
 pub mod groups;
+mod image_size;
 mod learner;
 pub mod loss;
 mod loss_scale;

@@ -538,7 +538,9 @@ impl Trainer {
         let options = loader_options(&self.experiment);
         let (channels, size) = self.experiment.input()?;
         let data = &self.experiment.data;
-        let pipeline = data.train_pipeline(channels, size, self.stages.clone())?;
+        let pipeline = data
+            .train_pipeline(channels, size, self.stages.clone())?
+            .with_image_sizes(self.experiment.train.image_size.clone())?;
         let batches = self.state.step..self.plan.total();
         Ok(Loader::train(Arc::clone(&self.datasets.train), Arc::new(pipeline), options, batches)?)
     }

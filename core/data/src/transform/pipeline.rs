@@ -8,6 +8,7 @@ use vitral_seed::Seed;
 
 use super::{PluginFailure, PluginStage, Transform, TransformContext, resize};
 use crate::error::{DataError, TransformError};
+use crate::image_size::{ImageSizeStage, size_at};
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
 
 /// Part of the shorter side that evaluation keeps (timm's `crop_pct`).
@@ -18,6 +19,8 @@ const EVAL_CROP: f64 = 0.875;
 pub struct Pipeline {
     channels: Channels,
     size: u32,
+    /// Other sizes in the first epochs.
+    sizes: Vec<ImageSizeStage>,
     transforms: Vec<Transform>,
     /// The opened plugins, by stage.
     plugins: BTreeMap<usize, Arc<PluginStage>>,
@@ -49,10 +52,7 @@ impl Pipeline {
         transforms: Vec<Transform>,
         plugins: Vec<Arc<PluginStage>>,
     ) -> Result<Self, DataError> {
-        if !(1..=MAX_IMAGE_SIDE).contains(&size) {
-            let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
-            return Err(DataError::setting("image size", problem));
-        }
+        check_size(size)?;
         transforms.iter().try_for_each(Transform::check)?;
         let mut opened = plugins.into_iter();
         let mut plugins = BTreeMap::new();
@@ -63,7 +63,17 @@ impl Pipeline {
             })?;
             plugins.insert(stage, opened);
         }
-        Ok(Self { channels, size, transforms, plugins, keep_exact: false })
+        let sizes = Vec::new();
+        Ok(Self { channels, size, sizes, transforms, plugins, keep_exact: false })
+    }
+
+    /// The same, but with other sizes in the first epochs.
+    ///
+    /// # Errors
+    /// If a size is out of range.
+    pub fn with_image_sizes(self, sizes: Vec<ImageSizeStage>) -> Result<Self, DataError> {
+        sizes.iter().try_for_each(|stage| check_size(stage.size))?;
+        Ok(Self { sizes, ..self })
     }
 
     /// The usual evaluation, as timm does it: the shorter side is resized to `size / 0.875` (rounded
@@ -83,9 +93,9 @@ impl Pipeline {
         self.channels
     }
 
-    /// Side of the images that come out, in pixels.
-    pub fn size(&self) -> u32 {
-        self.size
+    /// Side of the images that come out in an epoch, in pixels.
+    pub fn size(&self, epoch: u64) -> u32 {
+        size_at(&self.sizes, epoch).unwrap_or(self.size)
     }
 
     /// The stages that images go through.
@@ -93,9 +103,10 @@ impl Pipeline {
         &self.transforms
     }
 
-    /// Bytes of one image that comes out.
-    pub fn image_bytes(&self) -> usize {
-        self.size as usize * self.size as usize * self.channels.count()
+    /// Bytes of one image that comes out in an epoch.
+    pub fn image_bytes(&self, epoch: u64) -> usize {
+        let size = self.size(epoch) as usize;
+        size * size * self.channels.count()
     }
 
     /// The random streams of one sample in one epoch; each stage has its own below it.
@@ -115,27 +126,32 @@ impl Pipeline {
     /// If a stage would make too large an image, or a plugin fails.
     pub fn run(&self, image: Image, seed: Seed, epoch: u64) -> Result<Image, StageError> {
         let mut image = image.into_channels(self.channels);
-        if self.keep_exact && self.is_final(&image) {
+        let size = self.size(epoch);
+        if self.keep_exact && (image.width(), image.height()) == (size, size) {
             return Ok(image);
         }
-        let context = TransformContext { size: self.size };
+        let context = TransformContext { size };
         for (stage, transform) in self.transforms.iter().enumerate() {
             let seed = seed.indexed(stage as u64);
             image = match self.plugins.get(&stage) {
                 Some(plugin) => {
                     let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-                    let sample = Sample { seed: seed.value(), epoch, size: self.size };
+                    let sample = Sample { seed: seed.value(), epoch, size };
                     plugin.apply(image, &sample)?
                 }
                 None => transform.apply(image, &context, &mut seed.rng())?,
             };
         }
-        Ok(resize::exactly(image, self.size, self.size)?)
+        Ok(resize::exactly(image, size, size)?)
     }
+}
 
-    fn is_final(&self, image: &Image) -> bool {
-        (image.width(), image.height()) == (self.size, self.size)
+fn check_size(size: u32) -> Result<(), DataError> {
+    if (1..=MAX_IMAGE_SIDE).contains(&size) {
+        return Ok(());
     }
+    let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
+    Err(DataError::setting("image size", problem))
 }
 
 /// Why an image could not be processed.
@@ -168,8 +184,26 @@ mod tests {
                 (result.width(), result.height(), result.channels()),
                 (16, 16, Channels::Rgb)
             );
-            assert_eq!(result.pixels().len(), pipeline.image_bytes());
+            assert_eq!(result.pixels().len(), pipeline.image_bytes(0));
         }
+    }
+
+    /// What random stages decide does not depend on the size, so that each cuts the same part out.
+    #[test]
+    fn an_epoch_has_its_own_size() {
+        let crop = || vec![Transform::RandomResizedCrop { scale: (0.2, 0.8), ratio: (0.75, 1.5) }];
+        let pipeline = |size| Pipeline::new(Channels::Grey, size, crop()).unwrap();
+        let stages = vec![ImageSizeStage { until_epoch: 2, size: 12 }];
+        let progressive = pipeline(20).with_image_sizes(stages).unwrap();
+        for (epoch, size) in [(0, 12), (1, 12), (2, 20), (3, 20)] {
+            assert_eq!(progressive.size(epoch), size);
+            assert_eq!(progressive.image_bytes(epoch), (size * size) as usize);
+            let found = progressive.run(image(40, 30), Seed::new(4), epoch).unwrap();
+            assert_eq!(found, pipeline(size).run(image(40, 30), Seed::new(4), epoch).unwrap());
+            assert_eq!((found.width(), found.height()), (size, size));
+        }
+        let stages = vec![ImageSizeStage { until_epoch: 2, size: 0 }];
+        assert!(pipeline(20).with_image_sizes(stages).is_err());
     }
 
     #[test]
