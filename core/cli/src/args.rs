@@ -314,6 +314,10 @@ pub struct EvalArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
+    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    #[arg(long, value_name = "R")]
+    pub token_merging: Option<usize>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -334,6 +338,10 @@ pub struct PredictArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
+    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    #[arg(long, value_name = "R")]
+    pub token_merging: Option<usize>,
     /// Print one JSON object for each image.
     #[arg(long)]
     pub json: bool,

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use vitral_config::Document;
-use vitral_model::device::{Device, DeviceChoice};
+use vitral_model::{
+    device::{Device, DeviceChoice},
+    token_merging::{MergeSchedule, TokenMerging},
+};
 use vitral_train::{Error, Experiment};
 
 use crate::failure::Failure;
@@ -48,6 +51,19 @@ impl Loaded {
             error => Failure::Run(error),
         }
     }
+}
+
+/// Has a trained model merge `r` tokens away in each layer, where the command line says so.
+pub fn merge_tokens(experiment: &mut Experiment, r: Option<usize>) -> Result<(), Failure> {
+    let Some(r) = r else { return Ok(()) };
+    let model = &mut experiment.model;
+    let merging = model.token_merging.take().unwrap_or_else(|| TokenMerging::constant(r));
+    if r > 0 {
+        model.token_merging = Some(TokenMerging { r: MergeSchedule::Constant(r), ..merging });
+    }
+    model.check().map_err(|problem| {
+        Failure::Other(format!("--token-merging {r}: {}: {}", problem.message, problem.help))
+    })
 }
 
 /// Opens the device that the command line names, else the experiment's.

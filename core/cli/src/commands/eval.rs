@@ -9,14 +9,15 @@ use vitral_train::{
 
 use crate::{
     args::EvalArguments,
-    experiment::{Loaded, open_device},
+    experiment::{Loaded, merge_tokens, open_device},
     failure::Failure,
     progress::counting,
 };
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
-    let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
     let mut model = TrainedModel::new(checkpoint, &device)?;
     if !arguments.overrides.set.is_empty() {

@@ -8,11 +8,16 @@ use vitral_train::{
     checkpoint::{self, Checkpoint},
 };
 
-use crate::{args::PredictArguments, experiment::open_device, failure::Failure};
+use crate::{
+    args::PredictArguments,
+    experiment::{merge_tokens, open_device},
+    failure::Failure,
+};
 
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
-    let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
