@@ -195,6 +195,29 @@ fn eval_covers_every_image_and_agrees_with_training() {
     assert!(table.contains("top-1") && table.contains("accuracy of each class"), "{table}");
 }
 
+/// A checkpoint that knows nothing of token merging is evaluated with it, and one that does without.
+#[test]
+fn trained_models_merge_tokens_where_the_command_line_says_so() {
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    let loss = |arguments: &[&str]| {
+        let said = vitral(workspace.path(), &[&["eval", "run", "--json"], arguments].concat());
+        let found: serde_json::Value = serde_json::from_str(&said.succeeded().stdout).unwrap();
+        assert_eq!(found["images"], VAL_IMAGES);
+        found["loss"].as_f64().unwrap()
+    };
+    assert_eq!(loss(&["--token-merging", "0"]), loss(&[]));
+    assert_ne!(loss(&["--token-merging", "4"]), loss(&[]));
+    write_image_folder(&workspace.join("photos"), 1);
+    let photo = "photos/class_2/000.png";
+    vitral(workspace.path(), &["predict", "run", photo, "--token-merging", "4"]).succeeded();
+    let rope = ["train", "experiment.ron", "--set", "model.rope=100.0", "--set", "output=turned"];
+    vitral(workspace.path(), &rope).succeeded();
+    let said = vitral(workspace.path(), &["eval", "turned", "--token-merging", "4"]);
+    assert!(!said.status.success());
+    assert!(said.stderr.contains("token merging does not go with `rope`"), "{}", said.stderr);
+}
+
 #[test]
 fn predict_ranks_classes_and_names_files_that_it_cannot_read() {
     let workspace = Workspace::new();

@@ -9,6 +9,7 @@ use vitral_model::{
     mlp::Mlp,
     pool::Pool,
     position::Position,
+    token_merging::{MergeSchedule, TokenMerging},
 };
 use vitral_seed::Seed;
 use vitral_train::{
@@ -43,6 +44,11 @@ fn uniform(count: usize, seed: Seed) -> Vec<f32> {
 }
 
 fn check(name: &str, model: ViTConfig, train: TrainConfig) {
+    check_on(8, name, model, train);
+}
+
+/// The same on images of another size than the model's.
+fn check_on(side: usize, name: &str, model: ViTConfig, train: TrainConfig) {
     let device = Device::flex();
     let seed = Seed::new(7);
     let mut learner = Learner::new(&model, &train, SCHEDULE, seed, &device).unwrap();
@@ -57,8 +63,8 @@ fn check(name: &str, model: ViTConfig, train: TrainConfig) {
             values.into_iter().map(|value| around + 0.4 * value).collect()
         })
         .collect();
-    let images = uniform(4 * 64, seed.named("images"));
-    let images = Tensor::<4>::from_data(TensorData::new(images, [4, 8, 8, 1]), &device);
+    let images = uniform(4 * side * side, seed.named("images"));
+    let images = Tensor::<4>::from_data(TensorData::new(images, [4, side, side, 1]), &device);
     let targets = targets(&[0, 3, 1, 4], 5, 0.1, &device);
     learner.set_values(to_tensors(&start, &device));
     let gradients: Vec<Vec<f32>> = learner
@@ -133,6 +139,17 @@ fn gradients_of_every_model_option_equal_finite_differences() {
         ("dropout", ViTConfig { dropout: 0.3, attention_dropout: 0.3, ..base() }),
         ("patch dropout", ViTConfig { patch_dropout: 0.5, ..base() }),
         ("patch dropout with rope", ViTConfig { patch_dropout: 0.5, rope: Some(10.0), ..base() }),
+        ("token merging", merging(base(), true)),
+        ("token merging without proportional attention", merging(base(), false)),
+        (
+            "token merging with dropout",
+            ViTConfig { attention_dropout: 0.3, ..merging(base(), true) },
+        ),
+        (
+            "token merging with mean and patch dropout",
+            ViTConfig { pool: Pool::Mean, patch_dropout: 0.3, ..merging(base(), true) },
+        ),
+        ("token merging with map", ViTConfig { pool: Pool::Map, ..merging(base(), true) }),
         (
             "attention by layer",
             ViTConfig {
@@ -147,6 +164,28 @@ fn gradients_of_every_model_option_equal_finite_differences() {
     ];
     for (name, model) in options {
         check(name, model, TrainConfig::default());
+    }
+}
+
+fn merging(model: ViTConfig, proportional_attention: bool) -> ViTConfig {
+    let r = MergeSchedule::Layers(vec![3, 2]);
+    ViTConfig { token_merging: Some(TokenMerging { r, proportional_attention }), ..model }
+}
+
+/// Positions of the model's size learn from images of another one, through their resizing.
+#[test]
+fn gradients_through_resized_positions_equal_finite_differences() {
+    let options = [
+        ("learned", base()),
+        ("learned, with registers", ViTConfig { register_tokens: 2, ..base() }),
+        ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
+        ("rope", ViTConfig { rope: Some(100.0), ..base() }),
+        ("patch dropout with rope", ViTConfig { patch_dropout: 0.3, rope: Some(10.0), ..base() }),
+    ];
+    for (name, model) in options {
+        for side in [6, 4] {
+            check_on(side, &format!("{name} at {side} px"), model.clone(), TrainConfig::default());
+        }
     }
 }
 
