@@ -77,6 +77,9 @@ impl Progress {
         if info.start_step > 0 {
             self.line(&format!("going on after step {}", info.start_step));
         }
+        if let Some(images) = info.micro_batch {
+            self.line(&format!("micro-batches of {images} images, as found before"));
+        }
         self.bar.set_length(info.total_steps);
         self.bar.set_position(info.start_step);
         self.info = Some(info.clone());

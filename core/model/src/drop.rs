@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
-use vitral_seed::Seed;
+use vitral_seed::{Rng, Seed};
 
 use crate::{compute::in_f32, device::is_cpu};
 
@@ -16,6 +16,37 @@ pub enum Mode {
     /// Dropout, stochastic depth and patch dropout draw from this seed, which should be different
     /// for each step and micro-batch.
     Train(Seed),
+    /// A part of a batch. Its samples get the noise that [`Mode::Train`] gives them when the whole
+    /// batch goes through at once, so that it does not matter how a batch is cut: on the CPU the
+    /// very same values; on a GPU elementwise dropout draws sample by sample, which does not depend
+    /// on the cut either, but is not what [`Mode::Train`] draws there.
+    TrainPart {
+        /// Of the whole batch.
+        seed: Seed,
+        /// Place of the part's first sample in the batch.
+        first: usize,
+    },
+}
+
+/// Where noise is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Noise {
+    seed: Seed,
+    /// Place of the first sample in the batch that the seed is for.
+    first: usize,
+    /// Whether that batch may be cut anywhere.
+    in_parts: bool,
+}
+
+impl Noise {
+    /// A generator that stands where the first sample's values begin; each value takes one draw of
+    /// 32 bits, and each sample so many values.
+    fn rng(self, values_per_sample: usize) -> Rng {
+        let mut rng = self.seed.rng();
+        // Words of 32 bits.
+        rng.set_word_pos(self.first as u128 * values_per_sample as u128);
+        rng
+    }
 }
 
 impl Mode {
@@ -24,6 +55,7 @@ impl Mode {
         match self {
             Self::Eval => Self::Eval,
             Self::Train(seed) => Self::Train(seed.named(name)),
+            Self::TrainPart { seed, first } => Self::TrainPart { seed: seed.named(name), first },
         }
     }
 
@@ -32,13 +64,19 @@ impl Mode {
         match self {
             Self::Eval => Self::Eval,
             Self::Train(seed) => Self::Train(seed.indexed(layer as u64)),
+            Self::TrainPart { seed, first } => {
+                Self::TrainPart { seed: seed.indexed(layer as u64), first }
+            }
         }
     }
 
     /// The noise of something that leaves out a share of `rate`, if it does at all.
-    pub(crate) fn noise(self, rate: f64) -> Option<Seed> {
+    pub(crate) fn noise(self, rate: f64) -> Option<Noise> {
         match self {
-            Self::Train(seed) if rate > 0.0 => Some(seed),
+            Self::Train(seed) if rate > 0.0 => Some(Noise { seed, first: 0, in_parts: false }),
+            Self::TrainPart { seed, first } if rate > 0.0 => {
+                Some(Noise { seed, first, in_parts: true })
+            }
             _ => None,
         }
     }
@@ -46,35 +84,47 @@ impl Mode {
 
 /// Dropout (Srivastava et al. 2014): zeroes a share of the values and scales up the rest.
 pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -> Tensor<D> {
-    let Some(seed) = mode.noise(rate) else { return input };
+    let Some(noise) = mode.noise(rate) else { return input };
     let (shape, device) = (input.dims(), input.device().without_autodiff());
     let keep = 1.0 - rate;
     let mask = if is_cpu(&device) {
         // Burn's CPU generator is one for the whole process; ours is this place's own.
-        keep_mask(shape, keep, seed, &device)
+        keep_mask(shape, keep, noise, &device)
     } else {
-        device.seed(seed.value());
-        Tensor::<D>::random(shape, Distribution::Default, &device)
-            .lower_elem(keep)
-            .float()
-            .div_scalar(keep)
+        device_uniform(shape, noise, &device).lower_elem(keep).float().div_scalar(keep)
     };
     in_f32(input, |input| input * mask)
+}
+
+/// Numbers from 0 to below 1 from the device's generator, for a whole batch at once or, where it may
+/// be cut anywhere, for each sample from a seed of its own.
+fn device_uniform<const D: usize>(shape: [usize; D], noise: Noise, device: &Device) -> Tensor<D> {
+    let draw = |shape: [usize; D], seed: Seed| {
+        device.seed(seed.value());
+        Tensor::<D>::random(shape, Distribution::Default, device)
+    };
+    if !noise.in_parts {
+        return draw(shape, noise.seed);
+    }
+    let mut of_sample = shape;
+    of_sample[0] = 1;
+    let sample = |sample: usize| draw(of_sample, noise.seed.indexed((noise.first + sample) as u64));
+    Tensor::cat((0..shape[0]).map(sample).collect(), 0)
 }
 
 /// Stochastic depth (Huang et al. 2016): drops a residual branch for whole samples.
 ///
 /// `[batch, tokens, width]` to the same.
 pub(crate) fn drop_path(input: Tensor<3>, rate: f64, mode: Mode) -> Tensor<3> {
-    let Some(seed) = mode.noise(rate) else { return input };
+    let Some(noise) = mode.noise(rate) else { return input };
     let device = input.device().without_autodiff();
-    let mask = keep_mask([input.dims()[0], 1, 1], 1.0 - rate, seed, &device);
+    let mask = keep_mask([input.dims()[0], 1, 1], 1.0 - rate, noise, &device);
     in_f32(input, |input| input * mask)
 }
 
 /// What [`drop_path`] multiplies each of `batch` samples with; nothing if none is left out.
 pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<Vec<f32>> {
-    mode.noise(rate).map(|seed| keep_factors(batch, 1.0 - rate, seed))
+    mode.noise(rate).map(|noise| keep_factors(batch, 1.0 - rate, &mut noise.rng(1)))
 }
 
 /// The patches that patch dropout keeps: indices `[batch, kept]`, ascending in each row; none if
@@ -86,11 +136,11 @@ pub(crate) fn kept_patches(
     mode: Mode,
     device: &Device,
 ) -> Option<Tensor<2, Int>> {
-    let seed = mode.noise(rate)?;
+    let noise = mode.noise(rate)?;
     let kept = ((patches as f64 * (1.0 - rate)) as usize).max(1);
     let mut indices = Vec::with_capacity(batch * kept);
     for sample in 0..batch {
-        let mut rng = seed.indexed(sample as u64).rng();
+        let mut rng = noise.seed.indexed((noise.first + sample) as u64).rng();
         let mut chosen = index::sample(&mut rng, patches, kept).into_vec();
         chosen.sort_unstable();
         indices.extend(chosen.into_iter().map(|index| index as i32));
@@ -102,16 +152,16 @@ pub(crate) fn kept_patches(
 fn keep_mask<const D: usize>(
     shape: [usize; D],
     keep: f64,
-    seed: Seed,
+    noise: Noise,
     device: &Device,
 ) -> Tensor<D> {
-    let values = keep_factors(shape.iter().product(), keep, seed);
+    let mut rng = noise.rng(shape[1..].iter().product());
+    let values = keep_factors(shape.iter().product(), keep, &mut rng);
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// Zero for what is left out, the inverse of the share that is kept for what is not.
-fn keep_factors(count: usize, keep: f64, seed: Seed) -> Vec<f32> {
-    let mut rng = seed.rng();
+fn keep_factors(count: usize, keep: f64, rng: &mut Rng) -> Vec<f32> {
     let threshold = (keep * f64::from(u32::MAX)) as u32;
     let scale = (1.0 / keep) as f32;
     let mut factor = || if rng.random::<u32>() < threshold { scale } else { 0.0 };
@@ -138,6 +188,47 @@ mod tests {
         assert_eq!(dropped, values(dropout(ones(), 0.25, Mode::Train(seed))));
         assert_ne!(dropped, values(dropout(ones(), 0.25, Mode::Train(seed.indexed(1)))));
         assert!(values(dropout(ones(), 0.25, Mode::Eval)).iter().all(|&v| v == 1.0));
+    }
+
+    /// However a batch is cut, its samples get the noise of the whole.
+    #[test]
+    fn parts_of_a_batch_get_the_noise_of_the_whole() {
+        let device = Device::flex();
+        let (seed, tokens) = (Seed::new(4), Tensor::<3>::ones([10, 7, 3], &Device::flex()));
+        let parts = [0..1, 1..4, 4..10];
+        let whole = Mode::Train(seed);
+        let part = |first: usize| Mode::TrainPart { seed, first };
+        let cut = |range: &std::ops::Range<usize>| tokens.clone().slice([range.clone()]);
+        let together = |draw: &dyn Fn(Tensor<3>, Mode) -> Tensor<3>| {
+            let drawn = parts.iter().map(|range| draw(cut(range), part(range.start)));
+            (values(Tensor::cat(drawn.collect(), 0)), values(draw(tokens.clone(), whole)))
+        };
+        let (found, expected) = together(&|tokens, mode| dropout(tokens, 0.3, mode));
+        assert_eq!(found, expected);
+        let (found, expected) = together(&|tokens, mode| drop_path(tokens, 0.5, mode));
+        assert_eq!(found, expected);
+        let factors = |range: &std::ops::Range<usize>| {
+            drop_path_factors(range.len(), 0.5, part(range.start)).unwrap()
+        };
+        let found: Vec<f32> = parts.iter().flat_map(factors).collect();
+        assert_eq!(found, drop_path_factors(10, 0.5, whole).unwrap());
+        let patches = |range: &std::ops::Range<usize>, mode| -> Vec<i32> {
+            let kept = kept_patches(range.len(), 49, 0.5, mode, &device).unwrap();
+            kept.try_into_vec_as().unwrap()
+        };
+        let found: Vec<i32> = parts.iter().flat_map(|r| patches(r, part(r.start))).collect();
+        assert_eq!(found, patches(&(0..10), whole));
+    }
+
+    #[test]
+    fn samples_that_a_device_draws_for_do_not_depend_on_the_cut() {
+        let device = Device::flex();
+        let draw = |count: usize, first: usize| {
+            let noise = Noise { seed: Seed::new(1), first, in_parts: true };
+            values(device_uniform([count, 5], noise, &device))
+        };
+        assert_eq!([draw(1, 0), draw(3, 1)].concat(), draw(4, 0));
+        assert_ne!(draw(1, 0), draw(1, 1));
     }
 
     #[test]

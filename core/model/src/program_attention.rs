@@ -51,16 +51,17 @@ impl ProgramAttention {
     ) -> Tensor<4> {
         let (shape, dtype) = (query.dims(), FloatDType::from(query.dtype()));
         let parameters: Vec<_> = self.parameters.iter().map(Param::val).collect();
-        let noise = match mode {
-            Mode::Eval => None,
-            Mode::Train(seed) => Some(seed),
+        let (noise, first) = match mode {
+            Mode::Eval => (None, 0),
+            Mode::Train(seed) => (Some(seed), 0),
+            Mode::TrainPart { seed, first } => (Some(seed), first),
         };
         let inputs = [query, key, value].map(|input| input.cast(FloatDType::F32));
         let inputs = inputs.map(Value::from).into();
         // `fit` has compared the program's types with what the layer gives.
         let outputs = self
             .executable
-            .run(inputs, &parameters, shape[0], noise)
+            .run_part(inputs, &parameters, shape[0], noise, first)
             .expect("a program that fits its layer");
         let output = outputs.into_iter().next().and_then(Value::float);
         output.expect("a program that fits its layer").reshape(shape).cast(dtype)

@@ -54,6 +54,9 @@ pub enum Error {
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
+    /// There is not enough memory, even in the smallest pieces.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
     /// Another process trains in the same folder.
     #[error("{} is in use by another run: wait for it, or choose another `output`", .0.display())]
     Locked(PathBuf),

@@ -65,6 +65,9 @@ pub struct RunInfo {
     pub total_steps: u64,
     /// Steps of an epoch.
     pub steps_per_epoch: u64,
+    /// Images that go through the model at once, where the experiment leaves that open and it is
+    /// known from before; a new run says it in a notice.
+    pub micro_batch: Option<usize>,
 }
 
 /// One optimizer step.
@@ -76,6 +79,8 @@ pub struct StepReport {
     pub epoch: f64,
     /// Images of the step.
     pub images: usize,
+    /// Images that go through the model at once, where the experiment leaves that open.
+    pub micro_batch: Option<usize>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Loss and the like, on the steps that are logged.

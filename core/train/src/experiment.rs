@@ -14,6 +14,7 @@ use vitral_data::{Channels, DataConfig, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
+    batch_size::BatchSize,
     groups::GroupOverride,
     loss::Loss,
     mix::Mix,
@@ -73,10 +74,10 @@ pub struct TrainConfig {
     /// Steps in place of epochs.
     #[schemars(range(min = 1))]
     pub steps: Option<u64>,
-    /// Images of one step (the effective batch).
-    #[schemars(range(min = 1, max = 1_048_576))]
-    pub batch: usize,
-    /// Micro-batches that a step is cut into: less memory, the same result.
+    /// Images of one step (the effective batch): a number, or `Auto(effective: 1024)`, which finds
+    /// the largest micro-batches that fit into memory.
+    pub batch: BatchSize,
+    /// Micro-batches that a step is cut into: less memory, the same result. Not with `Auto`.
     #[schemars(range(min = 1, max = 65_536))]
     pub accum_steps: usize,
     /// Blocks that compute their activations again for backward: less memory, the same gradients.
@@ -142,7 +143,7 @@ impl Default for TrainConfig {
         Self {
             epochs: 10.0,
             steps: None,
-            batch: 128,
+            batch: BatchSize::Fixed(128),
             accum_steps: 1,
             activation_checkpointing: ActivationCheckpointing::None,
             precision: Precision::default(),
@@ -281,12 +282,23 @@ impl Experiment {
             Err(ConfigProblem { field: field.into(), message, help: help.into() })
         };
         let train = &self.train;
-        if train.accum_steps > train.batch {
+        if train.batch.is_auto() && train.accum_steps != 1 {
             return problem(
                 "train.accum_steps",
                 format!(
-                    "a batch of {} images cannot be cut into {} micro-batches",
-                    train.batch, train.accum_steps
+                    "`batch: Auto(...)` finds the number of micro-batches, but `accum_steps` says {}",
+                    train.accum_steps
+                ),
+                "leave `accum_steps` out, or give `batch` as a number",
+            );
+        }
+        let images = train.batch.effective();
+        if train.accum_steps > images {
+            return problem(
+                "train.accum_steps",
+                format!(
+                    "a batch of {images} images cannot be cut into {} micro-batches",
+                    train.accum_steps
                 ),
                 "each micro-batch needs at least one image",
             );
@@ -345,7 +357,7 @@ mod tests {
         let train = TrainConfig::default();
         assert!((1e-4..=5e-4).contains(&train.learning_rate));
         assert!((0.01..=0.05).contains(&train.weight_decay));
-        assert!((32..=128).contains(&train.batch));
+        assert!((32..=128).contains(&train.batch.effective()));
         assert_eq!(train.decay, Decay::Cosine);
     }
 

@@ -5,6 +5,7 @@
 //! evaluation, checkpoints.
 
 pub mod batch;
+pub mod batch_size;
 pub mod checkpoint;
 mod ema;
 mod error;
@@ -19,6 +20,7 @@ mod learner;
 pub mod loss;
 mod loss_scale;
 mod memory;
+mod micro_batch;
 pub mod mix;
 pub mod optimizer;
 pub mod plugins;
@@ -33,8 +35,9 @@ pub use error::Error;
 pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
 pub use event::{Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
 pub use experiment::Experiment;
-pub use learner::{BatchGradients, Learned, Learner, Stage};
+pub use learner::{BatchGradients, Learned, Learner, MemoryFault, Stage};
 pub use loss_scale::LossScale;
 pub use memory::memory;
+pub use micro_batch::MicroBatch;
 pub use predict::TrainedModel;
 pub use trainer::{Outcome, Trainer, eval_loader};

@@ -1,6 +1,8 @@
 //! Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019): each image of a batch is blended with, or
 //! gets a rectangle from, its partner in the reversed batch; targets are mixed in the same measure.
 
+use std::ops::Range;
+
 use burn::tensor::{Tensor, s};
 use rand::Rng as _;
 use rand_distr::{Beta, Distribution};
@@ -55,18 +57,36 @@ impl Mix {
         targets: Tensor<2>,
         seed: Seed,
     ) -> (Tensor<4>, Tensor<2>) {
-        let [_, height, width, channels] = images.dims();
+        let batch = images.dims()[0];
+        self.apply_to(0..batch, images, targets, seed)
+    }
+
+    /// Some images of a batch, mixed with their partners as [`Mix::apply`] mixes all of them.
+    pub(crate) fn apply_to(
+        &self,
+        part: Range<usize>,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        seed: Seed,
+    ) -> (Tensor<4>, Tensor<2>) {
+        let [batch, height, width, channels] = images.dims();
+        let (first, count) = (part.start, part.len());
+        // The partner of image i is image batch - 1 - i.
+        let of_partners = batch - part.end;
+        let partners = images.clone().narrow(0, of_partners, count).flip([0]);
+        let partner_targets = targets.clone().narrow(0, of_partners, count).flip([0]);
+        let (images, targets) = (images.narrow(0, first, count), targets.narrow(0, first, count));
         let (images, own) = match self.plan(height, width, &mut seed.named("mix").rng()) {
             Plan::Nothing => return (images, targets),
-            Plan::Mixup { own } => (images.clone() * own + images.flip([0]) * (1.0 - own), own),
+            Plan::Mixup { own } => (images * own + partners * (1.0 - own), own),
             Plan::CutMix { rows: [top, bottom], columns: [left, right] } => {
                 let area = s![.., top..bottom, left..right, 0..channels];
-                let patch = images.clone().flip([0]).slice(area);
+                let patch = partners.slice(area);
                 let cut = ((bottom - top) * (right - left)) as f64 / (height * width) as f64;
                 (images.slice_assign(area, patch), 1.0 - cut)
             }
         };
-        (images, targets.clone() * own + targets.flip([0]) * (1.0 - own))
+        (images, targets * own + partner_targets * (1.0 - own))
     }
 
     fn plan(&self, height: usize, width: usize, rng: &mut Rng) -> Plan {
@@ -139,6 +159,28 @@ mod tests {
         assert!(blended[0] > 0.0 && blended[0] < 1.0);
         let (pasted, _) = mixed(Mix { cutmix: 1.0, ..Mix::default() }, 1);
         assert!(pasted.iter().all(|&v| v == 0.0 || v == 1.0));
+    }
+
+    #[test]
+    fn parts_are_mixed_as_the_whole() {
+        let device = Device::flex();
+        let count = |shape: [usize; 4]| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i % 89) as f32).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        let images = count([7, 6, 6, 2]);
+        let targets = count([7, 3, 1, 1]).reshape([7, 3]);
+        for mix in [Mix { mixup: 0.8, ..Mix::default() }, Mix { cutmix: 1.0, ..Mix::default() }] {
+            let seed = Seed::new(1);
+            let whole = mix.apply(images.clone(), targets.clone(), seed);
+            let part = |range| mix.apply_to(range, images.clone(), targets.clone(), seed);
+            let parts = [0..2, 2..5, 5..7].map(part);
+            let (found, found_targets): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            let read = |tensor: Tensor<1>| -> Vec<f32> { tensor.try_into_vec_as().unwrap() };
+            assert_eq!(read(Tensor::cat(found, 0).flatten(0, 3)), read(whole.0.flatten(0, 3)));
+            let found_targets = Tensor::cat(found_targets, 0);
+            assert_eq!(read(found_targets.flatten(0, 1)), read(whole.1.flatten(0, 1)));
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl TrainedModel {
         let total = datasets.val.len() as u64;
         evaluate(
             &self.model,
-            eval_loader(&self.experiment, &datasets)?,
+            eval_loader(&self.experiment, &datasets, self.state.micro_batch.as_ref())?,
             &self.experiment.data,
             datasets.val.class_names(),
             self.experiment.train.loss,

@@ -93,6 +93,9 @@ impl RunFolder {
             line["loss_scale"] = json!(scaling.scale);
             line["skipped_steps"] = json!(scaling.skipped_steps);
         }
+        if let Some(images) = report.micro_batch {
+            line["micro_batch"] = images.into();
+        }
         self.log(&line)
     }
 

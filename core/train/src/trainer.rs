@@ -1,6 +1,8 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod fit;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -32,6 +34,7 @@ use crate::{
     learner::{BatchGradients, Learned, Learner},
     loss::targets,
     memory::memory,
+    micro_batch::MicroBatch,
     plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
 };
@@ -201,6 +204,8 @@ impl Trainer {
             let Some(batch) = batches.next() else { break };
             let batch = batch?;
             let data_wait = start.elapsed();
+            self.choose_micro_batch(observer)?;
+            let start = Instant::now() - data_wait;
             self.report_skipped(&batch, observer)?;
             let (report, told) = self.step(&batch, start, data_wait, observer)?;
             asked.merge(told);
@@ -289,7 +294,7 @@ impl Trainer {
         );
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
         let computing = Instant::now();
-        let gradients = self.learner.gradients(step, images, targets);
+        let gradients = self.gradients(step, images, targets, observer)?;
         let gradients_time = computing.elapsed();
         let mut asked = Asked::default();
         let skipped = self.learner.overflowed(&gradients)?;
@@ -316,6 +321,7 @@ impl Trainer {
             step: self.state.step,
             epoch: self.epoch(),
             images: batch.len(),
+            micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
             learning_rate,
             figures,
             scaling: self.learner.loss_scale().map(|state| ScalingReport {
@@ -364,7 +370,7 @@ impl Trainer {
         let total = self.datasets.val.len() as u64;
         let evaluation = evaluate(
             &self.learner.evaluated(),
-            eval_loader(&self.experiment, &self.datasets)?,
+            eval_loader(&self.experiment, &self.datasets, self.state.micro_batch.as_ref())?,
             &self.experiment.data,
             self.datasets.val.class_names(),
             self.experiment.train.loss,
@@ -512,7 +518,8 @@ impl Trainer {
             .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
         self.learner.restore_scale(loaded.state.loss_scale, loaded.state.skipped_steps);
         let (seconds, skipped) = (self.state.seconds, self.state.skipped);
-        self.state = State { seconds, skipped, rate_scale: scale, ..loaded.state };
+        let micro_batch = self.state.micro_batch.take();
+        self.state = State { seconds, skipped, rate_scale: scale, micro_batch, ..loaded.state };
         self.folder.forget_after(self.state.step)?;
         let step = self.state.step;
         let message = format!(
@@ -579,6 +586,7 @@ impl Trainer {
             start_step: self.state.step,
             total_steps: self.plan.total(),
             steps_per_epoch: self.plan.steps_per_epoch,
+            micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
         }
     }
 
@@ -592,7 +600,7 @@ impl Trainer {
             steps_per_epoch: info.steps_per_epoch,
             train_images: info.train_images as u64,
             val_images: info.val_images as u64,
-            batch_size: u32::try_from(self.experiment.train.batch).unwrap_or(u32::MAX),
+            batch_size: u32::try_from(self.experiment.train.batch.effective()).unwrap_or(u32::MAX),
             parameters: info.parameters as u64,
             // Backward computes twice what forward does.
             flops_per_image: 3.0 * flops::forward(model, &self.programs.attention),
@@ -622,12 +630,24 @@ fn checked_factor(factor: f64) -> f64 {
     if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
 }
 
-/// The validation images of an experiment, each once and in order.
+/// Images that are evaluated at once where `batch: Auto` has found no micro-batch yet.
+const EVALUATED_AT_ONCE: usize = 16;
+
+/// The validation images of an experiment, each once and in order; as many at once as in a step or,
+/// where that is left open, in a micro-batch.
 ///
 /// # Errors
 /// The data's settings do not fit the model.
-pub fn eval_loader(experiment: &Experiment, datasets: &Datasets) -> Result<Loader, Error> {
-    let options = loader_options(experiment);
+pub fn eval_loader(
+    experiment: &Experiment,
+    datasets: &Datasets,
+    micro_batch: Option<&MicroBatch>,
+) -> Result<Loader, Error> {
+    let mut options = loader_options(experiment);
+    if experiment.train.batch.is_auto() {
+        let at_once = micro_batch.map_or(EVALUATED_AT_ONCE, MicroBatch::size);
+        options.batch = options.batch.min(at_once);
+    }
     let (channels, size) = experiment.input()?;
     let pipeline = experiment.data.eval_pipeline(channels, size)?;
     Ok(Loader::eval(Arc::clone(&datasets.val), Arc::new(pipeline), options)?)
@@ -635,7 +655,7 @@ pub fn eval_loader(experiment: &Experiment, datasets: &Datasets) -> Result<Loade
 
 fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
-        batch: experiment.train.batch,
+        batch: experiment.train.batch.effective(),
         workers: experiment.data.workers,
         prefetch: experiment.data.prefetch,
         on_error: experiment.data.on_error,
@@ -661,7 +681,7 @@ fn open(experiment: Experiment) -> Result<(Experiment, Datasets, Plan), Error> {
     };
     let experiment = experiment.resolved(classes);
     let train = &experiment.train;
-    let plan = train.plan(Loader::batches_per_epoch(datasets.train.len(), train.batch));
+    let plan = train.plan(Loader::batches_per_epoch(datasets.train.len(), train.batch.effective()));
     Ok((experiment, datasets, plan))
 }
 

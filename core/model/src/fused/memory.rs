@@ -70,6 +70,11 @@ impl Pool {
         self.shrink();
     }
 
+    fn release(&mut self) {
+        self.most_used = self.used_lines;
+        self.shrink();
+    }
+
     /// Frees what was not used for longest, as long as there is too much.
     fn shrink(&mut self) {
         while self.unused_lines > 0 && self.used_lines + self.unused_lines > self.most_used {
@@ -88,6 +93,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// Frees all memory that no tensor uses, and forgets how much was once used at the same time.
+///
+/// For whoever has made tensors that are larger than those to come.
+pub(crate) fn release() {
+    Pool::with(Pool::release);
 }
 
 /// Memory for the values of one tensor; it goes back to the pool when the tensor is dropped.
@@ -191,6 +203,16 @@ mod tests {
         assert_eq!((pool.used_lines, pool.unused_lines), (7, 0));
         pool.give_back(memory(7));
         assert!(pool.take(7).is_some());
+    }
+
+    #[test]
+    fn released_memory_is_not_kept_again() {
+        let mut pool = pool();
+        pool.take(3);
+        pool.take(10);
+        pool.give_back(vec![Line([0.0; LINE]); 10]);
+        pool.release();
+        assert_eq!((pool.used_lines, pool.unused_lines, pool.most_used), (3, 0, 3));
     }
 
     #[test]

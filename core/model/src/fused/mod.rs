@@ -21,6 +21,7 @@ pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub use memory::Buffer;
+pub(crate) use memory::release as release_memory;
 pub(crate) use mlp_branch::{MlpParts, mlp_branch};
 
 use burn::tensor::{DType, Tensor};

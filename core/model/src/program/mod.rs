@@ -28,7 +28,7 @@ use burn::{
     module::Param,
     tensor::{Device, Tensor},
 };
-use vitral_program::{Node, Op, Program, TensorType, ValueId, reference};
+use vitral_program::{Dim, Node, Op, Program, TensorType, ValueId, reference};
 use vitral_seed::Seed;
 
 use crate::init::{Fill, Init, Initializer};
@@ -138,6 +138,26 @@ impl Executable {
         batch: usize,
         noise: Option<Seed>,
     ) -> Result<Vec<Value>, ExecuteError> {
+        self.run_part(inputs, parameters, batch, noise, 0)
+    }
+
+    /// The same for a part of a larger batch that starts at its sample `first`: values whose first
+    /// dimension is the batch, or a multiple of it, get the noise that they have in the whole. Others
+    /// draw as if the part were the whole.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    ///
+    /// # Panics
+    /// As [`Executable::run`].
+    pub fn run_part(
+        &self,
+        inputs: Vec<Value>,
+        parameters: &[Tensor<1>],
+        batch: usize,
+        noise: Option<Seed>,
+        first: usize,
+    ) -> Result<Vec<Value>, ExecuteError> {
         let shapes = self.shapes(batch)?;
         let mut values = self.given(inputs, parameters, &shapes)?;
         let root = noise.unwrap_or(Seed::new(0));
@@ -150,6 +170,7 @@ impl Executable {
                 device: &self.device,
                 stream: reference::stream(root, index),
                 training: noise.is_some(),
+                skipped: self.values_before(node, &shapes, batch, first),
             };
             for (id, value) in node.results().zip(run(node.op(), call)) {
                 values.push(Some(value).filter(|_| self.needed[id.index()] != Needed::Never));
@@ -158,6 +179,23 @@ impl Executable {
         // Outputs are never taken.
         let output = |at: usize| values[at].clone().expect("an output that was computed");
         Ok(self.program.outputs().iter().map(|declared| output(declared.value.index())).collect())
+    }
+
+    /// How many values of a node's first result belong to samples before the part of a batch.
+    fn values_before(
+        &self,
+        node: &Node,
+        shapes: &[Vec<usize>],
+        batch: usize,
+        first: usize,
+    ) -> usize {
+        let Some(result) = node.results().next().filter(|_| first > 0) else { return 0 };
+        match self.program.types()[result.index()].shape.dims().first() {
+            Some(Dim::Batch(_)) => {
+                first * (shapes[result.index()].iter().product::<usize>() / batch)
+            }
+            _ => 0,
+        }
     }
 
     /// Inputs and parameters as the program's first values, if they are what it wants.

@@ -8,7 +8,8 @@ use super::value::{Call, Value};
 /// To the shape that it names.
 pub(super) fn random(op: &ops::Random, call: Call<'_>) -> Value {
     let shape = call.shape();
-    let values = op.draw(call.stream, shape.iter().product());
+    let mut values = op.draw(call.stream, call.skipped + shape.iter().product::<usize>());
+    values.drain(..call.skipped);
     Value::Float(Tensor::from_data(TensorData::new(values, shape), call.device))
 }
 
@@ -20,7 +21,8 @@ pub(super) fn dropout(op: &ops::Dropout, mut call: Call<'_>) -> Value {
     }
     let shape = x.dims();
     let scale = (1.0 / (1.0 - op.rate)) as f32;
-    let kept = op.keep(call.stream, shape.iter().product());
-    let factors: Vec<_> = kept.into_iter().map(|kept| if kept { scale } else { 0.0 }).collect();
+    let kept = op.keep(call.stream, call.skipped + shape.iter().product::<usize>());
+    let kept = kept.into_iter().skip(call.skipped);
+    let factors: Vec<_> = kept.map(|kept| if kept { scale } else { 0.0 }).collect();
     Value::Float(x * Tensor::from_data(TensorData::new(factors, shape), call.device))
 }

@@ -173,6 +173,8 @@ pub(super) struct Call<'c> {
     pub stream: Seed,
     /// Whether dropout drops.
     pub training: bool,
+    /// Values of the first result that lie before it, where it is a part of a larger batch.
+    pub skipped: usize,
 }
 
 impl Call<'_> {

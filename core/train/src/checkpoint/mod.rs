@@ -5,7 +5,7 @@
 //! | `model.safetensors` | the weights, by timm's names |
 //! | `ema.safetensors` | their moving average, if the run keeps one |
 //! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>` |
-//! | `state.ron` | step, best score, loss scale, counters |
+//! | `state.ron` | step, best score, loss scale, counters, the micro-batch of `batch: Auto` |
 //! | `config.ron` | the resolved experiment |
 //! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
 //! | `batch-<n>.program.ron` | the program of a batch augmentation |
@@ -35,7 +35,8 @@ pub(crate) use tensors::{NamedTensor, to_device};
 use vitral_bundle::Lock;
 
 use crate::{
-    experiment::Experiment, files, learner::Tensors, loss_scale::LossScale, plugins::Programs,
+    experiment::Experiment, files, learner::Tensors, loss_scale::LossScale,
+    micro_batch::MicroBatch, plugins::Programs,
 };
 
 const MODEL: &str = "model.safetensors";
@@ -120,6 +121,9 @@ pub struct State {
     /// Steps that were skipped because their gradients overflowed.
     #[serde(default)]
     pub skipped_steps: u64,
+    /// The micro-batch, where the experiment leaves it open and one was found.
+    #[serde(default)]
+    pub micro_batch: Option<MicroBatch>,
 }
 
 fn unchanged() -> f64 {
@@ -138,6 +142,7 @@ impl Default for State {
             rate_scale: unchanged(),
             loss_scale: None,
             skipped_steps: 0,
+            micro_batch: None,
         }
     }
 }

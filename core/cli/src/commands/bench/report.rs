@@ -70,7 +70,7 @@ impl Work {
             image_size: model.image_size,
             channels: model.channels,
             classes: model.classes,
-            batch: train.batch,
+            batch: train.batch.effective(),
             optimizer: (!infer).then_some(optimizer),
             accum_steps: (!infer).then_some(train.accum_steps),
         }

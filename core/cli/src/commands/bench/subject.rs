@@ -76,12 +76,13 @@ impl Subject {
     /// A batch as training has it on the device: normalised images, and targets.
     pub fn batch(&self, device: &Device) -> (Tensor<4>, Tensor<2>) {
         let (model, train) = (&self.experiment.model, &self.experiment.train);
-        let shape = [train.batch, model.image_size, model.image_size, model.channels];
+        let shape = [train.batch.effective(), model.image_size, model.image_size, model.channels];
         device.seed(NOISE);
         let images = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
         // A number of classes is far below 2^32: its range sees to that.
-        let labels: Vec<u32> =
-            (0..train.batch).map(|index| (index * 7919 % model.classes) as u32).collect();
+        let labels: Vec<u32> = (0..train.batch.effective())
+            .map(|index| (index * 7919 % model.classes) as u32)
+            .collect();
         (images, targets(&labels, model.classes, train.label_smoothing, device))
     }
 }

@@ -1,0 +1,171 @@
+//! Steps that fit into memory, where the experiment leaves open how a batch is cut.
+
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use vitral_model::{
+    ConfigProblem,
+    device::{is_cpu, release_memory},
+};
+
+use super::Trainer;
+use crate::{
+    BatchGradients, Error, MemoryFault, Observer,
+    batch_size::{BatchSize, MemorySize},
+    memory::{Peak, available, memory},
+    micro_batch::{Found, MicroBatch, Probe, Purpose, search},
+};
+
+/// Who the user is told these things by.
+const FROM: &str = "batch";
+
+impl Trainer {
+    /// Has memory run out where `fault` says so, for tests of what happens then. Probes count as
+    /// step 0, as the first step does.
+    pub fn set_memory_fault(&mut self, fault: MemoryFault) {
+        self.learner.set_memory_fault(fault);
+    }
+
+    /// The micro-batch, where the experiment leaves it open and it has been found.
+    pub fn micro_batch(&self) -> Option<&MicroBatch> {
+        self.state.micro_batch.as_ref()
+    }
+
+    /// Finds the micro-batch, unless it is given, or was found for the same before.
+    ///
+    /// Called when the first batch is there: what workers prepare meanwhile counts, too.
+    pub(super) fn choose_micro_batch(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
+            return Ok(());
+        };
+        let on_cpu = is_cpu(&self.device);
+        let effective = effective.min(self.datasets.train.len());
+        let purpose = Purpose { effective, memory, on_cpu };
+        if let Some(known) = self.state.micro_batch.as_ref().filter(|known| known.is_for(purpose)) {
+            self.learner.set_micro_batch(known.size());
+            return Ok(());
+        }
+        let start = Instant::now();
+        let limit = if on_cpu { Some(limit(memory)?) } else { None };
+        let is_fresh = self.state.step == 0;
+        let found = search(effective, limit, &mut |size| {
+            release_memory(&self.device);
+            let peak = on_cpu.then(Peak::watch);
+            let result = self.learner.rehearse(effective, size, is_fresh);
+            let peak = peak.and_then(Peak::finish);
+            match result {
+                Ok(()) => Ok(Probe::Fits(peak)),
+                Err(Error::OutOfMemory(reason)) => {
+                    tracing::info!(size, reason, "a probe ran out of memory");
+                    Ok(Probe::OutOfMemory)
+                }
+                Err(error) => Err(error),
+            }
+        });
+        release_memory(&self.device);
+        let found = found.map_err(explain)?;
+        let micro_batch = MicroBatch::new(found.size, purpose);
+        let mut message = describe(&found, &micro_batch, limit);
+        if !on_cpu && memory.is_some() {
+            message += "; `memory` is for the CPU and was not used";
+        }
+        self.learner.set_micro_batch(found.size);
+        self.state.micro_batch = Some(micro_batch);
+        self.state.seconds += start.elapsed().as_secs_f64();
+        self.notice(FROM, message, observer)
+    }
+
+    /// A step's gradients. Where the cut is open and memory runs out, the step is made again in
+    /// smaller micro-batches, with the same data and noise.
+    pub(super) fn gradients(
+        &mut self,
+        step: u64,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        observer: &mut dyn Observer,
+    ) -> Result<BatchGradients, Error> {
+        let Some(mut micro_batch) = self.state.micro_batch.take() else {
+            return Ok(self.learner.gradients(step, images, targets));
+        };
+        let mut messages = Vec::new();
+        let result = loop {
+            self.learner.set_micro_batch(micro_batch.size());
+            let size = micro_batch.size();
+            let result =
+                self.learner.gradients_within_memory(step, images.clone(), targets.clone());
+            let Err(Error::OutOfMemory(reason)) = result else { break result };
+            if !micro_batch.failed(images.dims()[0]) {
+                break Err(Error::OutOfMemory(reason));
+            }
+            release_memory(&self.device);
+            messages.push(format!(
+                "micro-batches of {size} images ran out of memory; the step is made again with {}",
+                micro_batch.size()
+            ));
+        };
+        if result.is_ok() && micro_batch.succeeded() {
+            messages.push(format!("tries micro-batches of {} images again", micro_batch.size()));
+        }
+        self.state.micro_batch = Some(micro_batch);
+        for message in messages {
+            self.notice(FROM, message, observer)?;
+        }
+        result
+    }
+}
+
+/// Bytes that the process may take on the CPU.
+fn limit(stated: Option<MemorySize>) -> Result<u64, Error> {
+    let problem = |message: &str, help: &str| ConfigProblem {
+        field: "train.batch".into(),
+        message: message.into(),
+        help: help.into(),
+    };
+    let used = memory().host;
+    if used == 0 {
+        return Err(Error::Experiment(problem(
+            "this system does not tell how much memory the process uses, so `Auto` cannot work here",
+            "give `batch` as a number, and cut it by `accum_steps`",
+        )));
+    }
+    if let Some(stated) = stated {
+        return Ok(stated.bytes());
+    }
+    let available = available().ok_or_else(|| {
+        problem(
+            "this system does not tell how much memory is free",
+            "say how much training may take: `Auto(effective: 1024, memory: \"8 GiB\")`",
+        )
+    })?;
+    Ok(used + available / 5 * 4)
+}
+
+/// Points to the field where even one image is too much.
+fn explain(error: Error) -> Error {
+    match error {
+        Error::OutOfMemory(message) => Error::Experiment(ConfigProblem {
+            field: "train.batch".into(),
+            message,
+            help:
+                "give it more `memory`, or take a smaller model, smaller images or a smaller batch"
+                    .into(),
+        }),
+        other => other,
+    }
+}
+
+fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> String {
+    let show = |bytes: f64| MemorySize::new(bytes.max(0.0) as u64).rounded();
+    let mut message = format!(
+        "micro-batches of {} images, {} to a step",
+        micro_batch.size(),
+        micro_batch.accum_steps()
+    );
+    if let (Some(peak), Some(limit)) = (found.peak, limit) {
+        message += &format!("; {} of {}", show(peak as f64), show(limit as f64));
+    }
+    if let (Some(line), Some(_)) = (found.line, limit) {
+        message += &format!(" ({} and {} an image)", show(line.base), show(line.per_image));
+    }
+    message
+}

@@ -1,0 +1,265 @@
+//! `batch: Auto(...)` decides how a batch is cut, and nothing else.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
+use vitral_seed::Seed;
+use vitral_train::{
+    BatchGradients, Error, Event, Experiment, Learner, MemoryFault, Outcome, Trainer,
+    batch_size::{BatchSize, MemorySize},
+    checkpoint::{self, Checkpoint},
+    experiment::TrainConfig,
+    mix::Mix,
+    plugins::Registry,
+    schedule::{Decay, Schedule},
+};
+
+use crate::support::{
+    images::Workspace,
+    largest_difference,
+    oracle::{Archive, tiny_token},
+    program::vitral,
+    values,
+};
+
+/// Every kind of noise, and the gradients of the oracle's batch of 8.
+fn gradients(batch: BatchSize, cut: Option<usize>) -> BatchGradients {
+    let device = Device::flex();
+    let mix = Mix { mixup: 0.3, cutmix: 0.5, ..Mix::default() };
+    let config = TrainConfig { batch, mix, ..TrainConfig::default() };
+    let schedule = Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+    let mut model = tiny_token();
+    (model.drop_path, model.dropout, model.attention_dropout) = (0.4, 0.2, 0.2);
+    let mut learner = Learner::new(&model, &config, schedule, Seed::new(3), &device).unwrap();
+    if let Some(images) = cut {
+        learner.set_micro_batch(images);
+    }
+    let mut archive = Archive::open("train_batch.npz");
+    let (images, targets): (Tensor<4>, Tensor<2>) =
+        (archive.tensor("input_nhwc"), archive.tensor("labels_onehot"));
+    learner.gradients(5, images, targets)
+}
+
+#[test]
+fn noise_and_mixing_do_not_depend_on_the_cut() {
+    let auto = BatchSize::Auto { effective: 8, memory: None };
+    let whole = gradients(BatchSize::Fixed(8), None);
+    for cut in [1, 2, 3, 5, 8] {
+        let parts = gradients(auto, Some(cut));
+        let difference = largest_difference(&values(parts.loss), &values(whole.loss.clone()));
+        assert!(difference < 2e-6, "cut by {cut}: the loss differs by {difference}");
+        assert_eq!(values(parts.correct), values(whole.correct.clone()), "cut by {cut}");
+        for (part, whole) in parts.gradients.into_iter().zip(&whole.gradients) {
+            let difference = largest_difference(&values(part), &values(whole.clone()));
+            assert!(difference < 2e-6, "cut by {cut}: a gradient differs by {difference}");
+        }
+    }
+}
+
+/// The workspace's experiment, whose batch of 16 is not cut; every kind of noise is on.
+fn experiment(workspace: &Workspace, output: &str, batch: BatchSize) -> Experiment {
+    let text = fs::read_to_string(workspace.join("experiment.ron")).unwrap();
+    let document = vitral_config::Document::new("experiment.ron", text);
+    let mut experiment: Experiment = document.parse().unwrap();
+    experiment.resolve_paths(workspace.path());
+    experiment.output = workspace.join(output);
+    experiment.train.batch = batch;
+    experiment.train.accum_steps = 1;
+    experiment
+}
+
+/// Without plugins.
+fn registry() -> Registry {
+    Registry::new(Vec::new(), None, None)
+}
+
+fn auto() -> BatchSize {
+    BatchSize::Auto { effective: 16, memory: Some(MemorySize::new(64 << 30)) }
+}
+
+/// Runs to the end, and gives what the user was told.
+fn finish(mut trainer: Trainer) -> (Outcome, Vec<String>) {
+    let mut notices = Vec::new();
+    let mut observer = |event: &Event| {
+        if let Event::Notice { from, message } = event {
+            notices.push(format!("{from}: {message}"));
+        }
+    };
+    let outcome = trainer.run(&mut observer, &AtomicBool::new(false)).unwrap();
+    (outcome, notices)
+}
+
+fn run(experiment: Experiment, fault: Option<MemoryFault>) -> Vec<String> {
+    let device = Device::flex();
+    let mut trainer = Trainer::new(experiment, &registry(), &device).unwrap();
+    if let Some(fault) = fault {
+        trainer.set_memory_fault(fault);
+    }
+    finish(trainer).1
+}
+
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A figure of all lines of a kind.
+fn figures(run: &Path, kind: &str, name: &str) -> Vec<f64> {
+    let lines = metrics(run);
+    let lines = lines.iter().filter(|line| line["kind"] == kind);
+    lines.map(|line| line[name].as_f64().unwrap_or_else(|| panic!("{name} in {line}"))).collect()
+}
+
+/// Losses of all steps and evaluations, and the weights at the end.
+#[track_caller]
+fn assert_close(found: &Path, expected: &Path) {
+    for (kind, name) in [("step", "loss"), ("step", "learning_rate"), ("eval", "loss")] {
+        let (found, expected) = (figures(found, kind, name), figures(expected, kind, name));
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4, "{kind} {name}: {found} is not {expected}");
+        }
+    }
+    assert!(figures(expected, "step", "loss")[0] != figures(expected, "step", "loss")[11]);
+}
+
+fn weights(run: &Path) -> Vec<Vec<u8>> {
+    let last = fs::read_to_string(run.join("last")).unwrap();
+    let files = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
+    files.iter().map(|file| fs::read(run.join(last.trim()).join(file)).unwrap()).collect()
+}
+
+#[test]
+fn whatever_fits_the_results_are_those_of_the_whole_batch() {
+    let workspace = Workspace::new();
+    run(experiment(&workspace, "whole", BatchSize::Fixed(16)), None);
+    for (output, most) in [("all", usize::MAX), ("five", 5), ("one", 1)] {
+        let fault: MemoryFault = Box::new(move |_, images| images > most);
+        let notices = run(experiment(&workspace, output, auto()), Some(fault));
+        let sizes = figures(&workspace.join(output), "step", "micro_batch");
+        // The largest power of two that fits.
+        let expected = match most {
+            5 => 4,
+            most => most.min(16),
+        };
+        assert_eq!(sizes, [expected as f64; 12]);
+        let said = format!("micro-batches of {expected} images, {} to a step", 16 / expected);
+        assert!(notices[0].contains(&said), "{notices:?}");
+        assert_close(&workspace.join(output), &workspace.join("whole"));
+    }
+    // Not cut, it is the very same.
+    assert!(weights(&workspace.join("all")) == weights(&workspace.join("whole")));
+    assert!(weights(&workspace.join("one")) != weights(&workspace.join("whole")));
+}
+
+#[test]
+fn a_step_that_runs_out_of_memory_is_made_again_and_nothing_is_lost() {
+    let workspace = Workspace::new();
+    run(experiment(&workspace, "whole", BatchSize::Fixed(16)), None);
+    // From the sixth step on, no more than 4 images fit; the second micro-batch of 8 is what fails.
+    let micro_batches = AtomicUsize::new(0);
+    let fault: MemoryFault = Box::new(move |step, images| {
+        step >= 5
+            && images > 4
+            && (images == 16 || micro_batches.fetch_add(1, Ordering::Relaxed) == 1)
+    });
+    let notices = run(experiment(&workspace, "recovered", auto()), Some(fault));
+    let recovered = workspace.join("recovered");
+    let sizes = figures(&recovered, "step", "micro_batch");
+    assert_eq!(sizes, [[16.0; 5].as_slice(), &[4.0; 7]].concat());
+    let again: Vec<&String> = notices.iter().filter(|notice| notice.contains("again")).collect();
+    assert_eq!(again.len(), 2, "{notices:?}");
+    assert!(again[1].contains("micro-batches of 8 images ran out of memory"), "{notices:?}");
+    let kept = metrics(&recovered);
+    assert!(kept.iter().any(|line| line["kind"] == "notice" && line["step"] == 5));
+    assert_close(&recovered, &workspace.join("whole"));
+}
+
+#[test]
+fn a_step_that_fits_in_no_size_ends_the_run_with_an_error() {
+    let workspace = Workspace::new();
+    let device = Device::flex();
+    let open = |output: &str, first: u64| {
+        let experiment = experiment(&workspace, output, auto());
+        let mut trainer = Trainer::new(experiment, &registry(), &device).unwrap();
+        trainer.set_memory_fault(Box::new(move |step, _| step >= first));
+        trainer.run(&mut |_: &Event| {}, &AtomicBool::new(false)).unwrap_err()
+    };
+    assert!(matches!(open("later", 3), Error::OutOfMemory(_)));
+    let at_once = open("at-once", 0);
+    assert!(matches!(&at_once, Error::Experiment(problem) if problem.field == "train.batch"));
+}
+
+#[test]
+fn a_larger_size_is_tried_again_after_many_good_steps() {
+    let workspace = Workspace::new();
+    let mut experiment = experiment(&workspace, "run", auto());
+    experiment.train.steps = Some(410);
+    (experiment.train.log_every, experiment.checkpoints.keep) = (1, 1);
+    // One failure, which does not come again.
+    let failed = Arc::new(AtomicBool::new(false));
+    let fault: MemoryFault =
+        Box::new(move |step, _| step == 3 && !failed.swap(true, Ordering::Relaxed));
+    let notices = run(experiment, Some(fault));
+    let sizes = figures(&workspace.join("run"), "step", "micro_batch");
+    // Made again in halves, 200 good steps with these, and then whole again.
+    assert_eq!(sizes[..3], [16.0; 3]);
+    assert_eq!(sizes[3..202], [8.0; 199]);
+    assert_eq!(sizes[203..], [16.0; 207]);
+    assert!(notices.iter().any(|notice| notice.contains("tries micro-batches of 16")));
+}
+
+#[test]
+fn resumed_run_equals_uninterrupted_run_after_running_out_of_memory() {
+    let workspace = Workspace::new();
+    let fault = || -> MemoryFault { Box::new(|step, images| step >= 4 && images > 4) };
+    run(experiment(&workspace, "run", auto()), Some(fault()));
+    let (whole, steps) = (weights(&workspace.join("run")), metrics(&workspace.join("run")).len());
+    for step in [3, 6] {
+        let path = workspace.join(&format!("run/checkpoints/step-{step:08}"));
+        let checkpoint = Checkpoint::load(&path).unwrap();
+        assert_eq!(
+            checkpoint.state.micro_batch.as_ref().map(vitral_train::MicroBatch::size),
+            Some(if step == 3 { 16 } else { 4 })
+        );
+        let mut trainer = Trainer::resume(checkpoint, &registry(), &Device::flex()).unwrap();
+        trainer.set_memory_fault(fault());
+        let (outcome, notices) = finish(trainer);
+        assert_eq!(outcome.step, 12);
+        let probed = notices.iter().any(|notice| notice.contains("to a step"));
+        assert!(!probed, "it was known what fits: {notices:?}");
+        assert!(weights(&workspace.join("run")) == whole, "resumed at step {step}");
+        assert_eq!(metrics(&workspace.join("run")).len(), steps);
+    }
+    assert!(checkpoint::newest(&workspace.join("run")).is_some());
+}
+
+#[test]
+fn the_program_stays_below_a_memory_limit_and_says_so() {
+    let workspace = Workspace::new();
+    let batch = "train.batch=Auto(effective: 16, memory: \"48 GiB\")";
+    let arguments = ["train", "experiment.ron", "--set", batch, "--set", "train.accum_steps=1"];
+    let said = vitral(workspace.path(), &arguments).succeeded().stderr;
+    assert!(said.contains("micro-batches of 16 images, 1 to a step"), "{said}");
+    let said = vitral(workspace.path(), &["train", "--resume", "run", "--set", "train.steps=14"])
+        .succeeded()
+        .stderr;
+    assert!(said.contains("micro-batches of 16 images, as found before"), "{said}");
+    // Another limit has it look again; no program is that small.
+    let tight = "train.batch=Auto(effective: 16, memory: \"1 MiB\")";
+    let arguments = ["train", "--resume", "run", "--set", tight, "--set", "train.steps=16"];
+    let said = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(said.contains("train.batch") && said.contains("1.00 MiB"), "{said}");
+    let both = vitral(workspace.path(), &["train", "experiment.ron", "--set", batch]);
+    let said = both.failed_with(2).stderr;
+    assert!(said.contains("accum_steps") && said.contains("leave `accum_steps` out"), "{said}");
+    vitral(workspace.path(), &["eval", "run"]).succeeded();
+}
