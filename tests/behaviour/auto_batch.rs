@@ -243,6 +243,23 @@ fn resumed_run_equals_uninterrupted_run_after_running_out_of_memory() {
 }
 
 #[test]
+fn a_run_goes_on_when_its_batch_becomes_a_number_and_auto_again() {
+    let workspace = Workspace::new();
+    run(experiment(&workspace, "run", auto()), None);
+    for (steps, batch, sizes) in [(14, BatchSize::Fixed(16), 12), (16, auto(), 14)] {
+        let last = checkpoint::newest(&workspace.join("run")).unwrap();
+        let mut checkpoint = Checkpoint::load(&last).unwrap();
+        checkpoint.experiment.train.batch = batch;
+        checkpoint.experiment.train.steps = Some(steps);
+        let trainer = Trainer::resume(checkpoint, &registry(), &Device::flex()).unwrap();
+        assert_eq!(finish(trainer).0.step, steps);
+        let lines = metrics(&workspace.join("run"));
+        let found = lines.iter().filter(|line| line.get("micro_batch").is_some()).count();
+        assert_eq!(found, sizes);
+    }
+}
+
+#[test]
 fn the_program_stays_below_a_memory_limit_and_says_so() {
     let workspace = Workspace::new();
     let batch = "train.batch=Auto(effective: 16, memory: \"48 GiB\")";
@@ -257,6 +274,7 @@ fn the_program_stays_below_a_memory_limit_and_says_so() {
     let tight = "train.batch=Auto(effective: 16, memory: \"1 MiB\")";
     let arguments = ["train", "--resume", "run", "--set", tight, "--set", "train.steps=16"];
     let said = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(!said.contains("found before"), "{said}");
     assert!(said.contains("train.batch") && said.contains("1.00 MiB"), "{said}");
     let both = vitral(workspace.path(), &["train", "experiment.ron", "--set", batch]);
     let said = both.failed_with(2).stderr;

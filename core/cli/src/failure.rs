@@ -82,6 +82,9 @@ impl Failure {
             }
             Self::Config(error) => eprintln!("error: {error}"),
             Self::Device(error) => eprintln!("error: {error}"),
+            Self::Run(vitral_train::Error::Experiment(problem)) => {
+                eprintln!("error: `{}`: {problem}\n  help: {}", problem.field, problem.help);
+            }
             Self::Run(error) => eprintln!("error: {error}"),
             Self::Open(error) => eprintln!("error: {error}"),
             Self::Author(error) => eprintln!("error: {error}"),

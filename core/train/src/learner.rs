@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{Tensor, TensorData},
+};
 use vitral_host::ParameterStatistics;
 use vitral_model::{
     ConfigProblem, Mode, ViT, ViTConfig,
@@ -432,7 +435,10 @@ impl Learner {
             let added: Vec<Tensor<1>> = added.collect();
             let config = self.model.config();
             let side = config.image_size;
-            let images = Tensor::full([batch, side, side, config.channels], 0.5, &device);
+            // By way of the host, as the images of a step come.
+            let shape = [batch, side, side, config.channels];
+            let images = vec![0.5_f32; shape.iter().product()];
+            let images = Tensor::from_data(TensorData::new(images, shape), &device);
             let target = 1.0 / config.classes as f64;
             let targets = Tensor::full([batch, config.classes], target, &device);
             // Neighbours that are as many as in a step, without their time.

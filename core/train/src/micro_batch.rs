@@ -18,7 +18,7 @@ const GOOD_FIT: f64 = 0.02;
 /// Share of a probe's memory that must be the micro-batch's own before a line through the probes says
 /// anything about much larger ones.
 const OWN_SHARE: f64 = 0.2;
-/// Share of the limit that the chosen size may reach: probes of the same size differ a little.
+/// Share of the limit that the chosen size may reach: peaks of the same size differ a little.
 const FILL: f64 = 0.97;
 
 /// What a probe of a micro-batch found.
@@ -38,24 +38,17 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Least squares through the newest points, at most three: below them something else than the
-    /// micro-batch may decide the peak. None through fewer than two.
+    /// Through the newest point, as steep as it is between any two neighbours of the newest three:
+    /// what is foretold errs to more memory. Older points say little, as below a few images something
+    /// else than the micro-batch may decide the peak. None through fewer than two points.
     fn through(points: &[(usize, u64)]) -> Option<Self> {
-        let points = &points[points.len().saturating_sub(3)..];
-        let count = points.len() as f64;
-        if points.len() < 2 {
-            return None;
-        }
-        let mean_images = points.iter().map(|p| p.0 as f64).sum::<f64>() / count;
-        let mean_bytes = points.iter().map(|p| p.1 as f64).sum::<f64>() / count;
-        let (mut covariance, mut variance) = (0.0, 0.0);
-        for &(images, bytes) in points {
-            let distance = images as f64 - mean_images;
-            covariance += distance * (bytes as f64 - mean_bytes);
-            variance += distance * distance;
-        }
-        let per_image = (covariance / variance).max(0.0);
-        Some(Self { base: mean_bytes - per_image * mean_images, per_image })
+        let newest = &points[points.len().saturating_sub(3)..];
+        let slope = |pair: &[(usize, u64)]| {
+            (pair[1].1 as f64 - pair[0].1 as f64) / (pair[1].0 - pair[0].0) as f64
+        };
+        let per_image = newest.windows(2).map(slope).reduce(f64::max)?.max(0.0);
+        let (images, bytes) = *newest.last()?;
+        Some(Self { base: bytes as f64 - per_image * images as f64, per_image })
     }
 
     /// Bytes for so many images.
@@ -338,6 +331,16 @@ mod tests {
         let line = found.line.unwrap();
         assert!((line.base - 100.0 * MIB as f64).abs() < 1.0);
         assert!((line.per_image - 30.0 * MIB as f64).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_line_is_as_steep_as_the_steepest_of_the_newest_points() {
+        let line = Line::through(&[(1, 500), (2, 520), (4, 525), (8, 605)]).unwrap();
+        assert_eq!((line.per_image, line.base, line.at(16)), (20.0, 445.0, 765.0));
+        let line = Line::through(&[(2, 500), (4, 560), (8, 600)]).unwrap();
+        assert_eq!((line.per_image, line.at(8), line.at(16)), (30.0, 600.0, 840.0));
+        assert_eq!(Line::through(&[(1, 9)]), None);
+        assert_eq!(Line::through(&[(1, 9), (2, 7)]).unwrap().at(100), 7.0);
     }
 
     /// A line through small probes, which something else decides, would promise everything.

@@ -586,7 +586,7 @@ impl Trainer {
             start_step: self.state.step,
             total_steps: self.plan.total(),
             steps_per_epoch: self.plan.steps_per_epoch,
-            micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
+            micro_batch: self.known_micro_batch(),
         }
     }
 

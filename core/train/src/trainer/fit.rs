@@ -35,16 +35,16 @@ impl Trainer {
     ///
     /// Called when the first batch is there: what workers prepare meanwhile counts, too.
     pub(super) fn choose_micro_batch(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
+        let Some(purpose) = self.purpose() else {
+            // A resumed run may have had one before its experiment was changed.
+            self.state.micro_batch = None;
             return Ok(());
         };
-        let on_cpu = is_cpu(&self.device);
-        let effective = effective.min(self.datasets.train.len());
-        let purpose = Purpose { effective, memory, on_cpu };
-        if let Some(known) = self.state.micro_batch.as_ref().filter(|known| known.is_for(purpose)) {
-            self.learner.set_micro_batch(known.size());
+        if let Some(known) = self.known_micro_batch() {
+            self.learner.set_micro_batch(known);
             return Ok(());
         }
+        let Purpose { effective, memory, on_cpu } = purpose;
         let start = Instant::now();
         let limit = if on_cpu { Some(limit(memory)?) } else { None };
         let is_fresh = self.state.step == 0;
@@ -73,6 +73,21 @@ impl Trainer {
         self.state.micro_batch = Some(micro_batch);
         self.state.seconds += start.elapsed().as_secs_f64();
         self.notice(FROM, message, observer)
+    }
+
+    /// What a micro-batch is to be found for, where the experiment leaves it open.
+    fn purpose(&self) -> Option<Purpose> {
+        let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
+            return None;
+        };
+        let effective = effective.min(self.datasets.train.len());
+        Some(Purpose { effective, memory, on_cpu: is_cpu(&self.device) })
+    }
+
+    /// Images of a micro-batch that was found for the same before.
+    pub(super) fn known_micro_batch(&self) -> Option<usize> {
+        let known = self.state.micro_batch.as_ref()?;
+        self.purpose().is_some_and(|purpose| known.is_for(purpose)).then(|| known.size())
     }
 
     /// A step's gradients. Where the cut is open and memory runs out, the step is made again in
