@@ -1,7 +1,7 @@
 //! Mixed precision: a model that computes in `bf16` or `f16` gives what it gives in `f32`, as far as
 //! these types can tell, and trains; steps that overflow `f16` leave no trace but a lower loss scale.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use burn::{
     module::Module as _,
@@ -304,4 +304,61 @@ fn a_scale_out_of_range_is_shown_with_its_line() {
     let failed = vitral(workspace.path(), &["train", "experiment.ron", "--set", scale]);
     assert!(!failed.status.success());
     assert!(failed.stderr.contains("initial_scale"), "{}", failed.stderr);
+}
+
+/// Infinite gradients that no weight ever sees are nothing to warn of, or to roll back for.
+#[test]
+fn monitors_do_not_hear_of_gradients_that_were_skipped() {
+    let workspace = Workspace::new();
+    let arguments = [
+        "train",
+        "experiment.ron",
+        "--set",
+        "train.steps=36",
+        "--set",
+        "train.precision=F16(initial_scale: 1099511627776)",
+        // With a head of zeros, the first step would have no gradients, which is a warning.
+        "--set",
+        "model.init=Timm",
+        "--set",
+        r#"monitors=[(name: "gradient-health", settings: {"every": 1, "explode": 1000000.0, "vanish": 0.0, "tiny": 1.0}), (name: "loss-spike")]"#,
+    ];
+    vitral(workspace.path(), &arguments).succeeded();
+    let metrics = fs::read_to_string(workspace.join("run/metrics.jsonl")).unwrap();
+    let alarms: Vec<&str> = metrics.lines().filter(|line| line.contains("\"notice\"")).collect();
+    assert!(alarms.is_empty(), "{alarms:#?}");
+    // They did look, at every step that was not skipped and at no other.
+    let mut before = 0;
+    let mut is_skipped = |step: &serde_json::Value| {
+        let skipped = step["skipped_steps"].as_u64().unwrap();
+        std::mem::replace(&mut before, skipped) < skipped
+    };
+    let steps = steps(&workspace, "run").into_iter().filter(|step| !is_skipped(step));
+    let expected: BTreeSet<u64> = steps.map(|step| step["step"].as_u64().unwrap()).collect();
+    let lines = metrics.lines().filter(|line| line.contains("gradient-health"));
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let looked: BTreeSet<u64> = lines.map(|line| line["step"].as_u64().unwrap()).collect();
+    assert!((2..31).contains(&looked.len()), "{looked:?}");
+    assert_eq!(looked, expected);
+}
+
+/// A learning rate this high makes activations infinite in `f16`, and no scale of the loss helps.
+#[test]
+fn a_run_that_no_loss_scale_saves_ends_and_says_what_helps() {
+    let workspace = Workspace::new();
+    let changes = [
+        "train.steps=100",
+        "train.precision=F16()",
+        "train.optimizer=Sgd()",
+        "train.learning_rate=100.0",
+        "train.clip_norm=None",
+    ];
+    let mut arguments = vec!["train", "experiment.ron"];
+    changes.iter().for_each(|change| arguments.extend(["--set", change]));
+    let failed = vitral(workspace.path(), &arguments);
+    assert!(!failed.status.success(), "{}", failed.stdout);
+    let said = failed.stderr.replace(['\n', '│'], " ");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("not finite in f16 even with a loss scale of"), "{said}");
+    assert!(said.contains("`train.precision: BF16`"), "{said}");
 }
