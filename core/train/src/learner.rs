@@ -26,7 +26,7 @@ use crate::{
     checkpoint::{NamedTensor, to_device},
     ema::Ema,
     experiment::TrainConfig,
-    gradients::{Accumulator, clip_factor, global_norm},
+    gradients::{Accumulator, clip_factor, global_norm, scale},
     groups::{ParameterGroup, groups, unmatched},
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
@@ -448,8 +448,11 @@ impl Learner {
             // What clipping and the update hold at the same time.
             let norm = global_norm(&gradients.gradients);
             let clipped = match self.config.clip_norm {
-                Some(limit) => clip(gradients.gradients.clone(), &norm, limit),
-                None => gradients.gradients.clone(),
+                // On the CPU clipping is part of the update's one pass.
+                Some(limit) if !is_cpu(&device) => {
+                    scale(gradients.gradients.clone(), &clip_factor(&norm, limit))
+                }
+                _ => gradients.gradients.clone(),
             };
             let updated: Vec<_> = values.iter().zip(clipped).map(|(v, g)| v.clone() - g).collect();
             drop((updated, added));
