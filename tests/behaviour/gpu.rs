@@ -65,6 +65,30 @@ fn the_program_trains_and_evaluates_on_wgpu() {
     assert!(difference < 1e-3, "{difference}");
 }
 
+/// The first epoch has small images, and every layer merges tokens.
+#[test]
+fn the_program_merges_tokens_and_resizes_positions_on_wgpu() {
+    let workspace = Workspace::new();
+    let changes = [
+        "train.steps=6",
+        "train.image_size=[(until_epoch: 1, size: 4)]",
+        "model.token_merging=(r: Constant(2))",
+    ];
+    let loss = |device: &str| {
+        let output = format!("output={device}");
+        let mut train = vec!["train", "experiment.ron", "--device", device, "--set", &output];
+        train.extend(changes.iter().flat_map(|change| ["--set", change]));
+        // Elementwise dropout is drawn by the device.
+        train.extend(["--set", "model.dropout=0.0"]);
+        vitral(workspace.path(), &train).succeeded();
+        let evaluate = ["eval", device, "--json", "--device", device];
+        let json = vitral(workspace.path(), &evaluate).succeeded().stdout;
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["loss"].as_f64().unwrap()
+    };
+    let difference = (loss("wgpu") - loss("cpu")).abs();
+    assert!(difference < 1e-3, "{difference}");
+}
+
 #[test]
 fn training_on_wgpu_equals_training_on_the_cpu() {
     let gpu = DeviceChoice::Gpu(Gpu::Wgpu, 0)

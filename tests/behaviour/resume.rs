@@ -110,6 +110,14 @@ fn run_on_growing_images_resumes_across_a_change_of_size() {
 }
 
 #[test]
+fn images_of_the_models_own_size_change_no_byte() {
+    let workspace = Workspace::new();
+    whole_run(&workspace, &["--set", "train.image_size=[(until_epoch: 2, size: 8)]"]);
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
+}
+
+#[test]
 fn sizes_that_patches_do_not_fill_are_pointed_at() {
     let workspace = Workspace::new();
     let sizes = "train.image_size=[(until_epoch: 1, size: 5)]";
