@@ -281,3 +281,57 @@ fn the_program_stays_below_a_memory_limit_and_says_so() {
     assert!(said.contains("accum_steps") && said.contains("leave `accum_steps` out"), "{said}");
     vitral(workspace.path(), &["eval", "run"]).succeeded();
 }
+
+/// The same on a GPU. The failure is injected there, too: a step that is really too large for the
+/// software driver never returns from it.
+#[cfg(feature = "gpu-tests")]
+mod gpu {
+    use vitral_model::{
+        device::{DeviceChoice, Gpu},
+        parameters,
+    };
+
+    use super::*;
+
+    fn learner(device: &Device) -> Learner {
+        let batch = BatchSize::Auto { effective: 8, memory: None };
+        let config = TrainConfig { batch, ..TrainConfig::default() };
+        let schedule =
+            Schedule { decay: Decay::Constant, peak: 1e-3, floor: 1e-3, warmup: 0, total: 9 };
+        let mut model = tiny_token();
+        (model.drop_path, model.dropout) = (0.4, 0.2);
+        Learner::new(&model, &config, schedule, Seed::new(3), device).unwrap()
+    }
+
+    fn read(gradients: BatchGradients) -> Vec<f32> {
+        gradients.gradients.into_iter().flat_map(values).collect()
+    }
+
+    #[test]
+    fn a_gpu_that_ran_out_of_memory_makes_the_step_again() {
+        let device = DeviceChoice::Gpu(Gpu::Wgpu, 0)
+            .open()
+            .expect("a Vulkan driver, e.g. Debian's mesa-vulkan-drivers");
+        let mut learner = learner(&device);
+        let mut archive = Archive::open("train_batch.npz");
+        let images: Tensor<4> = archive.tensor("input_nhwc");
+        let targets: Tensor<2> = archive.tensor("labels_onehot");
+        let (images, targets) = (images.to_device(&device), targets.to_device(&device));
+        let before: Vec<Vec<f32>> =
+            parameters::values(learner.model()).into_iter().map(values).collect();
+        let whole = learner.gradients_within_memory(5, images.clone(), targets.clone()).unwrap();
+        let whole = read(whole);
+        learner.set_memory_fault(Box::new(|_, count| count > 4));
+        let error = learner.gradients_within_memory(5, images.clone(), targets.clone()).err();
+        assert!(matches!(error, Some(Error::OutOfMemory(_))), "{error:?}");
+        for cut in [4, 3] {
+            learner.set_micro_batch(cut);
+            let parts =
+                learner.gradients_within_memory(5, images.clone(), targets.clone()).unwrap();
+            let difference = largest_difference(&read(parts), &whole);
+            assert!(difference < 1e-5, "cut by {cut}: {difference}");
+        }
+        let after = parameters::values(learner.model()).into_iter().map(values);
+        assert!(before.into_iter().eq(after), "weights changed");
+    }
+}
