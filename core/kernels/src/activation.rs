@@ -45,7 +45,7 @@ impl Activation {
 /// `2 sqrt(2 / pi) (x + 0.044715 x^3)` and its derivative.
 #[inline(always)]
 fn inner<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-    const SLOPE: f32 = 1.595_769_1;
+    const SLOPE: f32 = 1.595_769;
     let square = simd.mul_f32s(x, x);
     let linear = simd.splat_f32s(SLOPE);
     let factor = simd.mul_add_e_f32s(square, simd.splat_f32s(SLOPE * 0.044_715), linear);

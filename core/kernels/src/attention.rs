@@ -6,6 +6,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    layer_norm::each_vector,
     matmul::{Epilogue, Left, Packed, Store, View, product},
     rows::{self, Shared},
     scratch,
@@ -412,8 +413,8 @@ impl WithSimd for Backward<'_> {
         for first in (0..queries).step_by(block) {
             let rows = block.min(queries - first);
             let part = |view: View<'_>, columns: usize| View {
+                // SAFETY: the view's own memory from row `first` on, which it has.
                 data: unsafe {
-                    // The view's own memory from row `first` on.
                     std::slice::from_raw_parts(
                         view.data.as_ptr().add(first * view.row_stride),
                         (rows - 1) * view.row_stride + columns,
@@ -428,7 +429,7 @@ impl WithSimd for Backward<'_> {
             for (row, delta) in deltas[..rows].iter_mut().enumerate() {
                 let gradient = &gradient_rows.data[row * gradient_rows.row_stride..][..value_dim];
                 let out = &out_rows.data[row * out_rows.row_stride..][..value_dim];
-                *delta = gradient.iter().zip(out).map(|(gradient, out)| gradient * out).sum();
+                *delta = dot(simd, gradient, out);
             }
             let left = |view: View<'_>| Left {
                 data: view.data.as_ptr(),
@@ -501,6 +502,21 @@ impl WithSimd for Backward<'_> {
             }
         }
     }
+}
+
+/// The sum of products of two vectors.
+#[inline(always)]
+fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+    let mut sum = simd.splat_f32s(0.0);
+    let len = left.len().min(right.len());
+    each_vector!(S, len, |at, count| {
+        // SAFETY: both are at least `len` long.
+        unsafe {
+            let left = load(simd, left.as_ptr().add(at), count);
+            sum = simd.mul_add_e_f32s(left, load(simd, right.as_ptr().add(at), count), sum);
+        }
+    });
+    simd.reduce_sum_f32s(sum)
 }
 
 /// Attention weights from scores and each row's logarithm of its sum.

@@ -412,7 +412,8 @@ impl WithSimd for BackIn<'_> {
         }
         let (norm_weight, rest) = sums.split_at_mut(width);
         let (norm_bias, qkv_bias) = rest.split_at_mut(width);
-        (norm_weight.fill(0.0), norm_bias.fill(0.0));
+        norm_weight.fill(0.0);
+        norm_bias.fill(0.0);
         let residual = Some(&self.gradient[whole]);
         differentiate(
             simd,

@@ -124,7 +124,8 @@ impl WithSimd for Backward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { norm, x, statistics, gradient, out, weight, bias } = self;
-        (weight.fill(0.0), bias.fill(0.0));
+        weight.fill(0.0);
+        bias.fill(0.0);
         differentiate(simd, norm, x, statistics, gradient, None, out, weight, bias);
     }
 }

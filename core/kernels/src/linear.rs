@@ -49,9 +49,9 @@ impl<'a> Linear<'a> {
                 dispatch(Forward {
                     x: &x[first * self.inputs..][..count * self.inputs],
                     weight,
-                    // SAFETY: each task has rows of its own.
                     out: Biased {
                         bias: self.bias,
+                        // SAFETY: each task has rows of its own.
                         to: unsafe { shared.at(first * self.outputs) },
                         width: self.outputs,
                     },

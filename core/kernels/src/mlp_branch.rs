@@ -367,7 +367,8 @@ impl WithSimd for Backward<'_> {
         let (norm_weight, rest) = sums.split_at_mut(width);
         let (norm_bias, rest) = rest.split_at_mut(width);
         let (fc2_bias, fc1_bias) = rest.split_at_mut(width);
-        (norm_weight.fill(0.0), norm_bias.fill(0.0));
+        norm_weight.fill(0.0);
+        norm_bias.fill(0.0);
         differentiate(
             simd,
             residual.norm,

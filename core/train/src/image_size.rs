@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn sizes_that_do_not_fit_are_named() {
-        let cases: [(&[(u64, u32)], &str, &str); 5] = [
-            (&[(1, 6)], "image_size[0].size", "patches of 4 px do not fill an image of 6 px"),
+        let cases = [
+            (&[(1, 6)][..], "image_size[0].size", "patches of 4 px do not fill an image of 6 px"),
             (&[(1, 0)], "image_size[0].size", "0 px"),
             (&[(1, 8), (2, 16)], "image_size[1].size", "larger than the model's of 12 px"),
             (&[(2, 4), (2, 8)], "image_size[1].until_epoch", "epoch 2 does not come after epoch 2"),

@@ -442,7 +442,11 @@ impl Learner {
             let target = 1.0 / config.classes as f64;
             let targets = Tensor::full([batch, config.classes], target, &device);
             // Neighbours that are as many as in a step, without their time.
-            let parts = if size < batch { vec![0..1, batch - size..batch] } else { vec![0..batch] };
+            let mut parts = Vec::new();
+            if size < batch {
+                parts.push(0..1);
+            }
+            parts.push(batch - size.min(batch)..batch);
             let gradients = self.gradients_of(0, parts, images, targets, &mut |_| {});
             wait_for(&gradients)?;
             // What clipping and the update hold at the same time.

@@ -23,20 +23,11 @@ pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
     if left.rows == 0 {
         return out.fill(0.0);
     }
-    // Tiles as large as the second cache takes, smaller if that leaves cores without work. What is
-    // summed, and in which order, does not depend on it.
-    let (mut height, mut width) = (192, 384);
-    let tasks = |height: usize, width: usize| m.div_ceil(height) * n.div_ceil(width);
-    let wanted = 2 * rayon::current_num_threads();
-    while tasks(height, width) < wanted && (height > 24 || width > 32) {
-        match 2 * height > width && height > 24 {
-            true => height /= 2,
-            false => width = (width / 2).max(32),
-        }
-    }
+    let [height, width] = tile_size(m, n, rayon::current_num_threads());
+    let tasks = m.div_ceil(height) * n.div_ceil(width);
     let shared = Shared::new(out);
     let across = n.div_ceil(width);
-    rows::for_each(tasks(height, width), |task| {
+    rows::for_each(tasks, |task| {
         let (row, column) = (task / across * height, task % across * width);
         dispatch(Tile {
             left,
@@ -48,6 +39,21 @@ pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
             width: width.min(n - column),
         });
     });
+}
+
+/// Rows and columns of the result that a task computes: such that the last thread ends as early as
+/// possible, where each value read costs what eight multiplications do, and both operands fit into
+/// the second cache. What is summed, and in which order, does not depend on it.
+fn tile_size(m: usize, n: usize, threads: usize) -> [usize; 2] {
+    const HEIGHTS: [usize; 5] = [384, 192, 96, 48, 24];
+    const WIDTHS: [usize; 8] = [512, 384, 288, 192, 128, 96, 64, 32];
+    let sizes = HEIGHTS.into_iter().flat_map(|height| WIDTHS.map(|width| [height, width]));
+    let cost = |&[height, width]: &[usize; 2]| {
+        let rounds = (m.div_ceil(height) * n.div_ceil(width)).div_ceil(threads);
+        let (height, width) = (height.min(m), width.min(n));
+        rounds * (height * width + 8 * (height + width))
+    };
+    sizes.filter(|[height, width]| height + width <= 640).min_by_key(cost).unwrap_or([96, 192])
 }
 
 /// A part of the result.

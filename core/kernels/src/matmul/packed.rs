@@ -178,20 +178,21 @@ fn pack_panel<S: Simd>(
             }
         }
     } else {
-        // Sixteen rows at a time: their values share cache lines on the reading side.
-        for start in (0..matrix.rows).step_by(16) {
-            let rows = start..(start + 16).min(matrix.rows);
-            for column in 0..width {
-                if column >= columns {
-                    rows.clone().for_each(|row| data[row * width + column] = 0.0);
-                    continue;
-                }
-                let from = &matrix.data[(first + column) * matrix.column_stride..];
-                for row in rows.clone() {
-                    let factor = factors.map_or(1.0, |factors| factors[row]);
-                    data[row * width + column] = from[row * matrix.row_stride] * factor;
+        assert_eq!(data.len(), width * matrix.rows);
+        for column in 0..columns {
+            let from = &matrix.data[(first + column) * matrix.column_stride..];
+            assert!(matrix.rows == 0 || (matrix.rows - 1) * matrix.row_stride < from.len());
+            for row in 0..matrix.rows {
+                let factor = factors.map_or(1.0, |factors| factors[row]);
+                // SAFETY: the rows lie within `from`, and the panel within `data`.
+                unsafe {
+                    let value = *from.get_unchecked(row * matrix.row_stride);
+                    *data.get_unchecked_mut(row * width + column) = value * factor;
                 }
             }
+        }
+        for column in columns..width {
+            data.iter_mut().skip(column).step_by(width).for_each(|value| *value = 0.0);
         }
     }
 }

@@ -97,9 +97,10 @@ impl Reference {
                 .chain(std::iter::once(b))
                 .collect();
             self.sizes[b] = group.iter().map(|&token| sizes[token]).sum();
-            for at in 0..self.tokens[b].len() {
+            let size = self.sizes[b];
+            for (at, value) in self.tokens[b].iter_mut().enumerate() {
                 let sum: f64 = group.iter().map(|&token| sizes[token] * before[token][at]).sum();
-                self.tokens[b][at] = sum / self.sizes[b];
+                *value = sum / size;
             }
         }
         // 5: both sets put together again.

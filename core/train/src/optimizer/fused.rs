@@ -45,11 +45,8 @@ pub(super) fn step(
     let values: Vec<FlexTensor> = values.iter().map(on_cpu).collect();
     let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
     let mut averages: Vec<Vec<FlexTensor>> = slots.iter_mut().map(take).collect();
-    let mut ema_values = Vec::new();
-    let ema = ema.map(|ema| {
-        ema_values = take(&mut ema.values);
-        ema
-    });
+    let mut ema = ema;
+    let mut ema_values = ema.as_mut().map_or_else(Vec::new, |ema| take(&mut ema.values));
     let mut out: Vec<Buffer> = values.iter().map(|value| Buffer::new(slice(value).len())).collect();
     let mut ema_parts = ema_values.iter_mut();
     let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(values.len());
