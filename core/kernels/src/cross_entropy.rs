@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn a_logit_that_is_not_a_number_makes_the_loss_none() {
+        on_each_instruction_set(|set| {
+            let mut logits = vec![0.5; 37];
+            logits[20] = f32::NAN;
+            let (mut loss, mut sum) = ([0.0], [0.0]);
+            forward(&logits, &[0.1; 37], 37, &mut loss, &mut sum);
+            assert!(loss[0].is_nan(), "{set:?}: {loss:?}");
+        });
+    }
+
+    #[test]
     fn losses_and_gradients_are_exact() {
         on_each_instruction_set(|set| {
             for (rows, classes) in [(1, 1), (3, 5), (2, 16), (4, 37)] {

@@ -7,11 +7,14 @@
 //! residual before the next block is read, and attention never stores its scores for backward
 //! (Dao et al. 2022, FlashAttention).
 //!
-//! * [`matmul`]: products with an epilogue, the micro-kernel and its packed operands.
 //! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
+//! * [`simd`]: the instruction sets, one of which is chosen at run time.
+//!
+//! Below them, `matmul` has products with an epilogue, the micro-kernel and its packed operands;
+//! `rows` cuts work into tasks, and `scratch` lends each thread its memory.
 //!
 //! # Determinism
 //! Work is cut by the shapes alone and sums have a fixed order, so that results are the same with
@@ -24,12 +27,12 @@ pub mod attention_branch;
 pub mod cross_entropy;
 pub mod layer_norm;
 pub mod linear;
-pub mod matmul;
+mod matmul;
 pub mod mlp_branch;
 pub mod optimizer;
 pub mod residual;
-pub mod rows;
-pub mod scratch;
+mod rows;
+mod scratch;
 pub mod simd;
 
 #[cfg(test)]

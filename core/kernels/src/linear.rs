@@ -106,7 +106,7 @@ impl<'a> Linear<'a> {
 }
 
 /// Sums the rows of `values` into `out`, whose length is theirs.
-pub fn column_sums(values: &[f32], out: &mut [f32]) {
+pub(crate) fn column_sums(values: &[f32], out: &mut [f32]) {
     let width = out.len();
     let rows = values.len() / width;
     let tasks = rows.div_ceil(BLOCK);

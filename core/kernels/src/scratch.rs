@@ -46,8 +46,3 @@ impl DerefMut for Scratch {
         &mut self.memory[..self.len]
     }
 }
-
-/// Gives back what the calling thread keeps.
-pub fn release() {
-    KEPT.with_borrow_mut(Vec::clear);
-}

@@ -134,10 +134,11 @@ fn polynomial<S: Simd, const N: usize>(simd: S, coefficients: [f32; N], x: S::f3
     sum
 }
 
-/// `e^x`, within 2 units in the last place; `x` is held between -87 and 88.
+/// `e^x`, within 2 units in the last place; `x` is held between -87 and 88, and what is not a number
+/// stays so.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let x = simd.max_f32s(x, simd.splat_f32s(-87.0));
+pub(crate) fn exp<S: Simd>(simd: S, given: S::f32s) -> S::f32s {
+    let x = simd.max_f32s(given, simd.splat_f32s(-87.0));
     let x = simd.min_f32s(x, simd.splat_f32s(88.0));
     // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
     let round = simd.splat_f32s(12_582_912.0);
@@ -153,7 +154,10 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     );
     let exponent =
         simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
-    simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(mantissa), exponent))
+    let power = simd.add_u32s(simd.transmute_u32s_f32s(mantissa), exponent);
+    // Minimum and maximum lose a NaN, which would hide that a model diverges.
+    let is_number = simd.equal_f32s(given, given);
+    simd.select_f32s(is_number, simd.transmute_f32s_u32s(power), given)
 }
 
 /// The standard normal distribution's cumulative function and density at `x`: `Phi(x)`, `phi(x)`.
@@ -255,6 +259,7 @@ mod tests {
             }
             assert_eq!(map(Exp, &[0.0, -1e9])[0], 1.0);
             assert!(map(Exp, &[-1e9])[0] < 1e-37);
+            assert!(map(Exp, &[f32::NAN])[0].is_nan(), "{set:?}");
         });
     }
 
