@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// The gradients are not finite, whatever the loss scale.
     #[error(
-        "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped;          the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"
+        "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped; the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"
     )]
     NoLossScale {
         /// The last scale that was tried.
