@@ -189,14 +189,14 @@ impl AttentionBranch<'_> {
         let mut attended_gradient = scratch::take(kept.rows * width);
         let shared = Shared::new(&mut attended_gradient);
         Packed::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
-            rows::for_each(kept.rows.div_ceil(rows::BLOCK), |task| {
-                let first = task * rows::BLOCK;
-                let count = rows::BLOCK.min(kept.rows - first);
+            let blocks = rows::blocks(kept.rows);
+            rows::for_each(blocks.len(), |task| {
+                let rows = &blocks[task];
                 dispatch(Plain {
-                    left: &branch_gradient[first * width..][..count * width],
+                    left: &branch_gradient[rows.start * width..rows.end * width],
                     right: proj,
                     // SAFETY: each task has rows of its own.
-                    to: unsafe { shared.at(first * width) },
+                    to: unsafe { shared.at(rows.start * width) },
                     width,
                 });
             });

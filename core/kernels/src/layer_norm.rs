@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    rows::{self, BLOCK, Shared, sum_partials},
+    rows::{self, Shared, sum_partials},
     scratch,
     simd::{dispatch, load, store},
 };
@@ -41,8 +41,9 @@ impl LayerNorm<'_> {
         let rows = x.len() / width;
         assert_eq!((x.len(), out.len(), statistics.len()), (rows * width, x.len(), rows * 2));
         let (out, statistics) = (Shared::new(out), Shared::new(statistics));
-        rows::for_each(rows.div_ceil(BLOCK), |task| {
-            let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+        let blocks = rows::blocks(rows);
+        rows::for_each(blocks.len(), |task| {
+            let (first, count) = (blocks[task].start, blocks[task].len());
             // SAFETY: each task has rows of its own.
             unsafe {
                 dispatch(Forward {
@@ -67,13 +68,14 @@ impl LayerNorm<'_> {
         let width = self.width();
         let rows = x.len() / width;
         assert_eq!((gradient.len(), x_gradient.len()), (x.len(), x.len()));
-        let tasks = rows.div_ceil(BLOCK);
+        let blocks = rows::blocks(rows);
+        let tasks = blocks.len();
         let mut partial = scratch::take(2 * tasks * width);
         let (weights, biases) = partial.split_at_mut(tasks * width);
         let (shared_weights, shared_biases) = (Shared::new(weights), Shared::new(biases));
         let out = Shared::new(x_gradient);
         rows::for_each(tasks, |task| {
-            let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+            let (first, count) = (blocks[task].start, blocks[task].len());
             // SAFETY: each task has rows of its own.
             unsafe {
                 dispatch(Backward {

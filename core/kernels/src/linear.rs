@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use crate::{
     layer_norm::each_vector,
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
-    rows::{self, BLOCK, Shared, sum_partials},
+    rows::{self, Shared, sum_partials},
     scratch,
     simd::{dispatch, load, store},
 };
@@ -44,8 +44,9 @@ impl<'a> Linear<'a> {
         assert_eq!((x.len(), out.len()), (rows * self.inputs, rows * self.outputs));
         let shared = Shared::new(out);
         Packed::lend(self.view(), None, |weight| {
-            rows::for_each(rows.div_ceil(BLOCK), |task| {
-                let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+            let blocks = rows::blocks(rows);
+            rows::for_each(blocks.len(), |task| {
+                let (first, count) = (blocks[task].start, blocks[task].len());
                 dispatch(Forward {
                     x: &x[first * self.inputs..][..count * self.inputs],
                     weight,
@@ -87,8 +88,9 @@ impl<'a> Linear<'a> {
         assert_eq!(out.len(), rows * self.inputs);
         let shared = Shared::new(out);
         Packed::lend(self.view().transposed(), None, |weight| {
-            rows::for_each(rows.div_ceil(BLOCK), |task| {
-                let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+            let blocks = rows::blocks(rows);
+            rows::for_each(blocks.len(), |task| {
+                let (first, count) = (blocks[task].start, blocks[task].len());
                 dispatch(Forward {
                     x: &gradient[first * self.outputs..][..count * self.outputs],
                     weight,
@@ -108,15 +110,14 @@ impl<'a> Linear<'a> {
 /// Sums the rows of `values` into `out`, whose length is theirs.
 pub(crate) fn column_sums(values: &[f32], out: &mut [f32]) {
     let width = out.len();
-    let rows = values.len() / width;
-    let tasks = rows.div_ceil(BLOCK);
-    let mut partial = scratch::take(tasks * width);
+    let blocks = rows::blocks(values.len() / width);
+    let mut partial = scratch::take(blocks.len() * width);
     let shared = Shared::new(&mut partial);
-    rows::for_each(tasks, |task| {
-        let (first, count) = (task * BLOCK, BLOCK.min(rows - task * BLOCK));
+    rows::for_each(blocks.len(), |task| {
+        let rows = &blocks[task];
         // SAFETY: each task has a row of sums of its own.
         let out = unsafe { shared.slice(task * width, width) };
-        dispatch(ColumnSums { values: &values[first * width..][..count * width], out });
+        dispatch(ColumnSums { values: &values[rows.start * width..rows.end * width], out });
     });
     sum_partials(&partial, out);
 }

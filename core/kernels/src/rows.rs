@@ -4,8 +4,25 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Rows that a task takes at once: what it makes of them stays in a core's second cache.
-pub(crate) const BLOCK: usize = 96;
+use crate::matmul::TALL;
+
+/// Most rows that a task takes at once: what it makes of them stays in a core's second cache.
+const BLOCK: usize = 96;
+
+/// Rows are cut where tiles of the micro-kernel end.
+const TILE: usize = TALL;
+
+/// Cuts rows into blocks, one for each task. Many blocks are a multiple of eight, so that as many
+/// cores end together.
+pub(crate) fn blocks(rows: usize) -> Vec<Range<usize>> {
+    let tiles = rows.div_ceil(TILE);
+    let count = match rows.div_ceil(BLOCK) {
+        few @ 0..4 => few,
+        many => many.next_multiple_of(8).min(tiles),
+    };
+    let cut = |part: usize| (tiles * part / count * TILE).min(rows);
+    (0..count).map(|part| cut(part)..cut(part + 1)).collect()
+}
 
 /// Runs `body` for each task, on every core.
 pub(crate) fn for_each(tasks: usize, body: impl Fn(usize) + Sync + Send) {
@@ -69,12 +86,10 @@ impl Kept {
     pub(crate) fn of(batch: usize, tokens: usize, scales: Option<&[f32]>) -> Self {
         let (mut blocks, mut dropped, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut add = |range: Range<usize>| {
-            let (count, first) = (range.len().div_ceil(BLOCK).max(1), range.start);
-            // Blocks of equal size, so that no task is left with a few rows.
-            let cut = |part: usize| first + range.len() * part / count;
-            for part in 0..count {
-                blocks.push((cut(part)..cut(part + 1), rows));
-                rows += cut(part + 1) - cut(part);
+            for block in self::blocks(range.len()) {
+                let first = rows;
+                rows += block.len();
+                blocks.push((range.start + block.start..range.start + block.end, first));
             }
         };
         let samples: Vec<usize> = match scales {
@@ -110,13 +125,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn blocks_are_even_and_follow_each_other() {
+        for rows in [0, 1, 12, 96, 97, 400, 1576, 3152, 10_000] {
+            let blocks = blocks(rows);
+            assert_eq!(blocks.iter().map(Range::len).sum::<usize>(), rows);
+            assert!(blocks.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert!(blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())), "{blocks:?}");
+            assert!(blocks.len() < 4 || blocks.len().is_multiple_of(8), "{rows}: {blocks:?}");
+        }
+    }
+
+    #[test]
     fn rows_are_cut_without_gaps_and_dropped_samples_cost_nothing() {
         let all = Kept::of(3, 70, None);
         assert_eq!(all.rows, 210);
-        assert_eq!(all.blocks, [(0..70, 0), (70..140, 70), (140..210, 140)]);
+        assert_eq!(all.blocks, [(0..72, 0), (72..144, 72), (144..210, 144)]);
         assert!(all.dropped.is_empty());
         let some = Kept::of(3, 100, Some(&[1.25, 0.0, 1.25]));
-        assert_eq!(some.blocks, [(0..50, 0), (50..100, 50), (200..250, 100), (250..300, 150)]);
+        assert_eq!(some.blocks, [(0..48, 0), (48..100, 48), (200..248, 100), (248..300, 148)]);
         assert_eq!((some.rows, some.samples), (200, vec![0, 2]));
         assert_eq!(some.dropped.len(), 1);
         assert_eq!(some.dropped[0], 100..200);

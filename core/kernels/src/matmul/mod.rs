@@ -12,6 +12,7 @@ mod tile;
 
 pub(crate) use packed::Packed;
 pub(crate) use product::{Epilogue, Left, Store, product};
+pub(crate) use tile::TALL;
 
 /// A matrix that lies anywhere: element `(row, column)` is at `row * row_stride + column *
 /// column_stride`.

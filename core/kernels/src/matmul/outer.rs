@@ -12,8 +12,13 @@ use crate::{
     simd::{dispatch, load, store},
 };
 
-/// Rows that are summed before the next ones are read.
-const DEPTH: usize = 256;
+/// Columns of the right operand that are packed at once; with a task's rows of the left one they fit
+/// into a core's second cache.
+const WIDTH: usize = 192;
+
+/// Rows that are summed before the next ones are read. Not a power of two, so that panels lie in
+/// different sets of the first cache.
+const DEPTH: usize = 248;
 
 /// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`.
 pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
@@ -42,18 +47,18 @@ pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
 }
 
 /// Rows and columns of the result that a task computes: such that the last thread ends as early as
-/// possible, where each value read costs what eight multiplications do, and both operands fit into
-/// the second cache. What is summed, and in which order, does not depend on it.
+/// possible, where each value read costs what eight multiplications do. What is summed, and in which
+/// order, does not depend on it.
 fn tile_size(m: usize, n: usize, threads: usize) -> [usize; 2] {
     const HEIGHTS: [usize; 5] = [384, 192, 96, 48, 24];
-    const WIDTHS: [usize; 8] = [512, 384, 288, 192, 128, 96, 64, 32];
-    let sizes = HEIGHTS.into_iter().flat_map(|height| WIDTHS.map(|width| [height, width]));
+    let widths = (1..=n.div_ceil(32)).map(|parts| n.div_ceil(parts).next_multiple_of(32));
+    let sizes = widths.flat_map(|width| HEIGHTS.map(|height| [height, width]));
     let cost = |&[height, width]: &[usize; 2]| {
         let rounds = (m.div_ceil(height) * n.div_ceil(width)).div_ceil(threads);
         let (height, width) = (height.min(m), width.min(n));
         rounds * (height * width + 8 * (height + width))
     };
-    sizes.filter(|[height, width]| height + width <= 640).min_by_key(cost).unwrap_or([96, 192])
+    sizes.min_by_key(cost).unwrap_or([96, 192])
 }
 
 /// A part of the result.
@@ -84,26 +89,27 @@ impl Tile<'_> {
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
         let depth = DEPTH.min(self.left.rows);
+        let width = WIDTH.min(self.width);
         let packed_left = self.height.next_multiple_of(ROWS) * depth;
-        let packed_right = Packed::len::<S>(depth, self.width);
-        let mut memory = scratch::take(packed_left + packed_right);
+        let mut memory = scratch::take(packed_left + Packed::len::<S>(depth, width));
         let (left, right) = memory.split_at_mut(packed_left);
         for start in (0..self.left.rows).step_by(depth) {
             let depth = depth.min(self.left.rows - start);
             self.pack_left::<S, ROWS>(simd, start, depth, left);
-            let view = View {
-                data: &self.right.data[start * self.right.row_stride + self.column..],
-                rows: depth,
-                columns: self.width,
-                ..self.right
-            };
-            let len = Packed::len::<S>(depth, self.width);
-            let right = Packed::new(simd, view, &mut right[..len]);
-            for column in (0..self.width).step_by(2 * S::F32_LANES) {
-                if right.panel::<S>(column).narrow {
-                    self.sum::<S, ROWS, 1>(simd, start > 0, left, &right, column);
-                } else {
-                    self.sum::<S, ROWS, 2>(simd, start > 0, left, &right, column);
+            for first in (0..self.width).step_by(width) {
+                let columns = width.min(self.width - first);
+                let at = start * self.right.row_stride + self.column + first;
+                let data = &self.right.data[at..];
+                let view = View { data, rows: depth, columns, ..self.right };
+                let right = &mut right[..Packed::len::<S>(depth, columns)];
+                let right = Packed::new(simd, view, right);
+                for column in (0..columns).step_by(2 * S::F32_LANES) {
+                    let to = self.column + first + column;
+                    if right.panel::<S>(column).narrow {
+                        self.sum::<S, ROWS, 1>(simd, start > 0, left, &right, column, to);
+                    } else {
+                        self.sum::<S, ROWS, 2>(simd, start > 0, left, &right, column, to);
+                    }
                 }
             }
         }
@@ -142,6 +148,7 @@ impl Tile<'_> {
         left: &[f32],
         right: &Packed<'_>,
         column: usize,
+        to_column: usize,
     ) {
         let panel = right.panel::<S>(column);
         for at in (0..self.height).step_by(ROWS) {
@@ -156,8 +163,7 @@ impl Tile<'_> {
                     let n = self.right.columns;
                     // SAFETY: this task's own part of the result.
                     unsafe {
-                        let to =
-                            self.out.at((self.row + at + row) * n + self.column + column + offset);
+                        let to = self.out.at((self.row + at + row) * n + to_column + offset);
                         if add {
                             sums = simd.add_f32s(sums, load(simd, to, count));
                         }

@@ -9,6 +9,9 @@ use crate::{
     simd::{dispatch, load, store},
 };
 
+/// Rows that are packed at once where a matrix lies column by column.
+const TRANSPOSED: usize = 16;
+
 /// A matrix in panels of two vectors' width, each panel row after row; the last panel is one vector
 /// wide if that holds what is left. Columns that do not exist are zero.
 #[derive(Clone, Copy)]
@@ -179,15 +182,20 @@ fn pack_panel<S: Simd>(
         }
     } else {
         assert_eq!(data.len(), width * matrix.rows);
-        for column in 0..columns {
-            let from = &matrix.data[(first + column) * matrix.column_stride..];
-            assert!(matrix.rows == 0 || (matrix.rows - 1) * matrix.row_stride < from.len());
-            for row in 0..matrix.rows {
-                let factor = factors.map_or(1.0, |factors| factors[row]);
-                // SAFETY: the rows lie within `from`, and the panel within `data`.
-                unsafe {
-                    let value = *from.get_unchecked(row * matrix.row_stride);
-                    *data.get_unchecked_mut(row * width + column) = value * factor;
+        // A few rows at a time, so that what is written stays in the first cache.
+        for start in (0..matrix.rows).step_by(TRANSPOSED) {
+            let rows = TRANSPOSED.min(matrix.rows - start);
+            for column in 0..columns {
+                let at = (first + column) * matrix.column_stride + start * matrix.row_stride;
+                let from = &matrix.data[at..];
+                assert!((rows - 1) * matrix.row_stride < from.len());
+                for row in 0..rows {
+                    let factor = factors.map_or(1.0, |factors| factors[start + row]);
+                    // SAFETY: the rows lie within `from`, and the panel within `data`.
+                    unsafe {
+                        let value = *from.get_unchecked(row * matrix.row_stride);
+                        *data.get_unchecked_mut((start + row) * width + column) = value * factor;
+                    }
                 }
             }
         }
