@@ -1,0 +1,143 @@
+//! The gradients of a batch, computed in micro-batches.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use vitral_model::{Mode, parameters};
+use vitral_seed::Seed;
+
+use super::Learner;
+use crate::gradients::{Accumulator, global_norm};
+
+/// A part of computing gradients, for whoever takes the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Images to the loss, augmentations of batches included.
+    Forward,
+    /// The loss to the gradients.
+    Backward,
+}
+
+/// The gradients of a whole batch, flat, in the order of [`parameters::infos`].
+pub struct BatchGradients {
+    /// One vector per parameter.
+    pub gradients: Vec<Tensor<1>>,
+    /// Mean loss of the batch, `[1]`.
+    pub loss: Tensor<1>,
+    /// Images whose class got the highest logit, `[1]`.
+    pub correct: Tensor<1>,
+    /// Their global norm, `[1]`, where the loss was scaled and they may have overflowed.
+    pub(super) norm: Option<Tensor<1>>,
+}
+
+impl Learner {
+    /// The gradients of a batch, computed in `accum_steps` micro-batches and equal to those of the
+    /// whole, up to rounding. Noise and mixing belong to each micro-batch; with `batch: Auto(...)` to
+    /// the whole batch, so that it does not matter how it is cut.
+    pub fn gradients(&self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> BatchGradients {
+        self.gradients_watched(step, images, targets, &mut |_| {})
+    }
+
+    /// The same; `ended` is called at the end of both stages of every micro-batch. A device may
+    /// still be computing then.
+    pub fn gradients_watched(
+        &self,
+        step: u64,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        ended: &mut dyn FnMut(Stage),
+    ) -> BatchGradients {
+        let batch = images.dims()[0];
+        let size = self.micro_batch.unwrap_or_else(|| batch.div_ceil(self.config.accum_steps));
+        let parts = (0..batch).step_by(size).map(|start| start..batch.min(start + size));
+        self.gradients_of(step, parts.collect(), images, targets, ended)
+    }
+
+    /// The gradients of these parts of a batch; all together they are usually the whole.
+    pub(super) fn gradients_of(
+        &self,
+        step: u64,
+        parts: Vec<Range<usize>>,
+        mut images: Tensor<4>,
+        mut targets: Tensor<2>,
+        ended: &mut dyn FnMut(Stage),
+    ) -> BatchGradients {
+        let batch = images.dims()[0];
+        let step_seed = self.seed.named("step").indexed(step);
+        let is_cut_freely = self.micro_batch.is_some();
+        // A program may look at any image of its batch, and draws for all of them.
+        let is_augmented_whole = is_cut_freely && !self.batch_programs.is_empty();
+        if is_augmented_whole {
+            (images, targets) = self.augment(0..batch, images, targets, step_seed.indexed(0));
+        }
+        let mut accumulator = Accumulator::default();
+        let mut losses = Vec::new();
+        let mut hits = Vec::new();
+        for (micro, part) in parts.into_iter().enumerate() {
+            let (first, count) = (part.start, part.len());
+            let (mode, seed) = if is_cut_freely {
+                let seed = step_seed.indexed(0);
+                (Mode::TrainPart { seed, first }, seed)
+            } else {
+                let seed = step_seed.indexed(micro as u64);
+                (Mode::Train(seed), seed)
+            };
+            let (images, targets) = (images.clone(), targets.clone());
+            let (images, targets) = if is_augmented_whole {
+                (images.narrow(0, first, count), targets.narrow(0, first, count))
+            } else if is_cut_freely {
+                self.config.mix.apply_to(part, images, targets, seed)
+            } else {
+                let images = images.narrow(0, first, count);
+                self.augment(0..count, images, targets.narrow(0, first, count), seed)
+            };
+            let logits = self.model.forward(images.autodiff(), mode);
+            hits.push(count_hits(logits.clone().without_autodiff(), targets.clone()));
+            // Weighted by its share of the batch, so that sums over micro-batches are means.
+            let loss = self.config.loss.forward(logits, targets.autodiff())
+                * (count as f64 / batch as f64);
+            ended(Stage::Forward);
+            self.fail_for_test(step, count);
+            let mut gradients = match &self.scaler {
+                Some(scaler) => scaler.scale(loss.clone()).backward(),
+                None => loss.backward(),
+            };
+            accumulator.add(parameters::gradients(&self.model, &mut gradients));
+            ended(Stage::Backward);
+            losses.push(loss.without_autodiff());
+        }
+        let mut gradients = accumulator.finish();
+        let mut norm = None;
+        if let Some(scaler) = &self.scaler {
+            gradients = scaler.unscale(gradients);
+            norm = Some(global_norm(&gradients));
+        }
+        BatchGradients {
+            gradients,
+            norm,
+            loss: Tensor::cat(losses, 0).sum(),
+            correct: Tensor::cat(hits, 0).sum(),
+        }
+    }
+
+    /// Mixes some images of a batch and has the plugins' programs change them.
+    fn augment(
+        &self,
+        part: Range<usize>,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        seed: Seed,
+    ) -> (Tensor<4>, Tensor<2>) {
+        let (mut images, mut targets) = self.config.mix.apply_to(part, images, targets, seed);
+        for (index, program) in self.batch_programs.iter().enumerate() {
+            let seed = seed.named("batch_augment").indexed(index as u64);
+            (images, targets) = program.run(images, targets, seed);
+        }
+        (images, targets)
+    }
+}
+
+/// How many images of a batch got their (largest) target's class, `[1]`.
+fn count_hits(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    logits.argmax(1).equal(targets.argmax(1)).float().sum()
+}

@@ -1,0 +1,65 @@
+//! A step's forward and backward without its result, to learn what memory they take.
+
+use burn::tensor::{Tensor, TensorData};
+use vitral_model::{device::is_cpu, parameters};
+
+use super::{
+    Learner,
+    within_memory::{wait_for, within_memory},
+};
+use crate::{
+    Error,
+    gradients::{clip_factor, global_norm, scale},
+};
+
+impl Learner {
+    /// Runs forward and backward as a step of `batch` images in micro-batches of this size would, and
+    /// forgets the result: one micro-batch of a single image, and then one of this size while the
+    /// first one's gradients wait to be added to.
+    ///
+    /// Weights, averages and random streams stay as they are. `is_fresh` says that no step has been
+    /// made: what the first one adds for good is then held meanwhile.
+    ///
+    /// # Errors
+    /// As [`Learner::gradients_within_memory`].
+    pub(crate) fn rehearse(&self, batch: usize, size: usize, is_fresh: bool) -> Result<(), Error> {
+        let values = parameters::values(&self.model);
+        let device = values[0].device().without_autodiff();
+        within_memory(|| {
+            // Zeros take no memory on the CPU until they are written to; the moving average shares
+            // the weights' memory until both differ.
+            let zeros = if is_cpu(&device) { self.config.optimizer.slots().len() } else { 0 };
+            let added = if is_fresh { zeros + usize::from(self.ema.is_some()) } else { 0 };
+            let added = values.iter().flat_map(|value| (0..added).map(|_| value.ones_like()));
+            let added: Vec<Tensor<1>> = added.collect();
+            let config = self.model.config();
+            let side = config.image_size;
+            // By way of the host, as the images of a step come.
+            let shape = [batch, side, side, config.channels];
+            let images = vec![0.5_f32; shape.iter().product()];
+            let images = Tensor::from_data(TensorData::new(images, shape), &device);
+            let target = 1.0 / config.classes as f64;
+            let targets = Tensor::full([batch, config.classes], target, &device);
+            // Neighbours that are as many as in a step, without their time.
+            let mut parts = Vec::new();
+            if size < batch {
+                parts.push(0..1);
+            }
+            parts.push(batch - size.min(batch)..batch);
+            let gradients = self.gradients_of(0, parts, images, targets, &mut |_| {});
+            wait_for(&gradients)?;
+            // What clipping and the update hold at the same time.
+            let norm = global_norm(&gradients.gradients);
+            let clipped = match self.config.clip_norm {
+                // On the CPU clipping is part of the update's one pass.
+                Some(limit) if !is_cpu(&device) => {
+                    scale(gradients.gradients.clone(), &clip_factor(&norm, limit))
+                }
+                _ => gradients.gradients.clone(),
+            };
+            let updated: Vec<_> = values.iter().zip(clipped).map(|(v, g)| v.clone() - g).collect();
+            drop((updated, added));
+            Ok(())
+        })
+    }
+}

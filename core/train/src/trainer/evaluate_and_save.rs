@@ -1,0 +1,108 @@
+//! What comes between steps now and then: evaluations and checkpoints.
+
+use std::time::Instant;
+
+use super::{Trainer, loaders::eval_loader, monitors::Asked};
+use crate::{
+    Error, Event, Observer,
+    checkpoint::{Checkpoint, State},
+    evaluate::evaluate,
+};
+
+impl Trainer {
+    /// Evaluates and saves where that is due.
+    pub(super) fn after_step(
+        &mut self,
+        observer: &mut dyn Observer,
+        interrupted: bool,
+        save_asked: bool,
+    ) -> Result<Asked, Error> {
+        let step = self.state.step;
+        let last = step == self.plan.total() || self.stopped.is_some();
+        let is_due = |every, last: Instant| self.plan.is_due(every, step, last.elapsed());
+        let eval_due = last || is_due(self.experiment.train.eval_every, self.last_eval);
+        let save_due = last
+            || interrupted
+            || save_asked
+            || is_due(self.experiment.checkpoints.every, self.last_save);
+        let mut asked = Asked::default();
+        let is_best = eval_due && self.evaluate(&mut asked, observer)?;
+        if save_due || is_best || asked.save || self.stopped.is_some() {
+            asked.merge(self.save(is_best, observer)?);
+        }
+        Ok(asked)
+    }
+
+    /// Evaluates the weights, or their average where there is one; tells whether it is the best.
+    pub(super) fn evaluate(
+        &mut self,
+        asked: &mut Asked,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, Error> {
+        let start = Instant::now();
+        let total = self.datasets.val.len() as u64;
+        let evaluation = evaluate(
+            &self.learner.evaluated(),
+            eval_loader(&self.experiment, &self.datasets, self.state.micro_batch.as_ref())?,
+            &self.experiment.data,
+            self.datasets.val.class_names(),
+            self.experiment.train.loss,
+            &self.device,
+            |done| observer.on_event(&Event::Evaluating { done, total }),
+        )?;
+        let (step, epoch) = (self.state.step, self.epoch());
+        let score = self.experiment.checkpoints.best.score(&evaluation);
+        let is_best = self.state.best.is_none_or(|(best, _)| score > best);
+        if is_best {
+            self.state.best = Some((score, step));
+        }
+        tracing::info!(step, loss = evaluation.loss, top1 = evaluation.top1, is_best, "evaluated");
+        self.folder.log_evaluation(step, epoch, &evaluation)?;
+        self.state.seconds += start.elapsed().as_secs_f64();
+        self.last_eval = Instant::now();
+        self.last_evaluation = Some(evaluation.clone());
+        let told = vitral_host::Evaluation {
+            step,
+            epoch,
+            loss: evaluation.loss,
+            top1: evaluation.top1,
+            top5: evaluation.top5,
+            is_best,
+        };
+        asked.merge(self.tell(&vitral_host::Event::Evaluated(told), observer)?);
+        observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
+        Ok(is_best)
+    }
+
+    pub(super) fn save(
+        &mut self,
+        is_best: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Asked, Error> {
+        let tensors = self.learner.export()?;
+        if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
+            return Err(Error::Diverged { loss: f32::NAN, step: self.state.step });
+        }
+        let checkpoint = Checkpoint {
+            path: self.checkpoints.path_of(self.state.step),
+            experiment: self.experiment.clone(),
+            state: State {
+                loss_scale: self.learner.loss_scale(),
+                skipped_steps: self.learner.skipped_steps(),
+                ..self.state.clone()
+            },
+            tensors,
+            programs: self.programs.clone(),
+            monitors: self.monitors.save()?,
+            lock: self.lock.clone(),
+        };
+        self.checkpoints.save(&checkpoint, is_best)?;
+        self.last_save = Instant::now();
+        tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");
+        let name = checkpoint.path.file_name().unwrap_or_default().to_string_lossy();
+        let told = vitral_host::Checkpoint { step: self.state.step, name: name.into_owned() };
+        let asked = self.tell(&vitral_host::Event::Saved(told), observer)?;
+        observer.on_event(&Event::Saved { path: checkpoint.path });
+        Ok(asked)
+    }
+}

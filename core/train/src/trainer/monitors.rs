@@ -1,0 +1,178 @@
+//! What monitors are told, and what is done of what they ask for.
+
+use vitral_host::{Action, RateChange};
+use vitral_model::{device::describe, flops};
+
+use super::Trainer;
+use crate::{
+    Error, Event, Observer, StepReport,
+    checkpoint::{self, Checkpoint, CheckpointError, State},
+    memory::memory,
+};
+
+/// What monitors ask for that is done between steps.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) save: bool,
+    /// Who asks for it, and the change.
+    pub(super) roll_back: Option<(String, RateChange)>,
+}
+
+impl Asked {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.save |= other.save;
+        self.roll_back = self.roll_back.take().or(other.roll_back);
+    }
+}
+
+impl Trainer {
+    /// Tells the monitors that the run ends. It is too late for them to change anything.
+    pub(super) fn end(
+        &mut self,
+        interrupted: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let reason = match (&self.stopped, interrupted) {
+            (Some(reason), _) => reason.clone(),
+            (None, true) => "interrupted".into(),
+            (None, false) => "done".into(),
+        };
+        self.tell(&vitral_host::Event::Ended(reason), observer).map(drop)
+    }
+
+    /// Tells a step to the monitors that want it.
+    pub(super) fn tell_step(
+        &mut self,
+        report: &StepReport,
+        observer: &mut dyn Observer,
+    ) -> Result<Asked, Error> {
+        if !self.monitors.want_step(report.step) {
+            return Ok(Asked::default());
+        }
+        let asked = self.tell(&vitral_host::Event::Stepped(report.told(memory())), observer)?;
+        match report.figures {
+            // Nobody takes the run back to before it.
+            Some(figures)
+                if !figures.loss.is_finite()
+                    && !report.was_skipped()
+                    && asked.roll_back.is_none() =>
+            {
+                Err(Error::Diverged { loss: figures.loss, step: report.step })
+            }
+            _ => Ok(asked),
+        }
+    }
+
+    /// Tells the monitors something, and does at once what they ask for where that can be.
+    pub(super) fn tell(
+        &mut self,
+        event: &vitral_host::Event,
+        observer: &mut dyn Observer,
+    ) -> Result<Asked, Error> {
+        let heard = self.monitors.observe(event)?;
+        // Statistics come before the update of their step.
+        let step = match event {
+            vitral_host::Event::Layers(report) => report.step,
+            _ => self.state.step,
+        };
+        for message in heard.failures {
+            self.notice("a monitor", message, observer)?;
+        }
+        let mut asked = Asked::default();
+        for (monitor, action) in heard.requests {
+            match action {
+                Action::Metric { name, value } => {
+                    self.folder.log_metric(step, &monitor, &name, value)?;
+                }
+                Action::Warn(message) => self.notice(&monitor, message, observer)?,
+                Action::ScaleLearningRate(RateChange { factor, reason }) => {
+                    self.state.rate_scale *= checked_factor(factor);
+                    let scale = self.state.rate_scale;
+                    let message = format!("learning rate now {scale} of the schedule's: {reason}");
+                    self.notice(&monitor, message, observer)?;
+                }
+                Action::Save(reason) => {
+                    asked.save = true;
+                    self.notice(&monitor, format!("asks for a checkpoint: {reason}"), observer)?;
+                }
+                Action::RollBack(change) => asked.roll_back = Some((monitor, change)),
+                Action::Stop(reason) => {
+                    self.notice(&monitor, format!("ends the run: {reason}"), observer)?;
+                    self.stopped.get_or_insert(format!("{monitor}: {reason}"));
+                }
+                // A newer contract's; a monitor that needs it says so in its version.
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Goes back to the last checkpoint; tells whether there is one.
+    pub(super) fn roll_back(
+        &mut self,
+        (monitor, change): (String, RateChange),
+        observer: &mut dyn Observer,
+    ) -> Result<bool, Error> {
+        let RateChange { factor, reason } = change;
+        let scale = self.state.rate_scale * checked_factor(factor);
+        let Some(path) = checkpoint::newest(self.folder.path()) else {
+            self.state.rate_scale = scale;
+            let message = format!(
+                "there is no checkpoint to go back to; learning rate now {scale} of the schedule's: {reason}"
+            );
+            self.notice(&monitor, message, observer)?;
+            return Ok(false);
+        };
+        let loaded = Checkpoint::load(&path)?;
+        self.learner
+            .import(&loaded.tensors, &self.device)
+            .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
+        self.learner.restore_scale(loaded.state.loss_scale, loaded.state.skipped_steps);
+        let (seconds, skipped) = (self.state.seconds, self.state.skipped);
+        let micro_batch = self.state.micro_batch.take();
+        self.state = State { seconds, skipped, rate_scale: scale, micro_batch, ..loaded.state };
+        self.folder.forget_after(self.state.step)?;
+        let step = self.state.step;
+        let message = format!(
+            "back to step {step}, with a learning rate {scale} of the schedule's: {reason}"
+        );
+        self.notice(&monitor, message, observer)?;
+        Ok(true)
+    }
+
+    /// Shows something to the user and keeps it in the metrics.
+    pub(super) fn notice(
+        &mut self,
+        from: &str,
+        message: String,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        self.folder.log_notice(self.state.step, from, &message)?;
+        observer.on_event(&Event::Notice { from: from.to_owned(), message });
+        Ok(())
+    }
+
+    /// What monitors are told of the run.
+    pub(super) fn run_info(&self) -> vitral_host::Run {
+        let info = self.info();
+        let model = &self.experiment.model;
+        vitral_host::Run {
+            start_step: info.start_step,
+            total_steps: info.total_steps,
+            steps_per_epoch: info.steps_per_epoch,
+            train_images: info.train_images as u64,
+            val_images: info.val_images as u64,
+            batch_size: u32::try_from(self.experiment.train.batch.effective()).unwrap_or(u32::MAX),
+            parameters: info.parameters as u64,
+            // Backward computes twice what forward does.
+            flops_per_image: 3.0 * flops::forward(model, &self.programs.attention),
+            peak_flops: None,
+            device: describe(&self.device),
+        }
+    }
+}
+
+/// A factor on the learning rate that cannot do harm: what is none counts as 1.
+fn checked_factor(factor: f64) -> f64 {
+    if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
+}

@@ -1,0 +1,107 @@
+//! One step, and what is reported of it.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use vitral_data::ImageBatch;
+use vitral_host::LayerReport;
+
+use super::{Trainer, monitors::Asked};
+use crate::{
+    BatchGradients, Error, Learned, Observer, ScalingReport, StepFigures, StepReport,
+    batch::images_to_device, loss::targets, micro_batch::MicroBatch,
+};
+
+impl Trainer {
+    /// Makes one step, and reads its figures back where they are logged.
+    pub(super) fn step(
+        &mut self,
+        batch: &ImageBatch,
+        start: Instant,
+        data_wait: Duration,
+        observer: &mut dyn Observer,
+    ) -> Result<(StepReport, Asked), Error> {
+        let (step, train) = (self.state.step, &self.experiment.train);
+        let images = images_to_device(batch, &self.experiment.data.normalize, &self.device)?;
+        let targets = targets(
+            &batch.labels,
+            self.experiment.model.classes,
+            train.label_smoothing,
+            &self.device,
+        );
+        let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
+        let computing = Instant::now();
+        let gradients = self.gradients(step, images, targets, observer)?;
+        let gradients_time = computing.elapsed();
+        let mut asked = Asked::default();
+        let skipped = self.learner.overflowed(&gradients)?;
+        if self.monitors.want_layers(step + 1) && !skipped {
+            let parameters = self.learner.statistics(&gradients)?;
+            let epoch = (step + 1) as f64 / self.plan.steps_per_epoch as f64;
+            let report = LayerReport { step: step + 1, epoch, parameters };
+            asked = self.tell(&vitral_host::Event::Layers(report), observer)?;
+        }
+        let updating = Instant::now();
+        let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
+        let learned = if skipped {
+            self.skip(gradients)?
+        } else {
+            self.learner.apply(step, gradients, self.state.rate_scale)
+        };
+        let update_time = updating.elapsed();
+        let figures = is_logged.then(|| self.figures(learned, batch.len(), skipped)).transpose()?;
+        let time = start.elapsed();
+        self.state.step += 1;
+        self.state.seconds += time.as_secs_f64();
+        tracing::debug!(step = self.state.step, ?time, ?data_wait, "stepped");
+        let report = StepReport {
+            step: self.state.step,
+            epoch: self.epoch(),
+            images: batch.len(),
+            micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
+            learning_rate,
+            figures,
+            scaling: self.learner.loss_scale().map(|state| ScalingReport {
+                skipped,
+                scale: state.scale,
+                skipped_steps: self.learner.skipped_steps(),
+            }),
+            time,
+            data_wait,
+            gradients_time,
+            update_time,
+        };
+        Ok((report, asked))
+    }
+
+    /// Lowers the loss scale in place of an update.
+    fn skip(&mut self, gradients: BatchGradients) -> Result<Learned, Error> {
+        let learned = self.learner.skip(gradients);
+        let scale = self.learner.loss_scale().map_or(1.0, |state| state.scale);
+        tracing::info!(step = self.state.step + 1, scale, "skipped a step that overflowed");
+        if self.learner.is_exhausted() {
+            return Err(Error::NoLossScale { scale, step: self.state.step + 1 });
+        }
+        Ok(learned)
+    }
+
+    /// Reads a step's figures back from the device.
+    fn figures(
+        &self,
+        learned: Learned,
+        images: usize,
+        skipped: bool,
+    ) -> Result<StepFigures, Error> {
+        let loss = scalar(learned.loss)?;
+        // A monitor that can roll back gets to see it first, and what was skipped did no harm.
+        if !loss.is_finite() && !skipped && !self.monitors.want_step(self.state.step + 1) {
+            return Err(Error::Diverged { loss, step: self.state.step + 1 });
+        }
+        let accuracy = scalar(learned.correct)? / images as f32;
+        Ok(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? })
+    }
+}
+
+fn scalar(tensor: Tensor<1>) -> Result<f32, Error> {
+    tensor.try_into_scalar::<f32>().map_err(|error| Error::Device(error.to_string()))
+}
