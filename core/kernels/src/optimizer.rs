@@ -61,14 +61,13 @@ pub struct Step {
 pub struct Parameter<'a> {
     /// Its values.
     pub value: &'a [f32],
-    /// Their gradients.
-    pub gradient: &'a [f32],
+    /// Their gradients. The new values take their place: nothing wants them any more, and no memory
+    /// need be fetched to be written.
+    pub gradient: &'a mut [f32],
     /// The averages that the rule keeps; those that it does not are empty.
     pub averages: [&'a mut [f32]; 2],
     /// The moving average of the values; empty if none is kept.
     pub ema: &'a mut [f32],
-    /// Gets the new values.
-    pub out: &'a mut [f32],
     /// Learning rate.
     pub learning_rate: f64,
     /// Weight decay.
@@ -81,12 +80,11 @@ impl Step {
         struct Memory {
             averages: [(Shared, bool); 2],
             ema: (Shared, bool),
-            out: Shared,
+            gradient: Shared,
         }
         let mut memories = Vec::with_capacity(parameters.len());
         for parameter in parameters.iter_mut() {
             assert_eq!(parameter.value.len(), parameter.gradient.len());
-            assert_eq!(parameter.value.len(), parameter.out.len());
             let [first, second] = &mut parameter.averages;
             let optional = |memory: &mut [f32]| {
                 assert!(memory.is_empty() || memory.len() == parameter.value.len());
@@ -95,7 +93,7 @@ impl Step {
             memories.push(Memory {
                 averages: [optional(first), optional(second)],
                 ema: optional(parameter.ema),
-                out: Shared::new(parameter.out),
+                gradient: Shared::new(parameter.gradient),
             });
         }
         let parameters = &*parameters;
@@ -119,10 +117,9 @@ impl Step {
                 learning_rate: parameter.learning_rate,
                 weight_decay: parameter.weight_decay,
                 value: &parameter.value[start..start + len],
-                gradient: &parameter.gradient[start..start + len],
+                gradient: part((memory.gradient, true)),
                 averages: memory.averages.map(part),
                 ema: part(memory.ema),
-                out: part((memory.out, true)),
             });
         });
     }
@@ -133,10 +130,9 @@ struct Piece<'a> {
     learning_rate: f64,
     weight_decay: f64,
     value: &'a [f32],
-    gradient: &'a [f32],
+    gradient: &'a mut [f32],
     averages: [&'a mut [f32]; 2],
     ema: &'a mut [f32],
-    out: &'a mut [f32],
 }
 
 impl WithSimd for Piece<'_> {
@@ -154,8 +150,7 @@ impl WithSimd for Piece<'_> {
         let [first, second] = self.averages.map(|memory| memory.as_mut_ptr());
         let has_ema = !self.ema.is_empty();
         let ema = self.ema.as_mut_ptr();
-        let (values, gradients) = (self.value.as_ptr(), self.gradient.as_ptr());
-        let out = self.out.as_mut_ptr();
+        let (values, gradients) = (self.value.as_ptr(), self.gradient.as_mut_ptr());
         macro_rules! each {
             (|$value:ident, $gradient:ident, $at:ident, $count:ident| $new:block) => {
                 each_vector!(S, self.value.len(), |$at, $count| {
@@ -165,7 +160,7 @@ impl WithSimd for Piece<'_> {
                         let $gradient =
                             simd.mul_f32s(load(simd, gradients.add($at), $count), scale);
                         let new = $new;
-                        store(simd, out.add($at), $count, new);
+                        store(simd, gradients.add($at), $count, new);
                         if has_ema {
                             let old = load(simd, ema.add($at), $count);
                             let sum = simd.mul_add_e_f32s(old, keep, simd.mul_f32s(new, take));
@@ -328,19 +323,18 @@ mod tests {
                 let (mut first, mut second) = (vec![0.0; len], vec![0.0; len]);
                 let mut exact_ema = wide(&start);
                 for (update, gradient) in (1..).zip(&gradients) {
-                    let mut out = vec![f32::NAN; len];
+                    let mut gradient = gradient.clone();
                     Step { rule, update, gradient_scale: scale, ema_decay: 0.9 }.run(&mut [
                         Parameter {
                             value: &value,
-                            gradient,
+                            gradient: &mut gradient,
                             averages: [&mut first, &mut second],
                             ema: &mut ema,
-                            out: &mut out,
                             learning_rate: rate,
                             weight_decay: decay,
                         },
                     ]);
-                    value = out;
+                    value = gradient;
                     for (average, value) in exact_ema.iter_mut().zip(&value) {
                         *average = 0.9 * *average + 0.1 * f64::from(*value);
                     }

@@ -26,7 +26,8 @@ const LINE: usize = 16;
 /// Memory that no tensor uses now.
 ///
 /// It holds no more than keeps the sum of used and unused memory at what was once used at the same
-/// time: the pool never makes a process larger than its own tensors made it.
+/// time, and a quarter more: the gradients that a step makes have other sizes than the activations
+/// whose place they take, and would be freed for these in each step, and these for them.
 struct Pool {
     unused: HashMap<usize, Vec<(u64, Vec<Line>)>>,
     unused_lines: usize,
@@ -71,13 +72,15 @@ impl Pool {
     }
 
     fn release(&mut self) {
-        self.most_used = self.used_lines;
+        self.most_used = 0;
         self.shrink();
+        self.most_used = self.used_lines;
     }
 
     /// Frees what was not used for longest, as long as there is too much.
     fn shrink(&mut self) {
-        while self.unused_lines > 0 && self.used_lines + self.unused_lines > self.most_used {
+        let most = self.most_used + self.most_used / 4;
+        while self.unused_lines > 0 && self.used_lines + self.unused_lines > most {
             let oldest = self
                 .unused
                 .iter()
@@ -199,10 +202,15 @@ mod tests {
         // The same sizes come back; another size has the oldest memory freed.
         assert!(pool.take(10).is_some());
         pool.give_back(memory(10));
+        assert!(pool.take(9).is_none());
+        assert_eq!((pool.used_lines, pool.unused_lines), (9, 0));
+        pool.give_back(memory(9));
+        assert!(pool.take(9).is_some());
+        // A quarter of 15 is kept beyond what was used.
+        assert!(pool.take(3).is_none());
+        pool.give_back(memory(3));
         assert!(pool.take(7).is_none());
-        assert_eq!((pool.used_lines, pool.unused_lines), (7, 0));
-        pool.give_back(memory(7));
-        assert!(pool.take(7).is_some());
+        assert_eq!((pool.used_lines, pool.unused_lines), (16, 3));
     }
 
     #[test]

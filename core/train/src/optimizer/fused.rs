@@ -5,7 +5,7 @@ use burn::{
     tensor::Tensor,
 };
 use vitral_kernels::optimizer::{Parameter, Rule, Step};
-use vitral_model::fused::{Buffer, covers};
+use vitral_model::fused::covers;
 
 use super::{Hyper, Optimizer};
 use crate::{
@@ -43,21 +43,19 @@ pub(super) fn step(
     let clip = clip.map_or(1.0, |factor| factor.clone().into_scalar());
     let ema_decay = ema.as_ref().map_or(0.0, |ema| ema.decay_of(hyper.update));
     let values: Vec<FlexTensor> = values.iter().map(on_cpu).collect();
-    let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
+    let mut gradients: Vec<FlexTensor> = gradients.into_iter().map(owned).collect();
     let mut averages: Vec<Vec<FlexTensor>> = slots.iter_mut().map(take).collect();
     let mut ema = ema;
     let mut ema_values = ema.as_mut().map_or_else(Vec::new, |ema| take(&mut ema.values));
-    let mut out: Vec<Buffer> = values.iter().map(|value| Buffer::new(slice(value).len())).collect();
     let mut ema_parts = ema_values.iter_mut();
     let mut parameters: Vec<Parameter<'_>> = Vec::with_capacity(values.len());
-    for (index, (averages, out)) in averages.iter_mut().zip(&mut out).enumerate() {
+    for (index, (averages, gradient)) in averages.iter_mut().zip(&mut gradients).enumerate() {
         let mut averages = averages.iter_mut().map(FlexTensor::storage_mut::<f32>);
         parameters.push(Parameter {
             value: slice(&values[index]),
-            gradient: slice(&gradients[index]),
+            gradient: gradient.storage_mut(),
             averages: [(); 2].map(|()| averages.next().unwrap_or_default()),
             ema: ema_parts.next().map(FlexTensor::storage_mut).unwrap_or_default(),
-            out,
             learning_rate: hyper.learning_rate * groups[index].learning_rate_scale,
             weight_decay: groups[index].weight_decay.unwrap_or(hyper.weight_decay),
         });
@@ -69,11 +67,7 @@ pub(super) fn step(
     if let Some(ema) = ema {
         ema.values = ema_values.into_iter().map(Tensor::from_primitive::<Flex>).collect();
     }
-    let tensor = |buffer: Buffer| {
-        let len = buffer.len();
-        Tensor::from_primitive::<Flex>(buffer.into_tensor([len]))
-    };
-    out.into_iter().map(tensor).collect()
+    gradients.into_iter().map(Tensor::from_primitive::<Flex>).collect()
 }
 
 /// Takes tensors away to change them in place.
