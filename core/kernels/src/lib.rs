@@ -9,6 +9,7 @@
 //!
 //! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
+//! * [`patch_embedding`]: images to tokens.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
 //! * [`simd`]: the instruction sets, one of which is chosen at run time.
@@ -30,6 +31,7 @@ pub mod linear;
 mod matmul;
 pub mod mlp_branch;
 pub mod optimizer;
+pub mod patch_embedding;
 pub mod residual;
 mod rows;
 mod scratch;

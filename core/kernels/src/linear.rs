@@ -83,7 +83,7 @@ impl<'a> Linear<'a> {
     }
 
     /// `out = gradient Wᵀ`
-    fn input_gradient(&self, gradient: &[f32], out: &mut [f32]) {
+    pub(crate) fn input_gradient(&self, gradient: &[f32], out: &mut [f32]) {
         let rows = gradient.len() / self.outputs;
         assert_eq!(out.len(), rows * self.inputs);
         let shared = Shared::new(out);

@@ -1,9 +1,13 @@
 //! Patches to tokens.
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
 
 use crate::{
     ViTConfig,
+    fused::{self, EmbeddingParts},
     init::{Initializer, Role},
     layers::Linear,
 };
@@ -41,6 +45,24 @@ impl PatchEmbed {
             .swap_dims(2, 3)
             .reshape([batch, rows * columns, p * p * channels]);
         self.proj.forward(patches)
+    }
+
+    /// What [`PatchEmbed::forward`] gives, `positions` `[1, patches, width]` added, behind the tokens
+    /// of `prefix` `[1, prefix tokens, width]`, by a kernel that must cover the images.
+    pub(crate) fn tokens(
+        &self,
+        images: Tensor<4>,
+        positions: Option<Tensor<3>>,
+        prefix: Option<Tensor<3>>,
+    ) -> Tensor<3> {
+        let parts = EmbeddingParts {
+            patch: self.patch,
+            weight: self.proj.weight.val(),
+            bias: self.proj.bias.as_ref().map(Param::val),
+            positions,
+            prefix,
+        };
+        fused::patch_embedding(images, parts)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     block::Block,
     compute::{Compute, in_f32},
     drop::{dropout, kept_patches},
+    fused,
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
     patch_embed::PatchEmbed,
@@ -275,23 +276,34 @@ impl ViT {
         })
     }
 
+    /// The class token, its position added, and the registers: `[1, prefix tokens, width]`.
+    fn prefix(&self, positions: Option<Tensor<3>>) -> Option<Tensor<3>> {
+        let class = self.cls_token.as_ref().map(|token| match positions {
+            Some(positions) => token.val() + positions.narrow(1, 0, 1),
+            None => token.val(),
+        });
+        let registers = self.reg_token.as_ref().map(Param::val);
+        let parts: Vec<Tensor<3>> = class.into_iter().chain(registers).collect();
+        (!parts.is_empty()).then(|| Tensor::cat(parts, 1))
+    }
+
     /// Patches with their positions, behind class token and registers, of the compute type; and which
     /// patches were kept, if not all.
     fn embed(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, Option<Tensor<2, Int>>) {
         let grid = self.grid_of(&images);
         let compute = self.compute.dtype();
-        // Rounded again at the end: gradients of positions and tokens are sums over the batch.
-        let patches = self.patch_embed.forward(images.cast(compute)).cast(FloatDType::F32);
-        let [batch, count, width] = patches.dims();
-        let device = patches.device().without_autodiff();
+        let [batch, ..] = images.dims();
+        let (count, width) = (grid.side * grid.side, self.config.width());
+        let device = images.device().without_autodiff();
         let classes = usize::from(self.cls_token.is_some());
-        let positions = self.positions_for(grid);
-        let patches = match (&positions, &self.sincos) {
-            (Some(positions), _) => patches + positions.clone().narrow(1, classes, count),
-            (None, Some(sincos)) if grid.side == grid.full => patches + sincos.clone(),
-            (None, Some(_)) => patches + sincos_2d(grid, width, &device),
-            (None, None) => patches,
+        let learned = self.positions_for(grid);
+        let positions = match (&learned, &self.sincos) {
+            (Some(learned), _) => Some(learned.clone().narrow(1, classes, count)),
+            (None, Some(sincos)) if grid.side == grid.full => Some(sincos.clone()),
+            (None, Some(_)) => Some(sincos_2d(grid, width, &device)),
+            (None, None) => None,
         };
+        let prefix = self.prefix(learned);
         let kept = kept_patches(
             batch,
             count,
@@ -299,26 +311,25 @@ impl ViT {
             mode.of("patch_dropout"),
             &device,
         );
-        let patches = match &kept {
-            Some(kept) => {
-                let index = kept.clone().unsqueeze_dim::<3>(2).repeat_dim(2, width);
-                patches.gather(1, index)
+        let images = images.cast(compute);
+        let tokens = if kept.is_none() && fused::covers(&images) {
+            self.patch_embed.tokens(images, positions, prefix)
+        } else {
+            // Rounded again at the end: gradients of positions and tokens are sums over the batch.
+            let mut patches = self.patch_embed.forward(images).cast(FloatDType::F32);
+            if let Some(positions) = positions {
+                patches = patches + positions;
             }
-            None => patches,
+            if let Some(kept) = &kept {
+                let index = kept.clone().unsqueeze_dim::<3>(2).repeat_dim(2, width);
+                patches = patches.gather(1, index);
+            }
+            match prefix {
+                Some(prefix) => Tensor::cat(vec![prefix.repeat_dim(0, batch), patches], 1),
+                None => patches,
+            }
         };
-        let mut parts = Vec::with_capacity(3);
-        if let Some(token) = &self.cls_token {
-            let token = match positions {
-                Some(positions) => token.val() + positions.narrow(1, 0, 1),
-                None => token.val(),
-            };
-            parts.push(token.repeat_dim(0, batch));
-        }
-        if let Some(registers) = &self.reg_token {
-            parts.push(registers.val().repeat_dim(0, batch));
-        }
-        parts.push(patches);
-        let tokens = dropout(Tensor::cat(parts, 1), self.config.dropout, mode.of("embedding"));
+        let tokens = dropout(tokens, self.config.dropout, mode.of("embedding"));
         (tokens.cast(compute), kept)
     }
 }

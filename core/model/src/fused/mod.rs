@@ -14,6 +14,7 @@ mod linear;
 mod memory;
 mod mlp_branch;
 mod operation;
+mod patch_embedding;
 
 pub(crate) use attention::softmax_attention;
 pub(crate) use attention_branch::{AttentionParts, attention_branch};
@@ -23,6 +24,7 @@ pub(crate) use linear::linear;
 pub use memory::Buffer;
 pub(crate) use memory::release as release_memory;
 pub(crate) use mlp_branch::{MlpParts, mlp_branch};
+pub(crate) use patch_embedding::{EmbeddingParts, patch_embedding};
 
 use burn::tensor::{DType, Tensor};
 
