@@ -26,9 +26,9 @@ pub use error::{DataError, DecodeError, ReadError, TransformError};
 pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};
 pub use normalize::Normalization;
-pub use pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
+pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::epoch_order;
-pub use source::{Cifar, Idx, ImageFolder, Source, SourceConfig};
+pub use source::{Cifar, Idx, ImageFolder, Source, SourceConfig, Stored};
 pub use transform::{
     Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
 };

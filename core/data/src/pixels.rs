@@ -36,6 +36,65 @@ impl Channels {
     }
 }
 
+/// Pixels that belong to someone else, such as a memory-mapped file: rows from the top, pixels from
+/// the left, channels innermost (HWC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageView<'a> {
+    width: u32,
+    height: u32,
+    channels: Channels,
+    pixels: &'a [u8],
+}
+
+impl<'a> ImageView<'a> {
+    /// A view of `width * height` pixels.
+    ///
+    /// # Errors
+    /// If a side is zero, if the pixels are more than [`MAX_IMAGE_BYTES`], or if `pixels` does not
+    /// have `width * height * channels` bytes.
+    pub fn new(
+        width: u32,
+        height: u32,
+        channels: Channels,
+        pixels: &'a [u8],
+    ) -> Result<Self, DecodeError> {
+        check_length(width, height, channels, pixels.len())?;
+        Ok(Self { width, height, channels, pixels })
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Values per pixel.
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// The values, HWC.
+    pub fn pixels(&self) -> &'a [u8] {
+        self.pixels
+    }
+
+    /// The values of row `y`, counted from the top.
+    pub(crate) fn row(&self, y: u32) -> &'a [u8] {
+        let length = self.width as usize * self.channels.count();
+        &self.pixels[y as usize * length..][..length]
+    }
+
+    /// A copy with pixels of its own.
+    pub fn to_image(&self) -> Image {
+        let Self { width, height, channels, pixels } = *self;
+        Image { width, height, channels, pixels: pixels.to_vec() }
+    }
+}
+
 /// An image of 8-bit values: rows from the top, pixels from the left, channels innermost (HWC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -57,15 +116,14 @@ impl Image {
         channels: Channels,
         pixels: Vec<u8>,
     ) -> Result<Self, DecodeError> {
-        let expected = byte_count(width, height, channels)?;
-        if pixels.len() != expected {
-            return Err(DecodeError(format!(
-                "an image of {width} x {height} pixels with {} channel(s) takes {expected} bytes, not {}",
-                channels.count(),
-                pixels.len()
-            )));
-        }
+        check_length(width, height, channels, pixels.len())?;
         Ok(Self { width, height, channels, pixels })
+    }
+
+    /// The image's pixels, borrowed.
+    pub fn view(&self) -> ImageView<'_> {
+        let Self { width, height, channels, ref pixels } = *self;
+        ImageView { width, height, channels, pixels }
     }
 
     /// Width in pixels, at least 1.
@@ -114,6 +172,22 @@ impl Image {
         };
         Self { pixels, channels, ..self }
     }
+}
+
+fn check_length(
+    width: u32,
+    height: u32,
+    channels: Channels,
+    length: usize,
+) -> Result<(), DecodeError> {
+    let expected = byte_count(width, height, channels)?;
+    if length != expected {
+        return Err(DecodeError(format!(
+            "an image of {width} x {height} pixels with {} channel(s) takes {expected} bytes, not {length}",
+            channels.count()
+        )));
+    }
+    Ok(())
 }
 
 /// Bytes that an image takes, if it may exist at all.
@@ -175,6 +249,9 @@ mod tests {
     fn images_of_wrong_or_impossible_size_are_refused() {
         assert!(Image::new(2, 2, Channels::Rgb, vec![0; 11]).is_err());
         assert!(Image::new(0, 2, Channels::Rgb, vec![]).is_err());
+        assert!(ImageView::new(2, 2, Channels::Rgb, &[0; 11]).is_err());
+        let view = ImageView::new(2, 1, Channels::Grey, &[3, 4]).unwrap();
+        assert_eq!(view.to_image().view(), view);
         let error = Image::new(u32::MAX, u32::MAX, Channels::Rgb, vec![]).unwrap_err();
         assert!(error.to_string().contains("512 MiB"), "{error}");
     }

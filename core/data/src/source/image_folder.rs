@@ -5,8 +5,8 @@ use std::fs::{self, DirEntry, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::Source;
 use super::classes::Classes;
+use super::{Source, Stored};
 use crate::decode::decode;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
@@ -79,8 +79,15 @@ impl Source for ImageFolder {
 
     fn read(&self, index: usize) -> Result<Image, ReadError> {
         let failed = |reason: String| ReadError { name: self.name(index), reason };
-        let bytes = read_limited(&self.files[index].0).map_err(failed)?;
+        let mut bytes = Vec::new();
+        read_limited(&self.files[index].0, &mut bytes).map_err(failed)?;
         decode(&bytes).map_err(|error| failed(error.to_string()))
+    }
+
+    fn load<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Stored<'a>, ReadError> {
+        read_limited(&self.files[index].0, buffer)
+            .map_err(|reason| ReadError { name: self.name(index), reason })?;
+        Ok(Stored::Encoded(buffer))
     }
 
     fn name(&self, index: usize) -> String {
@@ -92,15 +99,15 @@ fn no_images() -> String {
     format!("holds no images ({})", EXTENSIONS.join(", "))
 }
 
-fn read_limited(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+fn read_limited(path: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
+    bytes.clear();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let limited = file.take(MAX_IMAGE_BYTES + 1).read_to_end(&mut bytes);
+    let limited = file.take(MAX_IMAGE_BYTES + 1).read_to_end(bytes);
     match limited {
         Ok(count) if count as u64 > MAX_IMAGE_BYTES => {
             Err(format!("the file is larger than {} MiB", MAX_IMAGE_BYTES >> 20))
         }
-        Ok(_) => Ok(bytes),
+        Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -18,7 +18,19 @@ pub use idx::Idx;
 pub use image_folder::ImageFolder;
 
 use crate::error::{DataError, ReadError};
-use crate::pixels::Image;
+use crate::pixels::{Image, ImageView};
+
+/// One image as its source has it, so that work which nobody needs is not done: of a file, only the
+/// part that a random crop keeps is decoded, and mapped pixels are resized from where they lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored<'a> {
+    /// A JPEG, PNG or WebP file.
+    Encoded(&'a [u8]),
+    /// Pixels that stay where they are.
+    Pixels(ImageView<'a>),
+    /// Pixels made for the caller.
+    Image(Image),
+}
 
 /// A set of labelled images that can be read in any order, by several threads at once.
 ///
@@ -43,6 +55,19 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// If the image's file cannot be read or is damaged.
     fn read(&self, index: usize) -> Result<Image, ReadError>;
+
+    /// One image as it is stored. What has to be read lies in `buffer` afterwards, whose contents
+    /// before the call do not matter; it keeps its memory from image to image.
+    ///
+    /// [`read`](Self::read) gives the same image, decoded.
+    ///
+    /// # Errors
+    /// If the image's file cannot be read or is damaged. Encoded bytes may be found to be damaged
+    /// only when they are decoded.
+    fn load<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Stored<'a>, ReadError> {
+        let _ = buffer;
+        self.read(index).map(Stored::Image)
+    }
 
     /// What to call one image in a message: its path, or its file and number.
     fn name(&self, index: usize) -> String;
