@@ -22,6 +22,14 @@ pub enum DataError {
         /// What is wrong with it, and what was expected.
         problem: String,
     },
+    /// An image's class cannot be used.
+    #[error("{image}: {problem}")]
+    Label {
+        /// The image, as its source names it.
+        image: String,
+        /// What is wrong with its class, and what was expected.
+        problem: String,
+    },
     /// A setting has a value that cannot work.
     #[error("{setting}: {problem}")]
     Setting {

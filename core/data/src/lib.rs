@@ -27,8 +27,10 @@ pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};
 pub use normalize::Normalization;
 pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
-pub use sampler::epoch_order;
-pub use source::{Cifar, Idx, ImageFolder, Source, SourceConfig, Stored};
+pub use sampler::{epoch_order, grouped_order};
+pub use source::{
+    Cifar, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
+};
 pub use transform::{
     Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
 };

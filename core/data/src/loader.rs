@@ -70,7 +70,7 @@ impl Loader {
         batches: Range<u64>,
     ) -> Result<Self, DataError> {
         let count = check(&*source, &options)?;
-        let orders = EpochOrders::new(options.seed, count);
+        let orders = EpochOrders::new(options.seed, count, source.groups());
         let per_epoch = Self::batches_per_epoch(source.len(), options.batch);
         let plan = move |number| {
             let epoch = number / per_epoch;

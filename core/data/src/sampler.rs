@@ -4,17 +4,40 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::Rng as _;
-use vitral_seed::Seed;
+use vitral_seed::{Rng, Seed};
+
+use crate::source::Groups;
 
 /// The numbers `0..len`, shuffled for one epoch (Fisher and Yates, from the end).
 pub fn epoch_order(seed: Seed, epoch: u64, len: u32) -> Vec<u32> {
     let mut rng = seed.named("order").indexed(epoch).rng();
     let mut order: Vec<u32> = (0..len).collect();
-    for last in (1..len).rev() {
-        let chosen = rng.random_range(0..=last);
-        order.swap(last as usize, chosen as usize);
+    shuffle(&mut order, &mut rng);
+    order
+}
+
+/// The samples of all groups, shuffled for one epoch so that each group's are read together: the
+/// groups in a random order, and of as many groups as are taken [together](Groups::together) all
+/// samples in a random order.
+pub fn grouped_order(seed: Seed, epoch: u64, groups: &Groups) -> Vec<u32> {
+    let mut rng = seed.named("order").indexed(epoch).rng();
+    // There are at most as many groups as samples, whose number is a u32.
+    let mut numbers: Vec<u32> = (0..groups.count() as u32).collect();
+    shuffle(&mut numbers, &mut rng);
+    let mut order = Vec::new();
+    for together in numbers.chunks(groups.together()) {
+        let start = order.len();
+        order.extend(together.iter().flat_map(|&group| groups.samples(group as usize)));
+        shuffle(&mut order[start..], &mut rng);
     }
     order
+}
+
+fn shuffle(items: &mut [u32], rng: &mut Rng) {
+    for last in (1..items.len() as u32).rev() {
+        let chosen = rng.random_range(0..=last);
+        items.swap(last as usize, chosen as usize);
+    }
 }
 
 /// The orders of the epochs that workers are busy with, each computed once by whoever needs it
@@ -22,6 +45,7 @@ pub fn epoch_order(seed: Seed, epoch: u64, len: u32) -> Vec<u32> {
 pub(crate) struct EpochOrders {
     seed: Seed,
     len: u32,
+    groups: Option<Groups>,
     recent: Mutex<BTreeMap<u64, Arc<OnceLock<Vec<u32>>>>>,
 }
 
@@ -29,16 +53,20 @@ pub(crate) struct EpochOrders {
 const REMEMBERED: usize = 4;
 
 impl EpochOrders {
-    pub(crate) fn new(seed: Seed, len: u32) -> Self {
+    /// Orders of `len` samples, which lie in groups or anywhere.
+    pub(crate) fn new(seed: Seed, len: u32, groups: Option<&Groups>) -> Self {
         let recent = Mutex::default();
-        Self { seed, len, recent }
+        Self { seed, len, groups: groups.cloned(), recent }
     }
 
     /// Calls `take` with the order of `epoch`.
     pub(crate) fn with<T>(&self, epoch: u64, take: impl FnOnce(&[u32]) -> T) -> T {
         let cell = self.cell(epoch);
         // Outside the lock: workers that are still in the epoch before need not wait.
-        take(cell.get_or_init(|| epoch_order(self.seed, epoch, self.len)))
+        take(cell.get_or_init(|| match &self.groups {
+            Some(groups) => grouped_order(self.seed, epoch, groups),
+            None => epoch_order(self.seed, epoch, self.len),
+        }))
     }
 
     fn cell(&self, epoch: u64) -> Arc<OnceLock<Vec<u32>>> {
@@ -55,6 +83,7 @@ impl EpochOrders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_sample_comes_once_per_epoch() {
@@ -89,8 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_read_together_and_every_sample_comes_once() {
+        let groups = Groups::of_sizes([10; 30], 30).unwrap();
+        let order = grouped_order(Seed::new(1), 0, &groups);
+        for together in order.chunks(30) {
+            let groups: BTreeSet<_> = together.iter().map(|sample| sample / 10).collect();
+            assert_eq!(groups.len(), 3, "{together:?}");
+            assert!(!together.is_sorted());
+        }
+        let mut all = order.clone();
+        all.sort_unstable();
+        assert_eq!(all, (0..300).collect::<Vec<_>>());
+        assert_ne!(order, grouped_order(Seed::new(1), 1, &groups));
+        assert_eq!(order, grouped_order(Seed::new(1), 0, &groups));
+    }
+
+    #[test]
     fn shared_orders_equal_computed_ones() {
-        let orders = EpochOrders::new(Seed::new(5), 50);
+        let orders = EpochOrders::new(Seed::new(5), 50, None);
         for epoch in [0, 1, 2, 9, 8, 7, 0, 1] {
             let shared = orders.with(epoch, <[u32]>::to_vec);
             assert_eq!(shared, epoch_order(Seed::new(5), epoch, 50));

@@ -11,7 +11,7 @@ use crate::decode::decode;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
 
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+pub(super) const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// Folders in folders that are followed. More are taken for a link that leads back up.
 const MAX_DEPTH: usize = 32;

@@ -2,8 +2,12 @@
 
 mod cifar;
 mod classes;
+mod groups;
 mod idx;
 mod image_folder;
+mod parquet;
+mod patterns;
+mod web_dataset;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +18,15 @@ use serde::{Deserialize, Serialize};
 pub use cifar::Cifar;
 use classes::Classes;
 pub(crate) use classes::check_same;
+pub use groups::Groups;
 pub use idx::Idx;
 pub use image_folder::ImageFolder;
+use parquet::Columns;
+pub use parquet::Parquet;
+pub use web_dataset::WebDataset;
 
-use crate::error::{DataError, ReadError};
+use crate::decode::decode;
+use crate::error::{DataError, DecodeError, ReadError};
 use crate::pixels::{Image, ImageView};
 
 /// One image as its source has it, so that work which nobody needs is not done: of a file, only the
@@ -30,6 +39,20 @@ pub enum Stored<'a> {
     Pixels(ImageView<'a>),
     /// Pixels made for the caller.
     Image(Image),
+}
+
+impl Stored<'_> {
+    /// The whole image.
+    ///
+    /// # Errors
+    /// As [`decode`](crate::decode).
+    pub fn decode(self) -> Result<Image, DecodeError> {
+        match self {
+            Self::Encoded(bytes) => decode(bytes),
+            Self::Pixels(view) => Ok(view.to_image()),
+            Self::Image(image) => Ok(image),
+        }
+    }
 }
 
 /// A set of labelled images that can be read in any order, by several threads at once.
@@ -71,6 +94,18 @@ pub trait Source: Send + Sync {
 
     /// What to call one image in a message: its path, or its file and number.
     fn name(&self, index: usize) -> String;
+
+    /// The groups that are read as a whole, if reading single images in any order would be slow.
+    fn groups(&self) -> Option<&Groups> {
+        None
+    }
+}
+
+/// What [`Source::read`] gives where a source's [`load`](Source::load) does the work.
+pub(crate) fn read_loaded(source: &dyn Source, index: usize) -> Result<Image, ReadError> {
+    let mut buffer = Vec::new();
+    let decoded = source.load(index, &mut buffer)?.decode();
+    decoded.map_err(|error| ReadError { name: source.name(index), reason: error.to_string() })
 }
 
 /// A data set on disk.
@@ -109,6 +144,48 @@ pub enum SourceConfig {
         #[serde(default)]
         coarse: bool,
     },
+    /// WebDataset: tar files whose samples are an image and its class, as in `7.jpg` and `7.cls`.
+    WebDataset {
+        /// The tar files: paths, `train-{000000..000009}.tar`, `train-*.tar`.
+        shards: Vec<PathBuf>,
+        /// Names of the classes in the order of their numbers. Without them, the names in the samples
+        /// are sorted; where these have numbers, the numbers are the names.
+        #[serde(default)]
+        classes: Option<Vec<String>>,
+        /// Where a sample's class is in its `json`, where it has no `cls`.
+        #[serde(default = "default_label_key")]
+        label_key: String,
+        /// Read the shards from start to end in a random order, as disks like it, and shuffle about as
+        /// many images together; twice as many, encoded, are in memory. Without it, any image can come
+        /// next, and each is read on its own.
+        #[serde(default)]
+        #[schemars(range(min = 1))]
+        shuffle_buffer: Option<usize>,
+    },
+    /// Parquet files with image bytes, in the layout of the Hugging Face hub. They are read a row
+    /// group at a time, in a random order.
+    Parquet {
+        /// The files: paths, or patterns such as `data/train-*.parquet`.
+        files: Vec<PathBuf>,
+        /// Names of the classes in the order of their numbers. Without them, those in the file.
+        #[serde(default)]
+        classes: Option<Vec<String>>,
+        /// The column of images: a struct with `bytes`, or bytes. Without it, the file says which.
+        #[serde(default)]
+        image: Option<String>,
+        /// The column of classes: numbers or names. Without it, the file says which.
+        #[serde(default)]
+        label: Option<String>,
+        /// About how many images are shuffled together, 4096 if not set; twice as many, encoded, are
+        /// in memory.
+        #[serde(default)]
+        #[schemars(range(min = 1))]
+        shuffle_buffer: Option<usize>,
+    },
+}
+
+fn default_label_key() -> String {
+    "label".into()
 }
 
 impl SourceConfig {
@@ -135,6 +212,15 @@ impl SourceConfig {
             }
             Self::Cifar10 { files } => Arc::new(Cifar::open_10(files)?),
             Self::Cifar100 { files, coarse } => Arc::new(Cifar::open_100(files, *coarse)?),
+            Self::WebDataset { shards, classes, label_key, shuffle_buffer } => {
+                let classes = choose(classes.as_deref());
+                Arc::new(WebDataset::open_with(shards, classes, label_key, *shuffle_buffer)?)
+            }
+            Self::Parquet { files, classes, image, label, shuffle_buffer } => {
+                let columns = Columns { image: image.as_deref(), label: label.as_deref() };
+                let classes = choose(classes.as_deref());
+                Arc::new(Parquet::open_with(files, classes, columns, *shuffle_buffer)?)
+            }
         })
     }
 
@@ -144,11 +230,18 @@ impl SourceConfig {
         match self {
             Self::Idx { images, labels, .. } => [images, labels].into_iter().for_each(resolve),
             Self::ImageFolder { path, .. } => resolve(path),
-            Self::Cifar10 { files } | Self::Cifar100 { files, .. } => {
-                files.iter_mut().for_each(resolve);
-            }
+            Self::Cifar10 { files }
+            | Self::Cifar100 { files, .. }
+            | Self::WebDataset { shards: files, .. }
+            | Self::Parquet { files, .. } => files.iter_mut().for_each(resolve),
         }
     }
+}
+
+/// Data sets in the formats of others, which `tests/fixtures/sources/make.py` has written.
+#[cfg(test)]
+pub(crate) fn fixtures(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/sources").join(name)
 }
 
 #[cfg(test)]
@@ -169,6 +262,14 @@ mod tests {
         assert_eq!(read(implicit).unwrap(), folder);
         let cifar = SourceConfig::Cifar100 { files: vec!["train.bin".into()], coarse: false };
         assert_eq!(read(r#"Cifar100(files: ["train.bin"])"#).unwrap(), cifar);
+        let shards = SourceConfig::WebDataset {
+            shards: vec!["{0..9}.tar".into()],
+            classes: None,
+            label_key: "label".into(),
+            shuffle_buffer: None,
+        };
+        assert_eq!(read(r#"WebDataset(shards: ["{0..9}.tar"])"#).unwrap(), shards);
+        assert!(read(r#"Parquet(files: ["data/train-*.parquet"])"#).is_ok());
         assert!(read(r#"ImageFolder(path: "x", class: [])"#).is_err());
     }
 
