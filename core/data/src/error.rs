@@ -14,6 +14,14 @@ pub enum DataError {
         /// What the system said.
         error: io::Error,
     },
+    /// The system refused to write a file.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A file or folder can be read, but is not what its source expects.
     #[error("{}: {problem}", path.display())]
     Malformed {
@@ -72,6 +80,10 @@ pub enum DataError {
 impl DataError {
     pub(crate) fn io(path: &Path, error: io::Error) -> Self {
         Self::Io { path: path.to_owned(), error }
+    }
+
+    pub(crate) fn write(path: &Path, error: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), error }
     }
 
     pub(crate) fn malformed(path: &Path, problem: impl Into<String>) -> Self {

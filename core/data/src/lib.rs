@@ -8,6 +8,7 @@
 //! Everything random comes from `vitral-seed` and is named by epoch, sample and stage. So a batch
 //! depends on its number alone, not on the worker count or on where the run was started.
 
+mod cache;
 mod config;
 mod decode;
 mod error;
@@ -20,6 +21,7 @@ mod source;
 mod transform;
 mod worker;
 
+pub use cache::{Cache, Keep, PackEvent, PackOptions, PackReport, pack};
 pub use config::{DataConfig, Datasets};
 pub use decode::decode;
 pub use error::{DataError, DecodeError, ReadError, TransformError};

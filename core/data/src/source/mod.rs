@@ -25,6 +25,7 @@ use parquet::Columns;
 pub use parquet::Parquet;
 pub use web_dataset::WebDataset;
 
+use crate::cache::Cache;
 use crate::decode::decode;
 use crate::error::{DataError, DecodeError, ReadError};
 use crate::pixels::{Image, ImageView};
@@ -182,6 +183,11 @@ pub enum SourceConfig {
         #[schemars(range(min = 1))]
         shuffle_buffer: Option<usize>,
     },
+    /// A cache of any other data set, which `vitral data cache` makes.
+    Cache {
+        /// The cache's file.
+        path: PathBuf,
+    },
 }
 
 fn default_label_key() -> String {
@@ -221,6 +227,7 @@ impl SourceConfig {
                 let classes = choose(classes.as_deref());
                 Arc::new(Parquet::open_with(files, classes, columns, *shuffle_buffer)?)
             }
+            Self::Cache { path } => Arc::new(Cache::open(path)?),
         })
     }
 
@@ -229,7 +236,7 @@ impl SourceConfig {
         let resolve = |path: &mut PathBuf| *path = base.join(&path);
         match self {
             Self::Idx { images, labels, .. } => [images, labels].into_iter().for_each(resolve),
-            Self::ImageFolder { path, .. } => resolve(path),
+            Self::ImageFolder { path, .. } | Self::Cache { path } => resolve(path),
             Self::Cifar10 { files }
             | Self::Cifar100 { files, .. }
             | Self::WebDataset { shards: files, .. }

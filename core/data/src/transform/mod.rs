@@ -15,6 +15,7 @@ use vitral_seed::Rng;
 
 pub use pipeline::{Pipeline, StageError};
 pub use plugin::{PluginFailure, PluginStage};
+pub(crate) use resize::exactly as resized;
 
 use crate::error::{DataError, TransformError};
 use crate::pixels::{Image, MAX_IMAGE_SIDE};

@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// The whole image, resized to `width` x `height`.
-pub(super) fn exactly(image: Image, width: u32, height: u32) -> Result<Image, TransformError> {
+pub(crate) fn exactly(image: Image, width: u32, height: u32) -> Result<Image, TransformError> {
     if (image.width(), image.height()) == (width, height) {
         return Ok(image);
     }

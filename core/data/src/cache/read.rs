@@ -1,0 +1,148 @@
+//! Reading a cache: a source whose images lie in memory that the system shares between processes.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+
+use super::format::{ENTRY, Entry, Form, Header, checksum};
+use crate::error::{DataError, ReadError};
+use crate::pixels::{Image, ImageView};
+use crate::source::{Source, Stored, read_loaded};
+
+/// A cache that is mapped into memory. Several processes that read the same one share its memory.
+pub struct Cache {
+    path: PathBuf,
+    map: Mmap,
+    /// Where the index is.
+    index: Range<usize>,
+    class_names: Vec<String>,
+    /// One bit for each sample whose bytes were found to be as they were written.
+    checked: Box<[AtomicU64]>,
+}
+
+impl Cache {
+    /// Maps a cache into memory and checks its header, index and names.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no cache or of another version, is cut short, or if its header,
+    /// index or names were altered.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let io = |error| DataError::io(path, error);
+        let wrong = |problem: String| DataError::malformed(path, problem);
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() == 0 {
+            return Err(wrong("is empty".into()));
+        }
+        // SAFETY: the map is only read. A cache appears under its name when it is finished and is
+        // never written again by this program. Should another one write to it, the bytes that are
+        // read change; they are plain numbers, of which any are valid, and checked before their use.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let header = Header::read(&map, map.len() as u64).map_err(wrong)?;
+        let (index, names) = header.ranges();
+        for (what, range, expected) in [
+            ("index", &index, header.index_checksum),
+            ("list of classes", &names, header.names_checksum),
+        ] {
+            if checksum(&map[range.clone()]) != expected {
+                let problem = format!("is damaged: its {what} was altered; make the cache anew");
+                return Err(wrong(problem));
+            }
+        }
+        let class_names: Vec<String> = serde_json::from_slice(&map[names])
+            .map_err(|error| wrong(format!("is damaged: its list of classes is {error}")))?;
+        for (number, bytes) in map[index.clone()].as_chunks().0.iter().enumerate() {
+            let entry = Entry::read(bytes);
+            let checked = entry.and_then(|entry| entry.check(header.index, class_names.len()));
+            checked.map_err(|problem| wrong(format!("image {number} {problem}")))?;
+        }
+        if index.is_empty() {
+            return Err(wrong("holds no images".into()));
+        }
+        let words = (index.len() / ENTRY).div_ceil(64);
+        let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { path: path.to_owned(), map, index, class_names, checked })
+    }
+
+    /// Checks every sample's bytes. `done` is told of each, from several threads.
+    ///
+    /// # Errors
+    /// The first image that was altered.
+    pub fn verify(&self, done: impl Fn() + Sync) -> Result<(), ReadError> {
+        (0..self.len()).into_par_iter().try_for_each(|number| {
+            let result = self.bytes(number, true);
+            done();
+            match result {
+                Ok(_) => Ok(()),
+                Err(reason) => Err(ReadError { name: self.name(number), reason }),
+            }
+        })
+    }
+
+    /// How many images are kept as pixels; the others are kept encoded.
+    pub fn raw_images(&self) -> usize {
+        let raw = |number: &usize| {
+            self.entry(*number).is_ok_and(|entry| matches!(entry.form, Form::Raw { .. }))
+        };
+        (0..self.len()).filter(raw).count()
+    }
+
+    fn entry(&self, number: usize) -> Result<Entry, String> {
+        let (entries, _) = self.map[self.index.clone()].as_chunks();
+        Entry::read(&entries[number])
+    }
+
+    /// A sample's bytes in the map. They are checked when they are first read.
+    fn bytes(&self, number: usize, again: bool) -> Result<(Entry, &[u8]), String> {
+        let entry = self.entry(number)?;
+        let bytes = self.map.get(entry.range()).ok_or("the cache was altered while it is open")?;
+        let (word, bit) = (&self.checked[number / 64], 1 << (number % 64));
+        if again || word.load(Ordering::Relaxed) & bit == 0 {
+            if checksum(bytes) != entry.checksum {
+                return Err("its bytes are not those that were written; make the cache anew".into());
+            }
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok((entry, bytes))
+    }
+}
+
+impl Source for Cache {
+    fn len(&self) -> usize {
+        self.index.len() / ENTRY
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        // Every entry was readable when the cache was opened.
+        self.entry(index).map_or(0, |entry| entry.label)
+    }
+
+    fn read(&self, index: usize) -> Result<Image, ReadError> {
+        read_loaded(self, index)
+    }
+
+    /// Gives what lies in the map; the buffer is not used.
+    fn load<'a>(&'a self, index: usize, _: &'a mut Vec<u8>) -> Result<Stored<'a>, ReadError> {
+        let failed = |reason: String| ReadError { name: self.name(index), reason };
+        let (entry, bytes) = self.bytes(index, false).map_err(failed)?;
+        match entry.form {
+            Form::Encoded => Ok(Stored::Encoded(bytes)),
+            Form::Raw { width, height, channels } => {
+                ImageView::new(width.into(), height.into(), channels, bytes)
+                    .map(Stored::Pixels)
+                    .map_err(|error| failed(error.to_string()))
+            }
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}, image {index}", self.path.display())
+    }
+}
