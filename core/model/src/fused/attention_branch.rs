@@ -3,18 +3,15 @@
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
 use vitral_kernels::{
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
-    layer_norm::{LayerNorm, LayerNormGradients},
+    layer_norm::LayerNormGradients,
     linear::LinearGradients,
-    residual::Residual,
 };
 
 use super::{
-    ResidualParts,
     linear::layer,
     memory::Buffer,
-    operation::{
-        Input, Operation, count, from_last, optional_memory, optional_values, run, shape, values,
-    },
+    operation::{Input, Operation, count, optional_memory, run, shape, values},
+    residual::{ResidualParts, Settings},
 };
 
 /// What an attention branch is made of.
@@ -35,30 +32,23 @@ pub(crate) struct AttentionParts {
 /// `[batch, tokens, width]`, which must be covered by kernels.
 pub(crate) fn attention_branch(x: Tensor<3>, parts: AttentionParts) -> Tensor<3> {
     let AttentionParts { residual, qkv_weight, qkv_bias, proj_weight, proj_bias, heads } = parts;
+    let ([norm_weight, norm_bias, layer_scale], settings) = residual.split();
     let inputs = [
         Input::new(x),
-        Input::new(residual.norm_weight),
-        Input::new(residual.norm_bias),
+        norm_weight,
+        norm_bias,
         Input::new(qkv_weight),
         Input::optional(qkv_bias),
         Input::new(proj_weight),
         Input::optional(proj_bias),
-        Input::optional(residual.layer_scale),
+        layer_scale,
     ];
-    let branch = Branch {
-        eps: residual.eps as f32,
-        sample_scales: residual.sample_scales,
-        recompute: residual.recompute,
-        heads,
-    };
-    run(branch, inputs)
+    run(Branch { settings, heads }, inputs)
 }
 
 #[derive(Clone, Debug)]
 struct Branch {
-    eps: f32,
-    sample_scales: Option<Vec<f32>>,
-    recompute: bool,
+    settings: Settings,
     heads: usize,
 }
 
@@ -66,17 +56,7 @@ impl Branch {
     fn of<'a>(&'a self, inputs: &'a [FlexTensor; 8]) -> AttentionBranch<'a> {
         let [x, norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = inputs;
         AttentionBranch {
-            residual: Residual {
-                batch: from_last(x, 2),
-                tokens: from_last(x, 1),
-                norm: LayerNorm {
-                    weight: values(norm_weight),
-                    bias: values(norm_bias),
-                    eps: self.eps,
-                },
-                layer_scale: optional_values(layer_scale),
-                sample_scales: self.sample_scales.as_deref(),
-            },
+            residual: self.settings.around(x, [norm_weight, norm_bias], layer_scale),
             qkv: layer(qkv, qkv_bias),
             proj: layer(proj, proj_bias),
             heads: self.heads,
@@ -94,7 +74,7 @@ impl Operation<8> for Branch {
         let rows = branch.residual.kept_rows();
         let sizes = [branch.qkv.outputs, branch.proj.inputs, self.heads];
         let mut saved =
-            (keep && !self.recompute).then(|| sizes.map(|size| Buffer::new(rows * size)));
+            (keep && !self.settings.recompute).then(|| sizes.map(|size| Buffer::new(rows * size)));
         let parts = saved.as_mut().map(|[qkv, attended, logsumexp]| AttentionSaved {
             qkv,
             attended,

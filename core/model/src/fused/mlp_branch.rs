@@ -3,19 +3,16 @@
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
 use vitral_kernels::{
     activation::Activation,
-    layer_norm::{LayerNorm, LayerNormGradients},
+    layer_norm::LayerNormGradients,
     linear::LinearGradients,
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
-    residual::Residual,
 };
 
 use super::{
-    ResidualParts,
     linear::layer,
     memory::Buffer,
-    operation::{
-        Input, Operation, count, from_last, optional_memory, optional_values, run, shape, values,
-    },
+    operation::{Input, Operation, count, optional_memory, run, shape, values},
+    residual::{ResidualParts, Settings},
 };
 
 /// What an MLP branch is made of.
@@ -36,30 +33,23 @@ pub(crate) struct MlpParts {
 /// which must be covered by kernels.
 pub(crate) fn mlp_branch(x: Tensor<3>, parts: MlpParts) -> Tensor<3> {
     let MlpParts { residual, fc1_weight, fc1_bias, fc2_weight, fc2_bias, activation } = parts;
+    let ([norm_weight, norm_bias, layer_scale], settings) = residual.split();
     let inputs = [
         Input::new(x),
-        Input::new(residual.norm_weight),
-        Input::new(residual.norm_bias),
+        norm_weight,
+        norm_bias,
         Input::new(fc1_weight),
         Input::optional(fc1_bias),
         Input::new(fc2_weight),
         Input::optional(fc2_bias),
-        Input::optional(residual.layer_scale),
+        layer_scale,
     ];
-    let branch = Branch {
-        eps: residual.eps as f32,
-        sample_scales: residual.sample_scales,
-        recompute: residual.recompute,
-        activation,
-    };
-    run(branch, inputs)
+    run(Branch { settings, activation }, inputs)
 }
 
 #[derive(Clone, Debug)]
 struct Branch {
-    eps: f32,
-    sample_scales: Option<Vec<f32>>,
-    recompute: bool,
+    settings: Settings,
     activation: Activation,
 }
 
@@ -67,17 +57,7 @@ impl Branch {
     fn of<'a>(&'a self, inputs: &'a [FlexTensor; 8]) -> MlpBranch<'a> {
         let [x, norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = inputs;
         MlpBranch {
-            residual: Residual {
-                batch: from_last(x, 2),
-                tokens: from_last(x, 1),
-                norm: LayerNorm {
-                    weight: values(norm_weight),
-                    bias: values(norm_bias),
-                    eps: self.eps,
-                },
-                layer_scale: optional_values(layer_scale),
-                sample_scales: self.sample_scales.as_deref(),
-            },
+            residual: self.settings.around(x, [norm_weight, norm_bias], layer_scale),
             fc1: layer(fc1, fc1_bias),
             fc2: layer(fc2, fc2_bias),
             activation: self.activation,
@@ -97,7 +77,8 @@ impl Operation<8> for Branch {
         let (branch, x) = (self.of(inputs), &inputs[0]);
         let mut out = Buffer::new(count(x));
         let rows = branch.residual.kept_rows();
-        let mut hidden = (keep && !self.recompute).then(|| Buffer::new(rows * branch.fc1.outputs));
+        let mut hidden =
+            (keep && !self.settings.recompute).then(|| Buffer::new(rows * branch.fc1.outputs));
         let saved = hidden.as_deref_mut().map(|hidden| MlpSaved { hidden });
         branch.forward(values(x), &mut out, saved);
         let hidden = hidden.map(|buffer| buffer.into_tensor([rows, branch.fc1.outputs]));

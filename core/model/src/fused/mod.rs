@@ -15,6 +15,7 @@ mod memory;
 mod mlp_branch;
 mod operation;
 mod patch_embedding;
+mod residual;
 
 pub(crate) use attention::softmax_attention;
 pub(crate) use attention_branch::{AttentionParts, attention_branch};
@@ -25,6 +26,7 @@ pub use memory::Buffer;
 pub(crate) use memory::release as release_memory;
 pub(crate) use mlp_branch::{MlpParts, mlp_branch};
 pub(crate) use patch_embedding::{EmbeddingParts, patch_embedding};
+pub(crate) use residual::ResidualParts;
 
 use burn::tensor::{DType, Tensor};
 
@@ -33,20 +35,4 @@ use crate::device::is_cpu;
 /// Whether kernels exist for this tensor: it is `f32`, and on the CPU.
 pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
-}
-
-/// What lies around a residual branch.
-pub(crate) struct ResidualParts {
-    /// LayerNorm's factors, `[width]`.
-    pub(crate) norm_weight: Tensor<1>,
-    /// LayerNorm's summands, `[width]`.
-    pub(crate) norm_bias: Tensor<1>,
-    /// Added to LayerNorm's variance.
-    pub(crate) eps: f64,
-    /// LayerScale, `[width]`.
-    pub(crate) layer_scale: Option<Tensor<1>>,
-    /// Drop path's factor of each sample.
-    pub(crate) sample_scales: Option<Vec<f32>>,
-    /// Whether backward computes the branch again rather than keeping its values.
-    pub(crate) recompute: bool,
 }
