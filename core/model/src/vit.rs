@@ -186,18 +186,23 @@ impl ViT {
     /// or have another size than the configured one where relative position bias or a plugin's
     /// attention depends on it.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let (tokens, sizes) = self.features(images, mode);
-        self.head_of(tokens, &sizes, mode)
+        let (tokens, sizes) = self.last_tokens(images, mode);
+        // Each token is normalised on its own, so the others need not be.
+        let tokens = match (&self.attn_pool, self.config.pool) {
+            (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
+            _ => tokens,
+        };
+        self.head_of(self.normed(tokens), &sizes, mode)
     }
 
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
     /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
-        self.features(images, mode).0
+        self.normed(self.last_tokens(images, mode).0)
     }
 
-    /// The same, and how many patches each token stands for.
-    fn features(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, TokenSizes) {
+    /// Tokens after the last block, and how many patches each of them stands for.
+    fn last_tokens(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, TokenSizes) {
         let rotary = self.rotary_for(self.grid_of(&images), &images.device().without_autodiff());
         let (mut tokens, kept) = self.embed(images, mode);
         let rotary: Vec<RotaryTable> = match &kept {
@@ -216,11 +221,15 @@ impl ViT {
                 _ => block.forward(tokens, rotary, &mut sizes, mode),
             };
         }
-        let tokens = match &self.norm {
+        (tokens, sizes)
+    }
+
+    /// Tokens behind the final LayerNorm, unless it comes after pooling.
+    fn normed(&self, tokens: Tensor<3>) -> Tensor<3> {
+        match &self.norm {
             Some(norm) => norm.forward(tokens),
             None => tokens,
-        };
-        (tokens, sizes)
+        }
     }
 
     /// Tokens, each of which stands for one patch, to logits, which are `f32`.
