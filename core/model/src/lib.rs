@@ -29,6 +29,7 @@ mod resized_positions;
 pub mod token_merging;
 pub mod variant;
 mod vit;
+pub mod vit_program;
 
 pub use activation_checkpointing::ActivationCheckpointing;
 pub use compute::Compute;

@@ -54,6 +54,11 @@ impl MlpBlock {
         }
     }
 
+    /// The activation.
+    pub(crate) const fn activation(&self) -> Mlp {
+        self.activation
+    }
+
     /// The activation, if there is a kernel of the whole branch.
     pub(crate) fn plain(&self, mode: Mode) -> Option<Activation> {
         if mode.noise(self.dropout).is_some() {

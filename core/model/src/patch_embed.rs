@@ -35,6 +35,11 @@ impl PatchEmbed {
         }
     }
 
+    /// Side of a patch in pixels.
+    pub(crate) const fn patch(&self) -> usize {
+        self.patch
+    }
+
     /// `[batch, height, width, channels]` to `[batch, patches, token width]`, patches row by row.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<3> {
         let [batch, height, width, channels] = images.dims();

@@ -66,6 +66,10 @@ impl AttentionPool {
         }
     }
 
+    pub(crate) const fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// `[batch, tokens, width]` to `[batch, 1, width]`.
     pub(crate) fn forward(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<3> {
         let [batch, count, width] = tokens.dims();

@@ -30,6 +30,12 @@ pub enum Position {
 /// `[1, grid * grid, width]`: sines and cosines of column, then of row, as big_vision's
 /// `posemb_sincos_2d` with temperature 10000.
 pub(crate) fn sincos_2d(grid: Grid, width: usize, device: &Device) -> Tensor<3> {
+    let values = sincos_values(grid, width);
+    Tensor::from_data(TensorData::new(values, [1, grid.side * grid.side, width]), device)
+}
+
+/// The values of [`sincos_2d`].
+pub(crate) fn sincos_values(grid: Grid, width: usize) -> Vec<f32> {
     let quarter = width / 4;
     let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
     let mut values = Vec::with_capacity(grid.side * grid.side * width);
@@ -45,7 +51,7 @@ pub(crate) fn sincos_2d(grid: Grid, width: usize, device: &Device) -> Tensor<3> 
             }
         }
     }
-    Tensor::from_data(TensorData::new(values, [1, grid.side * grid.side, width]), device)
+    values
 }
 
 /// The rotations of 2-D RoPE (Su et al. 2021, axial as in EVA-02 and DINOv3): the first half of the
@@ -58,6 +64,31 @@ pub struct RotaryTable {
     sin: Tensor<4>,
 }
 
+/// Cosines and sines, `[tokens, head_dim]` each.
+pub(crate) fn rotary_values(
+    grid: Grid,
+    prefix: usize,
+    head_dim: usize,
+    theta: f64,
+) -> [Vec<f32>; 2] {
+    let quarter = head_dim / 4;
+    let mut angles = vec![0f64; prefix * head_dim / 2];
+    for row in 0..grid.side {
+        for column in 0..grid.side {
+            for at in [row, column] {
+                let at = grid.place(at);
+                angles.extend((0..quarter).map(|i| at * theta.powf(-(i as f64) / quarter as f64)));
+            }
+        }
+    }
+    // Value i pairs with value i + head_dim / 2, so each angle stands twice.
+    [f64::cos as fn(f64) -> f64, f64::sin].map(|function| {
+        let rows = angles.chunks(head_dim / 2);
+        let twice = rows.flat_map(|row| row.iter().chain(row));
+        twice.map(|&angle| function(angle) as f32).collect()
+    })
+}
+
 impl RotaryTable {
     /// `theta` is the base of the wavelengths; `head_dim` must be a multiple of 4.
     pub(crate) fn new(
@@ -67,29 +98,11 @@ impl RotaryTable {
         theta: f64,
         device: &Device,
     ) -> Self {
-        let quarter = head_dim / 4;
-        let mut angles = vec![0f64; prefix * head_dim / 2];
-        for row in 0..grid.side {
-            for column in 0..grid.side {
-                for at in [row, column] {
-                    let at = grid.place(at);
-                    angles.extend(
-                        (0..quarter).map(|i| at * theta.powf(-(i as f64) / quarter as f64)),
-                    );
-                }
-            }
-        }
-        let table = |function: fn(f64) -> f64| {
-            // Value i pairs with value i + head_dim / 2, so each angle stands twice.
-            let values: Vec<f32> = angles
-                .chunks(head_dim / 2)
-                .flat_map(|row| row.iter().chain(row))
-                .map(|&angle| function(angle) as f32)
-                .collect();
-            let tokens = prefix + grid.side * grid.side;
+        let tokens = prefix + grid.side * grid.side;
+        let [cos, sin] = rotary_values(grid, prefix, head_dim, theta).map(|values| {
             Tensor::from_data(TensorData::new(values, [1, 1, tokens, head_dim]), device)
-        };
-        Self { cos: table(f64::cos), sin: table(f64::sin) }
+        });
+        Self { cos, sin }
     }
 
     /// The table of images that keep only the patches `kept`, `[batch, kept]`, after `prefix` tokens.
@@ -147,9 +160,8 @@ impl RelativePositionBias {
         let distances = (2 * grid - 1) * (2 * grid - 1);
         let entries = distances + if prefix > 0 { 3 } else { 0 };
         let tokens = prefix + grid * grid;
-        let index: Vec<i32> = (0..tokens * tokens)
-            .map(|pair| relative_index(pair / tokens, pair % tokens, grid, prefix) as i32)
-            .collect();
+        let index: Vec<i32> =
+            relative_indices(grid, prefix).into_iter().map(|row| row as i32).collect();
         Self {
             table: init.parameter("table", [entries, heads], Fill::Normal { std: 0.02 }),
             index: Tensor::from_data(TensorData::new(index, [tokens * tokens]), init.device()),
@@ -166,6 +178,13 @@ impl RelativePositionBias {
             .reshape([1, self.tokens, self.tokens, heads])
             .permute([0, 3, 1, 2])
     }
+}
+
+/// Each pair's row in the table, `[tokens, tokens]`.
+pub(crate) fn relative_indices(grid: usize, prefix: usize) -> Vec<usize> {
+    let tokens = prefix + grid * grid;
+    let pairs = 0..tokens * tokens;
+    pairs.map(|pair| relative_index(pair / tokens, pair % tokens, grid, prefix)).collect()
 }
 
 fn relative_index(query: usize, key: usize, grid: usize, prefix: usize) -> usize {

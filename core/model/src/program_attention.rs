@@ -40,6 +40,11 @@ impl ProgramAttention {
         }
     }
 
+    /// The program.
+    pub(crate) fn program(&self) -> &Program {
+        self.executable.program()
+    }
+
     /// Queries, keys and values, all `[batch, heads, tokens, head width]`, to the same. A program's
     /// tensors are `f32` by its types, so it runs in that, whatever the model computes in.
     pub(crate) fn forward(

@@ -65,7 +65,7 @@ impl TokenMerging {
 }
 
 /// Tokens that are merged away of so many patches, where `asked` are wanted.
-fn possible(asked: usize, patches: usize) -> usize {
+pub(crate) fn possible(asked: usize, patches: usize) -> usize {
     asked.min(patches / 2)
 }
 
@@ -250,6 +250,12 @@ impl Halves {
         let (a, b) = (prefix..count).partition(|token| token % 2 == 0);
         Self { a, b }
     }
+}
+
+/// The tokens of sets A and B.
+pub(crate) fn halves(prefix: usize, count: usize) -> (Vec<usize>, Vec<usize>) {
+    let Halves { a, b } = Halves::new(prefix, count);
+    (a, b)
 }
 
 /// Cosine similarities of each sample's keys, `[batch, a, b]`.

@@ -65,6 +65,8 @@ unary! {
     "floor" floor;
     /// `0.5 x (1 + erf(x / sqrt(2)))`, the exact GELU.
     "gelu" gelu;
+    /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, the GELU approximated with tanh.
+    "geluTanh" gelu_tanh;
     /// `x max(0, min(6, x + 3)) / 6`.
     "hardSwish" hard_swish;
     /// The same elements, as a tensor of its own.

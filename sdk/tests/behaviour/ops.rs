@@ -20,6 +20,7 @@ fn every_method(x: Tensor) -> Tensor {
         Tensor::exp,
         Tensor::floor,
         Tensor::gelu,
+        Tensor::gelu_tanh,
         Tensor::hard_swish,
         Tensor::identity,
         Tensor::log,

@@ -316,6 +316,7 @@ fn run(op: &Op, call: Call<'_>) -> Vec<Value> {
         Op::Exp(_) => unary::exp(call),
         Op::Floor(_) => unary::floor(call),
         Op::Gelu(_) => unary::gelu(call),
+        Op::GeluTanh(_) => unary::gelu_tanh(call),
         Op::HardSwish(_) => unary::hard_swish(call),
         Op::Identity(_) => unary::identity(call),
         Op::Log(_) => unary::log(call),

@@ -20,6 +20,7 @@ float! {
     exp(x) x.exp();
     floor(x) x.floor();
     gelu(x) activation::gelu(x);
+    gelu_tanh(x) activation::gelu_approximate(x);
     hard_swish(x) x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0;
     log(x) x.log();
     reciprocal(x) x.recip();

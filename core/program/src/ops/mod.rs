@@ -36,8 +36,8 @@ pub use declare::{Arity, AttributeInfo, OpInfo, OperandInfo};
 
 op_list! {
     unary {
-        Abs, Ceil, Cos, Erf, Exp, Floor, Gelu, HardSwish, Identity, Log, LogicalNot, Neg,
-        Reciprocal, Relu, RoundEven, Sigmoid, Sign, Sin, Softplus, Softsign, Sqrt, Tan, Tanh,
+        Abs, Ceil, Cos, Erf, Exp, Floor, Gelu, GeluTanh, HardSwish, Identity, Log, LogicalNot,
+        Neg, Reciprocal, Relu, RoundEven, Sigmoid, Sign, Sin, Softplus, Softsign, Sqrt, Tan, Tanh,
     }
     parametric { Cast, Clamp, Elu, LeakyRelu }
     binary { Add, Div, LogicalAnd, LogicalOr, LogicalXor, Max, Min, Mul, Pow, Sub }

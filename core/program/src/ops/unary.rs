@@ -47,6 +47,12 @@ unary! {
     /// `0.5 x (1 + erf(x / sqrt(2)))` for each element, the exact GELU, `f32` of any shape to the
     /// same.
     "gelu" Gelu(FLOAT, |x| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)));
+    /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` for each element, the GELU approximated with
+    /// tanh, `f32` of any shape to the same.
+    "geluTanh" GeluTanh(FLOAT, |x| {
+        let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+        0.5 * x * (1.0 + inner.tanh())
+    });
     /// `x max(0, min(6, x + 3)) / 6` for each element, `f32` of any shape to the same.
     "hardSwish" HardSwish(FLOAT, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0);
     /// Each element as it is, of any type and shape.
@@ -98,6 +104,7 @@ mod tests {
         gives(Exp {}, &x(), &[0.135335283, 0.60653066, 1.0, 1.64872127, 20.0855369]);
         gives(Floor {}, &x(), &[-2.0, -1.0, 0.0, 0.0, 3.0]);
         gives(Gelu {}, &x(), &[-0.0455002639, -0.154268769, 0.0, 0.345731231, 2.99595031]);
+        gives(GeluTanh {}, &x(), &[-0.0454023059, -0.15428599, 0.0, 0.34571401, 2.99636261]);
         gives(HardSwish {}, &x(), &[-0.333333333, -0.208333333, 0.0, 0.291666667, 3.0]);
         gives(Identity {}, &x(), &[-2.0, -0.5, 0.0, 0.5, 3.0]);
         gives(Neg {}, &x(), &[2.0, 0.5, 0.0, -0.5, -3.0]);

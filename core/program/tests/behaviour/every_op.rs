@@ -35,6 +35,7 @@ impl Everything {
             ops::Exp {}.into(),
             ops::Floor {}.into(),
             ops::Gelu {}.into(),
+            ops::GeluTanh {}.into(),
             ops::HardSwish {}.into(),
             ops::Identity {}.into(),
             ops::Log {}.into(),

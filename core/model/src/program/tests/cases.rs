@@ -48,6 +48,7 @@ fn unary() -> Vec<Case> {
         ops::Exp {}.into(),
         ops::Floor {}.into(),
         ops::Gelu {}.into(),
+        ops::GeluTanh {}.into(),
         ops::Identity {}.into(),
         ops::Neg {}.into(),
         ops::Relu {}.into(),
@@ -82,6 +83,7 @@ fn unary() -> Vec<Case> {
         ops::Sigmoid {}.into(),
         ops::Softplus {}.into(),
         ops::Gelu {}.into(),
+        ops::GeluTanh {}.into(),
         ops::Tanh {}.into(),
     ] {
         cases.push(within(op, &["f32[B,3]"], &[[90.0, 200.0]]));

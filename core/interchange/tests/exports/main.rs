@@ -1,0 +1,4 @@
+//! Exported graphs against the models that they are of.
+
+mod models;
+mod programs;
