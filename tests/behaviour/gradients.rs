@@ -113,6 +113,7 @@ fn gradients_of_every_model_option_equal_finite_differences() {
         ("mean with fc_norm", ViTConfig { pool: Pool::Mean, fc_norm: true, ..base() }),
         ("map", ViTConfig { pool: Pool::Map, class_token: false, ..base() }),
         ("registers", ViTConfig { register_tokens: 3, ..base() }),
+        ("no class position", ViTConfig { class_position: false, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("no position", ViTConfig { position: Position::None, ..base() }),
         (

@@ -59,6 +59,9 @@ pub struct ViTConfig {
     pub fc_norm: bool,
     /// Position embedding added to the tokens: `Learned`, `SinCos2d` (fixed) or `None`.
     pub position: Position,
+    /// Whether learned positions have one for the class token, too; without, as in DeiT-III, the
+    /// patches alone get positions (timm's `no_embed_class`).
+    pub class_position: bool,
     /// Rotates queries and keys by their 2-D position (axial RoPE); the value is the base of its
     /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
     #[schemars(range(min = 1.0, max = 1e9))]
@@ -122,6 +125,7 @@ impl Default for ViTConfig {
             pool: Pool::ClassToken,
             fc_norm: false,
             position: Position::Learned,
+            class_position: true,
             rope: None,
             relative_position_bias: false,
             attention: Vec::new(),
@@ -262,6 +266,11 @@ impl ViTConfig {
     /// Tokens before the patches: class token and registers.
     pub fn prefix_tokens(&self) -> usize {
         usize::from(self.class_token) + self.register_tokens
+    }
+
+    /// Learned positions before those of the patches: 1 where the class token has one.
+    pub fn class_positions(&self) -> usize {
+        usize::from(self.class_token && self.class_position)
     }
 
     /// The attention of one layer.

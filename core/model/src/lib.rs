@@ -25,7 +25,7 @@ pub mod pool;
 pub mod position;
 pub mod program;
 pub mod program_attention;
-mod resized_positions;
+pub mod resized_positions;
 pub mod token_merging;
 pub mod variant;
 mod vit;

@@ -47,17 +47,25 @@ impl Grid {
 
 /// `[side, full]`: how much each row of the model's grid adds to a row of the other one.
 fn filter(grid: Grid, device: &Device) -> Tensor<2> {
-    let Grid { side, full } = grid;
-    let stretch = (full as f64 / side as f64).max(1.0);
-    let mut values = Vec::with_capacity(side * full);
-    for row in 0..side {
+    let values: Vec<f32> =
+        bicubic_weights(grid.full, grid.side).into_iter().map(|weight| weight as f32).collect();
+    Tensor::from_data(TensorData::new(values, [grid.side, grid.full]), device)
+}
+
+/// `[to, from]`: how much each of `from` samples adds to each of `to`, of an antialiased bicubic
+/// filter (Keys 1981 with a = -1/2), as PyTorch's `interpolate` and Pillow have it.
+pub fn bicubic_weights(from: usize, to: usize) -> Vec<f64> {
+    let grid = Grid { side: to, full: from };
+    let stretch = (from as f64 / to as f64).max(1.0);
+    let mut values = Vec::with_capacity(to * from);
+    for row in 0..to {
         let place = grid.place(row);
         let weights: Vec<f64> =
-            (0..full).map(|other| keys_cubic((other as f64 - place) / stretch)).collect();
+            (0..from).map(|other| keys_cubic((other as f64 - place) / stretch)).collect();
         let sum: f64 = weights.iter().sum();
-        values.extend(weights.into_iter().map(|weight| (weight / sum) as f32));
+        values.extend(weights.into_iter().map(|weight| weight / sum));
     }
-    Tensor::from_data(TensorData::new(values, [side, full]), device)
+    values
 }
 
 /// The cubic convolution kernel with a = -1/2.

@@ -32,7 +32,7 @@ pub struct ViT {
     pub cls_token: Option<Param<Tensor<3>>>,
     /// `[1, register tokens, width]`
     pub reg_token: Option<Param<Tensor<3>>>,
-    /// `[1, patches (+ 1 for the class token, first), width]`
+    /// `[1, patches (+ 1 for the class token, first, where it has a position), width]`
     pub pos_embed: Option<Param<Tensor<3>>>,
     /// Fixed position embedding, `[1, patches, width]`.
     sincos: Option<Tensor<3>>,
@@ -117,7 +117,7 @@ impl ViT {
                 .map(|&head_dim| RotaryTable::new(Grid::own(grid), prefix, head_dim, theta, device))
                 .collect()
         });
-        let positions = grid * grid + usize::from(config.class_token);
+        let positions = grid * grid + config.class_positions();
         let norm = |name: &str| LayerNorm::new(&init.of(name), width, config.norm_eps);
         let features = config.representation_size.unwrap_or(width);
         let mut head = Linear::new(&init.of("head"), Role::Head, features, config.classes, true);
@@ -277,7 +277,7 @@ impl ViT {
         if grid.side == grid.full {
             return Some(positions);
         }
-        let classes = usize::from(self.cls_token.is_some());
+        let classes = self.config.class_positions();
         let patches = grid.resize(positions.clone().narrow(1, classes, grid.full * grid.full));
         Some(match classes {
             0 => patches,
@@ -285,8 +285,9 @@ impl ViT {
         })
     }
 
-    /// The class token, its position added, and the registers: `[1, prefix tokens, width]`.
+    /// The class token, its position added where it has one, and the registers: `[1, prefix tokens, width]`.
     fn prefix(&self, positions: Option<Tensor<3>>) -> Option<Tensor<3>> {
+        let positions = positions.filter(|_| self.config.class_positions() > 0);
         let class = self.cls_token.as_ref().map(|token| match positions {
             Some(positions) => token.val() + positions.narrow(1, 0, 1),
             None => token.val(),
@@ -304,7 +305,7 @@ impl ViT {
         let [batch, ..] = images.dims();
         let (count, width) = (grid.side * grid.side, self.config.width());
         let device = images.device().without_autodiff();
-        let classes = usize::from(self.cls_token.is_some());
+        let classes = self.config.class_positions();
         let learned = self.positions_for(grid);
         let positions = match (&learned, &self.sincos) {
             (Some(learned), _) => Some(learned.clone().narrow(1, classes, count)),

@@ -142,7 +142,7 @@ impl ViT {
     fn traced_embedding(&self, trace: &mut Trace, images: Tensor) -> Tensor {
         let config = self.config();
         let (width, grid) = (config.width(), config.grid());
-        let classes = usize::from(self.cls_token.is_some());
+        let classes = config.class_positions();
         let mut patches =
             trace.within("patch_embed", |trace| self.patch_embed.traced(trace, images, grid));
         let positions =
@@ -157,7 +157,7 @@ impl ViT {
         let mut parts = Vec::with_capacity(3);
         if let Some(token) = &self.cls_token {
             let mut token = trace.parameter("cls_token", token);
-            if let Some(positions) = positions {
+            if let Some(positions) = positions.filter(|_| classes > 0) {
                 let position = trace.slice(positions, 1, 0, 1);
                 token = trace.apply(ops::Add {}, &[token, position]);
             }
