@@ -1,8 +1,28 @@
 //! Models in and out: weights and graphs in the formats of others.
 //!
 //! Nothing here knows of training. What comes in becomes a [`vitral_model::ViTConfig`] with the
-//! values of its parameters; what goes out starts from a [`vitral_model::ViT`].
+//! values of its parameters ([`read`]); what goes out starts from a [`vitral_model::ViT`].
 
+mod adapt;
+mod architecture;
+mod array;
+mod dialect;
 mod error;
+mod expected;
+mod file;
+mod layout;
+mod names;
+mod positions;
+mod read;
+mod settings;
+mod write;
 
-pub use error::InterchangeError;
+pub use adapt::{AdaptOptions, Adapted, adapt, to_task};
+pub use architecture::Hints;
+pub use array::Array;
+pub use error::{InterchangeError, Mismatches};
+pub use expected::parameters;
+pub use names::Dialect;
+pub use positions::{Resize, resize_positions, resize_relative_bias};
+pub use read::{Pretrained, describe, read};
+pub use write::{write_published, write_timm};

@@ -1,0 +1,215 @@
+//! From a model that was trained elsewhere to one of another image size or with other classes.
+
+use std::collections::BTreeMap;
+
+use vitral_model::ViTConfig;
+
+use crate::{
+    Array, InterchangeError, Pretrained,
+    error::Mismatches,
+    expected::parameters,
+    positions::{Resize, resize_positions, resize_relative_bias},
+    read::describe,
+};
+
+/// What may be changed on the way, and how.
+pub struct AdaptOptions<'a> {
+    /// How learned positions are taken to another grid.
+    pub positions: Resize,
+    /// Parameters that are not taken from the file.
+    pub fresh: &'a dyn Fn(&str) -> bool,
+    /// Parameters of the file that the model need not have.
+    pub ignore: &'a dyn Fn(&str) -> bool,
+}
+
+impl Default for AdaptOptions<'_> {
+    fn default() -> Self {
+        Self { positions: Resize::default(), fresh: &|_| false, ignore: &|_| false }
+    }
+}
+
+/// Parameters that fit another model.
+#[derive(Clone, Debug)]
+pub struct Adapted {
+    /// By our names; those of `fresh` are not among them.
+    pub tensors: BTreeMap<String, Array>,
+    /// Parameters that start as the model's own initialisation says: a head for other classes, and
+    /// what was asked for.
+    pub fresh: Vec<String>,
+    /// What was changed or left out, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Takes pretrained parameters to a model with these parameters (names and shapes).
+///
+/// Learned positions and tables of relative bias are resized to the model's grid; a head for another
+/// number of classes starts afresh, as in google-research/vision_transformer.
+///
+/// # Errors
+/// Every parameter that is missing, unexpected or of another shape, unless the options let it be.
+pub fn adapt(
+    pretrained: &Pretrained,
+    model: &ViTConfig,
+    parameters: &[(String, Vec<usize>)],
+    options: &AdaptOptions<'_>,
+) -> Result<Adapted, InterchangeError> {
+    let mut notes = differences(&pretrained.config, model);
+    let mut source = pretrained.tensors.clone();
+    move_class_position(&mut source, &pretrained.config, model, &mut notes);
+    let mut adapted = Adapted { tensors: BTreeMap::new(), fresh: Vec::new(), notes: Vec::new() };
+    let mut mismatches = Mismatches::default();
+    for (name, shape) in parameters {
+        let found = source.remove(name);
+        if (options.fresh)(name) {
+            notes.push(format!("`{name}` starts afresh, as was asked for"));
+            adapted.fresh.push(name.clone());
+            continue;
+        }
+        match found {
+            Some(array) if array.shape == *shape => {
+                adapted.tensors.insert(name.clone(), array);
+            }
+            Some(array) if name == "pos_embed" && array.shape[2] == shape[2] => {
+                let resized = resize_positions(
+                    &array,
+                    model.class_positions(),
+                    model.grid(),
+                    options.positions,
+                );
+                let old = pretrained.config.grid();
+                let new = model.grid();
+                notes.push(format!("positions were resized from {old} x {old} to {new} x {new}"));
+                adapted.tensors.insert(name.clone(), resized);
+            }
+            Some(array) if is_table(name, &array, shape, pretrained, model) => {
+                let extra = if model.prefix_tokens() > 0 { 3 } else { 0 };
+                notes.push(format!("`{name}` was resized from {:?} to {shape:?}", array.shape));
+                let table = resize_relative_bias(&array, extra, model.grid());
+                adapted.tensors.insert(name.clone(), table);
+            }
+            Some(array) if is_head_of_other_classes(name, &array.shape, shape) => {
+                notes.push(format!("`{name}` starts afresh: the file's is {:?}", array.shape));
+                adapted.fresh.push(name.clone());
+            }
+            Some(array) => {
+                mismatches.shapes.push((name.clone(), array.shape, shape.clone()));
+            }
+            None if name.starts_with("head.") && pretrained.config.classes == 0 => {
+                notes.push(format!("`{name}` starts afresh: the file has no head"));
+                adapted.fresh.push(name.clone());
+            }
+            None => mismatches.missing.push((name.clone(), shape.clone())),
+        }
+    }
+    for (name, array) in source {
+        if (options.ignore)(&name) {
+            notes.push(format!("`{name}` is left out, as was asked for"));
+        } else {
+            mismatches.unexpected.push((name, array.shape));
+        }
+    }
+    if !mismatches.is_empty() {
+        return Err(InterchangeError::Mismatch {
+            path: pretrained.origin.clone().into(),
+            model: format!("the {} that is to start from them", describe(model)),
+            mismatches,
+        });
+    }
+    adapted.notes = notes;
+    Ok(adapted)
+}
+
+/// Takes a model to another image size and number of classes; a new head is zero, as in
+/// google-research/vision_transformer.
+///
+/// # Errors
+/// A configuration that does not go together.
+pub fn to_task(
+    pretrained: Pretrained,
+    image_size: Option<usize>,
+    classes: Option<usize>,
+    positions: Resize,
+) -> Result<Pretrained, InterchangeError> {
+    let mut config = pretrained.config.clone();
+    config.image_size = image_size.unwrap_or(config.image_size);
+    config.classes = classes.unwrap_or(config.classes);
+    config.check().map_err(|problem| InterchangeError::Foreign {
+        path: pretrained.origin.clone().into(),
+        problem: format!("{problem}; {}", problem.help),
+    })?;
+    let parameters = parameters(&config);
+    let options = AdaptOptions { positions, ..AdaptOptions::default() };
+    let mut adapted = adapt(&pretrained, &config, &parameters, &options)?;
+    for (name, shape) in parameters {
+        if adapted.fresh.contains(&name) {
+            adapted.tensors.insert(name, Array::zeros(shape));
+        }
+    }
+    let same_classes = config.classes == pretrained.config.classes;
+    let mut notes = pretrained.notes;
+    notes.append(&mut adapted.notes);
+    let class_names = if same_classes { pretrained.class_names } else { Vec::new() };
+    Ok(Pretrained { config, tensors: adapted.tensors, notes, class_names, ..pretrained })
+}
+
+/// What two models compute differently although their parameters are alike.
+fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut compare = |field: &str, file: String, model: String| {
+        if file != model {
+            notes.push(format!("`model.{field}` is {model}, but the file's model has {file}"));
+        }
+    };
+    compare("heads", file.heads().to_string(), model.heads().to_string());
+    compare("patch_size", file.patch_size().to_string(), model.patch_size().to_string());
+    compare("mlp", format!("{:?}", file.mlp), format!("{:?}", model.mlp));
+    compare("pool", format!("{:?}", file.pool), format!("{:?}", model.pool));
+    compare("position", format!("{:?}", file.position), format!("{:?}", model.position));
+    compare("norm_eps", format!("{:e}", file.norm_eps), format!("{:e}", model.norm_eps));
+    compare("rope", format!("{:?}", file.rope), format!("{:?}", model.rope));
+    notes
+}
+
+/// Adds the class token's position to the token, or gives it one of zero: its sum stays what it is.
+fn move_class_position(
+    tensors: &mut BTreeMap<String, Array>,
+    file: &ViTConfig,
+    model: &ViTConfig,
+    notes: &mut Vec<String>,
+) {
+    let (from, to) = (file.class_positions(), model.class_positions());
+    let Some(positions) = tensors.get_mut("pos_embed").filter(|_| from != to) else { return };
+    let width = file.width();
+    if to == 1 {
+        positions.values.splice(0..0, vec![0.0; width]);
+        positions.shape[1] += 1;
+        notes.push("the class token got a position of zero".into());
+        return;
+    }
+    let position: Vec<f32> = positions.values.drain(..width).collect();
+    positions.shape[1] -= 1;
+    if let Some(token) = tensors.get_mut("cls_token").filter(|_| model.class_token) {
+        token.values.iter_mut().zip(position).for_each(|(token, position)| *token += position);
+        notes.push("the class token's position was added to the token".into());
+    } else {
+        notes.push("the class token's position is left out".into());
+    }
+}
+
+fn is_table(
+    name: &str,
+    array: &Array,
+    shape: &[usize],
+    file: &Pretrained,
+    model: &ViTConfig,
+) -> bool {
+    name.ends_with(".attn.rel_pos.table")
+        && array.shape.get(1) == shape.get(1)
+        && (file.config.prefix_tokens() > 0) == (model.prefix_tokens() > 0)
+}
+
+fn is_head_of_other_classes(name: &str, found: &[usize], wanted: &[usize]) -> bool {
+    name.starts_with("head.")
+        && found.len() == wanted.len()
+        && found[..found.len() - 1] == wanted[..wanted.len() - 1]
+}

@@ -1,0 +1,258 @@
+//! What a model is made of, read off its tensors; what they cannot tell comes from the file's
+//! neighbours, from the caller, or from a rule that is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vitral_model::{
+    ViTConfig, init::Init, mlp::Mlp, pool::Pool, position::Position, variant::Size,
+};
+
+use crate::{Array, dialect::MOST_LAYERS, names::Dialect, settings::Settings};
+
+/// What the caller knows better than the file.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// Attention heads.
+    pub heads: Option<usize>,
+}
+
+/// A configuration, and what was concluded about it.
+pub(crate) struct Read {
+    pub config: ViTConfig,
+    pub notes: Vec<String>,
+}
+
+/// The sizes of big published models beside those that have a letter here: width, depth, heads (Zhai
+/// et al. 2022: g and G; Alabdulmohsin et al. 2023: SoViT-400m).
+const MORE_SIZES: [(usize, usize, usize); 3] = [(1408, 40, 16), (1664, 48, 16), (1152, 27, 16)];
+
+/// Reads the architecture off parameters under our names. `patch_embedding` is `[width, channels,
+/// patch, patch]`; `shape_heads` are the heads, where the file's shapes tell.
+///
+/// # Errors
+/// What does not make a Vision Transformer, in words.
+pub(crate) fn architecture(
+    dialect: Dialect,
+    tensors: &BTreeMap<String, Array>,
+    patch_embedding: Option<&[usize]>,
+    shape_heads: Option<usize>,
+    settings: &Settings,
+    hints: &Hints,
+) -> Result<Read, String> {
+    let found = Found(tensors);
+    let mut notes = Vec::new();
+    let (width, channels, patch) = match patch_embedding {
+        Some(&[width, channels, high, wide]) if high == wide => (width, channels, high),
+        Some(&[_, _, high, wide]) => {
+            return Err(format!("patches of {high} x {wide} px are not square"));
+        }
+        Some(shape) => return Err(format!("the patch embedding has the shape {shape:?}")),
+        None => return Err("there is no patch embedding".into()),
+    };
+    check_range("the width", width, 65_536)?;
+    check_range("the number of channels", channels, 64)?;
+    check_range("the patch size", patch, 1024)?;
+    let depth = found.depth()?;
+    let class_token = found.has("cls_token");
+    let register_tokens = found.dimension("reg_token", 1).unwrap_or(0);
+    check_range("the number of registers", register_tokens + 1, 1025)?;
+    let (grid, class_position) = match found.dimension("pos_embed", 1) {
+        Some(count) => {
+            let (grid, position) = grid_of(dialect, count, class_token, register_tokens)?;
+            (grid, Some(position))
+        }
+        None => {
+            notes.push(format!(
+                "the file has no positions, so images are taken to be of {} px",
+                14 * patch
+            ));
+            (14, None)
+        }
+    };
+    check_range("the image size", grid * patch, 8192)?;
+    let position = match class_position {
+        Some(_) => Position::Learned,
+        None if dialect.is_flax() => {
+            notes.push("positions are big_vision's sines and cosines (`sincos2d`)".into());
+            Position::SinCos2d
+        }
+        None => Position::None,
+    };
+    let (heads, how) = heads(&found, width, depth, shape_heads, settings, hints)?;
+    check_range("the number of heads", heads, 1024)?;
+    notes.push(format!("{heads} heads, {how}"));
+    let hidden = found.dimension("blocks.0.mlp.fc2.weight", 0).unwrap_or(4 * width);
+    let gated = found.dimension("blocks.0.mlp.fc1.weight", 1) == Some(2 * hidden);
+    let mlp = if gated { Mlp::SwiGlu } else { activation(dialect, settings) };
+    let norm_eps = settings.norm_eps.unwrap_or(match dialect {
+        Dialect::HuggingFaceVit => 1e-12,
+        _ => 1e-6,
+    });
+    let fc_norm = found.has("fc_norm.weight");
+    let config = ViTConfig {
+        image_size: grid * patch,
+        channels,
+        classes: found.dimension("head.weight", 1).unwrap_or(0),
+        patch_size: Some(patch),
+        width: Some(width),
+        depth: Some(depth),
+        heads: Some(heads),
+        mlp_ratio: hidden as f64 / width as f64,
+        mlp,
+        class_token,
+        register_tokens,
+        pool: pool(&found, class_token, fc_norm, settings, &mut notes),
+        fc_norm,
+        position,
+        class_position: class_position.unwrap_or(true),
+        qkv_bias: found.has("blocks.0.attn.qkv.bias"),
+        qk_norm: found.has("blocks.0.attn.q_norm.weight"),
+        layer_scale: found.has("blocks.0.ls1.gamma").then_some(1e-5),
+        representation_size: found.dimension("pre_logits.weight", 1),
+        norm_eps,
+        init: if dialect.is_flax() { Init::Jax } else { Init::Timm },
+        ..ViTConfig::default()
+    };
+    config.check().map_err(|problem| format!("{problem} (`model.{}`)", problem.field))?;
+    Ok(Read { config, notes })
+}
+
+fn check_range(what: &str, value: usize, most: usize) -> Result<(), String> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{what} would be {value}; it can be up to {most}"))
+}
+
+/// The tensors, asked for what they tell.
+struct Found<'a>(&'a BTreeMap<String, Array>);
+
+impl Found<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn dimension(&self, name: &str, axis: usize) -> Option<usize> {
+        self.0.get(name)?.shape.get(axis).copied()
+    }
+
+    /// Layers, which must be numbered without a gap.
+    fn depth(&self) -> Result<usize, String> {
+        let layers: BTreeSet<usize> = self
+            .0
+            .keys()
+            .filter_map(|name| name.strip_prefix("blocks.")?.split('.').next()?.parse().ok())
+            .collect();
+        let Some(&last) = layers.last() else {
+            return Err("there are no transformer blocks".into());
+        };
+        check_range("the number of layers", last + 1, MOST_LAYERS)?;
+        match (0..=last).find(|layer| !layers.contains(layer)) {
+            Some(gap) => Err(format!("layer {gap} of {} is missing", last + 1)),
+            None => Ok(last + 1),
+        }
+    }
+}
+
+/// The side of the grid of patches, and whether the class token has a position.
+fn grid_of(
+    dialect: Dialect,
+    positions: usize,
+    class_token: bool,
+    registers: usize,
+) -> Result<(usize, bool), String> {
+    let class = usize::from(class_token);
+    // Prefix tokens that have positions, the likelier case first; with the class token among them?
+    let cases: &[(usize, bool)] = match dialect {
+        Dialect::BigVision => &[(0, false)],
+        Dialect::Timm if registers > 0 => &[(0, false), (class + registers, true)],
+        Dialect::Timm => &[(class, true), (0, false)],
+        _ => &[(class, true)],
+    };
+    for &(prefix, class_position) in cases {
+        let Some(patches) = positions.checked_sub(prefix) else { continue };
+        let side = patches.isqrt();
+        if side > 0 && side * side == patches {
+            return Ok((side, class_position || !class_token));
+        }
+    }
+    Err(format!("{positions} positions are not those of a square grid of patches"))
+}
+
+fn heads(
+    found: &Found<'_>,
+    width: usize,
+    depth: usize,
+    shape_heads: Option<usize>,
+    settings: &Settings,
+    hints: &Hints,
+) -> Result<(usize, String), String> {
+    let of_norm = found
+        .dimension("blocks.0.attn.q_norm.weight", 0)
+        .filter(|&head| head > 0 && width.is_multiple_of(head))
+        .map(|head| width / head);
+    let told = match (shape_heads, of_norm) {
+        (Some(heads), _) => Some((heads, "by the shape of the projections")),
+        (None, Some(heads)) => Some((heads, "by the width of the queries' norm")),
+        (None, None) => None,
+    };
+    match (told, hints.heads) {
+        (Some((heads, how)), Some(asked)) if asked != heads => {
+            return Err(format!("it has {heads} heads, {how}, and not {asked}"));
+        }
+        (Some((heads, how)), _) => return Ok((heads, how.into())),
+        (None, Some(heads)) => return Ok((heads, "as was asked for".into())),
+        (None, None) => {}
+    }
+    if let Some(heads) = settings.heads {
+        return Ok((heads, "as config.json says".into()));
+    }
+    let published = Size::ALL.into_iter().map(Size::dimensions).chain(MORE_SIZES);
+    let published = published.into_iter().find(|&(w, d, _)| (w, d) == (width, depth));
+    if let Some((_, _, heads)) = published {
+        return Ok((
+            heads,
+            format!("as the published model of width {width} and depth {depth} has"),
+        ));
+    }
+    if width.is_multiple_of(64) {
+        return Ok((
+            width / 64,
+            "as heads are usually 64 wide; the file does not tell (`--heads`)".into(),
+        ));
+    }
+    Err(format!(
+        "the file does not tell the number of heads, and a width of {width} is no multiple of the usual 64: say it (`--heads`)"
+    ))
+}
+
+fn activation(dialect: Dialect, settings: &Settings) -> Mlp {
+    match settings.mlp {
+        Some(mlp) if mlp != Mlp::SwiGlu => mlp,
+        _ if dialect.is_flax() => Mlp::GeluTanh,
+        _ => Mlp::Gelu,
+    }
+}
+
+fn pool(
+    found: &Found<'_>,
+    class_token: bool,
+    fc_norm: bool,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+) -> Pool {
+    if found.has("attn_pool.latent") {
+        return Pool::Map;
+    }
+    if let Some(pool) = settings.pool {
+        return pool;
+    }
+    match (class_token, fc_norm) {
+        (false, _) => Pool::Mean,
+        (true, true) => {
+            notes.push("pooled by the mean, as the norm comes after pooling (`fc_norm`)".into());
+            Pool::Mean
+        }
+        (true, false) => Pool::ClassToken,
+    }
+}

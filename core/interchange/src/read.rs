@@ -1,0 +1,276 @@
+//! From a file of any dialect to a model's configuration and parameters.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use vitral_model::ViTConfig;
+
+use crate::{
+    Array, InterchangeError,
+    architecture::{Hints, Read, architecture},
+    dialect::{Normalised, recognise},
+    error::Mismatches,
+    expected::expected,
+    file::{Tensors, WeightsFile},
+    layout::{Layout, Sizes},
+    names::{Dialect, Entry},
+    settings::{Settings, settings},
+};
+
+/// A model that was trained elsewhere.
+#[derive(Clone, Debug)]
+pub struct Pretrained {
+    /// Where it comes from.
+    pub origin: String,
+    /// What it is made of; its `classes` are 0 where the file has no head.
+    pub config: ViTConfig,
+    /// Its parameters, by our names and in our layouts.
+    pub tensors: BTreeMap<String, Array>,
+    /// Names of the classes, where they are known.
+    pub class_names: Vec<String>,
+    /// Mean and standard deviation of each channel, of values scaled to 0 to 1, that inputs are
+    /// normalised with, where they are known.
+    pub normalization: Option<(Vec<f32>, Vec<f32>)>,
+    /// What was concluded, converted or left out, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Reads a file, or a folder as the Hugging Face hub has them.
+///
+/// # Errors
+/// The file cannot be read, is damaged, or its tensors are not a Vision Transformer's: every one
+/// that is missing, unexpected or of another shape is listed.
+pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> {
+    let file = WeightsFile::read(path)?;
+    let path = file.path;
+    let foreign = |problem| InterchangeError::Foreign { path: path.clone(), problem };
+    let Normalised { dialect, tensors } = recognise(file.tensors).map_err(foreign)?;
+    let settings =
+        settings(dialect, file.config.as_ref(), file.preprocessor.as_ref()).map_err(foreign)?;
+    let mut sorted = Sorted::new(dialect, tensors);
+    let first = sorted.patch_embedding.as_deref();
+    let Read { config, mut notes } =
+        architecture(dialect, &sorted.ours, first, sorted.heads, &settings, hints)
+            .map_err(foreign)?;
+    notes.insert(0, format!("names of {}", dialect.name()));
+    notes.append(&mut sorted.notes);
+    let registers = fold_register_positions(&mut sorted.ours, &config);
+    notes.extend(registers);
+    let mismatches = sorted.compare(dialect, &config);
+    if !mismatches.is_empty() {
+        let model = format!("a {} ({})", describe(&config), dialect.name());
+        return Err(InterchangeError::Mismatch { path, model, mismatches });
+    }
+    let Settings { normalization, class_names, .. } = settings;
+    let class_names = if class_names.len() == config.classes { class_names } else { Vec::new() };
+    Ok(Pretrained {
+        origin: path.display().to_string(),
+        config,
+        tensors: sorted.ours,
+        class_names,
+        normalization,
+        notes,
+    })
+}
+
+/// A model in a few words: `ViT of width 192, depth 12, 3 heads, 16 px patches, 224 px images`.
+pub fn describe(config: &ViTConfig) -> String {
+    format!(
+        "ViT of width {}, depth {}, {} heads, {} px patches, {} px images",
+        config.width(),
+        config.depth(),
+        config.heads(),
+        config.patch_size(),
+        config.image_size
+    )
+}
+
+/// A file's tensors, sorted into our parameters.
+struct Sorted {
+    ours: BTreeMap<String, Array>,
+    /// The patch embedding's shape in the file, which tells patch and channels apart.
+    patch_embedding: Option<Vec<usize>>,
+    /// Heads, where shapes tell.
+    heads: Option<usize>,
+    /// Shapes in the file, by its names.
+    found: BTreeMap<String, Vec<usize>>,
+    unexpected: Vec<(String, Vec<usize>)>,
+    /// Tensors whose number of dimensions is wrong.
+    misshapen: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Where a tensor of a file belongs.
+struct Place<'a> {
+    entry: &'a Entry,
+    part: usize,
+}
+
+impl Sorted {
+    fn new(dialect: Dialect, tensors: Tensors) -> Self {
+        let entries = dialect.entries();
+        let mut places: HashMap<&str, Place<'_>> = HashMap::new();
+        for entry in &entries {
+            for (part, name) in entry.theirs.iter().enumerate() {
+                places.insert(name, Place { entry, part });
+            }
+        }
+        let mut sorted = Self {
+            ours: BTreeMap::new(),
+            patch_embedding: None,
+            heads: None,
+            found: tensors
+                .iter()
+                .map(|(name, array)| (name.clone(), array.shape.clone()))
+                .collect(),
+            unexpected: Vec::new(),
+            misshapen: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut parts: BTreeMap<String, (usize, Vec<(usize, Array)>)> = BTreeMap::new();
+        for (name, array) in tensors {
+            let (pattern, layer) = pattern_of(&name);
+            let Some(place) = places.get(pattern.as_str()) else {
+                sorted.set_aside(dialect, name, array.shape);
+                continue;
+            };
+            sorted.learn(place.entry, &array.shape);
+            let ours = place.entry.ours.replace("{}", &layer);
+            match place.entry.layout.to_ours(array) {
+                Some(array) => {
+                    let whole = place.entry.theirs.len();
+                    let of = parts.entry(ours).or_insert((whole, Vec::new()));
+                    of.1.push((place.part, array));
+                }
+                None => sorted.misshapen.push(name),
+            }
+        }
+        for (name, (whole, mut found)) in parts {
+            found.sort_by_key(|(part, _)| *part);
+            let found: Vec<Array> = found.into_iter().map(|(_, array)| array).collect();
+            let alike = found.iter().all(|part| part.shape == found[0].shape);
+            if found.len() == whole && alike {
+                sorted.ours.insert(name, Array::joined(&found));
+            }
+        }
+        sorted
+    }
+
+    /// A tensor that is no parameter of ours: unused by any model, or unexpected.
+    fn set_aside(&mut self, dialect: Dialect, name: String, shape: Vec<usize>) {
+        let reason = dialect.unused().iter().find(|(unused, _)| *unused == name);
+        match reason {
+            Some((_, reason)) => self.notes.push(format!("`{name}` is left out: {reason}")),
+            None => self.unexpected.push((name, shape)),
+        }
+    }
+
+    /// Takes what only the file's own layout tells.
+    fn learn(&mut self, entry: &Entry, shape: &[usize]) {
+        match (entry.layout, shape) {
+            (Layout::Convolution | Layout::FlaxConvolution, _) => {
+                let mut shape = shape.to_vec();
+                if entry.layout == Layout::FlaxConvolution && shape.len() == 4 {
+                    shape = vec![shape[3], shape[2], shape[0], shape[1]];
+                }
+                self.patch_embedding = Some(shape);
+            }
+            (Layout::ToHeads, &[_, heads, _]) => self.heads = Some(heads),
+            _ => {}
+        }
+    }
+
+    /// Every difference from the model, by the file's names.
+    fn compare(&self, dialect: Dialect, config: &ViTConfig) -> Mismatches {
+        let sizes =
+            Sizes { heads: config.heads(), patch: config.patch_size(), channels: config.channels };
+        let entries = dialect.entries();
+        let mut wanted = expected(config);
+        let mut mismatches =
+            Mismatches { unexpected: self.unexpected.clone(), ..Mismatches::default() };
+        for (name, array) in &self.ours {
+            match wanted.get(name) {
+                Some(shape) if *shape == array.shape => {
+                    wanted.remove(name);
+                }
+                // Listed below, by the file's name and in its layout.
+                Some(_) => {}
+                None => mismatches.unexpected.push((name.clone(), array.shape.clone())),
+            }
+        }
+        for (name, shape) in wanted {
+            let (pattern, layer) = pattern_of(&name);
+            let mut known = false;
+            for entry in entries.iter().filter(|entry| entry.ours == pattern) {
+                let part = split_shape(&shape, entry.theirs.len());
+                let shape = entry.layout.shape(&part, sizes);
+                for theirs in &entry.theirs {
+                    let theirs = theirs.replace("{}", &layer);
+                    match self.found.get(&theirs) {
+                        Some(found) if *found == shape => {}
+                        Some(found) => {
+                            mismatches.shapes.push((theirs, found.clone(), shape.clone()));
+                        }
+                        // A second name for the same thing is not missing, too.
+                        None if known => {}
+                        None => mismatches.missing.push((theirs, shape.clone())),
+                    }
+                }
+                known = true;
+            }
+            if !known {
+                mismatches.missing.push((name, shape));
+            }
+        }
+        mismatches
+    }
+}
+
+fn split_shape(shape: &[usize], parts: usize) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last /= parts;
+    }
+    shape
+}
+
+/// A name with `{}` in the place of its layer, and the layer: both dialects of path separators.
+pub(crate) fn pattern_of(name: &str) -> (String, String) {
+    for prefix in ["blocks.", "encoder.layer.", "Transformer/encoderblock_"] {
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (layer, rest) = rest.split_at(digits);
+        // One way to write a number, so that no two names mean the same layer.
+        if digits > 0 && digits < 6 && (layer == "0" || !layer.starts_with('0')) {
+            return (format!("{prefix}{{}}{rest}"), layer.into());
+        }
+    }
+    (name.into(), String::new())
+}
+
+/// timm can give registers positions, too. Here they have none: a register and its position are
+/// added once and for all, which is the sum that timm makes of each image.
+fn fold_register_positions(
+    tensors: &mut BTreeMap<String, Array>,
+    config: &ViTConfig,
+) -> Option<String> {
+    let (width, registers) = (config.width(), config.register_tokens);
+    let positions = tensors.get("pos_embed")?;
+    let wanted = config.grid() * config.grid() + config.class_positions();
+    let has = positions.shape.get(1).copied()?;
+    if registers == 0 || has != wanted + registers || positions.shape != [1, has, width] {
+        return None;
+    }
+    let mut positions = tensors.remove("pos_embed")?;
+    let start = config.class_positions() * width;
+    let of_registers: Vec<f32> = positions.values.drain(start..start + registers * width).collect();
+    positions.shape[1] = wanted;
+    tensors.insert("pos_embed".into(), positions);
+    let tokens = tensors.get_mut("reg_token")?;
+    for (token, position) in tokens.values.iter_mut().zip(of_registers) {
+        *token += position;
+    }
+    Some("the positions of the registers were added to the registers themselves".into())
+}

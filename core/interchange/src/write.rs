@@ -1,0 +1,229 @@
+//! From our parameters to a file under the names of others.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vitral_model::{ViTConfig, config::AttentionKind, mlp::Mlp, pool::Pool, position::Position};
+
+use crate::{
+    Array, InterchangeError, Pretrained,
+    file::{Tensors, write_npz, write_safetensors, write_whole},
+    layout::Sizes,
+    names::Dialect,
+};
+
+/// Writes an archive under the names of google-research/vision_transformer's published checkpoints,
+/// and returns what that project's code would compute differently, in sentences.
+///
+/// # Errors
+/// The model has parts that the project does not, or the file cannot be written.
+pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, InterchangeError> {
+    const FORMAT: &str = "google-research/vision_transformer";
+    let config = &model.config;
+    let unsupported = |what| InterchangeError::Unsupported { format: FORMAT, what };
+    for (is_there, what) in [
+        (config.register_tokens > 0, "registers (`register_tokens`)"),
+        (config.fc_norm, "a norm after pooling (`fc_norm`)"),
+        (config.pool == Pool::Map, "attention pooling (`pool: Map`)"),
+        (config.position != Position::Learned, "other positions than learned ones (`position`)"),
+        (config.qk_norm, "norms of queries and keys (`qk_norm`)"),
+        (!config.qkv_bias, "projections without biases (`qkv_bias: false`)"),
+        (config.layer_scale.is_some(), "LayerScale (`layer_scale`)"),
+        (config.mlp == Mlp::SwiGlu, "SwiGLU (`mlp`)"),
+    ] {
+        if is_there {
+            return Err(unsupported(what.into()));
+        }
+    }
+    check_attention(config).map_err(unsupported)?;
+    let mut notes = common_notes(config);
+    if config.mlp == Mlp::Gelu {
+        notes.push(
+            "that project computes GELU in its tanh form, and this model the exact one".into(),
+        );
+    }
+    let mut tensors = model.tensors.clone();
+    if config.class_token && !config.class_position {
+        prepend_zero_position(&mut tensors, 1);
+        notes.push("the class token got a position of zero".into());
+    }
+    let theirs = to_dialect(Dialect::Published, config, &tensors).map_err(unsupported)?;
+    write_whole(path, |file| write_npz(&theirs, file))?;
+    Ok(notes)
+}
+
+/// Writes `model.safetensors` and `config.json` into a folder, which
+/// `timm.create_model("local-dir:<folder>", pretrained=True)` opens, and returns what timm would
+/// compute differently, in sentences.
+///
+/// # Errors
+/// The model has parts that timm's `VisionTransformer` does not, or a file cannot be written.
+pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, InterchangeError> {
+    let config = &model.config;
+    let unsupported = |what| InterchangeError::Unsupported { format: "timm", what };
+    if config.representation_size.is_some() {
+        return Err(unsupported("a pre-logits layer (`representation_size`)".into()));
+    }
+    if config.pool == Pool::Map && config.mlp == Mlp::SwiGlu {
+        return Err(unsupported("SwiGLU in attention pooling (`pool: Map`, `mlp: SwiGlu`)".into()));
+    }
+    if config.position == Position::SinCos2d {
+        return Err(unsupported("fixed positions (`position: SinCos2d`)".into()));
+    }
+    check_attention(config).map_err(unsupported)?;
+    let mut notes = common_notes(config);
+    let mut tensors = model.tensors.clone();
+    if config.register_tokens > 0 && config.class_positions() > 0 {
+        insert_register_positions(&mut tensors, config);
+        notes.push("the registers got positions of zero, as timm gives them some".into());
+    }
+    let theirs = to_dialect(Dialect::Timm, config, &tensors).map_err(unsupported)?;
+    std::fs::create_dir_all(folder).map_err(InterchangeError::io(folder))?;
+    write_whole(&folder.join("model.safetensors"), |file| write_safetensors(&theirs, file))?;
+    let settings = format!("{:#}\n", timm_config(model));
+    write_whole(&folder.join("config.json"), |file| {
+        std::io::Write::write_all(file, settings.as_bytes())
+    })?;
+    Ok(notes)
+}
+
+/// What no format of weights says.
+fn common_notes(config: &ViTConfig) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.norm_eps != 1e-6 {
+        notes.push(format!("norms have an epsilon of 1e-6 there, and {:e} here", config.norm_eps));
+    }
+    if config.token_merging.is_some() {
+        notes.push("no tokens are merged there (`token_merging`)".into());
+    }
+    notes
+}
+
+/// Whether every layer has plain softmax attention with the model's heads.
+fn check_attention(config: &ViTConfig) -> Result<(), String> {
+    if config.rope.is_some() {
+        return Err("rotary positions (`rope`)".into());
+    }
+    if config.relative_position_bias {
+        return Err("biases by relative position (`relative_position_bias`)".into());
+    }
+    for layer in 0..config.depth() {
+        if let AttentionKind::Plugin { name, .. } = config.attention_of(layer) {
+            return Err(format!("the attention `{name}` of layer {layer} (`attention`)"));
+        }
+        let norm = config.attention_of(layer).qk_norm();
+        if config.heads_of(layer) != config.heads() || norm.is_some_and(|n| n != config.qk_norm) {
+            return Err(format!("other heads or norms in layer {layer} (`attention`)"));
+        }
+    }
+    Ok(())
+}
+
+/// All parameters under a dialect's names and in its layouts.
+fn to_dialect(dialect: Dialect, config: &ViTConfig, tensors: &Tensors) -> Result<Tensors, String> {
+    let sizes =
+        Sizes { heads: config.heads(), patch: config.patch_size(), channels: config.channels };
+    let entries = dialect.entries();
+    let mut theirs = Tensors::new();
+    for (name, array) in tensors {
+        let (pattern, layer) = crate::read::pattern_of(name);
+        let entry = entries
+            .iter()
+            .find(|entry| entry.ours == pattern)
+            .ok_or_else(|| format!("the parameter `{name}`"))?;
+        for (part, of) in array.split(entry.theirs.len()).iter().zip(&entry.theirs) {
+            theirs.insert(of.replace("{}", &layer), entry.layout.to_theirs(part, sizes));
+        }
+    }
+    Ok(theirs)
+}
+
+fn prepend_zero_position(tensors: &mut Tensors, count: usize) {
+    insert_zero_positions(tensors, 0, count);
+}
+
+fn insert_register_positions(tensors: &mut Tensors, config: &ViTConfig) {
+    insert_zero_positions(tensors, config.class_positions(), config.register_tokens);
+}
+
+fn insert_zero_positions(tensors: &mut Tensors, before: usize, count: usize) {
+    let Some(Array { shape, values }) = tensors.get_mut("pos_embed") else { return };
+    let width = shape[2];
+    let at = before * width;
+    values.splice(at..at, vec![0.0; count * width]);
+    shape[1] += count;
+}
+
+/// timm's `config.json`: every size is written out, so that it does not matter which of timm's models
+/// is named.
+fn timm_config(model: &Pretrained) -> Value {
+    let config = &model.config;
+    let pool = match config.pool {
+        Pool::ClassToken => "token",
+        Pool::Mean => "avg",
+        Pool::Map => "map",
+    };
+    let activation = match config.mlp {
+        Mlp::Gelu => "gelu",
+        Mlp::GeluTanh => "gelu_tanh",
+        Mlp::SwiGlu => "silu",
+    };
+    let mut arguments = json!({
+        "img_size": config.image_size,
+        "patch_size": config.patch_size(),
+        "in_chans": config.channels,
+        "embed_dim": config.width(),
+        "depth": config.depth(),
+        "num_heads": config.heads(),
+        // What makes timm's int(width * ratio) the hidden width, whatever rounding does.
+        "mlp_ratio": (mlp_width(config) as f64 + 0.25) / config.width() as f64,
+        "qkv_bias": config.qkv_bias,
+        "qk_norm": config.qk_norm,
+        "class_token": config.class_token,
+        "reg_tokens": config.register_tokens,
+        "no_embed_class": config.class_token && !config.class_position,
+        "global_pool": pool,
+        "fc_norm": config.fc_norm,
+        "act_layer": activation,
+        "init_values": config.layer_scale,
+    });
+    if config.position == Position::None {
+        arguments["pos_embed"] = json!("none");
+    }
+    let (mean, std) = model
+        .normalization
+        .clone()
+        .unwrap_or_else(|| (vec![0.5; config.channels], vec![0.5; config.channels]));
+    // Only the model's own function says in timm that an MLP is gated.
+    let architecture = match config.mlp {
+        Mlp::SwiGlu => "vit_giant_patch14_dinov2",
+        _ => "vit_base_patch16_224",
+    };
+    let mut settings = json!({
+        "architecture": architecture,
+        "num_classes": config.classes,
+        "num_features": config.width(),
+        "global_pool": pool,
+        "model_args": arguments,
+        "pretrained_cfg": {
+            "num_classes": config.classes,
+            "input_size": [config.channels, config.image_size, config.image_size],
+            "mean": mean,
+            "std": std,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+        },
+    });
+    if !model.class_names.is_empty() {
+        settings["label_names"] = json!(model.class_names);
+    }
+    settings
+}
+
+/// timm counts gate and value of SwiGLU together.
+fn mlp_width(config: &ViTConfig) -> usize {
+    match config.mlp {
+        Mlp::SwiGlu => 2 * config.mlp_dim(),
+        _ => config.mlp_dim(),
+    }
+}

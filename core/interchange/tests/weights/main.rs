@@ -1,0 +1,7 @@
+//! Weights in and out, held against the projects that they come from and go to.
+
+mod google;
+mod hostile;
+mod hugging_face;
+mod support;
+mod timm;
