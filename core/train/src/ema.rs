@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::groups::ParameterGroup;
+
 /// The average of a model's parameters, flat.
 pub(crate) struct Ema {
     decay: f64,
@@ -18,6 +20,15 @@ impl Ema {
     /// linger.
     pub(crate) fn decay_of(&self, update: u64) -> f64 {
         self.decay.min((1.0 + update as f64) / (10.0 + update as f64))
+    }
+
+    /// Gives frozen weights back what they are, of which rounding may have changed a bit.
+    pub(crate) fn keep_frozen(&mut self, values: &[Tensor<1>], groups: &[ParameterGroup]) {
+        for ((average, value), group) in self.values.iter_mut().zip(values).zip(groups) {
+            if group.is_frozen() {
+                *average = value.clone();
+            }
+        }
     }
 
     /// Takes in the weights after an update.

@@ -30,6 +30,9 @@ pub enum Error {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A model that was trained elsewhere, or is to go there.
+    #[error(transparent)]
+    Interchange(#[from] vitral_interchange::InterchangeError),
     /// The loss is no longer a number.
     #[error(
         "the loss became {loss} at step {step}, so training stopped; the last checkpoint is from before it. \

@@ -16,6 +16,7 @@ use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 use crate::{
     batch_size::BatchSize,
     groups::GroupOverride,
+    init::Init,
     loss::Loss,
     mix::Mix,
     optimizer::Optimizer,
@@ -40,6 +41,9 @@ pub struct Experiment {
     /// The Vision Transformer.
     #[serde(default)]
     pub model: ViTConfig,
+    /// Where the weights start: `Fresh`, or `Pretrained(path: "vit-b16.npz")`.
+    #[serde(default)]
+    pub init: Init,
     /// Images and what is done to them.
     pub data: DataConfig,
     /// How the model is trained.
@@ -116,6 +120,9 @@ pub struct TrainConfig {
     pub layer_decay: Option<f64>,
     /// Parameters with a learning rate or weight decay of their own, by name.
     pub groups: Vec<GroupOverride>,
+    /// Parameters that stay as they are, by name, `*` standing for anything: `["blocks.0.*"]`. Their
+    /// gradients are computed all the same, but neither clip nor move anything.
+    pub frozen: Vec<String>,
     /// Largest global norm of the gradients; none does not clip.
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip_norm: Option<f64>,
@@ -158,6 +165,7 @@ impl Default for TrainConfig {
             weight_decay_end: None,
             layer_decay: None,
             groups: Vec::new(),
+            frozen: Vec::new(),
             clip_norm: Some(1.0),
             loss: Loss::Softmax,
             label_smoothing: 0.0,
@@ -337,6 +345,7 @@ impl Experiment {
     /// Makes relative data paths relative to a folder (that of the experiment's file).
     pub fn resolve_paths(&mut self, base: &Path) {
         self.data.resolve_paths(base);
+        self.init.resolve_path(base);
         for bundle in self.plugins.values_mut().filter_map(|plugin| plugin.bundle.as_mut()) {
             *bundle = base.join(&*bundle);
         }

@@ -8,6 +8,8 @@ use burn::{
 use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
 use vitral_model::fused::{Buffer, covers};
 
+use crate::groups::ParameterGroup;
+
 /// Sums the gradients of micro-batches.
 #[derive(Default)]
 pub(crate) struct Accumulator {
@@ -95,6 +97,15 @@ pub(crate) fn on_cpu(tensor: &Tensor<1>) -> FlexTensor {
 pub(crate) fn clip_factor(norm: &Tensor<1>, limit: f64) -> Tensor<1> {
     // Exactly 1 where the norm is within the limit.
     norm.clone().clamp_min(limit).recip() * limit
+}
+
+/// Gradients of zero for what is frozen, so that it does not count in their norm either.
+pub(crate) fn freeze(gradients: &mut [Tensor<1>], groups: &[ParameterGroup]) {
+    for (gradient, group) in gradients.iter_mut().zip(groups) {
+        if group.is_frozen() {
+            *gradient = gradient.zeros_like();
+        }
+    }
 }
 
 /// Multiplies all gradients.

@@ -31,12 +31,20 @@ pub struct ParameterGroup {
     pub weight_decay: Option<f64>,
 }
 
-/// The group of each parameter. Later overrides win over earlier ones.
+impl ParameterGroup {
+    /// Whether the parameter stays as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.learning_rate_scale == 0.0
+    }
+}
+
+/// The group of each parameter. Later overrides win over earlier ones, and `frozen` over all.
 pub fn groups(
     parameters: &[ParameterInfo],
     depth: usize,
     layer_decay: Option<f64>,
     overrides: &[GroupOverride],
+    frozen: &[String],
 ) -> Vec<ParameterGroup> {
     let group = |parameter: &ParameterInfo| {
         let layers_above = depth + 1 - layer_of(&parameter.name, depth);
@@ -47,6 +55,9 @@ pub fn groups(
         for exception in overrides.iter().filter(|o| matches(&o.parameters, &parameter.name)) {
             group.learning_rate_scale *= exception.learning_rate_scale.unwrap_or(1.0);
             group.weight_decay = exception.weight_decay.or(group.weight_decay);
+        }
+        if frozen.iter().any(|pattern| matches(pattern, &parameter.name)) {
+            group.learning_rate_scale = 0.0;
         }
         group
     };
@@ -62,6 +73,16 @@ pub fn unmatched<'a>(
         .iter()
         .enumerate()
         .find(|(_, o)| !parameters.iter().any(|parameter| matches(&o.parameters, &parameter.name)))
+}
+
+/// The first pattern of `frozen` that matches no parameter.
+pub fn unmatched_frozen<'a>(
+    parameters: &[ParameterInfo],
+    frozen: &'a [String],
+) -> Option<(usize, &'a String)> {
+    let is_unmatched =
+        |pattern: &str| !parameters.iter().any(|parameter| matches(pattern, &parameter.name));
+    frozen.iter().enumerate().find(|(_, pattern)| is_unmatched(pattern))
 }
 
 /// Vectors (biases, norms, LayerScale), positions and tokens are not decayed, as in timm and
@@ -87,7 +108,7 @@ fn layer_of(name: &str, depth: usize) -> usize {
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
         return false;
@@ -141,7 +162,7 @@ mod tests {
             ("blocks.0.attn.qkv.weight", 2, None),
         ];
         for (name, rank, expected) in names {
-            let found = groups(&[parameter(name, rank)], 12, None, &[])[0];
+            let found = groups(&[parameter(name, rank)], 12, None, &[], &[])[0];
             assert_eq!(
                 found,
                 ParameterGroup { learning_rate_scale: 1.0, weight_decay: expected },
@@ -160,11 +181,22 @@ mod tests {
             "head.weight",
         ]
         .map(|name| parameter(name, 1));
-        let scales: Vec<f64> = groups(&parameters, 2, Some(0.5), &[])
+        let scales: Vec<f64> = groups(&parameters, 2, Some(0.5), &[], &[])
             .iter()
             .map(|group| group.learning_rate_scale)
             .collect();
         assert_eq!(scales, [0.125, 0.25, 0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn frozen_parameters_have_no_learning_rate() {
+        let parameters = [parameter("blocks.0.norm1.weight", 1), parameter("head.bias", 1)];
+        let patterns = ["blocks.0.*".to_owned()];
+        let found = groups(&parameters, 1, None, &[], &patterns);
+        assert_eq!([found[0].is_frozen(), found[1].is_frozen()], [true, false]);
+        assert_eq!(unmatched_frozen(&parameters, &patterns), None);
+        let misspelt = ["block.0.*".to_owned()];
+        assert_eq!(unmatched_frozen(&parameters, &misspelt), Some((0, &misspelt[0])));
     }
 
     #[test]
@@ -179,6 +211,7 @@ mod tests {
             1,
             None,
             std::slice::from_ref(&exception),
+            &[],
         );
         assert_eq!(found[0], ParameterGroup { learning_rate_scale: 10.0, weight_decay: Some(0.3) });
         assert_eq!(found[1], ParameterGroup { learning_rate_scale: 1.0, weight_decay: Some(0.0) });

@@ -28,7 +28,7 @@ use crate::{
     ema::Ema,
     experiment::TrainConfig,
     gradients::{clip_factor, global_norm},
-    groups::{ParameterGroup, groups, unmatched},
+    groups::{ParameterGroup, groups, unmatched, unmatched_frozen},
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
@@ -119,12 +119,21 @@ impl Learner {
                     .into(),
             }));
         }
+        if let Some((index, pattern)) = unmatched_frozen(&infos, &config.frozen) {
+            return Err(Error::Experiment(ConfigProblem {
+                field: format!("train.frozen[{index}]"),
+                message: format!("`{pattern}` matches no parameter of the model"),
+                help: "names look like `blocks.0.attn.qkv.weight`, and `*` stands for anything"
+                    .into(),
+            }));
+        }
+        let depth = model.config().depth();
         let values = parameters::values(&model);
         Ok(Self {
             config: config.clone(),
             schedule,
             seed,
-            groups: groups(&infos, model.config().depth(), config.layer_decay, &config.groups),
+            groups: groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen),
             infos,
             optimizer: OptimizerState::new(config.optimizer, &values),
             ema: config.ema.map(|decay| Ema::new(decay, values)),
@@ -285,6 +294,9 @@ impl Learner {
         let values = parameters::values(&self.model);
         let ema = self.ema.as_mut();
         let values = self.optimizer.step(values, gradients, clip, &self.groups, hyper, ema);
+        if let Some(ema) = &mut self.ema {
+            ema.keep_frozen(&values, &self.groups);
+        }
         self.model = parameters::with_values(self.model.clone(), values);
     }
 }

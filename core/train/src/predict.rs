@@ -2,7 +2,7 @@
 
 use burn::tensor::activation;
 use vitral_data::{Image, ImageBatch};
-use vitral_model::{Compute, Mode, ViT, device::Device, parameters};
+use vitral_model::{Compute, ConfigProblem, Mode, ViT, device::Device, parameters};
 use vitral_seed::Seed;
 
 use crate::{
@@ -54,6 +54,14 @@ impl TrainedModel {
     /// The data cannot be read.
     pub fn evaluate(&self, mut progress: impl FnMut(u64, u64)) -> Result<Evaluation, Error> {
         let datasets = self.experiment.data.open()?;
+        let (found, wanted) = (datasets.val.class_names().len(), self.model.config().classes);
+        if found != wanted {
+            return Err(Error::Experiment(ConfigProblem {
+                field: "data.val".into(),
+                message: format!("the data has {found} classes, but the model tells {wanted}"),
+                help: "evaluate on images of the classes that the model was trained for".into(),
+            }));
+        }
         let total = datasets.val.len() as u64;
         evaluate(
             &self.model,

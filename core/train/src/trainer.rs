@@ -72,6 +72,8 @@ pub struct Trainer {
     lock: Lock,
     state: State,
     stopped: Option<String>,
+    /// What was changed in the weights that the run started from, as long as it has not been told.
+    notes: Vec<String>,
     /// Why plugins of the data pipeline are no longer used, as far as that has been reported.
     disabled: Vec<String>,
     last_evaluation: Option<Evaluation>,
@@ -90,6 +92,9 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
         observer.on_event(&Event::Started(self.info()));
+        for message in self.notes.drain(..) {
+            observer.on_event(&Event::Notice { from: "init".into(), message });
+        }
         let total = self.plan.total();
         let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
         let mut batches = self.train_loader()?;

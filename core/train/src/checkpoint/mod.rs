@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `model.safetensors` | the weights, by timm's names |
 //! | `ema.safetensors` | their moving average, if the run keeps one |
-//! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>` |
+//! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>`, if it keeps any |
 //! | `state.ron` | step, best score, loss scale, counters, the micro-batch of `batch: Auto` |
 //! | `config.ron` | the resolved experiment |
 //! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
@@ -33,6 +33,7 @@ pub use manager::{find, newest};
 pub(crate) use tensors::{NamedTensor, to_device};
 
 use vitral_bundle::Lock;
+use vitral_interchange::{Array, Pretrained};
 
 use crate::{
     experiment::Experiment, files, learner::Tensors, loss_scale::LossScale,
@@ -198,9 +199,79 @@ impl Checkpoint {
             tensors: Tensors {
                 model: read(MODEL)?,
                 ema: path.join(EMA).exists().then(|| read(EMA)).transpose()?,
-                optimizer: read(OPTIMIZER)?,
+                optimizer: match path.join(OPTIMIZER).exists() {
+                    true => read(OPTIMIZER)?,
+                    // A model that was exported or imported.
+                    false => Vec::new(),
+                },
             },
         })
+    }
+
+    /// A model with nothing to go on with: imported, or to be exported.
+    pub fn of_model(experiment: Experiment, model: Pretrained) -> Self {
+        let tensor = |(name, Array { shape, values })| NamedTensor { name, shape, values };
+        Self {
+            path: PathBuf::new(),
+            experiment,
+            state: State { class_names: model.class_names, ..State::default() },
+            programs: Programs::default(),
+            tensors: Tensors {
+                model: model.tensors.into_iter().map(tensor).collect(),
+                ema: None,
+                optimizer: Vec::new(),
+            },
+            monitors: Vec::new(),
+            lock: Lock::default(),
+        }
+    }
+
+    /// Whether there is a run to go on with.
+    ///
+    /// # Errors
+    /// It is a model alone.
+    pub(crate) fn check_resumable(&self) -> Result<(), CheckpointError> {
+        let keeps_averages = !self.experiment.train.optimizer.slots().is_empty();
+        if self.tensors.optimizer.is_empty() && keeps_averages {
+            return Err(CheckpointError::Mismatch {
+                path: self.path.clone(),
+                problem: "it is a model alone, without a run to go on with; start one from it by `train --init`".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the model alone, the moving average where there is one, into a folder that must not be
+    /// there yet and appears whole or not at all.
+    ///
+    /// # Errors
+    /// The folder is there, or cannot be written.
+    pub fn write_model(mut self, folder: &Path) -> Result<(), CheckpointError> {
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| CheckpointError::Io { path, source }
+        };
+        if folder.exists() {
+            return Err(at(folder)(io::Error::other("there is something of that name already")));
+        }
+        self.tensors.model = self.tensors.ema.take().unwrap_or(self.tensors.model);
+        self.tensors.optimizer.clear();
+        self.monitors.clear();
+        self.experiment.monitors.clear();
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(at(parent))?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let writing = parent.join(format!(".{name}.writing"));
+        if writing.exists() {
+            fs::remove_dir_all(&writing).map_err(at(&writing))?;
+        }
+        fs::create_dir(&writing).map_err(at(&writing))?;
+        self.write(&writing)?;
+        fs::rename(&writing, folder).map_err(at(folder))?;
+        files::sync_folder(parent).map_err(at(parent))
     }
 
     /// Writes all files into an empty folder, checksums last.
@@ -223,7 +294,9 @@ impl Checkpoint {
         if let Some(ema) = &self.tensors.ema {
             put(EMA, tensors::serialize(ema))?;
         }
-        put(OPTIMIZER, tensors::serialize(&self.tensors.optimizer))?;
+        if !self.tensors.optimizer.is_empty() {
+            put(OPTIMIZER, tensors::serialize(&self.tensors.optimizer))?;
+        }
         for (name, content) in plugins::files(self) {
             put(&name, Ok(content))?;
         }

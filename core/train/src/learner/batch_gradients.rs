@@ -7,7 +7,7 @@ use vitral_model::{Mode, parameters};
 use vitral_seed::Seed;
 
 use super::Learner;
-use crate::gradients::{Accumulator, global_norm};
+use crate::gradients::{Accumulator, freeze, global_norm};
 
 /// A part of computing gradients, for whoever takes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,7 @@ impl Learner {
             losses.push(loss.without_autodiff());
         }
         let mut gradients = accumulator.finish();
+        freeze(&mut gradients, &self.groups);
         let mut norm = None;
         if let Some(scaler) = &self.scaler {
             gradients = scaler.unscale(gradients);

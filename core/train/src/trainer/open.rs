@@ -12,6 +12,7 @@ use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State},
     error::AtPath,
     experiment::{Experiment, Plan},
+    init,
     learner::Learner,
     plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
@@ -32,7 +33,8 @@ impl Trainer {
         let programs = Programs::trace(&experiment, registry)?;
         let stages = open_stages(&experiment, registry)?;
         let monitors = Monitors::open(&experiment, registry)?;
-        let learner = learner(&experiment, &programs, &plan, device)?;
+        let mut learner = learner(&experiment, &programs, &plan, device)?;
+        let notes = init::start(&experiment, &mut learner, device)?;
         let folder = RunFolder::create(&experiment.output, &experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
@@ -52,6 +54,7 @@ impl Trainer {
             lock,
             state,
             stopped: None,
+            notes,
             disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
@@ -71,6 +74,7 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<Self, Error> {
+        checkpoint.check_resumable()?;
         let Checkpoint { path, experiment, state, tensors, programs, monitors: saved, lock } =
             checkpoint;
         let (experiment, datasets, plan) = open(experiment)?;
@@ -109,6 +113,7 @@ impl Trainer {
             lock,
             state,
             stopped: None,
+            notes: Vec::new(),
             disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),

@@ -1,0 +1,177 @@
+//! Where a run's weights start: fresh, or from a model that was trained before, here or elsewhere.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vitral_interchange::{AdaptOptions, Array, Hints, Pretrained, Resize};
+use vitral_model::{ConfigProblem, device::Device};
+
+use crate::{
+    Error,
+    checkpoint::{self, Checkpoint, NamedTensor, to_device},
+    experiment::Experiment,
+    groups::matches,
+    learner::Learner,
+};
+
+/// Where the weights start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub enum Init {
+    /// As `model.init` says.
+    #[default]
+    Fresh,
+    /// From a model that was trained before. Positions are resized to the model's grid, and a head
+    /// for another number of classes starts afresh; anything else that does not fit ends the run
+    /// before it starts, with every difference listed.
+    Pretrained {
+        /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors` of timm or
+        /// Hugging Face (or its folder), or a run or checkpoint of Vitral.
+        path: PathBuf,
+        /// How learned positions are taken to another grid.
+        #[serde(default)]
+        positions: PositionResize,
+        /// Parameters that start afresh all the same; `*` stands for anything, as in `head.*`.
+        #[serde(default)]
+        fresh: Vec<String>,
+        /// Parameters of the file that the model need not have, as in `pre_logits.*`.
+        #[serde(default)]
+        ignore: Vec<String>,
+    },
+}
+
+/// How learned positions are taken to another grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PositionResize {
+    /// Linear between aligned corners, as google-research/vision_transformer.
+    #[default]
+    Zoom,
+    /// Antialiased bicubic, as timm.
+    Bicubic,
+}
+
+impl From<PositionResize> for Resize {
+    fn from(resize: PositionResize) -> Self {
+        match resize {
+            PositionResize::Zoom => Self::Zoom,
+            PositionResize::Bicubic => Self::Bicubic,
+        }
+    }
+}
+
+impl Init {
+    /// Makes a relative path start at a folder.
+    pub(crate) fn resolve_path(&mut self, base: &Path) {
+        if let Self::Pretrained { path, .. } = self {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+/// Opens a model that was trained before: a file of another project's, or a run or checkpoint, whose
+/// moving average counts where it kept one.
+///
+/// # Errors
+/// It cannot be read, is damaged, or is no Vision Transformer.
+pub fn open_pretrained(path: &Path, hints: &Hints) -> Result<Pretrained, Error> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if !matches!(extension, Some("npz" | "safetensors"))
+        && let Ok(found) = checkpoint::find(path)
+    {
+        return Ok(Checkpoint::load(&found)?.into_pretrained());
+    }
+    Ok(vitral_interchange::read(path, hints)?)
+}
+
+impl Checkpoint {
+    /// Its model, as other formats are written from: the moving average where there is one.
+    pub fn into_pretrained(self) -> Pretrained {
+        let tensors = self.tensors.ema.unwrap_or(self.tensors.model);
+        let array = |tensor: NamedTensor| (tensor.name, Array::new(tensor.shape, tensor.values));
+        let data = &self.experiment.data;
+        let channels = self.experiment.input().ok().map(|(channels, _)| channels);
+        Pretrained {
+            origin: self.path.display().to_string(),
+            config: self.experiment.model.resolved(),
+            tensors: tensors.into_iter().map(array).collect(),
+            class_names: self.state.class_names,
+            normalization: channels.and_then(|channels| data.normalize.mean_std(channels).ok()),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Puts the weights in place that the experiment's `init` says, and returns what was changed on the
+/// way, in sentences.
+///
+/// # Errors
+/// They cannot be read, or do not fit the model.
+pub(crate) fn start(
+    experiment: &Experiment,
+    learner: &mut Learner,
+    device: &Device,
+) -> Result<Vec<String>, Error> {
+    let Init::Pretrained { path, positions, fresh, ignore } = &experiment.init else {
+        return Ok(Vec::new());
+    };
+    let hints = Hints { heads: Some(learner.model().config().heads()) };
+    let pretrained = open_pretrained(path, &hints)?;
+    check_patterns("fresh", fresh, learner.parameters().iter().map(|info| info.name.as_str()))?;
+    let any = |patterns: &[String], name: &str| patterns.iter().any(|p| matches(p, name));
+    let options = AdaptOptions {
+        positions: (*positions).into(),
+        fresh: &|name| any(fresh, name),
+        ignore: &|name| any(ignore, name),
+    };
+    let parameters: Vec<(String, Vec<usize>)> =
+        learner.parameters().iter().map(|info| (info.name.clone(), info.shape.clone())).collect();
+    let config = learner.model().config().clone();
+    let adapted = vitral_interchange::adapt(&pretrained, &config, &parameters, &options)?;
+    let mut tensors: Vec<NamedTensor> = adapted
+        .tensors
+        .into_iter()
+        .map(|(name, Array { shape, values })| NamedTensor { name, shape, values })
+        .collect();
+    let own = learner.export()?.model;
+    tensors.extend(own.into_iter().filter(|tensor| adapted.fresh.contains(&tensor.name)));
+    let values = to_device(&tensors, learner.parameters(), "", device);
+    learner.set_values(values.map_err(Error::Device)?);
+    Ok([pretrained.notes, adapted.notes, other_inputs(experiment, pretrained.normalization)]
+        .concat())
+}
+
+/// Tells where images are normalised in another way than the model was trained with.
+fn other_inputs(
+    experiment: &Experiment,
+    normalization: Option<(Vec<f32>, Vec<f32>)>,
+) -> Vec<String> {
+    let own = experiment
+        .input()
+        .ok()
+        .and_then(|(channels, _)| experiment.data.normalize.mean_std(channels).ok());
+    match (normalization, own) {
+        (Some((mean, std)), Some(own)) if (&mean, &std) != (&own.0, &own.1) => vec![format!(
+            "the model was trained on images of mean {mean:?} and deviation {std:?}, but `data.normalize` has {:?} and {:?}",
+            own.0, own.1
+        )],
+        _ => Vec::new(),
+    }
+}
+
+/// A pattern that matches nothing is most likely misspelt.
+fn check_patterns<'a>(
+    field: &str,
+    patterns: &[String],
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Error> {
+    let unmatched = patterns.iter().find(|p| !names.clone().any(|name| matches(p, name)));
+    match unmatched {
+        Some(pattern) => Err(Error::Experiment(ConfigProblem {
+            field: format!("init.{field}"),
+            message: format!("`{pattern}` matches no parameter of the model"),
+            help: "names look like `blocks.0.attn.qkv.weight`, and `*` stands for anything".into(),
+        })),
+        None => Ok(()),
+    }
+}
