@@ -106,10 +106,16 @@ fn defaults_and_schema_describe_every_field() {
 
 #[test]
 fn examples_are_valid_experiments() {
-    for example in ["quickstart", "fashion-mnist"] {
-        let path = format!("examples/{example}.ron");
-        vitral(&root(), &["config", "resolved", &path]).succeeded();
+    let mut examples = 0;
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ron") {
+            let path = path.display().to_string();
+            vitral(&root(), &["config", "resolved", &path]).succeeded();
+            examples += 1;
+        }
     }
+    assert!(examples >= 6, "{examples} examples");
 }
 
 #[test]

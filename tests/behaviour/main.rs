@@ -16,3 +16,4 @@ mod presets;
 mod quickstart;
 mod resume;
 mod support;
+mod weights;

@@ -22,6 +22,11 @@ pub enum Command {
     Eval(EvalArguments),
     /// Classify image files with a checkpoint.
     Predict(PredictArguments),
+    /// Take in a model that was trained elsewhere: weights of google-research/vision_transformer,
+    /// big_vision, timm or Hugging Face.
+    Import(ImportArguments),
+    /// Write a checkpoint's model for use elsewhere.
+    Export(ExportArguments),
     /// Show what an experiment comes to, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.
@@ -260,6 +265,10 @@ pub struct TrainArguments {
     /// its `checkpoints/step-...`.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     pub resume: Option<PathBuf>,
+    /// Start from a model that was trained before: what `import` or `export` wrote, a run, or a file
+    /// of weights. The same as `init: Pretrained(path: ...)` in the experiment.
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
     /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan.
     #[arg(long)]
     pub device: Option<String>,
@@ -345,6 +354,80 @@ pub struct PredictArguments {
     /// Print one JSON object for each image.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// A `.npz` of google-research/vision_transformer or big_vision, or a `.safetensors` of timm or
+    /// Hugging Face, or the folder that has it with its config.json.
+    pub source: PathBuf,
+    /// The folder to write, which `predict`, `eval` and `train --init` open.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Attention heads, where the file does not tell.
+    #[arg(long, value_parser = heads)]
+    pub heads: Option<usize>,
+    /// Take the model to images of this side in pixels; its positions are resized.
+    #[arg(long)]
+    pub image_size: Option<usize>,
+    /// Take the model to this number of classes; a head for another number is replaced by zeros.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// How positions are resized.
+    #[arg(long, value_enum, default_value_t = PositionResizing::Zoom)]
+    pub positions: PositionResizing,
+    /// Set a field of the experiment that is written with the model, e.g. `--set model.mlp=Gelu` or
+    /// `--set data.normalize=ImageNet`; can be given several times.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+}
+
+fn heads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(heads @ 1..=1024) => Ok(heads),
+        _ => Err("it is a number from 1 to 1024".into()),
+    }
+}
+
+/// How learned positions are taken to another grid.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PositionResizing {
+    /// Linear between aligned corners, as google-research/vision_transformer.
+    Zoom,
+    /// Antialiased bicubic, as timm.
+    Bicubic,
+}
+
+impl From<PositionResizing> for vitral_interchange::Resize {
+    fn from(resizing: PositionResizing) -> Self {
+        match resizing {
+            PositionResizing::Zoom => Self::Zoom,
+            PositionResizing::Bicubic => Self::Bicubic,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// A run's folder, its `best` or `last`, or a checkpoint.
+    pub checkpoint: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Where: a file for npz, a folder for the others.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// A format that models are exported in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExportFormat {
+    /// Vitral's own: safetensors and RON, which `predict`, `eval` and `train --init` open.
+    Native,
+    /// A NumPy archive with the names of google-research/vision_transformer's checkpoints.
+    Npz,
+    /// safetensors and config.json, which `timm.create_model("local-dir:...")` opens.
+    Timm,
 }
 
 #[derive(Debug, Args)]

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
         Command::Bench { command } => commands::bench::run(&command),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The least that an experiment must say: where its images are.
-const SMALLEST: &str = r#"(
+pub const SMALLEST: &str = r#"(
     data: (
         train: ImageFolder(path: "train"),
         val: ImageFolder(path: "val"),

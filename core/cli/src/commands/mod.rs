@@ -4,6 +4,8 @@ pub mod bench;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod export;
+pub mod import;
 pub mod plugin;
 pub mod predict;
 pub mod train;

@@ -54,7 +54,14 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
 }
 
 fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
-    let loaded = Loaded::read(path, &arguments.overrides.set)?;
+    let mut set = arguments.overrides.set.clone();
+    if let Some(init) = &arguments.init {
+        // The experiment's own paths start at its folder, this one where vitral was started.
+        let init = std::path::absolute(init)
+            .map_err(|error| Failure::Other(format!("{}: {error}", init.display())))?;
+        set.push(format!("init=Pretrained(path: {:?})", init.display().to_string()));
+    }
+    let loaded = Loaded::read(path, &set)?;
     let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
     let mut experiment = loaded.experiment.clone();
     let output = free_folder(&experiment.output);

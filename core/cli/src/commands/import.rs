@@ -1,0 +1,78 @@
+//! `vitral import`.
+
+use std::process::ExitCode;
+
+use vitral_config::Document;
+use vitral_data::Normalization;
+use vitral_interchange::{Hints, Pretrained, describe, to_task};
+use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
+
+use super::config::SMALLEST;
+use crate::{args::ImportArguments, failure::Failure};
+
+pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
+    let hints = Hints { heads: arguments.heads };
+    let model = open_pretrained(&arguments.source, &hints)?;
+    let resize = arguments.positions.into();
+    let model =
+        to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
+    if model.config.classes == 0 {
+        return Err(Failure::Other(format!(
+            "{} has no head: say for how many classes it is to get one (`--classes`), which is zero at first",
+            arguments.source.display()
+        )));
+    }
+    let experiment = experiment(&model, &arguments.set)?;
+    report(&model, &experiment);
+    let parameters: usize = model.tensors.values().map(|tensor| tensor.values.len()).sum();
+    Checkpoint::of_model(experiment, model).write_model(&arguments.out).map_err(Error::from)?;
+    let out = arguments.out.display();
+    println!("wrote {out} ({parameters} parameters)");
+    println!("try next");
+    println!("  vitral predict {out} IMAGE...");
+    println!("  vitral train EXPERIMENT --init {out}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An experiment around an imported model: what predicting needs, and the rest by default.
+fn experiment(model: &Pretrained, set: &[String]) -> Result<Experiment, Failure> {
+    let mut experiment: Experiment = Document::new("import", SMALLEST).parse()?;
+    experiment.model = model.config.clone();
+    experiment.data.normalize = normalization(model);
+    let mut document = Document::new("import", vitral_config::to_ron(&experiment)?);
+    for assignment in set {
+        document.set(assignment)?;
+    }
+    let experiment: Experiment = document.parse()?;
+    experiment.check().map_err(Error::from)?;
+    let is_same = vitral_interchange::parameters(&experiment.model)
+        .iter()
+        .all(|(name, shape)| model.tensors.get(name).is_some_and(|tensor| tensor.shape == *shape));
+    if !is_same {
+        return Err(Failure::Other(
+            "`--set` would change the model's parameters; sizes are changed by `--image-size` and `--classes`".into(),
+        ));
+    }
+    Ok(experiment)
+}
+
+fn normalization(model: &Pretrained) -> Normalization {
+    match &model.normalization {
+        Some((mean, std)) => Normalization::Custom { mean: mean.clone(), std: std.clone() },
+        None => Normalization::default(),
+    }
+}
+
+fn report(model: &Pretrained, experiment: &Experiment) {
+    println!("{}", model.origin);
+    println!("  {}, {} classes", describe(&model.config), model.config.classes);
+    for note in &model.notes {
+        println!("  {note}");
+    }
+    if model.normalization.is_none() {
+        println!(
+            "  the file does not say how images are normalised, so it is `data.normalize: {:?}`",
+            experiment.data.normalize
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Models that come from elsewhere and go elsewhere, as a user sees it: `import`, `export`,
+//! `train --init`, `init` and `frozen` in experiments.
+
+use std::{fs, path::Path};
+
+use vitral_interchange::{Array, Hints, Pretrained};
+use vitral_train::open_pretrained;
+
+use crate::support::{
+    images::{Workspace, write_image_folder},
+    program::vitral,
+    root,
+};
+
+fn oracle(name: &str) -> String {
+    root().join("tests/fixtures/oracle").join(name).canonicalize().unwrap().display().to_string()
+}
+
+fn open(path: &Path) -> Pretrained {
+    open_pretrained(path, &Hints::default()).unwrap()
+}
+
+#[test]
+fn an_imported_model_predicts_and_goes_out_as_it_came() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    let published = oracle("tiny_token.published.npz");
+    let said = vitral(folder, &["import", &published, "--out", "model"]).succeeded().stdout;
+    for words in [
+        "published names",
+        "ViT of width 32, depth 2, 4 heads, 8 px patches, 32 px images, 10 classes",
+        "4 heads, by the shape of the projections",
+        "does not say how images are normalised",
+        "24234 parameters",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    write_image_folder(&workspace.join("images"), 1);
+    let image = "images/class_0/000.png";
+    let of_import = vitral(folder, &["predict", "model", image, "--json"]).succeeded().stdout;
+    assert!(of_import.contains("\"class\":\"0\""), "{of_import}");
+    // Native: read by the same commands, with the same results.
+    vitral(folder, &["export", "model", "--format", "native", "--out", "again"]).succeeded();
+    let of_native = vitral(folder, &["predict", "again", image, "--json"]).succeeded().stdout;
+    assert_eq!(of_import, of_native);
+    // The archive has the very arrays that came in.
+    vitral(folder, &["export", "again", "--format", "npz", "--out", "out.npz"]).succeeded();
+    let (before, after) = (open(Path::new(&published)), open(&workspace.join("out.npz")));
+    assert_eq!((before.tensors, before.config), (after.tensors, after.config));
+    vitral(folder, &["export", "model", "--format", "timm", "--out", "timm"]).succeeded();
+    let of_timm = open(&workspace.join("timm"));
+    assert_eq!(of_timm.tensors, open(&workspace.join("out.npz")).tensors);
+    assert_eq!(of_timm.config.heads(), 4, "config.json says so");
+}
+
+#[test]
+fn nothing_is_written_over_and_nothing_half() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    let file = oracle("tiny_token.npz");
+    fs::create_dir(workspace.join("there")).unwrap();
+    let said = vitral(folder, &["import", &file, "--out", "there"]).failed_with(1).stderr;
+    assert!(said.contains("something of that name already"), "{said}");
+    let damaged = fs::read(&file).unwrap();
+    fs::write(workspace.join("cut.npz"), &damaged[..damaged.len() / 2]).unwrap();
+    let said = vitral(folder, &["import", "cut.npz", "--out", "model"]).failed_with(1).stderr;
+    assert!(said.contains("cut.npz") && said.contains("damaged or cut short"), "{said}");
+    let said = vitral(folder, &["import", &file, "--out", "model", "--set", "model.depth=3"]);
+    let said = said.failed_with(1).stderr;
+    assert!(said.contains("would change the model's parameters"), "{said}");
+    assert!(!workspace.join("model").exists());
+    vitral(folder, &["import", &file, "--out", "model"]).succeeded();
+    let said = vitral(folder, &["train", "--resume", "model"]).failed_with(1).stderr;
+    assert!(said.contains("it is a model alone") && said.contains("train --init"), "{said}");
+}
+
+#[test]
+fn what_a_format_has_no_place_for_is_named() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    let set = ["--set", "train.steps=1", "--set", "model.layer_scale=0.1"];
+    vitral(folder, &[&["train", "experiment.ron"], &set[..]].concat()).succeeded();
+    let export = |format| vitral(folder, &["export", "run", "--format", format, "--out", "out"]);
+    let said = export("npz").failed_with(1).stderr;
+    assert!(said.contains("no place for LayerScale (`layer_scale`)"), "{said}");
+    assert!(!workspace.join("out").exists());
+    export("timm").succeeded();
+    // The moving average is the model.
+    let of_timm = open_pretrained(&workspace.join("out"), &Hints::default()).unwrap();
+    assert_eq!(of_timm.tensors, open(&workspace.join("run/last")).tensors);
+    assert_eq!(of_timm.config.layer_scale, Some(1e-5));
+    assert_eq!(of_timm.class_names, open(&workspace.join("run/last")).class_names);
+}
+
+/// A model for the workspace's images, but of another image size and with other classes.
+fn write_pretrained(workspace: &Workspace) {
+    let set = [
+        "--set",
+        "train.steps=3",
+        "--set",
+        "model.image_size=12",
+        "--set",
+        "output=before",
+        "--set",
+        "train.ema=0.5",
+    ];
+    vitral(workspace.path(), &[&["train", "experiment.ron"], &set[..]].concat()).succeeded();
+}
+
+/// The workspace's experiment with no noise in the model, so that nothing but what is tested counts.
+fn fine_tuning(workspace: &Workspace, steps: u32, more: &[&str]) -> Vec<String> {
+    let base = [
+        "train".to_owned(),
+        "experiment.ron".into(),
+        "--set".into(),
+        format!("train.steps={steps}"),
+        "--set".into(),
+        "train.warmup_steps=0".into(),
+    ];
+    assert!(workspace.join("experiment.ron").exists());
+    base.into_iter().chain(more.iter().map(|&argument| argument.to_owned())).collect()
+}
+
+fn run(workspace: &Workspace, arguments: &[String]) -> crate::support::program::Finished {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    vitral(workspace.path(), &arguments)
+}
+
+#[test]
+fn training_starts_from_a_model_of_another_size_and_frozen_layers_stay() {
+    let workspace = Workspace::new();
+    write_pretrained(&workspace);
+    let before = open(&workspace.join("before"));
+    let frozen = ["--set", r#"train.frozen=["blocks.0.*", "patch_embed.*"]"#];
+    let arguments = fine_tuning(&workspace, 4, &[&["--init", "before"], &frozen[..]].concat());
+    let said = run(&workspace, &arguments).succeeded();
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("positions were resized from 6 x 6 to 4 x 4"), "{said}");
+    let after = open(&workspace.join("run/last"));
+    for (name, array) in &after.tensors {
+        let old = &before.tensors[name];
+        if name.starts_with("blocks.0.") || name.starts_with("patch_embed.") {
+            assert_eq!(array, old, "{name} is frozen, its average included");
+        } else if array.shape == old.shape {
+            assert_ne!(array, old, "{name} is trained");
+        }
+    }
+    // Resumed, it is the same run: weights are not started from again.
+    let halfway = fine_tuning(
+        &workspace,
+        4,
+        &[&["--init", "before", "--set", "output=other"], &frozen[..]].concat(),
+    );
+    run(&workspace, &halfway).succeeded();
+    fs::remove_dir_all(workspace.join("other/checkpoints/step-00000004")).unwrap();
+    vitral(workspace.path(), &["train", "--resume", "other"]).succeeded();
+    let resumed = open(&workspace.join("other/last"));
+    assert_eq!(resumed.tensors, after.tensors);
+}
+
+#[test]
+fn a_start_that_does_not_fit_lists_every_difference_before_anything_is_written() {
+    let workspace = Workspace::new();
+    write_pretrained(&workspace);
+    let set = ["--set", "model.layer_scale=0.1", "--set", "model.class_token=false"];
+    let pool = ["--set", "model.pool=Mean"];
+    let arguments =
+        fine_tuning(&workspace, 1, &[&["--init", "before"], &set[..], &pool[..]].concat());
+    let said = run(&workspace, &arguments).failed_with(1).stderr;
+    for words in ["missing     blocks.0.ls1.gamma [16]", "unexpected  cls_token [1, 1, 16]"] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    assert!(!workspace.join("run").exists());
+    let init = r#"init=Pretrained(path: "before", fresh: ["*.gamma"], ignore: ["cls_token"])"#;
+    let arguments = fine_tuning(&workspace, 1, &[&["--set", init], &set[..], &pool[..]].concat());
+    run(&workspace, &arguments).succeeded();
+    for (field, words) in [
+        (r#"init=Pretrained(path: "before", fresh: ["haed.*"])"#, "`haed.*` matches no parameter"),
+        (r#"train.frozen=["block.0.*"]"#, "`block.0.*` matches no parameter"),
+    ] {
+        let said = run(&workspace, &fine_tuning(&workspace, 1, &["--set", field])).stderr;
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+}
+
+#[test]
+fn evaluating_with_other_classes_than_the_models_is_refused() {
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["import", &oracle("tiny_token.npz"), "--out", "model"]).succeeded();
+    write_image_folder(&workspace.join("images"), 1);
+    let images = workspace.join("images").display().to_string();
+    let set = |field: &str| format!("data.{field}=ImageFolder(path: {images:?})");
+    let (train, val) = (set("train"), set("val"));
+    let arguments = ["eval", "model", "--set", &train, "--set", &val];
+    let said = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(said.contains("4 classes") && said.contains("10"), "{said}");
+    let arguments = ["import", &oracle("tiny_token.npz"), "--out", "four", "--classes", "4"];
+    vitral(workspace.path(), &arguments).succeeded();
+    assert_eq!(open(&workspace.join("four")).tensors["head.bias"], Array::zeros([4]));
+    vitral(workspace.path(), &["eval", "four", "--set", &train, "--set", &val]).succeeded();
+}
