@@ -1,4 +1,8 @@
 //! Exported graphs against the models that they are of.
 
+mod formats;
 mod models;
+mod ops;
+mod plugins;
 mod programs;
+mod run;

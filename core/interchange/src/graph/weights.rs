@@ -1,0 +1,69 @@
+//! A model's weights as bytes, one parameter at a time.
+
+use std::{collections::HashMap, io};
+
+use burn::tensor::Tensor;
+use half::f16;
+use vitral_model::{ViT, parameters};
+
+use super::{Target, unsupported};
+use crate::InterchangeError;
+
+/// The weights of a model, by name.
+pub(crate) struct Weights {
+    tensors: HashMap<String, Tensor<1>>,
+    f16: bool,
+}
+
+/// One weight that a graph uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Weight {
+    pub name: String,
+    pub sizes: Vec<usize>,
+    /// Bytes of its values.
+    pub bytes: u64,
+}
+
+impl Weights {
+    pub(crate) fn of(model: &ViT, f16: bool) -> Self {
+        let names = parameters::infos(model).into_iter().map(|info| info.name);
+        Self { tensors: names.zip(parameters::values(model)).collect(), f16 }
+    }
+
+    /// Bytes of one value.
+    pub(crate) const fn width(&self) -> usize {
+        if self.f16 { 2 } else { 4 }
+    }
+
+    pub(crate) fn weight(&self, name: &str, sizes: &[usize]) -> Weight {
+        let bytes = (sizes.iter().product::<usize>() * self.width()) as u64;
+        Weight { name: name.to_owned(), sizes: sizes.to_vec(), bytes }
+    }
+
+    /// The values of a weight, little-endian.
+    ///
+    /// # Errors
+    /// It does not fit 16 bits where it has to, or cannot be read from its device.
+    pub(crate) fn bytes<T: Target>(&self, weight: &Weight) -> Result<Vec<u8>, InterchangeError> {
+        let name = &weight.name;
+        let tensor = self.tensors.get(name);
+        let tensor = tensor.ok_or_else(|| unsupported::<T>(format!("`{name}`: no such weight")))?;
+        let values = tensor.try_to_vec_as::<f32>().map_err(|error| InterchangeError::Io {
+            path: name.into(),
+            source: io::Error::other(error.to_string()),
+        })?;
+        if !self.f16 {
+            return Ok(values.into_iter().flat_map(f32::to_le_bytes).collect());
+        }
+        let narrow = |value: f32| {
+            let narrow = f16::from_f32(value);
+            if narrow.is_infinite() && value.is_finite() {
+                let problem = format!("{value} of `{name}` in 16 bits: the most is 65504");
+                return Err(unsupported::<T>(problem));
+            }
+            Ok(narrow.to_le_bytes())
+        };
+        let narrow: Result<Vec<_>, _> = values.into_iter().map(narrow).collect();
+        Ok(narrow?.into_iter().flatten().collect())
+    }
+}

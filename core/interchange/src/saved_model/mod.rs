@@ -1,0 +1,366 @@
+//! TensorFlow SavedModels: a folder with a model's graph, its weights as variables, and its class names.
+//!
+//! The graph is of TensorFlow 1's kind, with resource variables and a serving signature, which every
+//! TensorFlow since loads (`tf.saved_model.load`, TensorFlow Serving, Keras' `TFSMLayer`, the C API).
+//! The batch is dynamic, the image size the model's.
+
+mod bundle;
+mod meta_graph;
+pub(crate) mod nodes;
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use vitral_model::ViT;
+use vitral_program::{DType, Dim, Op, TensorType};
+
+use crate::{
+    InterchangeError,
+    graph::{
+        self, Form, GraphOptions, Output, Progress, Target, Value, Weight, Weights, Written,
+        sync_folder, table,
+    },
+    protobuf::Message,
+};
+use meta_graph::CLASSES;
+
+/// TensorFlow's numbers for element types.
+const FLOAT: i64 = 1;
+const INT32: i64 = 3;
+const UINT8: i64 = 4;
+const STRING: i64 = 7;
+const BOOL: i64 = 10;
+const HALF: i64 = 19;
+
+/// Writes a model as a SavedModel, a new folder.
+///
+/// Its signature `serving_default` takes `images`, `[batch, height, width, channels]`: normalised `f32`,
+/// or `uint8` where the graph normalises. It gives `logits` or `probabilities`, `[batch, classes]`. Class
+/// names are the asset `classes.txt`, one a line.
+///
+/// # Errors
+/// What cannot be expressed, a folder that is there already, and files that cannot be written. Nothing is
+/// left behind then.
+pub fn write_saved_model(
+    model: &ViT,
+    folder: &Path,
+    options: &GraphOptions,
+    progress: Progress<'_>,
+) -> Result<Written, InterchangeError> {
+    if folder.exists() {
+        let there = io::Error::new(io::ErrorKind::AlreadyExists, "it is there already");
+        return Err(InterchangeError::io(folder)(there));
+    }
+    let program = graph::program_of::<TensorFlow>(model, options)?;
+    let weights = Weights::of(model, options.f16);
+    let mut target = TensorFlow::new(options.f16);
+    graph::build(&program, options.interface.normalize.is_some(), &mut target)?;
+    let nodes = target.nodes.len();
+    let parts = Parts::create(folder)?;
+    let mut bytes =
+        bundle::write(&parts.temporary.join("variables"), &target.variables, &weights, progress)?;
+    let mut put = |name: &str, content: &[u8]| {
+        let mut file = Output::create(&parts.temporary.join(name))?;
+        file.write(content)?;
+        bytes += file.finish()?;
+        Ok(())
+    };
+    if !options.class_names.is_empty() {
+        let lines: String = options.class_names.iter().map(|name| format!("{name}\n")).collect();
+        put(&format!("assets/{CLASSES}"), lines.as_bytes())?;
+    }
+    let saved = target.finish(!options.class_names.is_empty());
+    put("saved_model.pb", saved.as_bytes())?;
+    parts.finish()?;
+    Ok(Written { nodes, bytes })
+}
+
+/// A folder that is filled beside its place and moved there when it is whole.
+struct Parts {
+    folder: PathBuf,
+    temporary: PathBuf,
+    finished: bool,
+}
+
+impl Parts {
+    fn create(folder: &Path) -> Result<Self, InterchangeError> {
+        let mut name = OsString::from(".");
+        name.push(folder.file_name().unwrap_or_default());
+        name.push(".writing");
+        let temporary = folder.with_file_name(name);
+        // Of a process that was killed.
+        let _ = fs::remove_dir_all(&temporary);
+        for part in ["variables", "assets"] {
+            let part = temporary.join(part);
+            fs::create_dir_all(&part).map_err(InterchangeError::io(&part))?;
+        }
+        Ok(Self { folder: folder.into(), temporary, finished: false })
+    }
+
+    fn finish(mut self) -> Result<(), InterchangeError> {
+        fs::rename(&self.temporary, &self.folder).map_err(InterchangeError::io(&self.folder))?;
+        self.finished = true;
+        sync_folder(self.folder.parent()).map_err(InterchangeError::io(&self.folder))
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if !self.finished {
+            // There is nobody to tell, and nothing else to do.
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// A TensorFlow graph under construction. Its values are known as `node` or `node:1`.
+pub(crate) struct TensorFlow {
+    nodes: Vec<Message>,
+    variables: Vec<Weight>,
+    /// Constants by their type and bytes.
+    constants: HashMap<(i64, Vec<usize>, Vec<u8>), String>,
+    used: HashMap<String, usize>,
+    place: String,
+    input: Option<(String, i64, TensorType)>,
+    output: Option<(String, String, TensorType)>,
+    /// The batch size, a scalar, once it is needed.
+    batch: Option<String>,
+    f16: bool,
+}
+
+impl Target for TensorFlow {
+    const FORMAT: &'static str = "TensorFlow";
+
+    fn form(op: &Op) -> Form<'_, Self> {
+        table::entry(op).tensorflow
+    }
+
+    fn input(&mut self, name: &str, r#type: &TensorType, pixels: bool) -> String {
+        let code = if pixels { UINT8 } else { code(r#type.dtype) };
+        let node = "serving_default_images";
+        self.add(node, "Placeholder", &[], &[("dtype", of_type(code)), ("shape", shape(r#type))]);
+        self.input = Some((name.to_owned(), code, r#type.clone()));
+        if !pixels {
+            return node.to_owned();
+        }
+        self.place = "normalize".to_owned();
+        self.node("Cast", &[node], &[("SrcT", of_type(code)), ("DstT", of_type(FLOAT))])
+    }
+
+    fn parameter(&mut self, name: &str, r#type: &TensorType) -> String {
+        let sizes = r#type.shape.sizes().unwrap_or_default();
+        let width = if self.f16 { 2 } else { 4 };
+        let bytes = (sizes.iter().product::<usize>() * width) as u64;
+        let stored = if self.f16 { HALF } else { FLOAT };
+        self.variable(name, &sizes, stored);
+        self.variables.push(Weight { name: name.to_owned(), sizes, bytes });
+        let value = format!("{name}/Read");
+        self.add(&value, "ReadVariableOp", &[name], &[("dtype", of_type(stored))]);
+        if !self.f16 {
+            return value;
+        }
+        self.place = name.to_owned();
+        self.node("Cast", &[&value], &[("SrcT", of_type(HALF)), ("DstT", of_type(FLOAT))])
+    }
+
+    fn constant(&mut self, r#type: &TensorType, values: &[f64]) -> String {
+        let bytes = match r#type.dtype {
+            DType::F32 => values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
+            DType::I32 => values.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect(),
+            DType::Bool => values.iter().map(|&v| u8::from(v != 0.0)).collect(),
+        };
+        self.stored(code(r#type.dtype), r#type.shape.sizes().unwrap_or_default(), bytes)
+    }
+
+    fn plain(&mut self, kind: &'static str, operands: &[Value], _: &TensorType) -> String {
+        let names: Vec<_> = operands.iter().map(|operand| operand.name.as_str()).collect();
+        // The type of the values; the condition of a choice comes before them.
+        let values = operands.last().map_or(DType::F32, |operand| operand.r#type.dtype);
+        match kind {
+            "LogicalNot" | "LogicalAnd" | "LogicalOr" => self.node(kind, &names, &[]),
+            _ => self.node(kind, &names, &[("T", of_type(code(values)))]),
+        }
+    }
+
+    fn output(&mut self, name: &str, value: &Value) {
+        let r#type = &value.r#type;
+        self.add(name, "Identity", &[&value.name], &[("T", of_type(code(r#type.dtype)))]);
+        self.output = Some((name.to_owned(), name.to_owned(), r#type.clone()));
+    }
+
+    fn set_place(&mut self, place: &str) {
+        place.clone_into(&mut self.place);
+    }
+}
+
+/// An attribute by its name.
+type Attribute<'a> = (&'a str, Message);
+
+impl TensorFlow {
+    fn new(f16: bool) -> Self {
+        Self {
+            nodes: Vec::new(),
+            variables: Vec::new(),
+            constants: HashMap::new(),
+            used: HashMap::new(),
+            place: String::new(),
+            input: None,
+            output: None,
+            batch: None,
+            f16,
+        }
+    }
+
+    /// A node of a new name in the present place; gives the name.
+    fn node(&mut self, kind: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
+        let base = match self.place.as_str() {
+            "" => kind.to_owned(),
+            place => format!("{place}/{kind}"),
+        };
+        let used = self.used.entry(base.clone()).or_default();
+        *used += 1;
+        let name = match *used {
+            1 => base,
+            count => format!("{base}_{}", count - 1),
+        };
+        self.add(&name, kind, inputs, attributes);
+        name
+    }
+
+    fn add(&mut self, name: &str, kind: &str, inputs: &[&str], attributes: &[Attribute<'_>]) {
+        let node = Message::new().text(1, name).text(2, kind);
+        let node = inputs.iter().fold(node, |node, input| node.text(3, input));
+        let attributes = attributes.iter();
+        self.nodes.push(attributes.fold(node, |node, (name, value)| node.entry(5, name, value)));
+    }
+
+    /// A constant; equal ones are kept once.
+    fn stored(&mut self, code: i64, sizes: Vec<usize>, bytes: Vec<u8>) -> String {
+        let key = (code, sizes, bytes);
+        if let Some(name) = self.constants.get(&key) {
+            return name.clone();
+        }
+        let name = format!("constant_{}", self.constants.len());
+        let (code, sizes, bytes) = &key;
+        let value = Message::new().int(1, *code).message(2, &sizes_of(sizes)).bytes(4, bytes);
+        let attributes = [("dtype", of_type(*code)), ("value", Message::new().message(8, &value))];
+        self.add(&name, "Const", &[], &attributes);
+        self.constants.insert(key, name.clone());
+        name
+    }
+
+    /// Integers, as shapes and axes are given.
+    fn ints(&mut self, values: &[i32]) -> String {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.stored(INT32, vec![values.len()], bytes)
+    }
+
+    fn int(&mut self, value: i32) -> String {
+        self.stored(INT32, Vec::new(), value.to_le_bytes().to_vec())
+    }
+
+    /// The batch size, a scalar.
+    fn batch(&mut self) -> String {
+        if let Some(batch) = &self.batch {
+            return batch.clone();
+        }
+        let (input, code) = match &self.input {
+            Some((_, code, _)) => ("serving_default_images", *code),
+            None => ("", FLOAT),
+        };
+        let place = std::mem::replace(&mut self.place, "batch".to_owned());
+        let sizes =
+            self.node("Shape", &[input], &[("T", of_type(code)), ("out_type", of_type(INT32))]);
+        let [zero, one] = [0, 1].map(|value| self.ints(&[value]));
+        let attributes =
+            [("T", of_type(INT32)), ("Index", of_type(INT32)), ("shrink_axis_mask", of_int(1))];
+        let batch = self.node("StridedSlice", &[&sizes, &zero, &one, &one], &attributes);
+        self.place = place;
+        self.batch = Some(batch.clone());
+        batch
+    }
+
+    /// A dimension, a scalar.
+    fn dim(&mut self, dim: Dim) -> String {
+        match dim {
+            Dim::Fixed(size) => self.int(size as i32),
+            Dim::Batch(1) => self.batch(),
+            Dim::Batch(factor) => {
+                let (batch, factor) = (self.batch(), self.int(factor as i32));
+                self.node("Mul", &[&batch, &factor], &[("T", of_type(INT32))])
+            }
+        }
+    }
+
+    /// Dimensions side by side.
+    fn shape(&mut self, dims: &[Dim]) -> String {
+        let fixed: Option<Vec<_>> =
+            dims.iter().map(|dim| dim.fixed().map(|size| size as i32)).collect();
+        if let Some(sizes) = fixed {
+            return self.ints(&sizes);
+        }
+        let parts: Vec<_> = dims.iter().map(|&dim| self.dim(dim)).collect();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        let attributes =
+            [("N", of_int(parts.len() as i64)), ("T", of_type(INT32)), ("axis", of_int(0))];
+        self.node("Pack", &parts, &attributes)
+    }
+}
+
+/// TensorFlow's number for an element type.
+const fn code(dtype: DType) -> i64 {
+    match dtype {
+        DType::F32 => FLOAT,
+        DType::I32 => INT32,
+        DType::Bool => BOOL,
+    }
+}
+
+/// Values of attributes.
+fn of_type(code: i64) -> Message {
+    Message::new().int(6, code)
+}
+
+fn of_int(value: i64) -> Message {
+    Message::new().int(3, value)
+}
+
+fn of_bool(value: bool) -> Message {
+    Message::new().int(5, value.into())
+}
+
+fn of_text(value: &str) -> Message {
+    Message::new().text(2, value)
+}
+
+fn of_ints(values: &[i64]) -> Message {
+    Message::new().message(1, &Message::new().packed(3, values))
+}
+
+fn of_types(codes: &[i64]) -> Message {
+    Message::new().message(1, &Message::new().packed(6, codes))
+}
+
+fn shape(r#type: &TensorType) -> Message {
+    Message::new().message(7, &dims_of(r#type))
+}
+
+/// A shape with the batch unknown.
+fn dims_of(r#type: &TensorType) -> Message {
+    let dims = r#type.shape.dims().iter();
+    let sizes: Vec<_> = dims.map(|dim| dim.fixed().map_or(-1, |size| size as i64)).collect();
+    shape_message(&sizes)
+}
+
+fn sizes_of(sizes: &[usize]) -> Message {
+    shape_message(&sizes.iter().map(|&size| size as i64).collect::<Vec<_>>())
+}
+
+fn shape_message(sizes: &[i64]) -> Message {
+    let dims: Vec<_> = sizes.iter().map(|&size| Message::new().int(1, size)).collect();
+    Message::new().messages(2, &dims)
+}
