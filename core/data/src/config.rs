@@ -33,21 +33,19 @@ pub struct DataConfig {
     /// How 8-bit values become the model's inputs.
     #[serde(default)]
     pub normalize: Normalization,
-    /// Threads that read images; 0 means one per processor.
+    /// Threads that read images; 0 means one per processor, and more where reading is slow and batches
+    /// are waited for. Batches are the same with any number.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
     pub workers: usize,
-    /// Batches made ahead of training. One per worker is made ahead in any case.
-    #[serde(default = "default_prefetch")]
-    #[schemars(range(min = 1, max = 1024))]
+    /// Batches made ahead of training; 0 means 4, and more where batches are waited for, up to 256 MiB.
+    /// One per worker is made ahead in any case.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1024))]
     pub prefetch: usize,
     /// What to do when an image cannot be read.
     #[serde(default)]
     pub on_error: OnError,
-}
-
-fn default_prefetch() -> usize {
-    4
 }
 
 /// Opened data sets whose classes agree.
@@ -138,7 +136,7 @@ mod tests {
     fn only_the_data_sets_are_required() {
         let (_folder, config) = folders(&["a"], &["a"]);
         assert!(config.augment.is_empty() && config.eval_transforms.is_empty());
-        assert_eq!((config.workers, config.prefetch, config.on_error), (0, 4, OnError::Stop));
+        assert_eq!((config.workers, config.prefetch, config.on_error), (0, 0, OnError::Stop));
         assert_eq!(config.normalize, Normalization::Inception);
     }
 
@@ -200,7 +198,7 @@ mod tests {
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description: {field}");
         }
-        assert_eq!(fields["prefetch"]["minimum"], 1);
+        assert_eq!(fields["prefetch"]["maximum"], 1024);
         for definition in ["Transform", "SourceConfig", "Normalization"] {
             let variants = root["$defs"][definition]["oneOf"].as_array().unwrap();
             for variant in variants {

@@ -114,3 +114,10 @@ pub struct DecodeError(pub(crate) String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TransformError(pub(crate) String);
+
+impl From<TransformError> for DecodeError {
+    /// A stage that was worked out while decoding cannot be applied.
+    fn from(error: TransformError) -> Self {
+        Self(error.0)
+    }
+}

@@ -16,9 +16,13 @@ mod image_size;
 mod loader;
 mod normalize;
 mod pixels;
+mod region;
 mod sampler;
+mod scratch;
 mod source;
+mod timing;
 mod transform;
+mod tune;
 mod worker;
 
 pub use cache::{Cache, Keep, PackEvent, PackOptions, PackReport, pack};
@@ -33,6 +37,7 @@ pub use sampler::{epoch_order, grouped_order};
 pub use source::{
     Cifar, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
 };
+pub use timing::LoaderTimings;
 pub use transform::{
     Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
 };

@@ -1,36 +1,51 @@
 //! Batches made by worker threads, given out in order.
 //!
 //! A job is one batch number. The loader keeps a window of jobs under way and sorts the results, so
-//! memory is bounded by the window, and neither order nor content depends on the worker count.
+//! memory is bounded by the window, and neither order nor content depends on the worker count. So both
+//! can change while it runs: what the experiment leaves open is found by how long batches are waited
+//! for (`tune.rs`).
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use vitral_seed::Seed;
 
 use crate::error::DataError;
 use crate::sampler::EpochOrders;
+use crate::scratch::Scratch;
 use crate::source::Source;
+use crate::timing::{LoaderTimings, StageClock};
 use crate::transform::Pipeline;
+use crate::tune::{Change, Limits, Tuner};
 use crate::worker::{BatchPlan, ImageBatch, OnError, Worker, panic_message};
 
 /// Most batches and most threads that a loader keeps busy.
 const MAX_WINDOW: usize = 1024;
+
+/// Batches ahead at first where their number is left open, and the memory that they may grow to.
+const FIRST_PREFETCH: usize = 4;
+const AHEAD_BYTES: usize = 256 << 20;
+
+/// Workers for each processor, at most, where reading takes them most of the time.
+const READERS: usize = 4;
 
 /// How a loader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
     /// Images per batch, at least 1.
     pub batch: usize,
-    /// Worker threads; 0 means one per available processor.
+    /// Worker threads; 0 means one per available processor, and more where reading is slow and batches
+    /// are waited for.
     pub workers: usize,
-    /// Batches made ahead, at least 1. One per worker is made ahead in any case.
+    /// Batches made ahead; 0 means 4, and more where batches are waited for. One per worker is made
+    /// ahead in any case.
     pub prefetch: usize,
     /// What happens to images that cannot be read.
     pub on_error: OnError,
@@ -39,6 +54,8 @@ pub struct LoaderOptions {
 }
 
 type Numbered = (u64, Result<ImageBatch, DataError>);
+
+type Plan = dyn Fn(u64) -> BatchPlan + Send + Sync;
 
 /// An iterator over batches that are made by worker threads.
 ///
@@ -53,8 +70,30 @@ pub struct Loader {
     early: BTreeMap<u64, Result<ImageBatch, DataError>>,
     jobs: Option<Sender<u64>>,
     results: Receiver<Numbered>,
-    worker: Arc<Worker>,
+    crew: Crew,
     threads: Vec<JoinHandle<()>>,
+    tuner: Tuner,
+    wait: Duration,
+    /// When the first batch and the latest were given out.
+    given: Option<(Instant, Instant)>,
+}
+
+/// What a new worker thread is given.
+struct Crew {
+    worker: Arc<Worker>,
+    plan: Arc<Plan>,
+    jobs: Receiver<u64>,
+    results: Sender<Numbered>,
+}
+
+impl Crew {
+    fn start(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
+        let (jobs, results) = (self.jobs.clone(), self.results.clone());
+        let (worker, plan) = (Arc::clone(&self.worker), Arc::clone(&self.plan));
+        thread::Builder::new()
+            .name(format!("vitral-data-{number}"))
+            .spawn(move || work(&worker, &*plan, &jobs, &results))
+    }
 }
 
 impl Loader {
@@ -126,10 +165,22 @@ impl Loader {
     ) -> Result<Self, DataError> {
         let count = batches.end.saturating_sub(batches.start);
         let threads = thread_count(options.workers, count);
-        let window = options.prefetch.clamp(1, MAX_WINDOW).max(threads);
-        // No more than `window` batches are under way, so that sending never blocks.
-        let (job_sender, job_receiver) = bounded(window);
-        let (result_sender, result_receiver) = bounded(window);
+        let prefetch = if options.prefetch == 0 { FIRST_PREFETCH } else { options.prefetch };
+        let window = prefetch.clamp(1, MAX_WINDOW).max(threads);
+        let limits = limits(&options, &pipeline, threads, window, count);
+        // No more than `window` batches are under way, which is what bounds the channels.
+        let (job_sender, job_receiver) = unbounded();
+        let (result_sender, result_receiver) = unbounded();
+        let worker = Arc::new(Worker {
+            clock: StageClock::new(&pipeline),
+            source,
+            pipeline,
+            on_error: options.on_error,
+            seed: options.seed,
+            stop: AtomicBool::new(false),
+            spare: Mutex::default(),
+        });
+        let plan: Arc<Plan> = Arc::new(plan);
         let mut loader = Self {
             next: batches.start,
             dispatched: batches.start,
@@ -138,29 +189,61 @@ impl Loader {
             early: BTreeMap::new(),
             jobs: Some(job_sender),
             results: result_receiver,
-            worker: Arc::new(Worker {
-                source,
-                pipeline,
-                on_error: options.on_error,
-                seed: options.seed,
-                stop: AtomicBool::new(false),
-            }),
+            crew: Crew { worker, plan, jobs: job_receiver, results: result_sender },
             threads: Vec::new(),
+            tuner: Tuner::new(limits),
+            wait: Duration::ZERO,
+            given: None,
         };
-        let plan = Arc::new(plan);
         for number in 0..threads {
-            let (jobs, results) = (job_receiver.clone(), result_sender.clone());
-            let (worker, plan) = (Arc::clone(&loader.worker), Arc::clone(&plan));
-            let thread = thread::Builder::new()
-                .name(format!("vitral-data-{number}"))
-                .spawn(move || work(&worker, &*plan, &jobs, &results))
-                .map_err(|error| {
-                    DataError::setting("workers", format!("cannot start a thread: {error}"))
-                })?;
+            let thread = loader.crew.start(number).map_err(|error| {
+                DataError::setting("workers", format!("cannot start a thread: {error}"))
+            })?;
             loader.threads.push(thread);
         }
         loader.dispatch();
         Ok(loader)
+    }
+
+    /// Takes a batch back that is no longer needed, so that its memory is used for another.
+    pub fn recycle(&self, batch: ImageBatch) {
+        let mut spare = self.crew.worker.spare();
+        if (spare.len() as u64) < self.window {
+            spare.push(batch.images);
+        }
+    }
+
+    /// What the work has taken so far.
+    pub fn timings(&self) -> LoaderTimings {
+        LoaderTimings {
+            stages: self.crew.worker.clock.stages(),
+            wait: self.wait,
+            elapsed: self.given.map_or(Duration::ZERO, |(first, last)| last - first),
+            workers: self.threads.len(),
+            prefetch: self.window as usize,
+        }
+    }
+
+    /// Notes when a batch was asked for and given out, and changes what does not suffice.
+    fn note(&mut self, asked: Instant) {
+        let now = Instant::now();
+        let Some((first, before)) = self.given.replace((now, now)) else { return };
+        self.given = Some((first, now));
+        let waited = now - asked;
+        self.wait += waited;
+        let state = (self.threads.len(), self.window as usize);
+        let clock = &self.crew.worker.clock;
+        match self.tuner.batch(waited, now - before, state, || clock.reading_share()) {
+            Some(Change::Workers) => {
+                // Without another thread it goes on as it was.
+                if let Ok(thread) = self.crew.start(self.threads.len()) {
+                    self.threads.push(thread);
+                    self.window = self.window.max(self.threads.len() as u64);
+                }
+            }
+            Some(Change::Window) => self.window *= 2,
+            None => {}
+        }
     }
 
     /// Keeps the window full.
@@ -182,6 +265,7 @@ impl Loader {
                 Ok((number, result)) => {
                     self.early.insert(number, result);
                 }
+                // Not while `crew` holds the other end.
                 Err(_) => return Err(DataError::Worker("all workers are gone".into())),
             }
         }
@@ -189,7 +273,7 @@ impl Loader {
 
     /// Ends the threads and everything that is under way.
     fn finish(&mut self) {
-        self.worker.stop.store(true, Ordering::Relaxed);
+        self.crew.worker.stop.store(true, Ordering::Relaxed);
         self.end = self.next;
         self.jobs = None;
         self.early.clear();
@@ -207,10 +291,12 @@ impl Iterator for Loader {
         if self.next >= self.end {
             return None;
         }
+        let asked = Instant::now();
         let result = self.wait();
         match &result {
             Ok(_) => {
                 self.next += 1;
+                self.note(asked);
                 self.dispatch();
             }
             Err(_) => self.finish(),
@@ -237,9 +323,11 @@ fn work(
     jobs: &Receiver<u64>,
     results: &Sender<Numbered>,
 ) {
+    let mut scratch = Scratch::new(&worker.clock);
     for number in jobs {
-        // What a panic leaves behind is not used: the batch is dropped.
-        let made = catch_unwind(AssertUnwindSafe(|| worker.make(&plan(number))));
+        // What a panic leaves behind is not used: the batch is dropped, and what scratch memory holds
+        // between images does not matter.
+        let made = catch_unwind(AssertUnwindSafe(|| worker.make(&plan(number), &mut scratch)));
         let result = match made {
             Ok(Some(result)) => result,
             Ok(None) => return,
@@ -272,6 +360,26 @@ fn thread_count(workers: usize, batches: u64) -> usize {
     };
     let useful = usize::try_from(batches).unwrap_or(MAX_WINDOW).clamp(1, MAX_WINDOW);
     wanted.min(useful)
+}
+
+/// How far workers and window may grow; what the experiment sets stays as it is.
+fn limits(
+    options: &LoaderOptions,
+    pipeline: &Pipeline,
+    threads: usize,
+    window: usize,
+    batches: u64,
+) -> Limits {
+    let readers = match options.workers {
+        0 => thread_count(threads.saturating_mul(READERS), batches),
+        _ => threads,
+    };
+    let bytes = options.batch.saturating_mul(pipeline.image_bytes(0)).max(1);
+    let window = match options.prefetch {
+        0 => (AHEAD_BYTES / bytes).clamp(window, MAX_WINDOW),
+        _ => window,
+    };
+    Limits { workers: threads, readers, window }
 }
 
 #[cfg(test)]

@@ -47,11 +47,28 @@ impl Normalization {
         }
     }
 
-    /// The model's inputs for `pixels`, whose innermost dimension is the channels (as in HWC).
+    /// The model's inputs for `pixels`, whose innermost dimension is the channels (as in HWC), in timm's
+    /// form: `(value - 255 mean) / (255 std)`. With 0.5 and 0.5 it is exactly
+    /// `(value - 127.5) / 127.5`.
     ///
     /// # Errors
     /// As [`mean_std`](Self::mean_std), or if `pixels` is not a whole number of pixels.
     pub fn apply(&self, pixels: &[u8], channels: Channels) -> Result<Vec<f32>, DataError> {
+        let mut values = Vec::new();
+        self.apply_into(pixels, channels, &mut values)?;
+        Ok(values)
+    }
+
+    /// The same in memory that is there already: `values` gets the length of `pixels`.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_into(
+        &self,
+        pixels: &[u8],
+        channels: Channels,
+        values: &mut Vec<f32>,
+    ) -> Result<(), DataError> {
         let count = channels.count();
         if !pixels.len().is_multiple_of(count) {
             let problem =
@@ -59,22 +76,60 @@ impl Normalization {
             return Err(DataError::setting("normalize", problem));
         }
         let (mean, std) = self.mean_std(channels)?;
-        let tables: Vec<[f32; 256]> = mean.iter().zip(&std).map(|(&m, &s)| table(m, s)).collect();
-        let mut values = vec![0.0; pixels.len()];
-        let pairs = values.chunks_exact_mut(count).zip(pixels.chunks_exact(count));
-        for (out, pixel) in pairs {
-            for ((out, &value), table) in out.iter_mut().zip(pixel).zip(&tables) {
-                *out = table[usize::from(value)];
-            }
+        let pattern = Pattern {
+            means: std::array::from_fn(|at| 255.0 * mean[at % count]),
+            stds: std::array::from_fn(|at| 255.0 * std[at % count]),
+        };
+        if values.capacity() < pixels.len() {
+            // Memory that the system clears page by page, as it is written.
+            *values = vec![0.0; pixels.len()];
         }
-        Ok(values)
+        values.resize(pixels.len(), 0.0);
+        pattern.apply(pixels, values);
+        Ok(())
     }
 }
 
-/// `(value - 255 mean) / (255 std)`, timm's form. With 0.5 and 0.5 it is exactly
-/// `(value - 127.5) / 127.5`.
-fn table(mean: f32, std: f32) -> [f32; 256] {
-    std::array::from_fn(|value| (value as f32 - 255.0 * mean) / (255.0 * std))
+/// Values after which means and deviations repeat, for 1 and for 3 channels, and a whole number of the
+/// processor's vectors.
+const PATTERN: usize = 48;
+
+/// Means and deviations in the order of values, times 255.
+struct Pattern {
+    means: [f32; PATTERN],
+    stds: [f32; PATTERN],
+}
+
+impl Pattern {
+    fn apply(&self, pixels: &[u8], values: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { self.apply_avx2(pixels, values) };
+        }
+        self.apply_plain(pixels, values);
+    }
+
+    /// The same in longer vectors; no operation is another, so values are the same, too.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn apply_avx2(&self, pixels: &[u8], values: &mut [f32]) {
+        self.apply_plain(pixels, values);
+    }
+
+    #[inline(always)]
+    fn apply_plain(&self, pixels: &[u8], values: &mut [f32]) {
+        let (blocks, rest) = pixels.as_chunks::<PATTERN>();
+        let (out_blocks, out_rest) = values.as_chunks_mut::<PATTERN>();
+        for (out, block) in out_blocks.iter_mut().zip(blocks) {
+            for at in 0..PATTERN {
+                out[at] = (f32::from(block[at]) - self.means[at]) / self.stds[at];
+            }
+        }
+        for (at, (out, &value)) in out_rest.iter_mut().zip(rest).enumerate() {
+            *out = (f32::from(value) - self.means[at]) / self.stds[at];
+        }
+    }
 }
 
 fn check(name: &str, values: &[f32], count: usize, good: fn(f32) -> bool) -> Result<(), DataError> {
@@ -119,6 +174,22 @@ mod tests {
         }
         let grey = Normalization::ImageNet.apply(&[0], Channels::Grey).unwrap();
         assert!((grey[0] + 0.449 / 0.226).abs() < 1e-5);
+    }
+
+    #[test]
+    fn memory_may_come_from_another_batch() {
+        let pixels: Vec<u8> = (0..=255).cycle().take(999).collect();
+        let mut values = Vec::new();
+        for length in [999, 3, 600, 0, 51, 999] {
+            let pixels = &pixels[..length];
+            Normalization::ImageNet.apply_into(pixels, Channels::Rgb, &mut values).unwrap();
+            for (at, (&pixel, &value)) in pixels.iter().zip(&values).enumerate() {
+                let mean = [0.485, 0.456, 0.406_f32][at % 3];
+                let std = [0.229, 0.224, 0.225_f32][at % 3];
+                assert_eq!(value, (f32::from(pixel) - 255.0 * mean) / (255.0 * std));
+            }
+            assert_eq!(values.len(), length);
+        }
     }
 
     #[test]

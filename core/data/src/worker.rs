@@ -2,16 +2,18 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
 use crate::error::{DataError, ReadError};
-use crate::pixels::{Channels, Image};
+use crate::pixels::Channels;
+use crate::scratch::Scratch;
 use crate::source::Source;
+use crate::timing::StageClock;
 use crate::transform::{Pipeline, PluginFailure, StageError};
 
 /// What to do when an image cannot be read.
@@ -81,22 +83,32 @@ pub(crate) struct Worker {
     pub seed: Seed,
     /// Set when nobody waits for the results any more.
     pub stop: AtomicBool,
+    /// Where the time goes.
+    pub clock: StageClock,
+    /// Memory of batches that are no longer needed.
+    pub spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Worker {
     /// Makes the batch, or nothing if the loader is gone meanwhile.
-    pub(crate) fn make(&self, plan: &BatchPlan) -> Option<Result<ImageBatch, DataError>> {
+    pub(crate) fn make(
+        &self,
+        plan: &BatchPlan,
+        scratch: &mut Scratch,
+    ) -> Option<Result<ImageBatch, DataError>> {
         let mut batch = match self.empty_batch(plan) {
             Ok(batch) => batch,
             Err(error) => return Some(Err(error)),
         };
+        let bytes = self.pipeline.image_bytes(plan.epoch);
         for &sample in &plan.samples {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
-            match (self.sample(plan.epoch, sample), self.on_error) {
-                (Ok((image, label)), _) => {
-                    batch.images.extend_from_slice(image.pixels());
+            // An image that is left out is overwritten by the next.
+            let out = &mut batch.images[batch.labels.len() * bytes..][..bytes];
+            match (self.sample(plan.epoch, sample, scratch, out), self.on_error) {
+                (Ok(label), _) => {
                     batch.labels.push(label);
                     batch.samples.push(sample);
                 }
@@ -107,15 +119,22 @@ impl Worker {
                 (Err(failure), _) => return Some(Err(failure.error.into())),
             }
         }
+        self.clock.add(&mut scratch.laps);
+        batch.images.truncate(batch.labels.len() * bytes);
         batch.disabled = self.pipeline.disabled().map(str::to_owned).collect();
         Some(refuse_empty(batch, plan))
     }
 
+    /// A batch without images, but with the memory for all of them.
     fn empty_batch(&self, plan: &BatchPlan) -> Result<ImageBatch, DataError> {
         let count = plan.samples.len();
         let bytes = count.saturating_mul(self.pipeline.image_bytes(plan.epoch));
-        let mut images = Vec::new();
-        images.try_reserve_exact(bytes).map_err(|_| DataError::BatchMemory { count, bytes })?;
+        let mut images = self.spare().pop().unwrap_or_default();
+        images
+            .try_reserve_exact(bytes.saturating_sub(images.len()))
+            .map_err(|_| DataError::BatchMemory { count, bytes })?;
+        // Values of a batch before need not be cleared: those of images are all written.
+        images.resize(bytes, 0);
         Ok(ImageBatch {
             images,
             labels: Vec::with_capacity(count),
@@ -128,25 +147,43 @@ impl Worker {
         })
     }
 
-    /// Reads and transforms one sample. A panic in a source or a decoder counts as a failure of this
-    /// sample, so that its name is known.
-    fn sample(&self, epoch: u64, sample: u32) -> Result<(Image, u32), SampleFailure> {
+    /// Memory of batches that are no longer needed.
+    pub(crate) fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        // Nothing can be left half done in it.
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads and transforms one sample into `out`, and gives its label. A panic in a source or a decoder
+    /// counts as a failure of this sample, so that its name is known.
+    fn sample(
+        &self,
+        epoch: u64,
+        sample: u32,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<u32, SampleFailure> {
         let index = sample as usize;
         let failure = |reason: String, skip: bool| SampleFailure {
             error: ReadError { name: self.source.name(index), reason },
             skip,
         };
         let work = || {
-            let image = self.source.read(index);
-            let image = image.map_err(|error| SampleFailure { error, skip: false })?;
+            scratch.laps.start();
+            // The file's bytes are borrowed while other parts of the scratch memory are changed.
+            let mut file = std::mem::take(&mut scratch.file);
+            let stored = self.source.load(index, &mut file);
+            scratch.laps.read();
+            let stored = stored.map_err(|error| SampleFailure { error, skip: false })?;
             let seed = Pipeline::sample_seed(self.seed, epoch, sample);
-            let image = self.pipeline.run(image, seed, epoch).map_err(|error| {
+            self.pipeline.run_into(stored, seed, epoch, scratch, out).map_err(|error| {
                 let skip = matches!(error, StageError::Plugin(PluginFailure { skip: true, .. }));
                 failure(error.to_string(), skip)
             })?;
-            Ok((image, self.source.label(index)))
+            scratch.file = file;
+            Ok(self.source.label(index))
         };
-        // Nothing of what `work` changes is used after a panic: its image is dropped.
+        // Nothing that `work` leaves half changed is used after a panic: buffers that it had taken are
+        // gone, a decoder starts each image anew, and the part of the batch is written again.
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let reason = format!("reading it failed unexpectedly: {}", panic_message(&*panic));
             Err(failure(reason, false))

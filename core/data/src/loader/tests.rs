@@ -263,3 +263,46 @@ fn what_cannot_work_is_refused_at_the_start() {
     let nothing = good(train(Fake::new(3), options(1, 0), 5..2));
     assert!(nothing.is_empty());
 }
+
+#[test]
+fn memory_of_batches_is_used_again_and_changes_nothing() {
+    let source = || Fake { broken: HashSet::from([4, 9]), ..Fake::new(24) };
+    let options = LoaderOptions { on_error: OnError::Skip, ..options(4, 2) };
+    let kept = good(train(source(), options, 0..18));
+    let mut loader = train(source(), options, 0..18);
+    for expected in kept {
+        let batch = loader.next().unwrap().unwrap();
+        assert!(batch == expected);
+        loader.recycle(batch);
+    }
+    assert!(loader.next().is_none());
+    assert!(!loader.crew.worker.spare().is_empty());
+}
+
+#[test]
+fn time_is_counted_by_stage() {
+    let slow = Fake { delay: Duration::from_millis(2), ..Fake::new(23) };
+    let mut loader = train(slow, options(4, 2), 0..12);
+    assert_eq!(loader.by_ref().filter(Result::is_ok).count(), 12);
+    let timings = loader.timings();
+    let names: Vec<_> = timings.stages.iter().map(|(name, _)| name.as_str()).collect();
+    let transforms = ["RandomResizedCrop", "HorizontalFlip", "PadCrop"];
+    assert_eq!(names, [&["read", "decode"], &transforms[..], &["assemble"]].concat());
+    // Reading sleeps, and nothing had to be decoded.
+    assert_eq!(timings.bottleneck().unwrap().0, "read");
+    assert!(timings.stages[1].1.is_zero() && !timings.stages[2].1.is_zero());
+    assert!((0.0..=1.0).contains(&timings.waiting_share()), "{timings:?}");
+    assert_eq!((timings.workers, timings.prefetch), (2, 3));
+}
+
+/// Reading is slow, so workers are added until batches are there in time, and batches stay the same.
+#[test]
+fn slow_reading_is_met_by_more_workers() {
+    let slow = || Fake { delay: Duration::from_millis(2), ..Fake::new(40) };
+    let open = LoaderOptions { workers: 0, prefetch: 0, ..options(2, 0) };
+    let mut loader = train(slow(), open, 0..60);
+    let first = loader.timings().workers;
+    let found: Vec<_> = loader.by_ref().map(Result::unwrap).collect();
+    assert!(loader.timings().workers > first, "{:?}", loader.timings());
+    assert!(found == good(train(slow(), options(2, 1), 0..60)));
+}

@@ -5,21 +5,34 @@ use vitral_seed::Rng;
 
 use crate::pixels::{Channels, Image};
 
-pub(super) fn apply(image: Image, probability: f64, rng: &mut Rng) -> Image {
-    if rng.random::<f64>() < probability { flip(image) } else { image }
+pub(super) fn apply(mut image: Image, probability: f64, rng: &mut Rng) -> Image {
+    let (width, channels) = (image.width(), image.channels());
+    apply_to(image.pixels_mut(), width, channels, probability, rng);
+    image
 }
 
-fn flip(mut image: Image) -> Image {
-    let channels = image.channels();
-    let row_length = image.width() as usize * channels.count();
-    for row in image.pixels_mut().chunks_exact_mut(row_length) {
-        row.reverse();
-        if channels == Channels::Rgb {
-            // Reversing bytes reversed the order of colours as well.
-            row.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
+/// The same for pixels in rows of `width`.
+pub(super) fn apply_to(
+    pixels: &mut [u8],
+    width: u32,
+    channels: Channels,
+    probability: f64,
+    rng: &mut Rng,
+) {
+    if rng.random::<f64>() < probability {
+        flip(pixels, width as usize, channels);
+    }
+}
+
+fn flip(pixels: &mut [u8], width: usize, channels: Channels) {
+    match channels {
+        Channels::Grey => pixels.chunks_exact_mut(width).for_each(<[u8]>::reverse),
+        Channels::Rgb => {
+            // Whole pixels are exchanged, so that colours keep their order.
+            let (pixels, _) = pixels.as_chunks_mut::<3>();
+            pixels.chunks_exact_mut(width).for_each(<[[u8; 3]]>::reverse);
         }
     }
-    image
 }
 
 #[cfg(test)]
@@ -29,10 +42,12 @@ mod tests {
 
     #[test]
     fn rows_are_mirrored_exactly() {
-        let grey = Image::new(3, 2, Channels::Grey, vec![1, 2, 3, 4, 5, 6]).unwrap();
-        assert_eq!(flip(grey).pixels(), [3, 2, 1, 6, 5, 4]);
-        let colour = Image::new(2, 2, Channels::Rgb, (1..=12).collect()).unwrap();
-        assert_eq!(flip(colour).pixels(), [4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9]);
+        let mut grey = [1, 2, 3, 4, 5, 6];
+        flip(&mut grey, 3, Channels::Grey);
+        assert_eq!(grey, [3, 2, 1, 6, 5, 4]);
+        let mut colour: [u8; 12] = std::array::from_fn(|at| at as u8 + 1);
+        flip(&mut colour, 2, Channels::Rgb);
+        assert_eq!(colour, [4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod center_crop;
 mod horizontal_flip;
 mod pad_crop;
 mod pipeline;
+mod plan;
 mod plugin;
 mod random_resized_crop;
 mod resize;
@@ -77,6 +78,19 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// Its name as in an experiment; a plugin's own.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::RandomResizedCrop { .. } => "RandomResizedCrop",
+            Self::Resize {} => "Resize",
+            Self::ResizeShorter { .. } => "ResizeShorter",
+            Self::CenterCrop {} => "CenterCrop",
+            Self::PadCrop { .. } => "PadCrop",
+            Self::HorizontalFlip { .. } => "HorizontalFlip",
+            Self::Plugin(plugin) => &plugin.name,
+        }
+    }
+
     /// Applies the stage. What it decides at random depends on `rng` only.
     ///
     /// # Errors

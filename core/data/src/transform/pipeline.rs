@@ -6,10 +6,15 @@ use std::sync::Arc;
 use vitral_host::Sample;
 use vitral_seed::Seed;
 
-use super::{PluginFailure, PluginStage, Transform, TransformContext, resize};
-use crate::error::{DataError, TransformError};
+use super::plan::Plan;
+use super::{PluginFailure, PluginStage, Transform, TransformContext, horizontal_flip, resize};
+use crate::error::{DataError, DecodeError, TransformError};
 use crate::image_size::{ImageSizeStage, size_at};
-use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
+use crate::pixels::{Channels, Image, ImageView, MAX_IMAGE_SIDE};
+use crate::region::Area;
+use crate::scratch::Scratch;
+use crate::source::Stored;
+use crate::timing::StageClock;
 
 /// Part of the shorter side that evaluation keeps (timm's `crop_pct`).
 const EVAL_CROP: f64 = 0.875;
@@ -125,25 +130,146 @@ impl Pipeline {
     /// # Errors
     /// If a stage would make too large an image, or a plugin fails.
     pub fn run(&self, image: Image, seed: Seed, epoch: u64) -> Result<Image, StageError> {
-        let mut image = image.into_channels(self.channels);
+        let mut pixels = vec![0; self.image_bytes(epoch)];
+        let mut scratch = Scratch::new(&StageClock::new(self));
+        self.run_into(Stored::Image(image), seed, epoch, &mut scratch, &mut pixels)?;
         let size = self.size(epoch);
-        if self.keep_exact && (image.width(), image.height()) == (size, size) {
-            return Ok(image);
-        }
-        let context = TransformContext { size };
-        for (stage, transform) in self.transforms.iter().enumerate() {
-            let seed = seed.indexed(stage as u64);
-            image = match self.plugins.get(&stage) {
-                Some(plugin) => {
-                    let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-                    let sample = Sample { seed: seed.value(), epoch, size };
-                    plugin.apply(image, &sample)?
-                }
-                None => transform.apply(image, &context, &mut seed.rng())?,
-            };
-        }
-        Ok(resize::exactly(image, size, size)?)
+        let image = Image::new(size, size, self.channels, pixels);
+        Ok(image.map_err(|error| TransformError(error.to_string()))?)
     }
+
+    /// Processes one image into `out`, which has [`image_bytes`](Self::image_bytes). Of a file, only
+    /// what the first stage needs is decoded.
+    pub(crate) fn run_into(
+        &self,
+        stored: Stored<'_>,
+        seed: Seed,
+        epoch: u64,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<(), StageError> {
+        let job = Job { seed, epoch, size: self.size(epoch) };
+        let owned = match stored {
+            Stored::Encoded(bytes) => return self.decode_into(bytes, &job, scratch, out),
+            Stored::Pixels(view) if view.channels() == self.channels => {
+                let plan = self.plan(view.width(), view.height(), &job)?;
+                return self.stages(view, plan.request.part.area(), plan, &job, scratch, out);
+            }
+            Stored::Pixels(view) => view.to_image(),
+            Stored::Image(image) => image,
+        };
+        let image = owned.into_channels(self.channels);
+        let plan = self.plan(image.width(), image.height(), &job)?;
+        self.stages(image.view(), plan.request.part.area(), plan, &job, scratch, out)
+    }
+
+    fn decode_into(
+        &self,
+        bytes: &[u8],
+        job: &Job,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<(), StageError> {
+        let mut plan = None;
+        let decoded = scratch.decoder.part(bytes, Some(self.channels), |width, height| {
+            let made = self.plan(width, height, job)?;
+            Ok(plan.insert(made).request)
+        });
+        scratch.laps.decoded();
+        let decoded = decoded?;
+        let whole = || Plan::nothing(decoded.image.width(), decoded.image.height());
+        let plan = plan.unwrap_or_else(whole);
+        self.stages(decoded.image.view(), decoded.area, plan, job, scratch, out)?;
+        scratch.decoder.recycle(decoded.image);
+        Ok(())
+    }
+
+    /// What is done first with an image of `width` x `height` pixels.
+    fn plan(&self, width: u32, height: u32, job: &Job) -> Result<Plan, TransformError> {
+        if self.keep_exact && (width, height) == (job.size, job.size) {
+            let done = self.transforms.len();
+            return Ok(Plan { done, ..Plan::nothing(width, height) });
+        }
+        Plan::new(&self.transforms, (width, height), self.channels, job.size, job.seed)
+    }
+
+    /// Carries the plan out on the area of the image that is its part, and all stages after it.
+    fn stages(
+        &self,
+        image: ImageView<'_>,
+        area: Area,
+        plan: Plan,
+        job: &Job,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<(), StageError> {
+        let (width, height) = (plan.request.width, plan.request.height);
+        let is_flip = |stage: &Transform| matches!(stage, Transform::HorizontalFlip { .. });
+        let rest = self.transforms.iter().enumerate().skip(plan.done);
+        let in_place = rest.clone().all(|(_, stage)| is_flip(stage));
+        if in_place && (width, height) == (job.size, job.size) {
+            resize::area_into(image, area, width, height, out)?;
+            self.first_done(plan, scratch);
+            for (stage, transform) in rest {
+                let Transform::HorizontalFlip { probability } = *transform else { continue };
+                let rng = &mut job.seed.indexed(stage as u64).rng();
+                horizontal_flip::apply_to(out, job.size, self.channels, probability, rng);
+                scratch.laps.transformed(stage);
+            }
+            return Ok(());
+        }
+        let mut pixels = std::mem::take(&mut scratch.pixels);
+        pixels.resize(width as usize * height as usize * self.channels.count(), 0);
+        resize::area_into(image, area, width, height, &mut pixels)?;
+        let mut image = Image::new(width, height, self.channels, pixels)
+            .map_err(|error| TransformError(error.to_string()))?;
+        self.first_done(plan, scratch);
+        for (stage, transform) in rest {
+            image = self.stage(stage, transform, image, job)?;
+            scratch.laps.transformed(stage);
+        }
+        let image = resize::exactly(image, job.size, job.size)?;
+        out.copy_from_slice(image.pixels());
+        scratch.pixels = image.into_pixels();
+        scratch.laps.assembled();
+        Ok(())
+    }
+
+    fn first_done(&self, plan: Plan, scratch: &mut Scratch) {
+        match plan.done {
+            // A resize that no transform asked for.
+            0 => scratch.laps.assembled(),
+            done => scratch.laps.transformed(done - 1),
+        }
+    }
+
+    fn stage(
+        &self,
+        stage: usize,
+        transform: &Transform,
+        image: Image,
+        job: &Job,
+    ) -> Result<Image, StageError> {
+        let seed = job.seed.indexed(stage as u64);
+        Ok(match self.plugins.get(&stage) {
+            Some(plugin) => {
+                let epoch = u32::try_from(job.epoch).unwrap_or(u32::MAX);
+                plugin.apply(image, &Sample { seed: seed.value(), epoch, size: job.size })?
+            }
+            None => {
+                transform.apply(image, &TransformContext { size: job.size }, &mut seed.rng())?
+            }
+        })
+    }
+}
+
+/// One image's way through the pipeline.
+struct Job {
+    /// The sample's own seed.
+    seed: Seed,
+    epoch: u64,
+    /// Side of the result, in pixels.
+    size: u32,
 }
 
 fn check_size(size: u32) -> Result<(), DataError> {
@@ -157,6 +283,9 @@ fn check_size(size: u32) -> Result<(), DataError> {
 /// Why an image could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageError {
+    /// The image's file is damaged, or no image that can be used.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     /// A stage of this program.
     #[error(transparent)]
     Transform(#[from] TransformError),
@@ -251,5 +380,62 @@ mod tests {
         assert!(Pipeline::default_eval(Channels::Rgb, 1 << 20).is_err());
         let wrong = Transform::HorizontalFlip { probability: 2.0 };
         assert!(Pipeline::new(Channels::Rgb, 8, vec![wrong]).is_err());
+    }
+
+    /// What is decoded of a file depends on the stages; what comes out hardly does. In this small, sharp
+    /// photograph it differs by 1.5 grey levels on average from resizing the whole image, where it was
+    /// decoded at a smaller scale, and by nothing without libjpeg-turbo.
+    #[test]
+    fn files_give_what_whole_images_give() {
+        let file = include_bytes!("../decode/fixtures/photo.jpg");
+        let image = crate::decode(file).unwrap();
+        let crop = |scale| Transform::RandomResizedCrop { scale, ratio: (0.75, 1.333) };
+        let flip = Transform::HorizontalFlip { probability: 0.5 };
+        let pad = Transform::PadCrop { padding: 2, fill: 0 };
+        let cases = [
+            (24, vec![crop((0.3, 1.0)), flip.clone()]),
+            (24, vec![crop((0.3, 1.0)), flip.clone(), pad]),
+            (60, vec![crop((0.1, 0.5))]),
+            (20, vec![Transform::Resize {}]),
+            (20, vec![]),
+            (28, vec![Transform::ResizeShorter { to: 32 }, Transform::CenterCrop {}, flip.clone()]),
+            (50, vec![flip, crop((0.3, 1.0))]),
+        ];
+        let limit = if cfg!(feature = "turbojpeg") { 2.0 } else { 0.001 };
+        for channels in [Channels::Rgb, Channels::Grey] {
+            for (size, transforms) in &cases {
+                let pipeline = Pipeline::new(channels, *size, transforms.clone()).unwrap();
+                let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+                let mut found = vec![0; pipeline.image_bytes(0)];
+                let mut sum = 0.0;
+                for sample in 0..20 {
+                    let seed = Pipeline::sample_seed(Seed::new(7), 0, sample);
+                    pipeline
+                        .run_into(Stored::Encoded(file), seed, 0, &mut scratch, &mut found)
+                        .unwrap();
+                    let whole = pipeline.run(image.clone(), seed, 0).unwrap();
+                    let pairs = found.iter().zip(whole.pixels());
+                    sum += pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+                }
+                let mean = sum / 20.0 / found.len() as f64;
+                println!("{size} px, {channels:?}, {transforms:?}: mean difference {mean:.3}");
+                assert!(mean < limit, "{size} px, {transforms:?}: mean difference {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn borrowed_pixels_give_what_owned_ones_give() {
+        let crop = Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.5) };
+        let transforms = vec![crop, Transform::HorizontalFlip { probability: 0.5 }];
+        for channels in [Channels::Grey, Channels::Rgb] {
+            let pipeline = Pipeline::new(channels, 16, transforms.clone()).unwrap();
+            let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+            let (image, seed) = (image(50, 40), Seed::new(3));
+            let mut found = vec![0; pipeline.image_bytes(0)];
+            let stored = Stored::Pixels(image.view());
+            pipeline.run_into(stored, seed, 0, &mut scratch, &mut found).unwrap();
+            assert_eq!(found, pipeline.run(image, seed, 0).unwrap().pixels());
+        }
     }
 }

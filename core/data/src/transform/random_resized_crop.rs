@@ -4,9 +4,10 @@
 use rand::Rng as _;
 use vitral_seed::Rng;
 
-use super::resize::{self, Crop};
+use super::resize;
 use crate::error::TransformError;
 use crate::pixels::Image;
+use crate::region::Crop;
 
 /// How often a part is drawn before the middle of the image is taken.
 const TRIES: usize = 10;
@@ -22,7 +23,14 @@ pub(super) fn apply(
     resize::part(image, crop, size, size)
 }
 
-fn choose(width: u32, height: u32, scale: (f64, f64), ratio: (f64, f64), rng: &mut Rng) -> Crop {
+/// The part of an image of `width` x `height` pixels.
+pub(super) fn choose(
+    width: u32,
+    height: u32,
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    rng: &mut Rng,
+) -> Crop {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..TRIES {
         let target = area * rng.random_range(scale.0..=scale.1);

@@ -8,22 +8,8 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::TransformError;
-use crate::pixels::{Channels, Image, byte_count};
-
-/// A part of an image, in pixels. It has at least one pixel and lies within the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Crop {
-    pub left: u32,
-    pub top: u32,
-    pub width: u32,
-    pub height: u32,
-}
-
-impl Crop {
-    fn whole(image: &Image) -> Self {
-        Self { left: 0, top: 0, width: image.width(), height: image.height() }
-    }
-}
+use crate::pixels::{Channels, Image, ImageView, byte_count};
+use crate::region::{Area, Crop};
 
 thread_local! {
     /// Keeps its scratch memory from image to image.
@@ -35,27 +21,34 @@ pub(crate) fn exactly(image: Image, width: u32, height: u32) -> Result<Image, Tr
     if (image.width(), image.height()) == (width, height) {
         return Ok(image);
     }
-    part(&image, Crop::whole(&image), width, height)
+    part(&image, Crop::whole(image.width(), image.height()), width, height)
 }
 
-/// The whole image, resized so that its shorter side is `to`. As in torchvision, the longer side is
-/// rounded down.
+/// The whole image, resized so that its shorter side is `to`.
 pub(super) fn shorter_side(image: Image, to: u32) -> Result<Image, TransformError> {
-    let (width, height) = (image.width(), image.height());
-    let shorter = u64::from(width.min(height));
-    let longer = u64::from(width.max(height)) * u64::from(to) / shorter;
-    let longer = u32::try_from(longer).map_err(|_| too_long(&image, to))?;
-    let (width, height) = if width <= height { (to, longer) } else { (longer, to) };
-    byte_count(width, height, image.channels()).map_err(|_| too_long(&image, to))?;
+    let (width, height) = shorter_size(image.width(), image.height(), image.channels(), to)?;
     exactly(image, width, height)
 }
 
-fn too_long(image: &Image, to: u32) -> TransformError {
-    TransformError(format!(
-        "an image of {} x {} pixels would become too large with a shorter side of {to}",
-        image.width(),
-        image.height()
-    ))
+/// Width and height of an image of `width` x `height` pixels once its shorter side is `to`. As in
+/// torchvision, the longer side is rounded down.
+pub(super) fn shorter_size(
+    width: u32,
+    height: u32,
+    channels: Channels,
+    to: u32,
+) -> Result<(u32, u32), TransformError> {
+    let too_long = || {
+        TransformError(format!(
+            "an image of {width} x {height} pixels would become too large with a shorter side of {to}"
+        ))
+    };
+    let shorter = u64::from(width.min(height));
+    let longer = u64::from(width.max(height)) * u64::from(to) / shorter;
+    let longer = u32::try_from(longer).map_err(|_| too_long())?;
+    let size = if width <= height { (to, longer) } else { (longer, to) };
+    byte_count(size.0, size.1, channels).map_err(|_| too_long())?;
+    Ok(size)
 }
 
 /// A part of the image, resized to `width` x `height`. Pixels outside the part have no influence.
@@ -69,20 +62,56 @@ pub(super) fn part(
     let bytes =
         byte_count(width, height, channels).map_err(|error| TransformError(error.to_string()))?;
     let mut pixels = vec![0; bytes];
-    match channels {
-        Channels::Grey => part_into::<U8>(image, crop, width, height, &mut pixels),
-        Channels::Rgb => part_into::<U8x3>(image, crop, width, height, &mut pixels),
-    }
-    .map_err(TransformError)?;
+    area_into(image.view(), crop.area(), width, height, &mut pixels)?;
     Image::new(width, height, channels, pixels).map_err(|error| TransformError(error.to_string()))
 }
 
-fn part_into<P: PixelTrait>(
-    image: &Image,
+/// An area of the image, resized to `width` x `height` pixels, into `out`, which has their length.
+/// Pixels that do not touch the area have no influence.
+pub(super) fn area_into(
+    image: ImageView<'_>,
+    area: Area,
+    width: u32,
+    height: u32,
+    out: &mut [u8],
+) -> Result<(), TransformError> {
+    let crop = area.cover(image.width(), image.height());
+    let exact = crop.area() == area;
+    if exact && (crop.width, crop.height) == (width, height) {
+        copy(image, crop, out);
+        return Ok(());
+    }
+    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    if !exact {
+        // What rounding has pushed out of the covering pixels is cut off.
+        let (left, top) = (area.left - f64::from(crop.left), area.top - f64::from(crop.top));
+        let (left, top) = (left.max(0.0), top.max(0.0));
+        let columns = area.width.min(f64::from(crop.width) - left);
+        let rows = area.height.min(f64::from(crop.height) - top);
+        options = options.crop(left, top, columns, rows);
+    }
+    match image.channels() {
+        Channels::Grey => resize::<U8>(image, crop, width, height, out, &options),
+        Channels::Rgb => resize::<U8x3>(image, crop, width, height, out, &options),
+    }
+    .map_err(TransformError)
+}
+
+fn copy(image: ImageView<'_>, crop: Crop, out: &mut [u8]) {
+    let count = image.channels().count();
+    let (start, length) = (crop.left as usize * count, crop.width as usize * count);
+    for (y, row) in (crop.top..).zip(out.chunks_exact_mut(length)) {
+        row.copy_from_slice(&image.row(y)[start..][..length]);
+    }
+}
+
+fn resize<P: PixelTrait>(
+    image: ImageView<'_>,
     crop: Crop,
     width: u32,
     height: u32,
-    pixels: &mut [u8],
+    out: &mut [u8],
+    options: &ResizeOptions,
 ) -> Result<(), String> {
     let explain = |error: &dyn std::fmt::Display| format!("cannot resize: {error}");
     let source = TypedImageRef::<P>::from_buffer(image.width(), image.height(), image.pixels())
@@ -90,10 +119,9 @@ fn part_into<P: PixelTrait>(
     let source = TypedCroppedImage::new(source, crop.left, crop.top, crop.width, crop.height)
         .map_err(|error| explain(&error))?;
     let mut target =
-        TypedImage::<P>::from_buffer(width, height, pixels).map_err(|error| explain(&error))?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        TypedImage::<P>::from_buffer(width, height, out).map_err(|error| explain(&error))?;
     RESIZER
-        .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, &options))
+        .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, options))
         .map_err(|error| explain(&error))
 }
 
