@@ -160,6 +160,23 @@ fn whatever_fits_the_results_are_those_of_the_whole_batch() {
     assert!(weights(&workspace.join("one")) != weights(&workspace.join("whole")));
 }
 
+/// Before each try, so that it is seen what a long one is about.
+#[test]
+fn every_try_for_a_micro_batch_is_told_of() {
+    let workspace = Workspace::new();
+    let mut trainer =
+        Trainer::new(experiment(&workspace, "run", auto()), &registry(), &Device::flex()).unwrap();
+    trainer.set_memory_fault(Box::new(|_, images| images > 5));
+    let mut told = Vec::new();
+    let mut observer = |event: &Event| match event {
+        Event::Probing { images } => told.push(*images),
+        Event::Stepped(report) if report.step == 1 => told.push(0),
+        _ => {}
+    };
+    trainer.run(&mut observer, &AtomicBool::new(false)).unwrap();
+    assert_eq!(told, [1, 2, 4, 8, 0], "ahead of the first step, and never after it");
+}
+
 #[test]
 fn a_step_that_runs_out_of_memory_is_made_again_and_nothing_is_lost() {
     let workspace = Workspace::new();

@@ -10,6 +10,8 @@ use vitral_train::{Event, Observer, RunInfo, StepReport};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// And at most how often before the first step, where each line says something else.
+const PROBING_INTERVAL: Duration = Duration::from_secs(2);
 /// Unreadable images that are named; the rest are only counted.
 const NAMED_SKIPS: u64 = 5;
 
@@ -85,6 +87,15 @@ impl Progress {
         self.info = Some(info.clone());
     }
 
+    fn probing(&mut self, images: usize) {
+        let message = format!("batch: trying micro-batches of {images} images");
+        if self.plain && self.last_line.elapsed() >= PROBING_INTERVAL {
+            self.last_line = Instant::now();
+            eprintln!("{message}");
+        }
+        self.bar.set_message(message);
+    }
+
     fn stepped(&mut self, report: &StepReport) {
         let Some(info) = &self.info else { return };
         let now = report.images as f64 / report.time.as_secs_f64().max(1e-9);
@@ -127,6 +138,7 @@ impl Observer for Progress {
     fn on_event(&mut self, event: &Event) {
         match event {
             Event::Started(info) => self.started(info),
+            Event::Probing { images } => self.probing(*images),
             Event::Stepped(report) => self.stepped(report),
             Event::Evaluating { done, total } => {
                 self.bar.set_message(format!(

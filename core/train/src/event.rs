@@ -9,6 +9,12 @@ use crate::Evaluation;
 pub enum Event {
     /// Training starts, or goes on.
     Started(RunInfo),
+    /// `batch: Auto(...)` tries whether micro-batches of so many images fit into memory, before the
+    /// first step.
+    Probing {
+        /// Images that go through the model at once.
+        images: usize,
+    },
     /// A step was made. Loss and accuracy are there on the steps that are logged.
     Stepped(StepReport),
     /// So many of so many images of an evaluation are done.

@@ -10,7 +10,7 @@ use vitral_model::{
 
 use super::Trainer;
 use crate::{
-    BatchGradients, Error, MemoryFault, Observer,
+    BatchGradients, Error, Event, MemoryFault, Observer,
     batch_size::{BatchSize, MemorySize},
     memory::{Peak, available, memory},
     micro_batch::{Found, MicroBatch, Probe, Purpose, search},
@@ -49,6 +49,7 @@ impl Trainer {
         let limit = if on_cpu { Some(limit(memory)?) } else { None };
         let is_fresh = self.state.step == 0;
         let found = search(effective, limit, &mut |size| {
+            observer.on_event(&Event::Probing { images: size });
             release_memory(&self.device);
             let peak = on_cpu.then(Peak::watch);
             let result = self.learner.rehearse(effective, size, is_fresh);
