@@ -177,6 +177,12 @@ impl ViT {
         self.checkpointed = blocks;
     }
 
+    /// Which blocks compute their activations again, from the first one on; of those that it says
+    /// nothing about, none does.
+    pub fn activation_checkpointing(&self) -> &[bool] {
+        &self.checkpointed
+    }
+
     /// Normalised images `[batch, height, width, channels]` to logits `[batch, classes]`, both `f32`.
     ///
     /// Images of another size than the configured one get positions resized to their grid.

@@ -13,16 +13,24 @@ use crate::{
 };
 
 impl Learner {
-    /// Runs forward and backward as a step of `batch` images in micro-batches of this size would, and
+    /// Runs forward and backward as a step of `batch` images in micro-batches of `size` would, and
     /// forgets the result: one micro-batch of a single image, and then one of this size while the
     /// first one's gradients wait to be added to.
     ///
-    /// Weights, averages and random streams stay as they are. `is_fresh` says that no step has been
-    /// made: what the first one adds for good is then held meanwhile.
+    /// The size is set as by [`Learner::set_micro_batch`], since which blocks compute their
+    /// activations again may depend on it. Weights, averages and random streams stay as they are.
+    /// `is_fresh` says that no step has been made: what the first one adds for good is then held
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`Learner::gradients_within_memory`].
-    pub(crate) fn rehearse(&self, batch: usize, size: usize, is_fresh: bool) -> Result<(), Error> {
+    pub(crate) fn rehearse(
+        &mut self,
+        batch: usize,
+        size: usize,
+        is_fresh: bool,
+    ) -> Result<(), Error> {
+        self.set_micro_batch(size);
         let values = parameters::values(&self.model);
         let device = values[0].device().without_autodiff();
         within_memory(|| {
@@ -51,8 +59,8 @@ impl Learner {
             // What clipping and the update hold at the same time.
             let norm = global_norm(&gradients.gradients);
             let clipped = match self.config.clip_norm {
-                // On the CPU clipping is part of the update's one pass.
-                Some(limit) if !is_cpu(&device) => {
+                // Where the update is one pass, clipping is a part of it.
+                Some(limit) if !self.optimizer.is_one_pass(&values) => {
                     scale(gradients.gradients.clone(), &clip_factor(&norm, limit))
                 }
                 _ => gradients.gradients.clone(),
@@ -61,5 +69,51 @@ impl Learner {
             drop((updated, added));
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use vitral_model::{ActivationCheckpointing, ViTConfig};
+    use vitral_seed::Seed;
+
+    use super::*;
+    use crate::{
+        batch_size::BatchSize,
+        experiment::TrainConfig,
+        schedule::{Decay, Schedule},
+    };
+
+    /// A large micro-batch wants more blocks to compute their activations again than a small one.
+    #[test]
+    fn a_rehearsal_keeps_what_steps_of_its_size_keep() {
+        let model = ViTConfig {
+            image_size: 16,
+            patch_size: Some(4),
+            width: Some(32),
+            depth: Some(4),
+            heads: Some(2),
+            classes: 3,
+            ..ViTConfig::default()
+        };
+        let checkpointing = ActivationCheckpointing::Fit { mib: 1 };
+        let config = TrainConfig {
+            batch: BatchSize::Auto { effective: 64, memory: None },
+            activation_checkpointing: checkpointing,
+            ..TrainConfig::default()
+        };
+        let schedule =
+            Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+        let mut learner =
+            Learner::new(&model, &config, schedule, Seed::new(0), &Device::flex()).unwrap();
+        let mut plans = Vec::new();
+        for size in [64, 16, 8] {
+            learner.rehearse(64, size, true).unwrap();
+            let plan = learner.model().activation_checkpointing();
+            assert_eq!(plan, checkpointing.plan(learner.model().config(), size, true));
+            plans.push(plan.iter().filter(|&&again| again).count());
+        }
+        assert_eq!(plans, [4, 2, 0], "of blocks that keep 22 kB an image, and 4 kB where not");
     }
 }

@@ -167,6 +167,12 @@ impl OptimizerState {
         Self { optimizer, slots }
     }
 
+    /// Whether an update of these values is one pass over memory, which makes nothing but the new
+    /// values.
+    pub(crate) fn is_one_pass(&self, values: &[Tensor<1>]) -> bool {
+        fused::rule(&self.optimizer, values).is_some()
+    }
+
     /// Moves every parameter by one step, and the weights' moving average after it. Gradients count
     /// `clip` times, `[1]`, where it is given.
     pub(crate) fn step(

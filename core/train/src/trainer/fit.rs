@@ -40,8 +40,7 @@ impl Trainer {
             self.state.micro_batch = None;
             return Ok(());
         };
-        if let Some(known) = self.known_micro_batch() {
-            self.learner.set_micro_batch(known);
+        if self.known_micro_batch().is_some() {
             return Ok(());
         }
         let Purpose { effective, memory, on_cpu } = purpose;
@@ -70,7 +69,6 @@ impl Trainer {
         if !on_cpu && memory.is_some() {
             message += "; `memory` is for the CPU and was not used";
         }
-        self.learner.set_micro_batch(found.size);
         self.state.micro_batch = Some(micro_batch);
         self.state.seconds += start.elapsed().as_secs_f64();
         self.notice(FROM, message, observer)
