@@ -32,6 +32,7 @@ use crate::{
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
+    read_back::scalar,
     schedule::{Schedule, weight_decay},
     statistics::parameter_statistics,
 };
@@ -208,8 +209,7 @@ impl Learner {
     /// The device fails.
     pub fn overflowed(&self, batch: &BatchGradients) -> Result<bool, Error> {
         let Some(norm) = &batch.norm else { return Ok(false) };
-        let norm = norm.clone().try_into_scalar::<f32>();
-        norm.map(|norm| !norm.is_finite()).map_err(|error| Error::Device(error.to_string()))
+        Ok(!scalar(norm.clone())?.is_finite())
     }
 
     /// What takes the place of [`Learner::apply`] for gradients that [`Learner::overflowed`]: weights

@@ -27,6 +27,7 @@ pub mod optimizer;
 pub mod plugins;
 pub mod precision;
 mod predict;
+mod read_back;
 mod run_folder;
 pub mod schedule;
 mod statistics;

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use vitral_model::device::is_cpu;
 
 use super::{BatchGradients, Learner};
-use crate::{Error, gradients::global_norm};
+use crate::{Error, gradients::global_norm, read_back::scalar};
 
 /// Tells, by the step and the images of a micro-batch, whether memory is to run out in it: for tests
 /// of what happens then.
@@ -88,8 +88,7 @@ pub(super) fn wait_for(batch: &BatchGradients) -> Result<(), Error> {
         return Ok(());
     }
     // It depends on all of them.
-    let all = global_norm(&batch.gradients) + batch.loss.clone();
-    all.try_into_scalar::<f32>().map(drop).map_err(|error| Error::Device(error.to_string()))
+    scalar(global_norm(&batch.gradients) + batch.loss.clone()).map(drop)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! How a run begins: from an experiment, or from a checkpoint.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use vitral_data::{Datasets, Loader};
+use vitral_bundle::Lock;
+use vitral_data::{Datasets, Loader, PluginStage};
 use vitral_model::{ConfigProblem, device::Device};
 use vitral_seed::Seed;
 
@@ -29,37 +30,15 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<Self, Error> {
-        let (experiment, datasets, plan) = open(experiment)?;
-        let programs = Programs::trace(&experiment, registry)?;
-        let stages = open_stages(&experiment, registry)?;
-        let monitors = Monitors::open(&experiment, registry)?;
-        let mut learner = learner(&experiment, &programs, &plan, device)?;
-        let notes = init::start(&experiment, &mut learner, device)?;
-        let folder = RunFolder::create(&experiment.output, &experiment)?;
+        let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
+        let mut parts = Parts::open(experiment, registry, device, trace)?;
+        let notes = init::start(&parts.experiment, &mut parts.learner, device)?;
+        let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
-        let class_names = datasets.train.class_names().to_vec();
+        let class_names = parts.datasets.train.class_names().to_vec();
         let state = State { class_names, ..State::default() };
-        Ok(Self {
-            checkpoints: CheckpointManager::open(folder.path(), experiment.checkpoints.keep)?,
-            experiment,
-            folder,
-            datasets,
-            plan,
-            device: device.clone(),
-            learner,
-            programs,
-            stages,
-            monitors,
-            lock,
-            state,
-            stopped: None,
-            notes,
-            disabled: Vec::new(),
-            last_evaluation: None,
-            last_eval: Instant::now(),
-            last_save: Instant::now(),
-        })
+        Ok(Self { notes, ..parts.in_folder(folder, lock, state)? })
     }
 
     /// Goes on from a checkpoint, in the folder of its run.
@@ -75,41 +54,78 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, Error> {
         checkpoint.check_resumable()?;
-        let Checkpoint { path, experiment, state, tensors, programs, monitors: saved, lock } =
-            checkpoint;
-        let (experiment, datasets, plan) = open(experiment)?;
-        let programs = programs.resume(&experiment, registry)?;
-        let stages = open_stages(&experiment, registry)?;
-        let mut monitors = Monitors::open(&experiment, registry)?;
+        let Checkpoint { path, experiment, state, tensors, programs, monitors, lock } = checkpoint;
+        let resume = |experiment: &Experiment| programs.resume(experiment, registry);
+        let mut parts = Parts::open(experiment, registry, device, resume)?;
         let lock = registry.relock(&lock)?;
-        monitors.restore(&saved)?;
+        parts.monitors.restore(&monitors)?;
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
-        if state.class_names != datasets.train.class_names() {
+        if state.class_names != parts.datasets.train.class_names() {
             return Err(mismatch(
                 "the data has other classes than the run was started with".into(),
             )
             .into());
         }
-        let mut learner = learner(&experiment, &programs, &plan, device)?;
-        learner.import(&tensors, device).map_err(mismatch)?;
-        learner.restore_scale(state.loss_scale, state.skipped_steps);
+        parts.learner.import(&tensors, device).map_err(mismatch)?;
+        parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         // <run>/checkpoints/step-<n>, also where the path starts inside of the run.
         let absolute = std::path::absolute(&path).at(&path)?;
         let run = absolute.ancestors().nth(2).unwrap_or(&absolute);
-        let folder = RunFolder::reopen(run, &experiment, state.step)?;
-        let checkpoints = CheckpointManager::open(run, experiment.checkpoints.keep)?;
-        checkpoints.rewind(state.step, state.best.map(|(_, step)| step))?;
+        let folder = RunFolder::reopen(run, &parts.experiment, state.step)?;
+        let trainer = parts.in_folder(folder, lock, state)?;
+        let (step, best) = (trainer.state.step, trainer.state.best);
+        trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
+        Ok(trainer)
+    }
+}
+
+/// A run without its folder.
+struct Parts {
+    experiment: Experiment,
+    datasets: Datasets,
+    plan: Plan,
+    device: Device,
+    learner: Learner,
+    programs: Programs,
+    stages: Vec<Arc<PluginStage>>,
+    monitors: Monitors,
+}
+
+impl Parts {
+    /// Opens everything that an experiment names; `programs` gives those of its plugins.
+    fn open(
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+        programs: impl FnOnce(&Experiment) -> Result<Programs, Error>,
+    ) -> Result<Self, Error> {
+        let (experiment, datasets, plan) = open(experiment)?;
+        let programs = programs(&experiment)?;
         Ok(Self {
+            stages: open_stages(&experiment, registry)?,
+            monitors: Monitors::open(&experiment, registry)?,
+            learner: learner(&experiment, &programs, &plan, device)?,
             experiment,
-            folder,
-            checkpoints,
             datasets,
             plan,
             device: device.clone(),
-            learner,
             programs,
-            stages,
-            monitors,
+        })
+    }
+
+    fn in_folder(self, folder: RunFolder, lock: Lock, state: State) -> Result<Trainer, Error> {
+        let keep = self.experiment.checkpoints.keep;
+        Ok(Trainer {
+            checkpoints: CheckpointManager::open(folder.path(), keep)?,
+            experiment: self.experiment,
+            folder,
+            datasets: self.datasets,
+            plan: self.plan,
+            device: self.device,
+            learner: self.learner,
+            programs: self.programs,
+            stages: self.stages,
+            monitors: self.monitors,
             lock,
             state,
             stopped: None,

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
 use vitral_data::ImageBatch;
 use vitral_host::LayerReport;
 
 use super::{Trainer, monitors::Asked};
 use crate::{
     BatchGradients, Error, Learned, Observer, ScalingReport, StepFigures, StepReport,
-    batch::images_to_device, loss::targets, micro_batch::MicroBatch,
+    batch::images_to_device, loss::targets, micro_batch::MicroBatch, read_back::scalar,
 };
 
 impl Trainer {
@@ -100,8 +99,4 @@ impl Trainer {
         let accuracy = scalar(learned.correct)? / images as f32;
         Ok(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? })
     }
-}
-
-fn scalar(tensor: Tensor<1>) -> Result<f32, Error> {
-    tensor.try_into_scalar::<f32>().map_err(|error| Error::Device(error.to_string()))
 }
