@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitral_host::Kind;
 use vitral_model::Variant;
 
+use crate::commands::bench::Technique;
+
 /// Trains Vision Transformers.
 #[derive(Debug, Parser)]
 #[command(name = "vitral", version, propagate_version = true)]
@@ -51,6 +53,49 @@ pub enum BenchCommand {
     /// Measure the CPU kernels of a model's blocks, forward and backward, next to plain matrix
     /// products of the same sizes.
     Kernels(KernelArguments),
+    /// Train with each efficiency technique alone and with all together, and compare time of an
+    /// epoch, peak memory and accuracy with the plain loop; a table, and a plot as SVG.
+    Tricks(TricksArguments),
+    /// Train, and report what it took as JSON: one of the runs of `tricks`.
+    #[command(hide = true)]
+    Measure(MeasureArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TricksArguments {
+    /// The experiment, a RON file. The plain loop is this with every technique off, unless `--set`
+    /// turns it on.
+    #[arg(default_value = "examples/tricks.ron")]
+    pub experiment: PathBuf,
+    /// Epochs of each run.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+    /// Runs of each technique: the experiment's seed, and those that follow it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub seeds: u32,
+    /// Compare these alone, as in `--only ema,drop-path`.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Technique>,
+    /// Where the plot goes.
+    #[arg(long, default_value = "tricks.svg")]
+    pub plot: PathBuf,
+    /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object with every run instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub struct MeasureArguments {
+    pub experiment: PathBuf,
+    #[arg(long)]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 #[derive(Debug, Args)]

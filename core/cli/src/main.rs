@@ -5,6 +5,8 @@ mod args;
 mod commands;
 mod experiment;
 mod failure;
+mod files;
+mod plot;
 mod plugins;
 mod progress;
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What a shell reports of a process that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();

@@ -37,7 +37,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         Programs::trace(experiment, &registry()?).map_err(|error| subject.locate(error))?;
     let mut bench = Bench::new(&subject, &programs, arguments.infer, &device)?;
     let work = Work::new(&subject, bench.parameters(), arguments.infer);
-    let machine = Machine { device: name(&device), threads: rayon::current_num_threads() };
+    let machine = Machine { device: name_of(&device), threads: rayon::current_num_threads() };
 
     let mut progress = Steps::new(arguments.warmup, arguments.steps);
     progress.line(&format!("{work} on {}", machine.device));
@@ -74,7 +74,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
 }
 
 /// A device's name, with the threads that are in fact used: `RAYON_NUM_THREADS` has a say.
-fn name(device: &Device) -> String {
+pub(super) fn name_of(device: &Device) -> String {
     match (is_cpu(device), rayon::current_num_threads()) {
         (true, 1) => "CPU, 1 thread".into(),
         (true, threads) => format!("CPU, {threads} threads"),

@@ -1,0 +1,180 @@
+//! `vitral bench tricks`: each efficiency technique alone, and all together, against the plain loop.
+//!
+//! Every run is a process of its own (`measure`), one after the other (`process`), so that nothing
+//! of one is in the memory or the time of another.
+
+pub mod measure;
+mod plot;
+mod process;
+mod progress;
+mod table;
+mod techniques;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use clap::ValueEnum as _;
+use tempfile::TempDir;
+use vitral_train::Experiment;
+
+pub use self::techniques::Technique;
+use self::{
+    measure::Measured,
+    process::{Ended, measure},
+    progress::Runs,
+    table::{Row, Table},
+    techniques::OFF,
+};
+use super::step::name_of;
+use crate::{
+    args::TricksArguments,
+    commands::train::INTERRUPTED,
+    experiment::{Loaded, open_device},
+    failure::Failure,
+    files::write,
+};
+
+pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
+    let plain = Plain::read(arguments)?;
+    let device = open_device(arguments.device.as_deref(), &plain.experiment)?;
+    let folder = arguments.plot.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        let message = format!("{}: the plot's folder is not there", arguments.plot.display());
+        return Err(Failure::Other(message));
+    }
+    let first_seed = plain.experiment.seed;
+    let table = Table {
+        version: env!("CARGO_PKG_VERSION"),
+        experiment: arguments.experiment.display().to_string(),
+        device: name_of(&device),
+        epochs: arguments.epochs,
+        seeds: (0..u64::from(arguments.seeds)).map(|nth| first_seed.wrapping_add(nth)).collect(),
+        rows: Vec::new(),
+    };
+    let stop = stop_on_interrupt()?;
+    let (table, is_whole) = compare(arguments, &plain, table, &stop)?;
+    if table.rows.iter().any(|row| !row.runs.is_empty()) {
+        let picture = plot::svg(&table).map_err(Failure::Other)?;
+        write(&arguments.plot, &picture)?;
+    }
+    if arguments.json {
+        let json = serde_json::to_string(&table).map_err(|error| {
+            Failure::Other(format!("the figures cannot be written as JSON: {error}"))
+        })?;
+        println!("{json}");
+    } else {
+        print!("{table}");
+        println!("plot: {}", arguments.plot.display());
+    }
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+}
+
+/// The experiment without any technique.
+struct Plain {
+    settings: Vec<String>,
+    experiment: Experiment,
+}
+
+impl Plain {
+    fn read(arguments: &TricksArguments) -> Result<Self, Failure> {
+        let epochs = arguments.epochs;
+        // Nothing but steps between the first and the last one.
+        let run = [
+            "train.steps=None".to_owned(),
+            format!("train.epochs={epochs}"),
+            format!("train.eval_every=Epochs({epochs})"),
+            format!("checkpoints.every=Epochs({epochs})"),
+        ];
+        let off = OFF.iter().map(ToString::to_string);
+        // What the user sets has the last word on what the plain loop is.
+        let given = arguments.overrides.set.iter().cloned();
+        let mut settings: Vec<String> = off.chain(run).chain(given).collect();
+        let experiment = Loaded::read(&arguments.experiment, &settings)?.experiment;
+        // But it is not cut as fits.
+        let batch = experiment.train.batch.effective();
+        settings.push(format!("train.batch={batch}"));
+        let experiment = Loaded::read(&arguments.experiment, &settings)?.experiment;
+        Ok(Self { settings, experiment })
+    }
+}
+
+/// Makes all runs, seed by seed; tells whether none is missing because the user has had enough.
+fn compare(
+    arguments: &TricksArguments,
+    plain: &Plain,
+    mut table: Table,
+    stop: &AtomicBool,
+) -> Result<(Table, bool), Failure> {
+    let techniques = match arguments.only.as_slice() {
+        [] => Technique::value_variants(),
+        only => only,
+    };
+    let techniques: Vec<Option<Technique>> =
+        std::iter::once(None).chain(techniques.iter().copied().map(Some)).collect();
+    table.rows = techniques
+        .iter()
+        .map(|technique| Row::new(technique.map_or_else(|| "plain".into(), Technique::name)))
+        .collect();
+    let mut progress = Runs::new(techniques.len() * table.seeds.len());
+    let failed = |error: std::io::Error| Failure::Other(format!("a run cannot be made: {error}"));
+    for (seed, (index, technique)) in table
+        .seeds
+        .clone()
+        .iter()
+        .flat_map(|seed| techniques.iter().enumerate().map(move |t| (seed, t)))
+    {
+        let reference = table.rows[0].runs.first();
+        let changes = technique
+            .map_or_else(Vec::new, |technique| technique.settings(&plain.experiment, reference));
+        let folder = TempDir::new().map_err(failed)?;
+        let of_run = [format!("seed={seed}"), format!("output={:?}", folder.path().join("run"))];
+        let settings = [&plain.settings[..], &changes, &of_run].concat();
+        progress.start(&table.rows[index].name);
+        let ended = measure(
+            &arguments.experiment,
+            &settings,
+            arguments.device.as_deref(),
+            stop,
+            &mut |share| progress.advance(share),
+        );
+        let row = &mut table.rows[index];
+        row.settings = changes;
+        match ended.map_err(failed)? {
+            Ended::Measured(found) => {
+                progress.end(&describe(&found));
+                row.runs.push(found);
+            }
+            Ended::Failed { reason, said } => {
+                progress.line(said.trim_end());
+                progress.end("failed");
+                row.failures.push(reason);
+            }
+            Ended::Interrupted => {
+                progress.finish();
+                table.rows.retain(|row| !row.runs.is_empty() || !row.failures.is_empty());
+                return Ok((table, false));
+            }
+        }
+    }
+    progress.finish();
+    Ok((table, true))
+}
+
+fn describe(found: &Measured) -> String {
+    let Measured { seconds_per_epoch, top1, images, .. } = found;
+    format!("{seconds_per_epoch:.2} s per epoch, {:.2}% of {images} images", top1 * 100.0)
+}
+
+/// A flag that Ctrl-C sets, which reaches the run under way, too.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
+        .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
+    Ok(stop)
+}
