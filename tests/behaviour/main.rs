@@ -15,6 +15,7 @@ mod plugins;
 mod precision;
 mod presets;
 mod quickstart;
+mod report;
 mod resume;
 mod support;
 mod weights;

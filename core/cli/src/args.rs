@@ -29,6 +29,8 @@ pub enum Command {
     Import(ImportArguments),
     /// Write a checkpoint's model for use elsewhere.
     Export(ExportArguments),
+    /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
+    Report(ReportArguments),
     /// Show what an experiment comes to, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.
@@ -473,6 +475,15 @@ pub enum ExportFormat {
     Npz,
     /// safetensors and config.json, which `timm.create_model("local-dir:...")` opens.
     Timm,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// A run's folder; the run may still be going on.
+    pub run: PathBuf,
+    /// Where the page goes; by default `report.html` in the run's folder.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
         Command::Bench { command } => commands::bench::run(&command),

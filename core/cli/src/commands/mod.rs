@@ -8,4 +8,5 @@ pub mod export;
 pub mod import;
 pub mod plugin;
 pub mod predict;
+pub mod report;
 pub mod train;

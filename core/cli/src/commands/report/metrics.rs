@@ -1,0 +1,114 @@
+//! What a run has noted in its `metrics.jsonl`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// One line; the fields that a report does not show are passed over.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Line {
+    Step(Step),
+    Eval(Eval),
+    Notice(Notice),
+    /// A monitor's figure, or what a newer version notes.
+    #[serde(other)]
+    Other,
+}
+
+/// A step that was logged. A figure that is not finite is null.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Step {
+    pub step: u64,
+    pub epoch: f64,
+    pub loss: Option<f64>,
+    pub accuracy: Option<f64>,
+    pub gradient_norm: Option<f64>,
+    pub learning_rate: f64,
+    pub images_per_second: f64,
+}
+
+/// An evaluation.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Eval {
+    pub step: u64,
+    pub epoch: f64,
+    pub loss: Option<f64>,
+    pub top1: f64,
+    pub top5: f64,
+    pub images: u64,
+}
+
+/// Something that the user was told.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Notice {
+    pub step: u64,
+    pub from: String,
+    pub message: String,
+}
+
+/// All of a run, in its order.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub steps: Vec<Step>,
+    pub evals: Vec<Eval>,
+    pub notices: Vec<Notice>,
+}
+
+impl Metrics {
+    /// Reads the metrics of the run in a folder.
+    pub fn read(run: &Path) -> Result<Self, Failure> {
+        let path = run.join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
+        })?;
+        let metrics = Self::parse(&text);
+        if metrics.steps.is_empty() && metrics.evals.is_empty() {
+            let message = format!("{}: the run has noted nothing yet", path.display());
+            return Err(Failure::Other(message));
+        }
+        Ok(metrics)
+    }
+
+    /// A line that is not whole, as the last one of a run that was killed, is passed over.
+    fn parse(text: &str) -> Self {
+        let mut metrics = Self::default();
+        for line in text.lines() {
+            match serde_json::from_str(line) {
+                Ok(Line::Step(step)) => metrics.steps.push(step),
+                Ok(Line::Eval(eval)) => metrics.evals.push(eval),
+                Ok(Line::Notice(notice)) => metrics.notices.push(notice),
+                Ok(Line::Other) | Err(_) => {}
+            }
+        }
+        metrics
+    }
+
+    /// The evaluation that recognised most.
+    pub fn best(&self) -> Option<&Eval> {
+        // Of equals the first.
+        self.evals.iter().rev().max_by(|one, other| one.top1.total_cmp(&other.top1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_and_the_rest_is_passed_over() {
+        let text = r#"{"kind":"step","step":1,"epoch":0.1,"loss":2.5,"accuracy":0.1,"gradient_norm":3.0,"learning_rate":0.001,"images_per_second":100.0,"data_wait":0.0,"micro_batch":4}
+{"kind":"step","step":2,"epoch":0.2,"loss":null,"accuracy":0.1,"gradient_norm":null,"learning_rate":0.001,"images_per_second":100.0}
+{"kind":"monitor","step":2,"monitor":"throughput","name":"x","value":1.0}
+{"kind":"notice","step":2,"from":"early-stop","message":"a <b>"}
+{"kind":"eval","step":2,"epoch":1.0,"loss":1.5,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
+{"kind":"eval","step":3,"epoch":1.5,"loss":1.4,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
+{"kind":"step","step":3,"epo"#;
+        let metrics = Metrics::parse(text);
+        assert_eq!((metrics.steps.len(), metrics.evals.len(), metrics.notices.len()), (2, 2, 1));
+        assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
+        assert_eq!(metrics.best().unwrap().step, 2);
+    }
+}

@@ -1,0 +1,23 @@
+//! `vitral report`: a run as one HTML page with its curves.
+
+mod chart;
+mod metrics;
+mod page;
+
+use std::process::ExitCode;
+
+use self::metrics::Metrics;
+use crate::{args::ReportArguments, failure::Failure, files::write};
+
+pub fn run(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
+    let run = &arguments.run;
+    let metrics = Metrics::read(run)?;
+    let config = run.join("config.ron");
+    let experiment = std::fs::read_to_string(&config)
+        .map_err(|error| Failure::Other(format!("{}: {error}", config.display())))?;
+    let page = page::page(&run.display().to_string(), &metrics, &experiment);
+    let path = arguments.output.clone().unwrap_or_else(|| run.join("report.html"));
+    write(&path, &page.map_err(Failure::Other)?)?;
+    println!("{}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
