@@ -7,6 +7,8 @@ mod bench_tricks;
 mod checkpoints;
 mod command_line;
 mod data;
+mod data_cache;
+mod data_sources;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;

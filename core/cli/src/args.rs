@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitral_host::Kind;
 use vitral_model::Variant;
+use vitral_train::batch_size::MemorySize;
 
 use crate::commands::bench::Technique;
 
@@ -38,6 +39,11 @@ pub enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
+    /// Show what is in a data set, and pack it into one file that is read faster.
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
     /// Measure how fast this machine trains and infers.
     Bench {
         #[command(subcommand)]
@@ -45,6 +51,81 @@ pub enum Command {
     },
     /// Show which devices and features are there.
     Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Show counts, image sizes and the balance of classes, and draw a contact sheet.
+    Info(DataInfoArguments),
+    /// Pack a data set into one file, which is mapped into memory and read without a copy.
+    Cache(DataCacheArguments),
+    /// Check every image of a cache against its checksum.
+    Verify {
+        /// The cache's file.
+        cache: PathBuf,
+    },
+}
+
+/// A data set, as the `data` commands take it.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// An experiment (a RON file), a folder of class folders, a cache (.vcache), shards (.tar) or
+    /// files (.parquet) or a pattern of such, or a source as an experiment writes it:
+    /// `Cifar10(files: ["train.bin"])`.
+    pub data: String,
+    /// The experiment's training or validation images; by default `info` shows both, and `cache` packs
+    /// the training images.
+    #[arg(long)]
+    pub split: Option<Split>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// A part of an experiment's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// Images to train with.
+    Train,
+    /// Images to validate with.
+    Val,
+}
+
+#[derive(Debug, Args)]
+pub struct DataInfoArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// Draw images of some classes into a PNG file; each before and, with an experiment, after its
+    /// augmentation.
+    #[arg(long, value_name = "FILE.png")]
+    pub sheet: Option<PathBuf>,
+    /// Decode every image, and name those that cannot be.
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object for each data set.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DataCacheArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// The cache's file.
+    #[arg(long, value_name = "FILE.vcache")]
+    pub out: PathBuf,
+    /// Make images smaller whose longer side has more pixels. Images that stay encoded keep their size.
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub max_side: Option<u32>,
+    /// How large the cache may become, as in "20 GiB": as many images as fit become pixels, and the
+    /// others stay as they are encoded. Without it, all become pixels.
+    #[arg(long, value_name = "SIZE", conflicts_with = "encoded")]
+    pub budget: Option<MemorySize>,
+    /// Keep images as they are encoded.
+    #[arg(long)]
+    pub encoded: bool,
+    /// Leave out images that cannot be read, instead of stopping at the first.
+    #[arg(long)]
+    pub skip: bool,
 }
 
 #[derive(Debug, Subcommand)]

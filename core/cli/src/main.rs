@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
+        Command::Data { command } => commands::data::run(&command),
         Command::Bench { command } => commands::bench::run(&command),
         Command::Doctor => commands::doctor::run(),
     };

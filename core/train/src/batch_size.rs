@@ -150,7 +150,7 @@ impl MemorySize {
     }
 
     /// With two decimals, for people.
-    pub(crate) fn rounded(self) -> String {
+    pub fn rounded(self) -> String {
         let unit = UNITS[..BINARY].iter().find(|(_, factor)| self.0 >= *factor);
         match unit {
             Some((unit, factor)) => format!("{:.2} {unit}", self.0 as f64 / *factor as f64),

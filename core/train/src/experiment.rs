@@ -327,7 +327,7 @@ impl Experiment {
     }
 
     /// Channels and side of the model's input images.
-    pub(crate) fn input(&self) -> Result<(Channels, u32), ConfigProblem> {
+    pub fn input(&self) -> Result<(Channels, u32), ConfigProblem> {
         let channels = self.model.channels;
         let channels = Channels::from_count(channels).ok_or_else(|| ConfigProblem {
             field: "model.channels".into(),

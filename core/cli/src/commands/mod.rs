@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod config;
+pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod export;

@@ -1,13 +1,10 @@
 //! How each image is kept: as pixels, which need no decoding, or encoded, which takes less space.
 
-use std::io::Cursor;
-
-use image::{ImageDecoder as _, ImageReader};
 use rayon::prelude::*;
 
 use super::format::{ALIGNMENT, ENTRY, Form, aligned};
 use crate::error::{DataError, ReadError};
-use crate::pixels::{Image, ImageView};
+use crate::pixels::Image;
 use crate::source::{Source, Stored};
 use crate::transform::resized;
 
@@ -81,33 +78,19 @@ impl Cost {
     /// What cannot be read costs nothing here; packing reports it.
     fn of(source: &dyn Source, index: usize, max_side: Option<u32>) -> Self {
         let cost = |bytes: u64| aligned(bytes, ALIGNMENT) + ENTRY as u64;
-        let raw = |(width, height): (u32, u32), channels: u64| {
+        let mut buffer = Vec::new();
+        let Ok(stored) = source.load(index, &mut buffer) else {
+            return Self { raw: 0, encoded: None };
+        };
+        let raw = stored.size().map_or(0, |(width, height, channels)| {
             let (width, height) = limited(width, height, max_side);
-            cost(u64::from(width) * u64::from(height) * channels)
-        };
-        let of_pixels = |image: ImageView<'_>| {
-            let channels = image.channels().count() as u64;
-            Self { raw: raw((image.width(), image.height()), channels), encoded: None }
-        };
-        match source.load(index, &mut Vec::new()) {
-            Ok(Stored::Pixels(image)) => of_pixels(image),
-            Ok(Stored::Image(image)) => of_pixels(image.view()),
-            Ok(Stored::Encoded(bytes)) => {
-                let size = encoded_size(bytes);
-                let raw = size.map_or(0, |(sides, channels)| raw(sides, channels));
-                Self { raw, encoded: Some(cost(bytes.len() as u64)) }
-            }
-            Err(_) => Self { raw: 0, encoded: None },
+            cost(u64::from(width) * u64::from(height) * channels.count() as u64)
+        });
+        match stored {
+            Stored::Encoded(bytes) => Self { raw, encoded: Some(cost(bytes.len() as u64)) },
+            Stored::Pixels(_) | Stored::Image(_) => Self { raw, encoded: None },
         }
     }
-}
-
-/// Sides of an encoded image, and how many channels it is decoded to.
-fn encoded_size(bytes: &[u8]) -> Option<((u32, u32), u64)> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
-    let decoder = reader.into_decoder().ok()?;
-    let channels = if decoder.color_type().has_color() { 3 } else { 1 };
-    Some((decoder.dimensions(), channels))
 }
 
 /// Which images become pixels so that all fit into the budget; or the least that they all take.

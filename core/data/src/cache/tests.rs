@@ -2,13 +2,17 @@
 //! is refused when it is not as it was written.
 
 use std::fs;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
+use vitral_seed::Seed;
 
 use super::*;
-use crate::{DataError, Image, ImageFolder, OnError, ReadError, Source, Stored};
+use crate::{
+    Channels, DataError, Image, ImageBatch, ImageFolder, Loader, LoaderOptions, OnError, Pipeline,
+    ReadError, Source, Stored, Transform,
+};
 
 /// A folder of PNG and JPEG images of different sizes, in three classes.
 fn folder(count: u32) -> (TempDir, ImageFolder) {
@@ -77,6 +81,32 @@ fn pixels_are_read_without_a_copy_and_longer_sides_are_limited() {
     assert_eq!((first.width(), first.height()), (10, 5));
     assert_eq!(first.pixels().as_ptr(), again.pixels().as_ptr());
     assert_eq!(first.pixels().as_ptr() as usize % 64, 0);
+}
+
+/// Training batches of two epochs and a part, augmented.
+fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<ImageBatch> {
+    let transforms = vec![
+        Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) },
+        Transform::HorizontalFlip { probability: 0.5 },
+    ];
+    let pipeline = Pipeline::new(Channels::Rgb, 8, transforms).unwrap();
+    let (on_error, seed) = (OnError::Stop, Seed::new(3));
+    let options = LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed };
+    let loader = Loader::train(source, Arc::new(pipeline), options, 0..15).unwrap();
+    loader.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn a_cache_gives_the_batches_of_its_source() {
+    let (folder, source) = folder(100);
+    let source: Arc<dyn Source> = Arc::new(source);
+    let expected = batches(Arc::clone(&source), 1);
+    for (name, keep) in [("a", Keep::Pixels), ("b", Keep::Stored), ("c", Keep::Budget(60_000))] {
+        let path = folder.path().join(name);
+        make(&*source, &path, &PackOptions { keep, ..Default::default() }).unwrap();
+        let cache = Arc::new(Cache::open(&path).unwrap());
+        assert!(batches(cache, 3) == expected, "{keep:?}");
+    }
 }
 
 /// Gives its images until it has given so many, and then fails.

@@ -2,7 +2,9 @@
 //! a source's samples lie, and the groups that are in memory.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 /// How a source's samples lie on disk: in groups that are read as a whole.
 ///
@@ -65,9 +67,15 @@ pub(crate) struct Recent<T> {
 type Cell<T> = Arc<OnceLock<Result<T, String>>>;
 
 impl<T: Clone> Recent<T> {
-    /// Keeps the groups of two shuffles: workers are in the next one before all have left the last.
+    /// Keeps the groups of two shuffles, since workers are in the next one before all have left the
+    /// last; and two more for each processor, since without a shuffle each worker is in its own.
     pub(crate) fn of(groups: &Groups) -> Self {
-        Self { capacity: groups.together().saturating_mul(2), groups: Mutex::default() }
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        Self::keeping(groups.together().saturating_add(processors).saturating_mul(2))
+    }
+
+    fn keeping(capacity: usize) -> Self {
+        Self { capacity, groups: Mutex::default() }
     }
 
     /// Group `number`, which `read` reads unless it is in memory.
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_group_is_read_once_while_it_is_in_use() {
-        let recent = Recent::of(&Groups::of_sizes([1; 9], 1).unwrap());
+        let recent = Recent::keeping(2);
         let mut reads = Vec::new();
         for number in [0, 1, 0, 1, 2, 1, 0] {
             let value = recent.get(number, || {

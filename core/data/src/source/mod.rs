@@ -9,9 +9,11 @@ mod parquet;
 mod patterns;
 mod web_dataset;
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::{ImageDecoder as _, ImageReader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +30,7 @@ pub use web_dataset::WebDataset;
 use crate::cache::Cache;
 use crate::decode::decode;
 use crate::error::{DataError, DecodeError, ReadError};
-use crate::pixels::{Image, ImageView};
+use crate::pixels::{Channels, Image, ImageView};
 
 /// One image as its source has it, so that work which nobody needs is not done: of a file, only the
 /// part that a random crop keeps is decoded, and mapped pixels are resized from where they lie.
@@ -43,6 +45,19 @@ pub enum Stored<'a> {
 }
 
 impl Stored<'_> {
+    /// Width, height and channels of the image, upright, as [`decode`](Self::decode) gives it. Of an
+    /// encoded image only the header is read.
+    ///
+    /// # Errors
+    /// If the bytes do not start like a JPEG, PNG or WebP file.
+    pub fn size(&self) -> Result<(u32, u32, Channels), DecodeError> {
+        match self {
+            Self::Encoded(bytes) => encoded_size(bytes),
+            Self::Pixels(view) => Ok((view.width(), view.height(), view.channels())),
+            Self::Image(image) => Ok((image.width(), image.height(), image.channels())),
+        }
+    }
+
     /// The whole image.
     ///
     /// # Errors
@@ -54,6 +69,18 @@ impl Stored<'_> {
             Self::Image(image) => Ok(image),
         }
     }
+}
+
+fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeError> {
+    let explain = |error: image::ImageError| DecodeError(error.to_string());
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let reader = reader.map_err(|error| DecodeError(error.to_string()))?;
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().map_err(explain)?.to_exif();
+    let channels = if decoder.color_type().has_color() { Channels::Rgb } else { Channels::Grey };
+    // The EXIF orientations from 5 on exchange rows and columns.
+    Ok(if orientation >= 5 { (height, width, channels) } else { (width, height, channels) })
 }
 
 /// A set of labelled images that can be read in any order, by several threads at once.
@@ -278,6 +305,25 @@ mod tests {
         assert_eq!(read(r#"WebDataset(shards: ["{0..9}.tar"])"#).unwrap(), shards);
         assert!(read(r#"Parquet(files: ["data/train-*.parquet"])"#).is_ok());
         assert!(read(r#"ImageFolder(path: "x", class: [])"#).is_err());
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_decoded_image() {
+        let grey = image::GrayImage::new(5, 3);
+        let colour = image::RgbaImage::new(2, 7);
+        for (image, format) in [
+            (image::DynamicImage::from(grey.clone()), image::ImageFormat::Png),
+            (grey.into(), image::ImageFormat::Jpeg),
+            (colour.into(), image::ImageFormat::WebP),
+        ] {
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, format).unwrap();
+            let stored = Stored::Encoded(bytes.get_ref());
+            let decoded = stored.clone().decode().unwrap();
+            let size = (decoded.width(), decoded.height(), decoded.channels());
+            assert_eq!(stored.size().unwrap(), size);
+        }
+        assert!(Stored::Encoded(b"no image").size().is_err());
     }
 
     #[test]

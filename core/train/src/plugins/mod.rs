@@ -11,4 +11,4 @@ pub(crate) use monitors::Monitors;
 pub(crate) use programs::BatchProgram;
 pub use programs::{Programs, describe_layer};
 pub use registry::{Opened, Registry};
-pub(crate) use stages::open_stages;
+pub use stages::open_stages;

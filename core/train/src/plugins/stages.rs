@@ -14,7 +14,7 @@ use crate::{Error, Experiment};
 ///
 /// # Errors
 /// A plugin that cannot be had or used, by its field of the experiment.
-pub(crate) fn open_stages(
+pub fn open_stages(
     experiment: &Experiment,
     registry: &Registry,
 ) -> Result<Vec<Arc<PluginStage>>, Error> {

@@ -1,0 +1,89 @@
+//! `vitral data cache` and `vitral data verify`.
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use indicatif::HumanCount;
+use vitral_data::{Cache, Keep, OnError, PackEvent, PackOptions, Source as _, pack};
+use vitral_train::batch_size::MemorySize;
+
+use super::{failure, subject::Subjects};
+use crate::{
+    args::{DataCacheArguments, Split},
+    failure::Failure,
+    progress::counting,
+};
+
+/// Images that are named when they are left out; the rest are only counted.
+const NAMED_SKIPS: u64 = 5;
+
+pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
+    let subjects = Subjects::open(&arguments.data)?;
+    let wanted = |split: Option<Split>| split.is_none_or(|split| split == Split::Train);
+    let chosen =
+        subjects.sets.iter().find(|set| arguments.data.split.is_some() || wanted(set.split));
+    let Some(subject) = chosen else {
+        return Err(Failure::Other("there is no such data set".into()));
+    };
+    let keep = match (arguments.budget, arguments.encoded) {
+        (Some(budget), _) => Keep::Budget(budget.bytes()),
+        (None, true) => Keep::Stored,
+        (None, false) => Keep::Pixels,
+    };
+    let on_error = if arguments.skip { OnError::Skip } else { OnError::Stop };
+    let options = PackOptions { keep, max_side: arguments.max_side, on_error };
+
+    let bar = counting("measuring");
+    bar.set_length(subject.source.len() as u64);
+    let skipped = AtomicU64::new(0);
+    let line = |text: String| bar.suspend(|| eprintln!("{text}"));
+    let packed = pack(&*subject.source, &arguments.out, &options, &|event| match event {
+        PackEvent::Measured(done) => bar.set_position(done),
+        PackEvent::Resumed(done) => {
+            line(format!("going on after {} images", HumanCount(done)));
+            bar.set_position(done);
+            bar.reset_eta();
+        }
+        PackEvent::Packed(done) => {
+            bar.set_message("packing");
+            bar.set_position(done);
+        }
+        PackEvent::Skipped(image) => {
+            if skipped.fetch_add(1, Ordering::Relaxed) < NAMED_SKIPS {
+                line(format!("left out {}: {}", image.name, image.reason));
+            }
+        }
+    });
+    bar.finish_and_clear();
+    let report = packed.map_err(failure)?;
+    let skipped = skipped.into_inner();
+    if skipped > NAMED_SKIPS {
+        eprintln!("{} images in all could not be read and were left out", HumanCount(skipped));
+    }
+    // What was written is read as a run would read it.
+    let raw = Cache::open(&arguments.out).map_err(failure)?.raw_images() as u64;
+    println!(
+        "{}: {} images ({} as pixels, {} encoded), {}",
+        arguments.out.display(),
+        HumanCount(report.images),
+        HumanCount(raw),
+        HumanCount(report.images - raw),
+        MemorySize::new(report.bytes).rounded(),
+    );
+    println!("to use it: Cache(path: {:?})", arguments.out);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
+    let cache = Cache::open(path).map_err(failure)?;
+    let bar = counting("verifying");
+    bar.set_length(cache.len() as u64);
+    let result = cache.verify(|| bar.inc(1));
+    bar.finish_and_clear();
+    result.map_err(|error| failure(error.into()))?;
+    println!("{}: all {} images are as they were written", path.display(), cache.len());
+    Ok(ExitCode::SUCCESS)
+}

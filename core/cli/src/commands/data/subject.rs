@@ -1,0 +1,79 @@
+//! Which data set a command is about.
+
+use std::{path::Path, sync::Arc};
+
+use vitral_config::Document;
+use vitral_data::{Source, SourceConfig};
+
+use super::failure;
+use crate::{
+    args::{DataArguments, Split},
+    experiment::Loaded,
+    failure::Failure,
+};
+
+/// One data set that was opened.
+pub struct Subject {
+    /// What it is called: its split, or what the command line says.
+    pub name: String,
+    /// Whether it is for training or validation, if an experiment says so.
+    pub split: Option<Split>,
+    pub source: Arc<dyn Source>,
+}
+
+/// The data sets that the command line names, and the experiment that they are of.
+pub struct Subjects {
+    pub sets: Vec<Subject>,
+    pub experiment: Option<Loaded>,
+}
+
+impl Subjects {
+    pub fn open(arguments: &DataArguments) -> Result<Self, Failure> {
+        let text = arguments.data.as_str();
+        let path = Path::new(text);
+        if path.extension().is_some_and(|extension| extension == "ron") {
+            return Self::of_experiment(Loaded::read(path, &arguments.overrides.set)?, arguments);
+        }
+        if arguments.split.is_some() || !arguments.overrides.set.is_empty() {
+            let problem = format!("{text} is no experiment, so `--split` and `--set` mean nothing");
+            return Err(Failure::Other(problem));
+        }
+        let source = config(text)?.open().map_err(failure)?;
+        let sets = vec![Subject { name: text.to_owned(), split: None, source }];
+        Ok(Self { sets, experiment: None })
+    }
+
+    fn of_experiment(loaded: Loaded, arguments: &DataArguments) -> Result<Self, Failure> {
+        let datasets = loaded.experiment.data.open().map_err(failure)?;
+        let sets = [(Split::Train, "train", datasets.train), (Split::Val, "val", datasets.val)];
+        let sets = sets
+            .into_iter()
+            .filter(|(split, ..)| arguments.split.is_none_or(|wanted| wanted == *split))
+            .map(|(split, name, source)| Subject { name: name.into(), split: Some(split), source })
+            .collect();
+        Ok(Self { sets, experiment: Some(loaded) })
+    }
+}
+
+/// The source that a path, a pattern or RON stands for.
+fn config(text: &str) -> Result<SourceConfig, Failure> {
+    let path = Path::new(text);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    Ok(match extension {
+        _ if path.is_dir() => SourceConfig::ImageFolder { path: path.into(), classes: None },
+        Some("vcache") => SourceConfig::Cache { path: path.into() },
+        Some("tar") => parse(&format!("WebDataset(shards: [{text:?}])"))?,
+        Some("parquet") => parse(&format!("Parquet(files: [{text:?}])"))?,
+        _ if text.contains('(') => parse(text)?,
+        _ => {
+            return Err(Failure::Other(format!(
+                "{text} is no data set: give an experiment (.ron), a folder of class folders, .vcache, \
+                 .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])"
+            )));
+        }
+    })
+}
+
+fn parse(text: &str) -> Result<SourceConfig, Failure> {
+    Ok(Document::new("data", text).parse()?)
+}

@@ -1,0 +1,105 @@
+//! `vitral data cache`: a run on a cache is the run on its source, a killed attempt is gone on with,
+//! and a cache that was altered is refused.
+
+use std::{fs, thread, time::Duration};
+
+use crate::support::{
+    images::{Workspace, write_image_folder},
+    program::{start, vitral},
+};
+
+/// The losses of a run's steps, as they were written.
+fn losses(workspace: &Workspace, run: &str) -> Vec<String> {
+    let metrics = fs::read_to_string(workspace.join(run).join("metrics.jsonl")).unwrap();
+    let lines =
+        metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| line.get("loss").map(ToString::to_string)).collect()
+}
+
+#[test]
+fn a_run_on_a_cache_is_the_run_on_its_source() {
+    let workspace = Workspace::new();
+    write_image_folder(&workspace.join("train"), 12);
+    write_image_folder(&workspace.join("val"), 3);
+    let folders = ["ImageFolder(path: \"train\")", "ImageFolder(path: \"val\")"];
+    let caches = ["Cache(path: \"train.vcache\")", "Cache(path: \"val.vcache\")"];
+    let sets = |run: &str, [train, val]: [&str; 2]| {
+        [format!("output={run:?}"), format!("data.train={train}"), format!("data.val={val}")]
+    };
+    let with_sets = |command: &[&str], sets: &[String]| {
+        let mut arguments = command.to_vec();
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
+        vitral(workspace.path(), &arguments)
+    };
+    let folder_sets = sets("folder", folders);
+    for split in ["train", "val"] {
+        let out = format!("{split}.vcache");
+        let command = ["data", "cache", "experiment.ron", "--split", split, "--out", &out];
+        let said = with_sets(&command, &folder_sets).succeeded().stdout;
+        assert!(said.contains("as pixels, 0 encoded"), "{said}");
+    }
+    with_sets(&["train", "experiment.ron"], &folder_sets).succeeded();
+    with_sets(&["train", "experiment.ron"], &sets("cached", caches)).succeeded();
+    let expected = losses(&workspace, "folder");
+    assert!(expected.len() >= 12, "{expected:?}");
+    assert_eq!(losses(&workspace, "cached"), expected);
+}
+
+#[test]
+fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
+    let workspace = Workspace::new();
+    let class = workspace.join("images/class");
+    fs::create_dir_all(&class).unwrap();
+    for number in 0..1200_u32 {
+        let image = image::RgbImage::from_fn(128, 128, |x, y| {
+            image::Rgb([(x * y + number) as u8, (x * 2) as u8, (y ^ number) as u8])
+        });
+        image.save(class.join(format!("{number:04}.png"))).unwrap();
+    }
+    let command = |out: &'static str| ["data", "cache", "images", "--out", out];
+    vitral(workspace.path(), &command("whole.vcache")).succeeded();
+    let mut child = start(workspace.path(), &command("killed.vcache"));
+    // Until the first part has reached the disk, or the whole if this machine is that fast.
+    let (journal, out) = (workspace.join("killed.vcache.journal"), workspace.join("killed.vcache"));
+    while fs::metadata(&journal).is_ok_and(|file| file.len() <= 16) || !journal.exists() {
+        if out.exists() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    if !out.exists() {
+        let said = vitral(workspace.path(), &command("killed.vcache")).succeeded().stderr;
+        assert!(said.contains("going on after"), "{said}");
+    }
+    assert!(fs::read(&out).unwrap() == fs::read(workspace.join("whole.vcache")).unwrap());
+    assert!(!journal.exists() && !workspace.join("killed.vcache.partial").exists());
+}
+
+#[test]
+fn a_cache_that_was_altered_or_cut_short_is_refused() {
+    let workspace = Workspace::new();
+    write_image_folder(&workspace.join("images"), 3);
+    let run = |arguments: &[&str]| vitral(workspace.path(), arguments);
+    run(&["data", "cache", "images", "--out", "x.vcache"]).succeeded();
+    let verified = run(&["data", "verify", "x.vcache"]).succeeded().stdout;
+    assert!(verified.contains("all 12 images"), "{verified}");
+    let again = run(&["data", "cache", "images", "--out", "x.vcache"]).failed_with(1).stderr;
+    assert!(again.contains("x.vcache: exists"), "{again}");
+
+    let whole = fs::read(workspace.join("x.vcache")).unwrap();
+    let mut altered = whole.clone();
+    altered[4096 + 7 * 64] ^= 1;
+    fs::write(workspace.join("x.vcache"), altered).unwrap();
+    let said = run(&["data", "verify", "x.vcache"]).failed_with(1).stderr;
+    assert!(said.contains("x.vcache, image 7"), "{said}");
+    fs::write(workspace.join("x.vcache"), &whole[..whole.len() - 100]).unwrap();
+    for command in [["data", "verify", "x.vcache"], ["data", "info", "x.vcache"]] {
+        let said = run(&command).failed_with(1).stderr;
+        assert!(said.contains("cut short"), "{said}");
+    }
+    let budget = ["data", "cache", "images", "--out", "y.vcache", "--budget", "100 B"];
+    let said = run(&budget).failed_with(1).stderr;
+    assert!(said.contains("budget: is 100 bytes") && said.contains("at least"), "{said}");
+}
