@@ -50,7 +50,7 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     let workspace = Workspace::new();
     let class = workspace.join("images/class");
     fs::create_dir_all(&class).unwrap();
-    for number in 0..1200_u32 {
+    for number in 0..1600_u32 {
         let image = image::RgbImage::from_fn(128, 128, |x, y| {
             image::Rgb([(x * y + number) as u8, (x * 2) as u8, (y ^ number) as u8])
         });

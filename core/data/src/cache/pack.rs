@@ -25,7 +25,7 @@ use crate::worker::{OnError, Skipped};
 /// Images that are made at once.
 const AT_ONCE: usize = 64;
 /// Bytes after which the payload is flushed to the disk, so that they need not be made again.
-const FLUSH_BYTES: u64 = 16 << 20;
+const FLUSH_BYTES: u64 = 64 << 20;
 /// The time after which it is flushed, if there are fewer bytes.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
