@@ -38,7 +38,7 @@ pub struct DataConfig {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
     pub workers: usize,
-    /// Batches made ahead of training; 0 means 4, and more where batches are waited for, up to 256 MiB.
+    /// Batches made ahead of training; 0 means 4, and more where batches are waited for, up to 64 MiB.
     /// One per worker is made ahead in any case.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]

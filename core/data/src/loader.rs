@@ -31,7 +31,7 @@ const MAX_WINDOW: usize = 1024;
 
 /// Batches ahead at first where their number is left open, and the memory that they may grow to.
 const FIRST_PREFETCH: usize = 4;
-const AHEAD_BYTES: usize = 256 << 20;
+const AHEAD_BYTES: usize = 64 << 20;
 
 /// Workers for each processor, at most, where reading takes them most of the time.
 const READERS: usize = 4;

@@ -20,7 +20,7 @@ def main():
 
     stages = [transforms.RandomResizedCrop(arguments.size), transforms.RandomHorizontalFlip()]
     if arguments.randaugment:
-        stages.append(transforms.RandAugment(interpolation=transforms.InterpolationMode.BILINEAR))
+        stages.append(transforms.RandAugment())
     stages.append(transforms.ToTensor())
     stages.append(transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     data = datasets.ImageFolder(arguments.folder, transforms.Compose(stages))

@@ -1,9 +1,13 @@
 //! What the segments of a JPEG file say, before anything of it is decoded.
 
+#![cfg_attr(
+    not(feature = "turbojpeg"),
+    allow(dead_code, reason = "only libjpeg-turbo needs all of it")
+)]
+
 use image::metadata::Orientation;
 
 const APP1: u8 = 0xe1;
-#[cfg(feature = "turbojpeg")]
 const APP14: u8 = 0xee;
 const SCAN: u8 = 0xda;
 const END: u8 = 0xd9;
@@ -12,10 +16,8 @@ const END: u8 = 0xd9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segments {
     /// How the image has to be turned to be upright.
-    #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code))]
     pub orientation: Orientation,
     /// Whether Adobe wrote it, whose CMYK values are inverted.
-    #[cfg(feature = "turbojpeg")]
     pub adobe: bool,
     /// Whether it has the marker that ends its image. Decoders fill up missing data with grey, where
     /// Pillow refuses the file; so do we.
@@ -26,12 +28,8 @@ impl Segments {
     /// Reads the segments before the first scan, and looks for the end of the image after them: a
     /// thumbnail in them has its own end marker.
     pub fn read(bytes: &[u8]) -> Self {
-        let mut found = Self {
-            orientation: Orientation::NoTransforms,
-            #[cfg(feature = "turbojpeg")]
-            adobe: false,
-            complete: false,
-        };
+        let mut found =
+            Self { orientation: Orientation::NoTransforms, adobe: false, complete: false };
         let mut at = 2;
         while let Some(&[mark, kind, high, low]) = bytes.get(at..at + 4) {
             if mark != 0xff {
@@ -59,7 +57,6 @@ impl Segments {
             let orientation = Orientation::from_exif_chunk(exif);
             self.orientation = orientation.unwrap_or(self.orientation);
         }
-        #[cfg(feature = "turbojpeg")]
         if kind == APP14 && content.starts_with(b"Adobe") {
             self.adobe = true;
         }

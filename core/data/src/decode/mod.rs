@@ -9,14 +9,11 @@ mod turbo;
 
 use std::io::Cursor;
 
-use image::metadata::Orientation;
-use image::{
-    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
-};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use self::jpeg::Segments;
 use crate::error::DecodeError;
-use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE, byte_count};
+use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 use crate::region::{Area, Crop};
 
 /// Decodes a JPEG, PNG or WebP file, turned upright by its EXIF orientation.
@@ -53,6 +50,7 @@ pub(crate) struct Decoder {
     #[cfg(feature = "turbojpeg")]
     turbo: Option<turbo::Turbo>,
     /// Memory of an image that is no longer needed.
+    #[cfg(feature = "turbojpeg")]
     buffer: Vec<u8>,
 }
 
@@ -99,8 +97,12 @@ impl Decoder {
     }
 
     /// Takes an image back whose memory the next one can use.
+    #[cfg_attr(not(feature = "turbojpeg"), expect(unused_variables))]
     pub fn recycle(&mut self, image: Image) {
-        self.buffer = image.into_pixels();
+        #[cfg(feature = "turbojpeg")]
+        {
+            self.buffer = image.into_pixels();
+        }
     }
 }
 
@@ -125,33 +127,6 @@ fn whole(bytes: &[u8], format: ImageFormat) -> Result<Image, DecodeError> {
         (Channels::Rgb, rgb_bytes(decoded))
     };
     Image::new(width, height, channels, pixels)
-}
-
-/// The image, turned upright.
-#[cfg(feature = "turbojpeg")]
-fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
-    if orientation == Orientation::NoTransforms {
-        return Ok(image);
-    }
-    let (width, height, channels) = (image.width(), image.height(), image.channels());
-    let pixels = image.into_pixels();
-    let image: Option<DynamicImage> = match channels {
-        Channels::Grey => GrayImage::from_raw(width, height, pixels).map(Into::into),
-        Channels::Rgb => RgbImage::from_raw(width, height, pixels).map(Into::into),
-    };
-    let mut image = image.ok_or_else(|| too_large("the image"))?;
-    image.apply_orientation(orientation);
-    Image::new(image.width(), image.height(), channels, image.into_bytes())
-}
-
-/// Refuses sides that are too long before any memory is taken.
-#[cfg(feature = "turbojpeg")]
-fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
-    let sides = [width, height].iter().all(|side| (1..=MAX_IMAGE_SIDE).contains(side));
-    if sides && byte_count(width, height, Channels::Rgb).is_ok() {
-        return Ok(());
-    }
-    Err(too_large(&format!("an image of {width} x {height} pixels")))
 }
 
 fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {

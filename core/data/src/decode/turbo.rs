@@ -4,17 +4,19 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
 use turbojpeg_sys as tj;
 
 use super::jpeg::Segments;
-use super::{Decoded, Request, check_size, too_large, turned};
+use super::{Decoded, Request, too_large};
 use crate::error::DecodeError;
-use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES};
+use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE, byte_count};
 use crate::region::{Area, exchanges_sides, inverse};
 
 /// Most memory for the coefficients of a progressive image, in MiB: three of 16 bits for each value of
 /// the largest image.
-const MAX_MEMORY_MIB: c_int = (3 * MAX_IMAGE_BYTES >> 20) as c_int;
+const MAX_MEMORY_MIB: c_int = ((3 * MAX_IMAGE_BYTES) >> 20) as c_int;
 
 /// Most scans of a progressive image. Real files have about ten; a hostile one takes minutes.
 const MAX_SCANS: c_int = 100;
@@ -288,4 +290,29 @@ fn rgb_from_cmyk(mut values: Vec<u8>, inverted: bool) -> Vec<u8> {
     }
     values.truncate(count * 3);
     values
+}
+
+/// The image, turned upright.
+fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(image);
+    }
+    let (width, height, channels) = (image.width(), image.height(), image.channels());
+    let pixels = image.into_pixels();
+    let image: Option<DynamicImage> = match channels {
+        Channels::Grey => GrayImage::from_raw(width, height, pixels).map(Into::into),
+        Channels::Rgb => RgbImage::from_raw(width, height, pixels).map(Into::into),
+    };
+    let mut image = image.ok_or_else(|| too_large("the image"))?;
+    image.apply_orientation(orientation);
+    Image::new(image.width(), image.height(), channels, image.into_bytes())
+}
+
+/// Refuses sides that are too long before any memory is taken.
+fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
+    let sides = [width, height].iter().all(|side| (1..=MAX_IMAGE_SIDE).contains(side));
+    if sides && byte_count(width, height, Channels::Rgb).is_ok() {
+        return Ok(());
+    }
+    Err(too_large(&format!("an image of {width} x {height} pixels")))
 }
