@@ -199,6 +199,13 @@ impl Steps {
     }
 }
 
+/// A spinner, for work of which nobody knows how much is left.
+pub fn working(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
+}
+
 /// A bar for something counted, for work without a run.
 pub fn counting(what: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);

@@ -8,11 +8,14 @@ use vitral_interchange::{Hints, Pretrained, describe, to_task};
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
 
 use super::config::SMALLEST;
-use crate::{args::ImportArguments, failure::Failure};
+use crate::{args::ImportArguments, failure::Failure, progress::working};
 
 pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let hints = Hints { heads: arguments.heads };
-    let model = open_pretrained(&arguments.source, &hints)?;
+    let spinner = working("reading the weights");
+    let model = open_pretrained(&arguments.source, &hints);
+    spinner.finish_and_clear();
+    let model = model?;
     let resize = arguments.positions.into();
     let model =
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
@@ -25,7 +28,10 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let experiment = experiment(&model, &arguments.set)?;
     report(&model, &experiment);
     let parameters: usize = model.tensors.values().map(|tensor| tensor.values.len()).sum();
-    Checkpoint::of_model(experiment, model).write_model(&arguments.out).map_err(Error::from)?;
+    let spinner = working("writing the model");
+    let written = Checkpoint::of_model(experiment, model).write_model(&arguments.out);
+    spinner.finish_and_clear();
+    written.map_err(Error::from)?;
     let out = arguments.out.display();
     println!("wrote {out} ({parameters} parameters)");
     println!("try next");
