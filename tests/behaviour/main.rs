@@ -9,6 +9,7 @@ mod command_line;
 mod data;
 mod data_cache;
 mod data_sources;
+mod exports;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;

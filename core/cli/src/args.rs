@@ -542,9 +542,29 @@ pub struct ExportArguments {
     /// What is written.
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// Where: a file for npz, a folder for the others.
+    /// Where: a file for npz and onnx, a folder for the others.
     #[arg(long)]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub graph: GraphArguments,
+}
+
+/// What goes with formats that have the model's graph: onnx and saved-model.
+#[derive(Debug, Args)]
+pub struct GraphArguments {
+    /// Keep weights in 16 bits; they are computed with in 32 (onnx, saved-model).
+    #[arg(long)]
+    pub f16: bool,
+    /// Take u8 pixels and give probabilities, rather than normalised images and logits (onnx,
+    /// saved-model).
+    #[arg(long)]
+    pub preprocessing: bool,
+    /// Run what was written with onnxruntime or TensorFlow in Python, and compare it with the model.
+    #[arg(long)]
+    pub verify: bool,
+    /// The Python that verifies.
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    pub python: PathBuf,
 }
 
 /// A format that models are exported in.
@@ -556,6 +576,10 @@ pub enum ExportFormat {
     Npz,
     /// safetensors and config.json, which `timm.create_model("local-dir:...")` opens.
     Timm,
+    /// An ONNX file, opset 20, with the model's graph; weights of more than 2 GB lie beside it.
+    Onnx,
+    /// A TensorFlow SavedModel with the signature `serving_default`.
+    SavedModel,
 }
 
 #[derive(Debug, Args)]

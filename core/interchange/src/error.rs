@@ -50,6 +50,14 @@ pub enum InterchangeError {
         /// The part of the model, with the field of `model` that turns it on.
         what: String,
     },
+    /// A file that was written could not be compared with the model.
+    #[error("{}: {problem}", path.display())]
+    Unverified {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
 }
 
 impl InterchangeError {

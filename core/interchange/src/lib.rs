@@ -26,7 +26,7 @@ pub use architecture::Hints;
 pub use array::Array;
 pub use error::{InterchangeError, Mismatches};
 pub use expected::parameters;
-pub use graph::{GraphOptions, Progress, Written};
+pub use graph::{GraphFormat, GraphOptions, Progress, Verified, Written, verify};
 pub use names::Dialect;
 pub use onnx::{OnnxOptions, write_onnx};
 pub use positions::{Resize, resize_positions, resize_relative_bias};

@@ -2,7 +2,12 @@
 
 use burn::tensor::activation;
 use vitral_data::{Image, ImageBatch};
-use vitral_model::{Compute, ConfigProblem, Mode, ViT, device::Device, parameters};
+use vitral_model::{
+    Compute, ConfigProblem, Mode, ViT,
+    device::Device,
+    parameters,
+    vit_program::{Interface, Output},
+};
 use vitral_seed::Seed;
 
 use crate::{
@@ -46,6 +51,26 @@ impl TrainedModel {
             state,
             device: device.clone(),
         })
+    }
+
+    /// The model itself.
+    pub fn vit(&self) -> &ViT {
+        &self.model
+    }
+
+    /// The interface of a graph that takes pixels and gives probabilities: with the normalisation of the
+    /// experiment's data, and by its loss.
+    ///
+    /// # Errors
+    /// The normalisation does not fit the images' channels.
+    pub fn pixel_interface(&self) -> Result<Interface, Error> {
+        let (channels, _) = self.experiment.input()?;
+        let normalize = self.experiment.data.normalize.mean_std(channels)?;
+        let output = match self.experiment.train.loss {
+            crate::loss::Loss::Softmax => Output::Softmax,
+            crate::loss::Loss::Sigmoid => Output::Sigmoid,
+        };
+        Ok(Interface { normalize: Some(normalize), output })
     }
 
     /// Evaluates on the experiment's validation images. `progress` gets images done and in all.

@@ -1,42 +1,125 @@
 //! `vitral export`.
 
-use std::{path::Path, process::ExitCode};
+use std::{fs, io::IsTerminal, path::Path, process::ExitCode};
 
-use vitral_interchange::{write_published, write_timm};
+use indicatif::ProgressBar;
+use vitral_interchange::{
+    GraphFormat, GraphOptions, InterchangeError, verify, write_onnx, write_published,
+    write_saved_model, write_timm,
+};
 use vitral_train::{
-    Error,
+    Error, TrainedModel,
     checkpoint::{self, Checkpoint},
 };
 
 use crate::{
     args::{ExportArguments, ExportFormat},
+    experiment::open_device,
     failure::Failure,
     progress::working,
 };
 
 pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
+    let graph = &arguments.graph;
+    let format = match arguments.format {
+        ExportFormat::Onnx => Some(GraphFormat::Onnx),
+        ExportFormat::SavedModel => Some(GraphFormat::SavedModel),
+        ExportFormat::Native | ExportFormat::Npz | ExportFormat::Timm => None,
+    };
+    if format.is_none() && (graph.f16 || graph.preprocessing || graph.verify) {
+        let formats = "--format onnx or saved-model";
+        let problem = format!("--f16, --preprocessing and --verify go with {formats} only");
+        return Err(Failure::Other(problem));
+    }
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
     let spinner = working("exporting the model");
-    let notes = write(&path, arguments);
+    let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    if let Some(format) = format {
+        spinner.finish_and_clear();
+        return write_graph(format, checkpoint, arguments);
+    }
+    let out = &arguments.out;
+    let notes = write_weights(checkpoint, arguments);
     spinner.finish_and_clear();
     let notes = notes?;
-    println!("wrote {}", arguments.out.display());
+    println!("wrote {}", out.display());
     for note in notes {
         println!("  {note}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the model, and returns what is different where it goes, in sentences.
-fn write(path: &Path, arguments: &ExportArguments) -> Result<Vec<String>, Error> {
-    let checkpoint = Checkpoint::load(path)?;
+/// Writes a model's weights, and returns what is different where they go, in sentences.
+fn write_weights(
+    checkpoint: Checkpoint,
+    arguments: &ExportArguments,
+) -> Result<Vec<String>, Error> {
     let out = &arguments.out;
-    match arguments.format {
-        ExportFormat::Native => {
+    Ok(match arguments.format {
+        ExportFormat::Npz => write_published(&checkpoint.into_pretrained(), out)?,
+        ExportFormat::Timm => write_timm(&checkpoint.into_pretrained(), out)?,
+        ExportFormat::Native | ExportFormat::Onnx | ExportFormat::SavedModel => {
             checkpoint.write_model(out)?;
-            Ok(Vec::new())
+            Vec::new()
         }
-        ExportFormat::Npz => Ok(write_published(&checkpoint.into_pretrained(), out)?),
-        ExportFormat::Timm => Ok(write_timm(&checkpoint.into_pretrained(), out)?),
+    })
+}
+
+/// Writes a model with its graph and, if it shall be, compares what was written with the model.
+fn write_graph(
+    format: GraphFormat,
+    checkpoint: Checkpoint,
+    arguments: &ExportArguments,
+) -> Result<ExitCode, Failure> {
+    let (out, graph) = (&arguments.out, &arguments.graph);
+    let device = open_device(Some("cpu"), &checkpoint.experiment)?;
+    let model = TrainedModel::new(checkpoint, &device)?;
+    let options = GraphOptions {
+        interface: if graph.preprocessing { model.pixel_interface()? } else { Default::default() },
+        class_names: model.state.class_names.clone(),
+        f16: graph.f16,
+    };
+    refuse_existing(out)?;
+    let bar = match std::io::stderr().is_terminal() {
+        true => ProgressBar::no_length(),
+        false => ProgressBar::hidden(),
+    };
+    let mut progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let written = match format {
+        GraphFormat::Onnx => write_onnx(model.vit(), out, &options.clone().into(), &mut progress),
+        GraphFormat::SavedModel => write_saved_model(model.vit(), out, &options, &mut progress),
+    };
+    bar.finish_and_clear();
+    let written = written.map_err(Error::from)?;
+    println!("wrote {}: {} ops, {} bytes", out.display(), written.nodes, written.bytes);
+    if !graph.verify {
+        return Ok(ExitCode::SUCCESS);
     }
+    eprintln!("running it with {}", graph.python.display());
+    let verified =
+        verify(model.vit(), out, format, &options, &graph.python).map_err(Error::from)?;
+    let (difference, largest) = (verified.difference, verified.largest);
+    let said = format!("differs from the model by {difference:.1e} at most, of {largest:.3}");
+    if !verified.is_close() {
+        return Err(Failure::Other(format!("{} {said}", out.display())));
+    }
+    println!("verified: it {said}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the folder that a new file goes to.
+fn refuse_existing(out: &Path) -> Result<(), Failure> {
+    if out.exists() {
+        let there = std::io::Error::other("there is something of that name already");
+        return Err(Error::from(InterchangeError::io(out)(there)).into());
+    }
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        let made = fs::create_dir_all(parent);
+        made.map_err(|error| Error::from(InterchangeError::io(parent)(error)))?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@
 mod output;
 mod rules;
 pub(crate) mod table;
+mod verify;
 mod weights;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops};
 
 pub(crate) use output::{Output, sync_folder};
 pub(crate) use table::{Form, direct};
+pub use verify::{GraphFormat, Verified, verify};
 pub(crate) use weights::{Weight, Weights};
 
 use crate::InterchangeError;

@@ -27,17 +27,17 @@ impl<T: Target> Walk<'_, T> {
     }
 
     fn transposed(&mut self, x: &Value, permutation: &[usize]) -> One {
-        self.one(ops::Transpose { permutation: permutation.to_vec() }, &[x.clone()])
+        self.one(ops::Transpose { permutation: permutation.to_vec() }, std::slice::from_ref(x))
     }
 
     fn reshaped(&mut self, x: &Value, dims: &[Dim]) -> One {
         let new_shape = Shape::new(dims).map_err(|misfit| unsupported::<T>(misfit.to_string()))?;
-        self.one(ops::Reshape { new_shape }, &[x.clone()])
+        self.one(ops::Reshape { new_shape }, std::slice::from_ref(x))
     }
 
     fn mean(&mut self, x: &Value, axes: &[usize]) -> One {
         let op = ops::ReduceMean { axes: axes.to_vec(), keep_dimensions: true };
-        self.one(op, &[x.clone()])
+        self.one(op, std::slice::from_ref(x))
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) fn hard_swish<T: Target>(walk: &mut Walk<'_, T>, x: &Value) -> Values
 /// `x` where it is positive, else `alpha (exp(x) - 1)`.
 pub(super) fn elu<T: Target>(walk: &mut Walk<'_, T>, op: &ops::Elu, x: &Value) -> Values {
     let below = ops::Clamp { min_value: f64::NEG_INFINITY, max_value: 0.0 };
-    let below = walk.one(below, &[x.clone()])?;
+    let below = walk.one(below, std::slice::from_ref(x))?;
     let below = walk.one(ops::Exp {}, &[below])?;
     let one = walk.scalar(DType::F32, 1.0);
     let below = walk.one(ops::Sub {}, &[below, one])?;
@@ -243,7 +243,7 @@ pub(super) fn clamp<T: Target>(walk: &mut Walk<'_, T>, op: &ops::Clamp, x: &Valu
 pub(super) fn fitting<T: Target>(walk: &mut Walk<'_, T>, x: &Value) -> One {
     // The largest `f32` below 2^31.
     let op = ops::Clamp { min_value: -2_147_483_648.0, max_value: 2_147_483_520.0 };
-    walk.one(op, &[x.clone()])
+    walk.one(op, std::slice::from_ref(x))
 }
 
 /// One value, expanded, or all of them.
@@ -334,7 +334,7 @@ pub(super) fn reduced<T: Target>(
 ) -> Values {
     let x = match before {
         Some(Op::Mul(_)) => walk.mul(x, x)?,
-        Some(op) => walk.one(op, &[x.clone()])?,
+        Some(op) => walk.one(op, std::slice::from_ref(x))?,
         None => x.clone(),
     };
     let sum = walk.one(reduce, &[x])?;
@@ -352,7 +352,7 @@ pub(super) fn log_sum_exp<T: Target>(
 ) -> Values {
     let axes = op.axes.clone();
     let largest = ops::ReduceMax { axes: axes.clone(), keep_dimensions: true };
-    let largest = walk.one(largest, &[x.clone()])?;
+    let largest = walk.one(largest, std::slice::from_ref(x))?;
     let rest = walk.one(ops::Sub {}, &[x.clone(), largest.clone()])?;
     let powers = walk.one(ops::Exp {}, &[rest])?;
     let sum = walk.one(ops::ReduceSum { axes, keep_dimensions: true }, &[powers])?;

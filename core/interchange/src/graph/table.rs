@@ -276,11 +276,10 @@ pub(crate) fn entry(op: &Op) -> Entry<'_> {
             }),
         ),
 
-        Op::Linear(_) => both(
-            rewrite(|w, x, _| rules::linear(w, x)),
-            rewrite(|w, x, types| rules::linear_by_rows(w, x, types)),
-        ),
-        Op::Matmul(_) => both(Plain("MatMul"), node(|g, x, types| tensorflow::matmul(g, x, types))),
+        Op::Linear(_) => {
+            both(rewrite(|w, x, _| rules::linear(w, x)), rewrite(rules::linear_by_rows))
+        }
+        Op::Matmul(_) => both(Plain("MatMul"), node(tensorflow::matmul)),
         Op::ScaledDotProductAttention(op) => both_rewrite!(|w, x| rules::attention(w, op, x)),
 
         Op::AveragePool2d(op) => both(

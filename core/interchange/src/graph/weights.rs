@@ -35,11 +35,6 @@ impl Weights {
         if self.f16 { 2 } else { 4 }
     }
 
-    pub(crate) fn weight(&self, name: &str, sizes: &[usize]) -> Weight {
-        let bytes = (sizes.iter().product::<usize>() * self.width()) as u64;
-        Weight { name: name.to_owned(), sizes: sizes.to_vec(), bytes }
-    }
-
     /// The values of a weight, little-endian.
     ///
     /// # Errors

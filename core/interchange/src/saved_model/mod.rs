@@ -52,7 +52,8 @@ pub fn write_saved_model(
     progress: Progress<'_>,
 ) -> Result<Written, InterchangeError> {
     if folder.exists() {
-        let there = io::Error::new(io::ErrorKind::AlreadyExists, "it is there already");
+        let there =
+            io::Error::new(io::ErrorKind::AlreadyExists, "there is something of that name already");
         return Err(InterchangeError::io(folder)(there));
     }
     let program = graph::program_of::<TensorFlow>(model, options)?;

@@ -145,7 +145,7 @@ pub(crate) fn gather_elements(
         back[from] = to;
     }
     let rows = |walk: &mut Walk<'_, TensorFlow>, x: &Value| -> Result<Value, InterchangeError> {
-        let x = walk.one(ops::Transpose { permutation: order.clone() }, &[x.clone()])?;
+        let x = walk.one(ops::Transpose { permutation: order.clone() }, std::slice::from_ref(x))?;
         let dims = x.r#type.shape.dims().to_vec();
         let (leading, last) = (&dims[..rank - 1], dims[rank - 1]);
         let rows = leading.iter().try_fold(Dim::Fixed(1), |rows, &dim| rows.times(dim));
@@ -219,7 +219,7 @@ fn padded(
         ending_padding: vec![0, bottom, right, 0],
         value: 0.0,
     };
-    walk.one(op, &[x.clone()])
+    walk.one(op, std::slice::from_ref(x))
 }
 
 /// Channels last. What padding takes away from a mean is put back.
@@ -281,8 +281,8 @@ pub(crate) fn conv(
             let part = x.r#type.shape.dims()[axis].per_item() / op.groups;
             ops::Split { splits: vec![part.into(); op.groups], axis }
         };
-        let inputs = walk.apply(along(&input, 3), &[input.clone()])?;
-        let filters = walk.apply(along(&x[1], 0), &[x[1].clone()])?;
+        let inputs = walk.apply(along(&input, 3), std::slice::from_ref(&input))?;
+        let filters = walk.apply(along(&x[1], 0), std::slice::from_ref(&x[1]))?;
         parts = inputs.into_iter().zip(filters).collect();
     }
     let [strides, dilations] =

@@ -3,7 +3,9 @@
 use std::{collections::HashSet, fs};
 
 use burn::tensor::{Tensor, activation::softmax};
-use vitral_interchange::{GraphOptions, OnnxOptions, write_onnx, write_saved_model};
+use vitral_interchange::{
+    GraphFormat, GraphOptions, OnnxOptions, verify, write_onnx, write_saved_model,
+};
 use vitral_model::{
     AttentionPrograms, Mode, ViT, ViTConfig,
     vit_program::{Interface, Output},
@@ -14,7 +16,7 @@ use crate::{
     models::{base, images, model, options},
     ops::ops_in_layers,
     plugins::plugins,
-    run::{Comparison, bytes},
+    run::{Comparison, bytes, python},
 };
 
 fn export(format: &str, model: &ViT, path: &std::path::Path, options: &GraphOptions) {
@@ -169,5 +171,29 @@ fn what_cannot_be_written_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     fs::create_dir(&path).unwrap();
     let error = write_saved_model(&model, &path, &f16, &mut |_, _| {}).unwrap_err();
-    assert!(error.to_string().contains("there already"), "{error}");
+    assert!(error.to_string().contains("of that name already"), "{error}");
+}
+
+#[test]
+fn verifying_runs_the_file_and_tells_when_it_is_another_model() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = base();
+    let model = model(&config, &AttentionPrograms::new());
+    let other = vitral_model::parameters::values(&model).into_iter().map(|values| values * 0.5);
+    let other = vitral_model::parameters::with_values(model.clone(), other.collect());
+    let normalize = Some((vec![0.5; 3], vec![0.25; 3]));
+    let interface = Interface { normalize, output: Output::Sigmoid };
+    let options = GraphOptions { interface, f16: true, ..GraphOptions::default() };
+    for (name, format) in [("onnx", GraphFormat::Onnx), ("saved", GraphFormat::SavedModel)] {
+        let path = folder.path().join(name);
+        export(name, &model, &path, &options);
+        let verified = verify(&model, &path, format, &options, &python()).unwrap();
+        assert!(verified.is_close() && verified.difference < 1e-5, "{name}: {verified:?}");
+    }
+    let path = folder.path().join("onnx");
+    let verified = verify(&other, &path, GraphFormat::Onnx, &options, &python()).unwrap();
+    assert!(!verified.is_close(), "{verified:?}");
+    fs::write(&path, "no model").unwrap();
+    let error = verify(&model, &path, GraphFormat::Onnx, &options, &python()).unwrap_err();
+    assert!(error.to_string().contains("onnxruntime does not run it"), "{error}");
 }

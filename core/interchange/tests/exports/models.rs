@@ -67,6 +67,7 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
     let rope = ViTConfig { rope: Some(100.0), position: Position::None, ..base() };
     vec![
         ("class token", base()),
+        ("patches alone with positions", ViTConfig { class_position: false, ..base() }),
         ("grey", ViTConfig { channels: 1, ..base() }),
         ("mean", ViTConfig { pool: Pool::Mean, class_token: false, ..base() }),
         ("mean with fc_norm", ViTConfig { pool: Pool::Mean, fc_norm: true, ..base() }),
