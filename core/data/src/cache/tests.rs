@@ -101,7 +101,7 @@ fn a_cache_gives_the_batches_of_its_source() {
     let (folder, source) = folder(100);
     let source: Arc<dyn Source> = Arc::new(source);
     let expected = batches(Arc::clone(&source), 1);
-    for (name, keep) in [("a", Keep::Pixels), ("b", Keep::Stored), ("c", Keep::Budget(60_000))] {
+    for (name, keep) in [("a", Keep::Pixels), ("b", Keep::Stored), ("c", Keep::Budget(70_000))] {
         let path = folder.path().join(name);
         make(&*source, &path, &PackOptions { keep, ..Default::default() }).unwrap();
         let cache = Arc::new(Cache::open(&path).unwrap());
