@@ -23,26 +23,52 @@ GIB = 1 << 30
 BUSY = 0.05
 
 
+class Published:
+    """One of timm's models, at the sizes that the command line gives."""
+
+    def __init__(self, arguments, variant):
+        self.name, self.batch = variant, arguments.batch
+        sizes = {"image-size": arguments.image_size, "classes": arguments.classes}
+        self.vitral = ["--variant", variant, *options(sizes)]
+        self.torch = ["--variant", variant, *options(sizes)]
+
+
+class OfExperiment:
+    """The model and the batch of an experiment's file, trained by AdamW without clipping."""
+
+    def __init__(self, arguments, path):
+        self.vitral = [path, "--set", "train.clip_norm=None", "--set", "train.accum_steps=1"]
+        found = bench_step(arguments, [*self.vitral, "--steps", "1", "--warmup", "0"])
+        self.name, self.batch = Path(path).stem, found["batch"]
+        self.torch = ["--config", json.dumps(found["config"])]
+
+
+def subject(arguments, name):
+    return (OfExperiment if name.endswith(".ron") else Published)(arguments, name)
+
+
+def bench_step(arguments, more):
+    command = [arguments.vitral, "bench", "step", "--json", "--device", "cpu", *more]
+    environment = {**os.environ, "RAYON_NUM_THREADS": str(arguments.threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
 class Vitral:
     """A process for each round."""
 
     name = "Vitral"
     process = None
 
-    def __init__(self, arguments, variant, infer):
-        self.threads = arguments.threads
-        self.command = [arguments.vitral, "bench", "step", "--json", "--device", "cpu"]
-        self.command += ["--variant", variant, "--optimizer", "AdamW"]
-        if infer:
-            self.command[-2:] = ["--infer"]
-        self.command += shape(arguments)
+    def __init__(self, arguments, model, infer):
+        self.arguments = arguments
+        self.more = [*model.vitral, *(["--infer"] if infer else ["--optimizer", "AdamW"])]
+        self.more += rounds_of(arguments, model)
 
     def round(self):
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(self.threads)}
-        done = subprocess.run(self.command, env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(self.command)} failed:\n{done.stderr}")
-        found = json.loads(done.stdout)
+        found = bench_step(self.arguments, self.more)
         self.about = {
             field: found[field] for field in ("version", "parameters", "threads", "gflop_per_image")
         }
@@ -55,11 +81,11 @@ class Vitral:
 class PyTorch:
     """A process for all rounds: compiling takes long. It sleeps while others compute."""
 
-    def __init__(self, arguments, variant, infer, compiled):
+    def __init__(self, arguments, model, infer, compiled):
         self.name = "PyTorch, compiled" if compiled else "PyTorch, eager"
         command = [sys.executable, Path(__file__).with_name("torch_steps.py")]
-        command += ["--variant", variant, "--threads", str(arguments.threads)]
-        command += shape(arguments)
+        command += [*model.torch, "--threads", str(arguments.threads)]
+        command += rounds_of(arguments, model)
         command += ["--infer"] * infer + ["--compile"] * compiled
         environment = {
             **os.environ,
@@ -88,21 +114,22 @@ class PyTorch:
         self.process.wait()
 
 
-def shape(arguments):
-    fields = ("image_size", "classes", "batch", "steps", "warmup")
-    return [
-        text
-        for field in fields
-        for text in (f"--{field.replace('_', '-')}", str(getattr(arguments, field)))
-    ]
+def rounds_of(arguments, model):
+    return options(
+        {"batch": model.batch, "steps": arguments.steps, "warmup": arguments.warmup}
+    )
 
 
-def contest(arguments, variant, infer):
+def options(values):
+    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+
+
+def contest(arguments, model, infer):
     """Everything that is measured of one model, either in training or in inference."""
-    say(f"{variant}, {'inference' if infer else 'training'}: starting")
-    contestants = [Vitral(arguments, variant, infer), PyTorch(arguments, variant, infer, False)]
+    say(f"{model.name}, {'inference' if infer else 'training'}: starting")
+    contestants = [Vitral(arguments, model, infer), PyTorch(arguments, model, infer, False)]
     if arguments.compile:
-        contestants.append(PyTorch(arguments, variant, infer, True))
+        contestants.append(PyTorch(arguments, model, infer, True))
     rounds = {contestant.name: [] for contestant in contestants}
     done = tried = 0
     while done < arguments.rounds:
@@ -110,7 +137,7 @@ def contest(arguments, variant, infer):
         order = contestants if tried % 2 == 0 else contestants[::-1]
         say(f"  round {done + 1} of {arguments.rounds}")
         wait_for_quiet(arguments)
-        found = {contestant.name: measure(arguments, contestant) for contestant in order}
+        found = {contestant.name: measure(model, contestant) for contestant in order}
         tried += 1
         if any(is_too_busy(arguments, of_round["others"]) for of_round in found.values()):
             say("    left out: other processes took too much")
@@ -125,10 +152,11 @@ def contest(arguments, variant, infer):
     if len(set(parameters.values())) != 1:
         sys.exit(f"these are not the same model: {parameters}")
     return {
-        "variant": variant,
+        "model": model.name,
+        "batch": model.batch,
         "what": "inference" if infer else "training",
         "about": about,
-        "figures": {name: figures(arguments.batch, found) for name, found in rounds.items()},
+        "figures": {name: figures(model.batch, found) for name, found in rounds.items()},
         "ratios": {
             name: spread(ratios(rounds[Vitral.name], found))
             for name, found in rounds.items()
@@ -138,11 +166,11 @@ def contest(arguments, variant, infer):
     }
 
 
-def measure(arguments, contestant):
+def measure(model, contestant):
     load = Load(contestant.process)
     found = contestant.round()
     found["others"] = load.others()
-    speed = arguments.batch / median(sample["step"] for sample in found["samples"])
+    speed = model.batch / median(sample["step"] for sample in found["samples"])
     others = "" if found["others"] is None else f", others {found['others']:.0%}"
     say(f"    {contestant.name:18} {speed:.2f} img/s{others}")
     return found
@@ -192,10 +220,10 @@ def optional_median(values):
     return median(values) if values else None
 
 
-def table(arguments, found):
+def table(found):
     """The figures of one contest in Markdown."""
     stages = list(found["figures"][Vitral.name]["milliseconds"])
-    title = f"{found['variant']}, {found['what']}, batch {arguments.batch}"
+    title = f"{found['model']}, {found['what']}, batch {found['batch']}"
     stages = stages if len(stages) > 2 else ["step"]
     head = [title, "img/s", *(f"{stage}, ms" for stage in stages)]
     head += [
@@ -207,7 +235,7 @@ def table(arguments, found):
     rows = [head, ["---"] * len(head)]
     for name, figures in found["figures"].items():
         row = [name, in_words(figures["images_per_second"])]
-        row += [f"{figures['milliseconds'][stage]['median']:.0f}" for stage in stages]
+        row += [f"{figures['milliseconds'][stage]['median']:.3g}" for stage in stages]
         cpu, peak = figures["cpu_seconds_per_step"], figures["process_peak_bytes"]
         row.append("" if cpu is None else f"{cpu:.2f}")
         row.append("" if peak is None else f"{peak / GIB:.2f}")
@@ -243,9 +271,6 @@ def environment(arguments, contests):
         "rounds": arguments.rounds,
         "steps": arguments.steps,
         "warmup": arguments.warmup,
-        "image_size": arguments.image_size,
-        "classes": arguments.classes,
-        "batch": arguments.batch,
     }
 
 
@@ -315,7 +340,12 @@ def parse():
         description="Times the same model, batch and optimizer in Vitral and in PyTorch with timm.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--variant", nargs="+", default=["Ti/16"], help="Ti/16, S/32, B/16, ...")
+    parser.add_argument(
+        "--variant",
+        nargs="+",
+        default=["Ti/16"],
+        help="Ti/16, S/32, B/16, ..., or an experiment's file, whose model and batch are taken",
+    )
     both = ["training", "inference"]
     parser.add_argument("--what", nargs="+", default=both, choices=both, help="what is timed")
     parser.add_argument("--batch", type=positive, default=16, help="images of a step")
@@ -352,12 +382,12 @@ def main():
     arguments = parse()
     arguments.vitral = arguments.vitral or build()
     contests = [
-        contest(arguments, variant, what == "inference")
-        for variant in arguments.variant
+        contest(arguments, model, what == "inference")
+        for model in [subject(arguments, name) for name in arguments.variant]
         for what in arguments.what
     ]
     found = environment(arguments, contests)
-    tables = "\n".join(table(arguments, contest) for contest in contests)
+    tables = "\n".join(table(contest) for contest in contests)
     text = f"{tables}\n{describe(found)}\n{warning(contests)}"
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "results.md").write_text(text)

@@ -14,11 +14,53 @@ import torch
 import torch.nn.functional as F
 
 SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large", "H": "huge"}
+# Fields of an experiment's model that this builds only so.
+PLAIN = {
+    "class_token": True,
+    "register_tokens": 0,
+    "pool": "ClassToken",
+    "fc_norm": False,
+    "position": "Learned",
+    "class_position": True,
+    "rope": None,
+    "relative_position_bias": False,
+    "attention": [],
+    "qkv_bias": True,
+    "qk_norm": False,
+    "layer_scale": None,
+    "drop_path": 0.0,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "patch_dropout": 0.0,
+    "token_merging": None,
+    "representation_size": None,
+    "norm_eps": 1e-6,
+}
 
 
-def timm_name(variant):
+def published(variant, image_size, classes):
     size, patch = variant.split("/")
-    return f"vit_{SIZES[size]}_patch{patch}_224"
+    name = f"vit_{SIZES[size]}_patch{patch}_224"
+    return timm.create_model(name, pretrained=False, img_size=image_size, num_classes=classes)
+
+
+def of_experiment(config):
+    """timm's model of the sizes that an experiment has; everything else must be as timm has it."""
+    activations = {"Gelu": "gelu", "GeluTanh": "gelu_tanh"}
+    other = {name: config[name] for name, value in PLAIN.items() if config[name] != value}
+    if other or config["mlp"] not in activations:
+        sys.exit(f"this model is not built in PyTorch: {other or config['mlp']}")
+    return timm.models.VisionTransformer(
+        img_size=config["image_size"],
+        patch_size=config["patch_size"],
+        in_chans=config["channels"],
+        num_classes=config["classes"],
+        embed_dim=config["width"],
+        depth=config["depth"],
+        num_heads=config["heads"],
+        mlp_ratio=config["mlp_ratio"],
+        act_layer=activations[config["mlp"]],
+    )
 
 
 class Training:
@@ -74,9 +116,10 @@ def peak_bytes():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--variant", required=True)
-    parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--classes", type=int, required=True)
+    parser.add_argument("--variant")
+    parser.add_argument("--config", type=json.loads, help="an experiment's model")
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--classes", type=int)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
@@ -94,13 +137,13 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    name = timm_name(arguments.variant)
-    model = timm.create_model(
-        name, pretrained=False, img_size=arguments.image_size, num_classes=arguments.classes
-    )
-    size = arguments.image_size
-    images = torch.rand(arguments.batch, 3, size, size) * 2 - 1
-    labels = torch.arange(arguments.batch) * 7919 % arguments.classes
+    if arguments.config:
+        model = of_experiment(arguments.config)
+    else:
+        model = published(arguments.variant, arguments.image_size, arguments.classes)
+    channels, size = model.patch_embed.proj.in_channels, model.patch_embed.img_size
+    images = torch.rand(arguments.batch, channels, *size) * 2 - 1
+    labels = torch.arange(arguments.batch) * 7919 % model.num_classes
     if arguments.infer:
         work = Inference(model, images, arguments.compile)
     else:
@@ -110,7 +153,6 @@ def main():
         work.step()
     answer(
         {
-            "model": name,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "torch": torch.__version__,
             "timm": timm.__version__,

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
+use vitral_model::ViTConfig;
 use vitral_train::optimizer::Optimizer;
 
 use super::subject::Subject;
@@ -46,6 +47,8 @@ pub struct Work {
     pub image_size: usize,
     pub channels: usize,
     pub classes: usize,
+    /// Everything else of the model, so that others can build the same.
+    pub config: ViTConfig,
     pub batch: usize,
     /// None of inference, as `accum_steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ impl Work {
             image_size: model.image_size,
             channels: model.channels,
             classes: model.classes,
+            config: model.resolved(),
             batch: train.batch.effective(),
             optimizer: (!infer).then_some(optimizer),
             accum_steps: (!infer).then_some(train.accum_steps),
