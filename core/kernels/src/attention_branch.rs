@@ -2,8 +2,7 @@
 //!
 //! Queries, keys and values come from one packed projection and are read where they lie; the heads'
 //! results are written where the next projection reads them. Backward needs the projection, the
-//! heads' results and their sums; they are either kept, or computed anew (activation checkpointing,
-//! Chen et al. 2016).
+//! heads' results and their sums.
 
 use std::ops::Range;
 
@@ -154,12 +153,11 @@ impl AttentionBranch<'_> {
         self.attention(kept, qkv).forward(HeadsMut { data: attended, strides }, logsumexp);
     }
 
-    /// From the gradient of the result to those of `x` and of the parameters. Without `saved`, what
-    /// forward computed is computed again.
+    /// From the gradient of the result to those of `x` and of the parameters.
     pub fn backward(
         &self,
         x: &[f32],
-        saved: Option<AttentionSaved<'_>>,
+        saved: AttentionSaved<'_>,
         gradient: &[f32],
         x_gradient: &mut [f32],
         gradients: AttentionBranchGradients<'_>,
@@ -171,16 +169,6 @@ impl AttentionBranch<'_> {
             let rows = rows.start * width..rows.end * width;
             x_gradient[rows.clone()].copy_from_slice(&gradient[rows]);
         }
-        let mut anew;
-        let saved = match saved {
-            Some(saved) => saved,
-            None => {
-                anew = scratch::take(self.saved_len(&kept));
-                let saved = self.cut(&kept, &mut anew);
-                self.attend(&kept, x, saved.qkv, saved.attended, saved.logsumexp);
-                saved
-            }
-        };
         let mut memory = scratch::take(self.residual.branch_gradient_len(&kept));
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
         let view = |data, columns| View::new(data, kept.rows, columns);
@@ -474,14 +462,14 @@ mod tests {
     fn values_and_gradients_are_exact() {
         on_each_instruction_set(|set| {
             for scales in [None, Some([0.0f32, 1.25, 1.25])] {
-                for (scaled, recompute) in [(false, false), (true, false), (true, true)] {
-                    check(&format!("{set:?} {scales:?} {scaled}"), scales, scaled, recompute);
+                for scaled in [false, true] {
+                    check(&format!("{set:?} {scales:?} {scaled}"), scales, scaled);
                 }
             }
         });
     }
 
-    fn check(name: &str, scales: Option<[f32; 3]>, scaled: bool, recompute: bool) {
+    fn check(name: &str, scales: Option<[f32; 3]>, scaled: bool) {
         let x = values(BATCH * TOKENS * WIDTH, 1);
         let gradient = values(x.len(), 2);
         let [norm_weight, norm_bias, proj_bias, gamma] = [3, 4, 5, 6].map(|s| values(WIDTH, s));
@@ -519,15 +507,18 @@ mod tests {
         let mut logsumexp = vec![0.0; samples * HEADS * TOKENS];
         macro_rules! saved {
             () => {
-                (!recompute).then_some(AttentionSaved {
+                AttentionSaved {
                     qkv: &mut qkv_kept,
                     attended: &mut attended,
                     logsumexp: &mut logsumexp,
-                })
+                }
             };
         }
-        branch.forward(&x, &mut out, saved!());
+        branch.forward(&x, &mut out, Some(saved!()));
         assert_close(name, &out, &exact(&inputs.map(testing::wide)), 3e-6);
+        let mut alone = vec![f32::NAN; x.len()];
+        branch.forward(&x, &mut alone, None);
+        assert_eq!(alone, out, "{name}: whatever is kept");
         let mut got = inputs.map(|input| vec![f32::NAN; input.len()]);
         let [dx, dnorm_weight, dnorm_bias, dqkv, dqkv_bias, dproj, dproj_bias, dgamma] = &mut got;
         branch.backward(

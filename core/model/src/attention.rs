@@ -94,19 +94,16 @@ impl Attention {
             && !noise(self.dropout)
     }
 
-    /// `x + scale * gamma * attention(layer_norm(x))`, if [`Attention::is_plain`].
-    pub(crate) fn branch(&self, x: Tensor<3>, residual: ResidualParts) -> Tensor<3> {
-        fused::attention_branch(
-            x,
-            AttentionParts {
-                residual,
-                qkv_weight: self.qkv.weight.val(),
-                qkv_bias: self.qkv.bias.as_ref().map(Param::val),
-                proj_weight: self.proj.weight.val(),
-                proj_bias: self.proj.bias.as_ref().map(Param::val),
-                heads: self.heads,
-            },
-        )
+    /// What a kernel of the whole branch takes, if [`Attention::is_plain`].
+    pub(crate) fn parts(&self, residual: ResidualParts) -> AttentionParts {
+        AttentionParts {
+            residual,
+            qkv_weight: self.qkv.weight.val(),
+            qkv_bias: self.qkv.bias.as_ref().map(Param::val),
+            proj_weight: self.proj.weight.val(),
+            proj_bias: self.proj.bias.as_ref().map(Param::val),
+            heads: self.heads,
+        }
     }
 
     /// `[batch, tokens, width]` to the same, and the keys `[batch, heads, tokens, head_dim]`.

@@ -6,7 +6,7 @@ use crate::{
     Mode, ViTConfig,
     attention::Attention,
     drop::{drop_path, drop_path_factors},
-    fused::{self, ResidualParts},
+    fused::{self, AttentionParts, MlpParts, ResidualParts},
     init::Initializer,
     layers::{LayerNorm, LayerScale},
     mlp::MlpBlock,
@@ -67,56 +67,58 @@ impl Block {
         sizes: &mut TokenSizes,
         mode: Mode,
     ) -> Tensor<3> {
-        self.forward_as(tokens, rotary, sizes, mode, false)
+        let tokens = match self.attention_parts(&tokens, rotary, sizes, mode) {
+            Some(parts) => fused::attention_branch(tokens, parts),
+            None => {
+                let normed = self.norm1.forward(tokens.clone());
+                let (branch, keys) = self.attn.forward(normed, rotary, sizes, mode.of("attention"));
+                let tokens = tokens + self.finish(branch, self.ls1.as_ref(), mode.of("drop_path1"));
+                sizes.merge(tokens, &keys, self.merged)
+            }
+        };
+        match self.mlp_parts(&tokens, mode) {
+            Some(parts) => fused::mlp_branch(tokens, parts),
+            None => {
+                let normed = self.norm2.forward(tokens.clone());
+                let branch = self.mlp.forward(normed, mode.of("mlp"));
+                tokens + self.finish(branch, self.ls2.as_ref(), mode.of("drop_path2"))
+            }
+        }
     }
 
-    /// Whether both branches run as kernels of their own.
-    pub(crate) fn is_fused(
+    /// What both branches take, where kernels run them.
+    pub(crate) fn parts(
         &self,
         tokens: &Tensor<3>,
         rotary: Option<&RotaryTable>,
         sizes: &TokenSizes,
         mode: Mode,
-    ) -> bool {
-        fused::covers(tokens)
-            && self.merged == 0
-            && !sizes.weigh_scores()
-            && self.attn.is_plain(rotary, mode.of("attention"))
-            && self.mlp.plain(mode.of("mlp")).is_some()
+    ) -> Option<(AttentionParts, MlpParts)> {
+        let attention = self.attention_parts(tokens, rotary, sizes, mode)?;
+        Some((attention, self.mlp_parts(tokens, mode)?))
     }
 
-    /// The same as [`Block::forward`]; with `recompute`, kernels of whole branches compute their
-    /// values again for backward rather than keeping them.
-    pub(crate) fn forward_as(
+    fn attention_parts(
         &self,
-        tokens: Tensor<3>,
+        tokens: &Tensor<3>,
         rotary: Option<&RotaryTable>,
-        sizes: &mut TokenSizes,
+        sizes: &TokenSizes,
         mode: Mode,
-        recompute: bool,
-    ) -> Tensor<3> {
-        let (attention, path) = (mode.of("attention"), mode.of("drop_path1"));
-        let plain = self.merged == 0 && !sizes.weigh_scores();
-        let tokens = if plain && fused::covers(&tokens) && self.attn.is_plain(rotary, attention) {
-            let around = self.around(&tokens, &self.norm1, self.ls1.as_ref(), path, recompute);
-            self.attn.branch(tokens, around)
-        } else {
-            let normed = self.norm1.forward(tokens.clone());
-            let (branch, keys) = self.attn.forward(normed, rotary, sizes, attention);
-            let tokens = tokens + self.finish(branch, self.ls1.as_ref(), path);
-            sizes.merge(tokens, &keys, self.merged)
-        };
-        let (mlp, path) = (mode.of("mlp"), mode.of("drop_path2"));
-        match self.mlp.plain(mlp) {
-            Some(activation) if fused::covers(&tokens) => {
-                let around = self.around(&tokens, &self.norm2, self.ls2.as_ref(), path, recompute);
-                self.mlp.branch(tokens, around, activation)
-            }
-            _ => {
-                let branch = self.mlp.forward(self.norm2.forward(tokens.clone()), mlp);
-                tokens + self.finish(branch, self.ls2.as_ref(), path)
-            }
-        }
+    ) -> Option<AttentionParts> {
+        let plain = self.merged == 0
+            && !sizes.weigh_scores()
+            && self.attn.is_plain(rotary, mode.of("attention"));
+        (plain && fused::covers(tokens)).then(|| {
+            let path = mode.of("drop_path1");
+            self.attn.parts(self.around(tokens, &self.norm1, self.ls1.as_ref(), path))
+        })
+    }
+
+    fn mlp_parts(&self, tokens: &Tensor<3>, mode: Mode) -> Option<MlpParts> {
+        let activation = self.mlp.plain(mode.of("mlp")).filter(|_| fused::covers(tokens))?;
+        let path = mode.of("drop_path2");
+        let around = self.around(tokens, &self.norm2, self.ls2.as_ref(), path);
+        Some(self.mlp.parts(around, activation))
     }
 
     /// What lies around a branch that runs as one kernel.
@@ -126,7 +128,6 @@ impl Block {
         norm: &LayerNorm,
         scale: Option<&LayerScale>,
         path: Mode,
-        recompute: bool,
     ) -> ResidualParts {
         ResidualParts {
             norm_weight: norm.weight.val(),
@@ -134,7 +135,6 @@ impl Block {
             eps: norm.eps,
             layer_scale: scale.map(|scale| scale.gamma.val()),
             sample_scales: drop_path_factors(tokens.dims()[0], self.drop_path, path),
-            recompute,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     Mode, ViTConfig,
     compute::in_f32,
     drop::dropout,
-    fused::{self, MlpParts, ResidualParts},
+    fused::{MlpParts, ResidualParts},
     init::{Initializer, Role},
     layers::Linear,
 };
@@ -71,24 +71,16 @@ impl MlpBlock {
         }
     }
 
-    /// `x + scale * gamma * mlp(layer_norm(x))` with the activation that [`MlpBlock::plain`] gave.
-    pub(crate) fn branch(
-        &self,
-        x: Tensor<3>,
-        residual: ResidualParts,
-        activation: Activation,
-    ) -> Tensor<3> {
-        fused::mlp_branch(
-            x,
-            MlpParts {
-                residual,
-                fc1_weight: self.fc1.weight.val(),
-                fc1_bias: self.fc1.bias.as_ref().map(Param::val),
-                fc2_weight: self.fc2.weight.val(),
-                fc2_bias: self.fc2.bias.as_ref().map(Param::val),
-                activation,
-            },
-        )
+    /// What a kernel of the whole branch takes, with the activation that [`MlpBlock::plain`] gave.
+    pub(crate) fn parts(&self, residual: ResidualParts, activation: Activation) -> MlpParts {
+        MlpParts {
+            residual,
+            fc1_weight: self.fc1.weight.val(),
+            fc1_bias: self.fc1.bias.as_ref().map(Param::val),
+            fc2_weight: self.fc2.weight.val(),
+            fc2_bias: self.fc2.bias.as_ref().map(Param::val),
+            activation,
+        }
     }
 
     /// `[batch, tokens, width]` to the same.

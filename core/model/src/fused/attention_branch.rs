@@ -10,7 +10,10 @@ use vitral_kernels::{
 use super::{
     linear::layer,
     memory::Buffer,
-    operation::{Input, Operation, count, optional_memory, run, shape, values},
+    operation::{
+        Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
+        with_first,
+    },
     residual::{ResidualParts, Settings},
 };
 
@@ -28,33 +31,49 @@ pub(crate) struct AttentionParts {
     pub(crate) heads: usize,
 }
 
+impl AttentionParts {
+    /// The parameters as inputs of an operation, and the rest.
+    pub(super) fn split(self) -> ([Input; PARAMETERS], Branch) {
+        let ([norm_weight, norm_bias, layer_scale], settings) = self.residual.split();
+        let inputs = [
+            norm_weight,
+            norm_bias,
+            Input::new(self.qkv_weight),
+            Input::optional(self.qkv_bias),
+            Input::new(self.proj_weight),
+            Input::optional(self.proj_bias),
+            layer_scale,
+        ];
+        (inputs, Branch { settings, heads: self.heads })
+    }
+}
+
 /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` for `x`
 /// `[batch, tokens, width]`, which must be covered by kernels.
 pub(crate) fn attention_branch(x: Tensor<3>, parts: AttentionParts) -> Tensor<3> {
-    let AttentionParts { residual, qkv_weight, qkv_bias, proj_weight, proj_bias, heads } = parts;
-    let ([norm_weight, norm_bias, layer_scale], settings) = residual.split();
-    let inputs = [
-        Input::new(x),
-        norm_weight,
-        norm_bias,
-        Input::new(qkv_weight),
-        Input::optional(qkv_bias),
-        Input::new(proj_weight),
-        Input::optional(proj_bias),
-        layer_scale,
-    ];
-    run(Branch { settings, heads }, inputs)
+    let (parameters, branch) = parts.split();
+    run(branch, with_first(Input::new(x), parameters))
 }
 
+/// How many parameters the branch has at most.
+pub(super) const PARAMETERS: usize = 7;
+
 #[derive(Clone, Debug)]
-struct Branch {
+pub(super) struct Branch {
     settings: Settings,
     heads: usize,
 }
 
+/// What forward keeps for backward: the packed projection, the heads' results and their sums.
+pub(super) type Kept = [FlexTensor; 3];
+
 impl Branch {
-    fn of<'a>(&'a self, inputs: &'a [FlexTensor; 8]) -> AttentionBranch<'a> {
-        let [x, norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = inputs;
+    /// The kernel's view of the branch.
+    fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> AttentionBranch<'a> {
+        let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = parameters
+        else {
+            unreachable!("a branch has so many parameters")
+        };
         AttentionBranch {
             residual: self.settings.around(x, [norm_weight, norm_bias], layer_scale),
             qkv: layer(qkv, qkv_bias),
@@ -62,51 +81,53 @@ impl Branch {
             heads: self.heads,
         }
     }
-}
 
-impl Operation<8> for Branch {
-    /// The packed projection, the heads' results and their sums, unless they are computed again.
-    type Saved = Option<[FlexTensor; 3]>;
-
-    fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<Self::Saved>) {
-        let (branch, x) = (self.of(inputs), &inputs[0]);
+    /// The result for `x`, and with `keep` what backward needs.
+    pub(super) fn compute(
+        &self,
+        x: &FlexTensor,
+        parameters: &[FlexTensor],
+        keep: bool,
+    ) -> (FlexTensor, Option<Kept>) {
+        let branch = self.of(x, parameters);
         let mut out = Buffer::new(count(x));
         let rows = branch.residual.kept_rows();
         let sizes = [branch.qkv.outputs, branch.proj.inputs, self.heads];
-        let mut saved =
-            (keep && !self.settings.recompute).then(|| sizes.map(|size| Buffer::new(rows * size)));
-        let parts = saved.as_mut().map(|[qkv, attended, logsumexp]| AttentionSaved {
+        let mut kept = keep.then(|| sizes.map(|size| Buffer::new(rows * size)));
+        let saved = kept.as_mut().map(|[qkv, attended, logsumexp]| AttentionSaved {
             qkv,
             attended,
             logsumexp,
         });
-        branch.forward(values(x), &mut out, parts);
-        let saved = saved.map(|buffers| {
+        branch.forward(values(x), &mut out, saved);
+        let kept = kept.map(|buffers| {
             let mut sizes = sizes.into_iter();
             buffers.map(|buffer| buffer.into_tensor([rows, sizes.next().unwrap_or_default()]))
         });
-        (out.into_tensor(shape(x)), Some(saved))
+        (out.into_tensor(shape(x)), kept)
     }
 
-    fn backward(
-        self,
-        inputs: [FlexTensor; 8],
-        mut saved: Self::Saved,
-        gradient: FlexTensor,
-        _: [bool; 8],
-    ) -> [Option<FlexTensor>; 8] {
-        let mut found = inputs.each_ref().map(|input| Buffer::new(count(input)));
-        let [dx, norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = &mut found;
-        let branch = self.of(&inputs);
-        branch.backward(
-            values(&inputs[0]),
-            saved.as_mut().map(|[qkv, attended, logsumexp]| AttentionSaved {
-                qkv: qkv.storage_mut(),
+    /// The gradients of `x` and of the parameters, from that of the result.
+    pub(super) fn differentiate(
+        &self,
+        x: &FlexTensor,
+        parameters: &[FlexTensor],
+        mut kept: Kept,
+        gradient: &FlexTensor,
+    ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
+        let mut dx = Buffer::new(count(x));
+        let mut found = gradients_of(parameters);
+        let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = &mut found;
+        let [kept_qkv, attended, logsumexp] = &mut kept;
+        self.of(x, parameters).backward(
+            values(x),
+            AttentionSaved {
+                qkv: kept_qkv.storage_mut(),
                 attended: attended.storage_mut(),
                 logsumexp: logsumexp.storage_mut(),
-            }),
-            values(&gradient),
-            dx,
+            },
+            values(gradient),
+            &mut dx,
             AttentionBranchGradients {
                 norm: LayerNormGradients { weight: norm_weight, bias: norm_bias },
                 qkv: LinearGradients { weight: qkv, bias: optional_memory(qkv_bias) },
@@ -114,7 +135,27 @@ impl Operation<8> for Branch {
                 layer_scale: optional_memory(layer_scale),
             },
         );
-        let mut shapes = inputs.iter().map(shape);
-        found.map(|buffer| shapes.next().map(|shape| buffer.into_tensor(shape)))
+        (dx.into_tensor(shape(x)), shaped_as(parameters, found))
+    }
+}
+
+impl Operation<8> for Branch {
+    type Saved = Kept;
+
+    fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<Kept>) {
+        let [x, parameters @ ..] = inputs;
+        self.compute(x, parameters, keep)
+    }
+
+    fn backward(
+        self,
+        inputs: [FlexTensor; 8],
+        kept: Kept,
+        gradient: FlexTensor,
+        _: [bool; 8],
+    ) -> [Option<FlexTensor>; 8] {
+        let [x, parameters @ ..] = &inputs;
+        let (dx, found) = self.differentiate(x, parameters, kept, &gradient);
+        with_first(dx, found).map(Some)
     }
 }

@@ -11,7 +11,10 @@ use vitral_kernels::{
 use super::{
     linear::layer,
     memory::Buffer,
-    operation::{Input, Operation, count, optional_memory, run, shape, values},
+    operation::{
+        Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
+        with_first,
+    },
     residual::{ResidualParts, Settings},
 };
 
@@ -29,33 +32,45 @@ pub(crate) struct MlpParts {
     pub(crate) activation: Activation,
 }
 
+impl MlpParts {
+    /// The parameters as inputs of an operation, and the rest.
+    pub(super) fn split(self) -> ([Input; PARAMETERS], Branch) {
+        let ([norm_weight, norm_bias, layer_scale], settings) = self.residual.split();
+        let inputs = [
+            norm_weight,
+            norm_bias,
+            Input::new(self.fc1_weight),
+            Input::optional(self.fc1_bias),
+            Input::new(self.fc2_weight),
+            Input::optional(self.fc2_bias),
+            layer_scale,
+        ];
+        (inputs, Branch { settings, activation: self.activation })
+    }
+}
+
 /// `x + scale * gamma * (act(layer_norm(x) W1 + b1) W2 + b2)` for `x` `[batch, tokens, width]`,
 /// which must be covered by kernels.
 pub(crate) fn mlp_branch(x: Tensor<3>, parts: MlpParts) -> Tensor<3> {
-    let MlpParts { residual, fc1_weight, fc1_bias, fc2_weight, fc2_bias, activation } = parts;
-    let ([norm_weight, norm_bias, layer_scale], settings) = residual.split();
-    let inputs = [
-        Input::new(x),
-        norm_weight,
-        norm_bias,
-        Input::new(fc1_weight),
-        Input::optional(fc1_bias),
-        Input::new(fc2_weight),
-        Input::optional(fc2_bias),
-        layer_scale,
-    ];
-    run(Branch { settings, activation }, inputs)
+    let (parameters, branch) = parts.split();
+    run(branch, with_first(Input::new(x), parameters))
 }
 
+/// How many parameters the branch has at most.
+pub(super) const PARAMETERS: usize = 7;
+
 #[derive(Clone, Debug)]
-struct Branch {
+pub(super) struct Branch {
     settings: Settings,
     activation: Activation,
 }
 
 impl Branch {
-    fn of<'a>(&'a self, inputs: &'a [FlexTensor; 8]) -> MlpBranch<'a> {
-        let [x, norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = inputs;
+    /// The kernel's view of the branch.
+    fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> MlpBranch<'a> {
+        let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = parameters else {
+            unreachable!("a branch has so many parameters")
+        };
         MlpBranch {
             residual: self.settings.around(x, [norm_weight, norm_bias], layer_scale),
             fc1: layer(fc1, fc1_bias),
@@ -63,43 +78,43 @@ impl Branch {
             activation: self.activation,
         }
     }
-}
 
-impl Operation<8> for Branch {
-    /// What goes into the activation, unless it is computed again.
-    type Saved = Option<FlexTensor>;
-
-    fn forward(
+    /// The result for `x`, and with `keep` what goes into the activation.
+    pub(super) fn compute(
         &self,
-        inputs: &[FlexTensor; 8],
+        x: &FlexTensor,
+        parameters: &[FlexTensor],
         keep: bool,
-    ) -> (FlexTensor, Option<Option<FlexTensor>>) {
-        let (branch, x) = (self.of(inputs), &inputs[0]);
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let branch = self.of(x, parameters);
         let mut out = Buffer::new(count(x));
-        let rows = branch.residual.kept_rows();
-        let mut hidden =
-            (keep && !self.settings.recompute).then(|| Buffer::new(rows * branch.fc1.outputs));
-        let saved = hidden.as_deref_mut().map(|hidden| MlpSaved { hidden });
-        branch.forward(values(x), &mut out, saved);
-        let hidden = hidden.map(|buffer| buffer.into_tensor([rows, branch.fc1.outputs]));
-        (out.into_tensor(shape(x)), Some(hidden))
+        let (rows, width) = (branch.residual.kept_rows(), branch.fc1.outputs);
+        let mut hidden = keep.then(|| Buffer::new(rows * width));
+        branch.forward(
+            values(x),
+            &mut out,
+            hidden.as_deref_mut().map(|hidden| MlpSaved { hidden }),
+        );
+        (out.into_tensor(shape(x)), hidden.map(|hidden| hidden.into_tensor([rows, width])))
     }
 
-    fn backward(
-        self,
-        inputs: [FlexTensor; 8],
-        mut saved: Option<FlexTensor>,
-        gradient: FlexTensor,
-        _: [bool; 8],
-    ) -> [Option<FlexTensor>; 8] {
-        let mut found = inputs.each_ref().map(|input| Buffer::new(count(input)));
-        let [dx, norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = &mut found;
-        let branch = self.of(&inputs);
-        branch.backward(
-            values(&inputs[0]),
-            saved.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut() }),
-            values(&gradient),
-            dx,
+    /// The gradients of `x` and of the parameters, from that of the result. What goes into the
+    /// activation is computed again where it was not kept.
+    pub(super) fn differentiate(
+        &self,
+        x: &FlexTensor,
+        parameters: &[FlexTensor],
+        mut kept: Option<FlexTensor>,
+        gradient: &FlexTensor,
+    ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
+        let mut dx = Buffer::new(count(x));
+        let mut found = gradients_of(parameters);
+        let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = &mut found;
+        self.of(x, parameters).backward(
+            values(x),
+            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut() }),
+            values(gradient),
+            &mut dx,
             MlpGradients {
                 norm: LayerNormGradients { weight: norm_weight, bias: norm_bias },
                 fc1: LinearGradients { weight: fc1, bias: optional_memory(fc1_bias) },
@@ -107,7 +122,28 @@ impl Operation<8> for Branch {
                 layer_scale: optional_memory(layer_scale),
             },
         );
-        let mut shapes = inputs.iter().map(shape);
-        found.map(|buffer| shapes.next().map(|shape| buffer.into_tensor(shape)))
+        (dx.into_tensor(shape(x)), shaped_as(parameters, found))
+    }
+}
+
+impl Operation<8> for Branch {
+    /// What goes into the activation.
+    type Saved = FlexTensor;
+
+    fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
+        let [x, parameters @ ..] = inputs;
+        self.compute(x, parameters, keep)
+    }
+
+    fn backward(
+        self,
+        inputs: [FlexTensor; 8],
+        kept: FlexTensor,
+        gradient: FlexTensor,
+        _: [bool; 8],
+    ) -> [Option<FlexTensor>; 8] {
+        let [x, parameters @ ..] = &inputs;
+        let (dx, found) = self.differentiate(x, parameters, Some(kept), &gradient);
+        with_first(dx, found).map(Some)
     }
 }

@@ -8,6 +8,7 @@
 
 mod attention;
 mod attention_branch;
+mod checkpointed_block;
 mod cross_entropy;
 mod layer_norm;
 mod linear;
@@ -19,6 +20,7 @@ mod residual;
 
 pub(crate) use attention::softmax_attention;
 pub(crate) use attention_branch::{AttentionParts, attention_branch};
+pub(crate) use checkpointed_block::checkpointed_block;
 pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;

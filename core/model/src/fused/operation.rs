@@ -164,3 +164,34 @@ pub(super) fn count(tensor: &FlexTensor) -> usize {
 pub(super) fn optional_memory(memory: &mut Buffer) -> Option<&mut [f32]> {
     Some(&mut **memory).filter(|memory| !memory.is_empty())
 }
+
+/// Memory for the gradients of so many parameters.
+///
+/// # Panics
+/// If there are others than `N`.
+pub(super) fn gradients_of<const N: usize>(parameters: &[FlexTensor]) -> [Buffer; N] {
+    assert_eq!(parameters.len(), N);
+    std::array::from_fn(|index| Buffer::new(count(&parameters[index])))
+}
+
+/// Gradients as tensors of the parameters' shapes.
+pub(super) fn shaped_as<const N: usize>(
+    parameters: &[FlexTensor],
+    gradients: [Buffer; N],
+) -> [FlexTensor; N] {
+    let mut shapes = parameters.iter().map(shape);
+    gradients.map(|gradient| match shapes.next() {
+        Some(shape) => gradient.into_tensor(shape),
+        None => unreachable!("a gradient for each parameter"),
+    })
+}
+
+/// A value and `N` others.
+pub(super) fn with_first<T, const N: usize, const ALL: usize>(first: T, rest: [T; N]) -> [T; ALL] {
+    const { assert!(ALL == N + 1) };
+    let mut all = std::iter::once(first).chain(rest);
+    std::array::from_fn(|_| match all.next() {
+        Some(one) => one,
+        None => unreachable!("as many as there are"),
+    })
+}

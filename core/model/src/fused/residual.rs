@@ -17,8 +17,6 @@ pub(crate) struct ResidualParts {
     pub(crate) layer_scale: Option<Tensor<1>>,
     /// Drop path's factor of each sample.
     pub(crate) sample_scales: Option<Vec<f32>>,
-    /// Whether backward computes the branch again rather than keeping its values.
-    pub(crate) recompute: bool,
 }
 
 impl ResidualParts {
@@ -29,11 +27,7 @@ impl ResidualParts {
             Input::new(self.norm_bias),
             Input::optional(self.layer_scale),
         ];
-        let settings = Settings {
-            eps: self.eps as f32,
-            sample_scales: self.sample_scales,
-            recompute: self.recompute,
-        };
+        let settings = Settings { eps: self.eps as f32, sample_scales: self.sample_scales };
         (inputs, settings)
     }
 }
@@ -43,7 +37,6 @@ impl ResidualParts {
 pub(super) struct Settings {
     eps: f32,
     sample_scales: Option<Vec<f32>>,
-    pub(super) recompute: bool,
 }
 
 impl Settings {

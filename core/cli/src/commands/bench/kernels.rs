@@ -276,7 +276,7 @@ impl Bench {
             }
             Kernel::AttentionBackward => attention.backward(
                 &x[..tokens_of],
-                Some(attention_saved),
+                attention_saved,
                 &gradient[..tokens_of],
                 &mut out[..tokens_of],
                 AttentionBranchGradients {
