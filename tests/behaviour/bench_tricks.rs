@@ -24,10 +24,10 @@ fn names(table: &Value) -> Vec<&str> {
 fn techniques_are_run_one_by_one_beside_the_plain_loop() {
     let workspace = Workspace::new();
     let arguments =
-        ["--only", "accumulation,auto,ema,linear,less-work,all", "--seeds", "2", "--json"];
+        ["--only", "accumulation,auto,ema,linear,efficient,all", "--seeds", "2", "--json"];
     let said = vitral(workspace.path(), &[&TRICKS[..], &arguments].concat()).succeeded();
     let table: Value = serde_json::from_str(&said.stdout).unwrap();
-    let expected = ["plain", "accumulation", "auto", "ema", "linear", "less-work", "all"];
+    let expected = ["plain", "accumulation", "auto", "ema", "linear", "efficient", "all"];
     assert_eq!(names(&table), expected);
     for row in table["rows"].as_array().unwrap() {
         let runs = row["runs"].as_array().unwrap();

@@ -109,6 +109,25 @@ fn run_on_growing_images_resumes_across_a_change_of_size() {
     assert!(text.contains("until_epoch: 2"), "{text}");
 }
 
+/// As above: patches are dropped until step 6.
+#[test]
+fn run_resumes_across_the_end_of_patch_dropout() {
+    let workspace = Workspace::new();
+    let dropout = ["--set", "model.patch_dropout=0.5"];
+    let tuned = [&dropout[..], &["--set", "train.patch_dropout_epochs=1.5"]].concat();
+    whole_run(&workspace, &tuned);
+    for step in [3, 6] {
+        let resumed = workspace.join(&format!("resumed-{step}"));
+        copy_folder(&workspace.join("whole"), &resumed);
+        let checkpoint = format!("resumed-{step}/checkpoints/step-{step:08}");
+        vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
+        assert_same(&resumed, &workspace.join("whole"));
+    }
+    let to_the_end = [&["train", "experiment.ron"], &dropout[..]].concat();
+    vitral(workspace.path(), &to_the_end).succeeded();
+    assert!(result(&workspace.join("run")).0 != result(&workspace.join("whole")).0);
+}
+
 #[test]
 fn images_of_the_models_own_size_change_no_byte() {
     let workspace = Workspace::new();

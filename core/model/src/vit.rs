@@ -56,6 +56,9 @@ pub struct ViT {
     /// Which blocks compute their activations again for backward.
     #[module(skip)]
     checkpointed: Vec<bool>,
+    /// Share of the patches that training images lose now.
+    #[module(skip)]
+    patch_dropout: f64,
     #[module(skip)]
     config: ViTConfig,
     #[module(skip)]
@@ -155,6 +158,7 @@ impl ViT {
             head,
             rotary_of,
             checkpointed: Vec::new(),
+            patch_dropout: config.patch_dropout,
             config,
             compute: Compute::F32,
         })
@@ -169,6 +173,12 @@ impl ViT {
     /// What this model is made of, with every size written out.
     pub fn config(&self) -> &ViTConfig {
         &self.config
+    }
+
+    /// Sets the share of the patches that training images lose from now on: the configuration's
+    /// `patch_dropout`, or 0 for what is known as unmasked tuning (FLIP, Li et al. 2023).
+    pub fn set_patch_dropout(&mut self, rate: f64) {
+        self.patch_dropout = rate;
     }
 
     /// Says which blocks compute their activations again for backward, as
@@ -320,13 +330,8 @@ impl ViT {
             (None, None) => None,
         };
         let prefix = self.prefix(learned);
-        let kept = kept_patches(
-            batch,
-            count,
-            self.config.patch_dropout,
-            mode.of("patch_dropout"),
-            &device,
-        );
+        let kept =
+            kept_patches(batch, count, self.patch_dropout, mode.of("patch_dropout"), &device);
         let images = images.cast(compute);
         let tokens = if kept.is_none() && fused::covers(&images) {
             self.patch_embed.tokens(images, positions, prefix)

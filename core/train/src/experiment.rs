@@ -93,6 +93,11 @@ pub struct TrainConfig {
     /// `[(until_epoch: 3, size: 112)]`; positions are resized to their grid. Later epochs, and every
     /// evaluation, have the model's `image_size`.
     pub image_size: Vec<ImageSizeStage>,
+    /// Epochs from the start in which training images lose the share of their patches that
+    /// `model.patch_dropout` says; later ones have all (unmasked tuning; FLIP, Li et al. 2023). None
+    /// drops patches to the end.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub patch_dropout_epochs: Option<f64>,
     /// The optimizer.
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
@@ -155,6 +160,7 @@ impl Default for TrainConfig {
             activation_checkpointing: ActivationCheckpointing::None,
             precision: Precision::default(),
             image_size: Vec::new(),
+            patch_dropout_epochs: None,
             optimizer: Optimizer::default(),
             learning_rate: 5e-4,
             min_learning_rate: 1e-6,
@@ -321,9 +327,24 @@ impl Experiment {
                 "`learning_rate` is the peak, `min_learning_rate` where the decay ends",
             );
         }
+        if train.patch_dropout_epochs.is_some() && self.model.patch_dropout == 0.0 {
+            return problem(
+                "train.patch_dropout_epochs",
+                "there is no patch dropout that could end".into(),
+                "give `model.patch_dropout` a share of the patches, such as 0.5",
+            );
+        }
         crate::image_size::check(self)?;
         self.input()?;
         Ok(())
+    }
+
+    /// Share of the patches that training images lose at a place in the run, counted in epochs.
+    pub fn patch_dropout_at(&self, epoch: f64) -> f64 {
+        match self.train.patch_dropout_epochs {
+            Some(end) if epoch >= end => 0.0,
+            _ => self.model.patch_dropout,
+        }
     }
 
     /// Channels and side of the model's input images.
@@ -384,6 +405,29 @@ mod tests {
         assert_eq!(due(Every::Steps(7)), [7, 14, 21]);
         assert_eq!(due(Every::Minutes(1.0)), [0u64; 0]);
         assert!(plan.is_due(Every::Minutes(0.5), 3, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn patches_are_dropped_until_an_epoch() {
+        let text = |train: &str, rate: f64| {
+            let text = format!(
+                r#"(
+                    model: (patch_dropout: {rate:?}),
+                    data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])),
+                    train: ({train}),
+                )"#
+            );
+            let options = ron::Options::default()
+                .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+            options.from_str::<Experiment>(&text).unwrap()
+        };
+        let rates =
+            |experiment: &Experiment| [0.0, 1.49, 1.5, 9.0].map(|e| experiment.patch_dropout_at(e));
+        assert_eq!(rates(&text("", 0.5)), [0.5; 4]);
+        let tuned = text("patch_dropout_epochs: 1.5", 0.5);
+        assert_eq!((rates(&tuned), tuned.check()), ([0.5, 0.5, 0.0, 0.0], Ok(())));
+        let problem = text("patch_dropout_epochs: 1.5", 0.0).check().unwrap_err();
+        assert_eq!(problem.field, "train.patch_dropout_epochs");
     }
 
     #[test]

@@ -101,7 +101,11 @@ impl Learner {
         })?;
         let micro_batch = config.batch.effective().div_ceil(config.accum_steps);
         plan_checkpointing(&mut model, config, micro_batch, device);
-        let model = model.computing_in(config.precision.compute());
+        let mut model = model.computing_in(config.precision.compute());
+        if config.patch_dropout_epochs.is_some() {
+            // Until a step says otherwise it takes the memory of all patches.
+            model.set_patch_dropout(0.0);
+        }
         let batch_program = |(index, program): (usize, &Arc<Program>)| {
             BatchProgram::new(program, model.config(), device).map_err(|message| ConfigProblem {
                 field: format!("train.batch_augment[{index}]"),
@@ -157,6 +161,12 @@ impl Learner {
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
+    }
+
+    /// Sets the share of the patches that training images lose from now on, as
+    /// [`ViT::set_patch_dropout`].
+    pub fn set_patch_dropout(&mut self, rate: f64) {
+        self.model.set_patch_dropout(rate);
     }
 
     /// The model as it is trained.

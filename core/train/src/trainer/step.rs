@@ -30,6 +30,7 @@ impl Trainer {
         );
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
         let computing = Instant::now();
+        self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
         let gradients = self.gradients(step, images, targets, observer)?;
         let gradients_time = computing.elapsed();
         let mut asked = Asked::default();
