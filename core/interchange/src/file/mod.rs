@@ -3,6 +3,7 @@
 
 mod npz;
 mod safetensors;
+mod shards;
 
 use std::{
     collections::BTreeMap,
@@ -33,24 +34,15 @@ pub(crate) struct WeightsFile {
 const LARGEST_JSON: u64 = 16 << 20;
 
 impl WeightsFile {
-    /// Reads a file, or the weights in a folder as the Hugging Face hub has them.
+    /// Reads a file, an index of several (`model.safetensors.index.json`), or the weights in a folder as the
+    /// Hugging Face hub has them.
     pub(crate) fn read(path: &Path) -> Result<Self, InterchangeError> {
         let path = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
         let problem = |problem| InterchangeError::Damaged { path: path.clone(), problem };
-        let mut file = File::open(&path).map_err(InterchangeError::io(&path))?;
-        let mut start = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(&mut file, 16), &mut start)
-            .map_err(InterchangeError::io(&path))?;
-        io::Seek::rewind(&mut file).map_err(InterchangeError::io(&path))?;
-        let tensors = match Container::of(&start) {
-            Container::Zip if path.extension().is_some_and(|e| e == "npz") => npz::read(file),
-            Container::Zip | Container::Pickle => Err(PICKLE.into()),
-            Container::Safetensors => safetensors::read(file),
-            Container::Other => {
-                Err("this is neither a NumPy archive (.npz) nor safetensors".into())
-            }
+        let tensors = match shards::is_index(&path) {
+            true => shards::read(&path)?,
+            false => read_tensors(&path)?,
         };
-        let tensors = tensors.map_err(problem)?;
         if tensors.is_empty() {
             return Err(problem("the file has no tensors".into()));
         }
@@ -61,6 +53,22 @@ impl WeightsFile {
         };
         Ok(Self { path, tensors, config, preprocessor })
     }
+}
+
+/// The tensors of one file.
+fn read_tensors(path: &Path) -> Result<Tensors, InterchangeError> {
+    let mut file = File::open(path).map_err(InterchangeError::io(path))?;
+    let mut start = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(&mut file, 16), &mut start)
+        .map_err(InterchangeError::io(path))?;
+    io::Seek::rewind(&mut file).map_err(InterchangeError::io(path))?;
+    let tensors = match Container::of(&start) {
+        Container::Zip if path.extension().is_some_and(|e| e == "npz") => npz::read(file),
+        Container::Zip | Container::Pickle => Err(PICKLE.into()),
+        Container::Safetensors => safetensors::read(file),
+        Container::Other => Err("this is neither a NumPy archive (.npz) nor safetensors".into()),
+    };
+    tensors.map_err(|problem| InterchangeError::Damaged { path: path.into(), problem })
 }
 
 const PICKLE: &str = "this is a PyTorch file, whose pickled content can run code when it is opened; \
@@ -88,16 +96,14 @@ impl Container {
 }
 
 fn in_folder(folder: &Path) -> Result<PathBuf, InterchangeError> {
-    let path = folder.join("model.safetensors");
-    if path.is_file() {
-        return Ok(path);
+    for name in ["model.safetensors", shards::INDEX] {
+        let path = folder.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
     }
-    let problem = if folder.join("model.safetensors.index.json").exists() {
-        "the weights are in several files (model.safetensors.index.json); put them into one first"
-    } else {
-        "the folder has no model.safetensors"
-    };
-    Err(InterchangeError::Damaged { path: folder.into(), problem: problem.into() })
+    let problem = format!("the folder has no model.safetensors, and no {}", shards::INDEX);
+    Err(InterchangeError::Damaged { path: folder.into(), problem })
 }
 
 fn read_json(path: &Path) -> Result<Option<serde_json::Value>, InterchangeError> {
