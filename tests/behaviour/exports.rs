@@ -29,6 +29,7 @@ fn exported_graphs_are_verified_with_their_runtimes() {
     for (format, out, more) in [
         ("onnx", "made/plain.onnx", &[][..]),
         ("onnx", "pixels.onnx", &["--preprocessing", "--f16"]),
+        ("onnx", "any.onnx", &["--preprocessing", "--image-size", "dynamic"]),
         ("saved-model", "saved", &["--preprocessing"]),
     ] {
         let said = export(folder, format, out, &[&verify[..], more].concat()).succeeded().stdout;
@@ -47,6 +48,8 @@ fn exported_graphs_are_verified_with_their_runtimes() {
     let said = said.failed_with(1).stderr;
     assert!(said.contains("no-such-python"), "{said}");
     assert!(workspace.join("b.onnx").exists());
-    let said = export(folder, "timm", "timm", &["--f16"]).failed_with(1).stderr;
-    assert!(said.contains("--format onnx or saved-model only"), "{said}");
+    for option in [&["--f16"][..], &["--image-size", "dynamic"]] {
+        let said = export(folder, "timm", "timm", option).failed_with(1).stderr;
+        assert!(said.contains("--format onnx or saved-model only"), "{said}");
+    }
 }

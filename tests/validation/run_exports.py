@@ -30,6 +30,8 @@ def onnx_runner(model):
     (output,) = session.get_outputs()
     assert image.name == "images" and image.shape[0] == "batch", image
     assert output.shape[0] == "batch", output
+    if model["any_image_size"]:
+        assert image.shape[1:3] == ["height", "width"], image
     found = session.get_modelmeta().custom_metadata_map
     names = json.loads(found["class_names"]) if "class_names" in found else None
     assert names == model.get("class_names"), names
@@ -48,6 +50,7 @@ def saved_model_runner(model):
     serve = loaded.signatures["serving_default"]
     (spec,) = serve.structured_input_signature[1].values()
     assert spec.name == "images" and spec.shape[0] is None, spec
+    assert not model["any_image_size"] or spec.shape[1:3] == [None, None], spec
     names = None
     for asset in getattr(loaded, "asset_paths", []):
         with open(asset.asset_path.numpy()) as file:

@@ -559,12 +559,25 @@ pub struct GraphArguments {
     /// saved-model).
     #[arg(long)]
     pub preprocessing: bool,
+    /// The size of the images that the graph takes: the model's, or any whose sides are multiples of the
+    /// patch size, with positions resized in the graph (onnx, saved-model).
+    #[arg(long, value_enum, default_value_t = GraphImageSize::Fixed)]
+    pub image_size: GraphImageSize,
     /// Run what was written with onnxruntime or TensorFlow in Python, and compare it with the model.
     #[arg(long)]
     pub verify: bool,
     /// The Python that verifies.
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub python: PathBuf,
+}
+
+/// The size of the images that a graph takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphImageSize {
+    /// The model's.
+    Fixed,
+    /// Any, height and width on their own.
+    Dynamic,
 }
 
 /// A format that models are exported in.

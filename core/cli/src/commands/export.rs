@@ -13,7 +13,7 @@ use vitral_train::{
 };
 
 use crate::{
-    args::{ExportArguments, ExportFormat},
+    args::{ExportArguments, ExportFormat, GraphImageSize},
     experiment::open_device,
     failure::Failure,
     progress::working,
@@ -26,9 +26,11 @@ pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
         ExportFormat::SavedModel => Some(GraphFormat::SavedModel),
         ExportFormat::Native | ExportFormat::Npz | ExportFormat::Timm => None,
     };
-    if format.is_none() && (graph.f16 || graph.preprocessing || graph.verify) {
+    let any_image_size = graph.image_size == GraphImageSize::Dynamic;
+    if format.is_none() && (graph.f16 || graph.preprocessing || graph.verify || any_image_size) {
         let formats = "--format onnx or saved-model";
-        let problem = format!("--f16, --preprocessing and --verify go with {formats} only");
+        let options = "--f16, --preprocessing, --image-size dynamic and --verify";
+        let problem = format!("{options} go with {formats} only");
         return Err(Failure::Other(problem));
     }
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
@@ -78,6 +80,7 @@ fn write_graph(
         interface: if graph.preprocessing { model.pixel_interface()? } else { Default::default() },
         class_names: model.state.class_names.clone(),
         f16: graph.f16,
+        any_image_size: graph.image_size == GraphImageSize::Dynamic,
     };
     refuse_existing(out)?;
     let bar = match std::io::stderr().is_terminal() {

@@ -6,6 +6,7 @@
 
 mod output;
 mod rules;
+pub(crate) mod sizes;
 pub(crate) mod table;
 mod verify;
 mod weights;
@@ -14,11 +15,12 @@ use std::sync::Arc;
 
 use vitral_model::{
     ViT,
-    vit_program::{Interface, vit_program},
+    vit_program::{Interface, vit_program, vit_program_of_any_size},
 };
 use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops};
 
 pub(crate) use output::{Output, sync_folder};
+pub(crate) use sizes::Sizes;
 pub(crate) use table::{Form, direct};
 pub use verify::{GraphFormat, Verified, verify};
 pub(crate) use weights::{Weight, Weights};
@@ -34,6 +36,9 @@ pub struct GraphOptions {
     pub class_names: Vec<String>,
     /// Whether weights are kept in 16 bits. They are computed with in 32.
     pub f16: bool,
+    /// Whether the graph takes images of any size whose sides are multiples of the patch size, with
+    /// positions resized inside of it as [`ViT::forward`] does it, rather than those of the model's.
+    pub any_image_size: bool,
 }
 
 /// What was written.
@@ -98,6 +103,9 @@ pub(crate) trait Target: Sized {
 
     /// Where in the model the next nodes belong, as in `blocks.3.attn`.
     fn set_place(&mut self, place: &str);
+
+    /// What the program's sizes stand for.
+    fn sizes(&self) -> &Sizes;
 }
 
 /// A walk over a program that builds a graph.
@@ -160,21 +168,41 @@ pub(crate) fn unsupported<T: Target>(what: String) -> InterchangeError {
     InterchangeError::Unsupported { format: T::FORMAT, what }
 }
 
-/// The program of a model.
-pub(crate) fn program_of<T: Target>(
+/// The graph of a model. `new` makes an empty one, for sizes that stand for others; `same` says whether two
+/// are equal.
+pub(crate) fn graph_of<T: Target>(
     model: &ViT,
     options: &GraphOptions,
-) -> Result<Program, InterchangeError> {
+    new: impl Fn(Sizes) -> T,
+    same: impl Fn(&T, &T) -> bool,
+) -> Result<(T, Program), InterchangeError> {
     let classes = options.class_names.len();
     if classes != 0 && classes != model.config().classes {
         let has = model.config().classes;
         return Err(unsupported::<T>(format!("{classes} names of classes: the model has {has}")));
     }
-    vit_program(model, &options.interface).map_err(|error| unsupported::<T>(error.to_string()))
+    let pixels = options.interface.normalize.is_some();
+    let graph = |program: &Program, sizes: Sizes| {
+        let mut target = new(sizes);
+        build(program, pixels, &mut target).map(|()| target)
+    };
+    if !options.any_image_size {
+        let program = vit_program(model, &options.interface)
+            .map_err(|error| unsupported::<T>(error.to_string()))?;
+        return Ok((graph(&program, Sizes::default())?, program));
+    }
+    let [first, second] = vit_program_of_any_size(model, &options.interface)
+        .map_err(|error| unsupported::<T>(error.to_string()))?;
+    let [target, other] = [&first, &second].map(|any| graph(&any.program, Sizes::of(any)));
+    let target = target?;
+    if !same(&target, &other?) {
+        return Err(unsupported::<T>("images of any size: an op depends on their size".into()));
+    }
+    Ok((target, first.program))
 }
 
 /// Builds the graph of a program.
-pub(crate) fn build<T: Target>(
+fn build<T: Target>(
     program: &Program,
     pixels: bool,
     target: &mut T,

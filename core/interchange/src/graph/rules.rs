@@ -258,7 +258,7 @@ pub(super) fn constant<T: Target>(walk: &mut Walk<'_, T>, op: &ops::Constant) ->
 
 /// A constant, if the length is known.
 pub(super) fn range<T: Target>(walk: &mut Walk<'_, T>, op: &ops::Range) -> Option<Value> {
-    let length = op.length.fixed()?;
+    let length = walk.target.sizes().fixed(op.length)?;
     let r#type = TensorType::new(op.dtype, Shape::fixed(&[length]).ok()?);
     let values = (0..length).map(|at| op.start + op.delta * at as f64).collect();
     Some(walk.constant(r#type, values))

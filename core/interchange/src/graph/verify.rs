@@ -77,8 +77,10 @@ pub fn verify(
     let model = if options.f16 { rounded(model)? } else { model.clone() };
     let model = model.computing_in(Compute::F32);
     let mut verified = Verified { difference: 0.0, largest: 0.0 };
-    for batch in BATCHES {
-        let noise = noise(&model, batch);
+    let sides = sides(&model, options);
+    for (side, batch) in sides.iter().flat_map(|&side| BATCHES.map(|batch| (side, batch))) {
+        let shape = [batch, side, side, model.config().channels];
+        let noise = noise(shape);
         let pixels = options.interface.normalize.is_some();
         let (dtype, bytes) = match pixels {
             true => ("u1", noise.clone()),
@@ -87,16 +89,15 @@ pub fn verify(
                 ("<f4", values.flat_map(f32::to_le_bytes).collect())
             }
         };
-        let expected = expected(&model, &noise, batch, options)?;
+        let expected = expected(&model, &noise, shape, options)?;
         let [images, result] = ["images", "result"].map(|name| folder.0.join(name));
         fs::write(&images, bytes).map_err(InterchangeError::io(&images))?;
-        let shape = shape(&model, batch).map(|size| size.to_string());
         let output = Command::new(python)
             .args(["-c", SCRIPT, format.name()])
             .arg(path)
             .arg(dtype)
             .args([&images, &result])
-            .args(shape)
+            .args(shape.map(|size| size.to_string()))
             .output()
             .map_err(InterchangeError::io(python))?;
         if !output.status.success() {
@@ -132,16 +133,20 @@ pub fn verify(
     Ok(verified)
 }
 
-fn shape(model: &ViT, batch: usize) -> [usize; 4] {
-    let config = model.config();
-    [batch, config.image_size, config.image_size, config.channels]
+/// Sizes of images that are compared: the model's and, where it takes any, a larger and a smaller one.
+fn sides(model: &ViT, options: &GraphOptions) -> Vec<usize> {
+    let (own, patch) = (model.config().image_size, model.config().patch_size());
+    match options.any_image_size {
+        true => vec![own, own + patch, (own / patch).div_ceil(2) * patch],
+        false => vec![own],
+    }
 }
 
 /// Pixels without a pattern, the same each time.
-fn noise(model: &ViT, batch: usize) -> Vec<u8> {
-    let count = shape(model, batch).iter().product();
+fn noise(shape: [usize; 4]) -> Vec<u8> {
+    let count = shape.iter().product();
     // A linear congruential generator with Knuth's constants.
-    let mut state = batch as u64;
+    let mut state = shape[0] as u64;
     let mut next = || {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -154,10 +159,10 @@ fn noise(model: &ViT, batch: usize) -> Vec<u8> {
 fn expected(
     model: &ViT,
     pixels: &[u8],
-    batch: usize,
+    shape: [usize; 4],
     options: &GraphOptions,
 ) -> Result<Vec<f32>, InterchangeError> {
-    let channels = model.config().channels;
+    let channels = shape[3];
     let values = pixels.iter().enumerate().map(|(at, &pixel)| match &options.interface.normalize {
         Some((mean, std)) => {
             let channel = at % channels;
@@ -167,7 +172,7 @@ fn expected(
     });
     let values: Vec<f32> = values.collect();
     let device = parameters::values(model).first().map(Tensor::device).unwrap_or_default();
-    let images = Tensor::from_data(TensorData::new(values, shape(model, batch)), &device);
+    let images = Tensor::from_data(TensorData::new(values, shape), &device);
     let logits = model.forward(images, Mode::Eval);
     let outputs = match options.interface.output {
         Output::Logits => logits,

@@ -1,20 +1,21 @@
 //! ONNX files: a model's graph with its weights, for onnxruntime and whatever else reads them.
 //!
-//! Opset 20, which has LayerNormalization and Gelu as ops of their own. The batch is dynamic, the image
-//! size the model's. Weights lie in the file itself, or beside it in `<file>.data` where they are more
+//! Opset 20, which has LayerNormalization and Gelu as ops of their own. The batch is dynamic; the image
+//! size is the model's, or dynamic, too. Weights lie in the file itself, or beside it in `<file>.data` where they are more
 //! than what one message of protocol buffers holds.
 
 pub(crate) mod nodes;
 
 use std::{collections::HashMap, path::Path};
 
-use vitral_model::ViT;
+use vitral_model::{ViT, vit_program::ImageDim};
 use vitral_program::{DType, Dim, Op, Program, TensorType};
 
 use crate::{
     InterchangeError,
     graph::{
-        self, Form, GraphOptions, Output, Progress, Target, Value, Weight, Weights, Written, table,
+        self, Form, GraphOptions, Output, Progress, Sizes, Target, Value, Weight, Weights, Written,
+        sizes::Formula, table,
     },
     protobuf::Message,
 };
@@ -66,11 +67,9 @@ pub fn write_onnx(
     options: &OnnxOptions,
     progress: Progress<'_>,
 ) -> Result<Written, InterchangeError> {
-    let program = graph::program_of::<Onnx>(model, &options.graph)?;
     let weights = Weights::of(model, options.graph.f16);
-    let mut target = Onnx::new(&weights);
-    let pixels = options.graph.interface.normalize.is_some();
-    graph::build(&program, pixels, &mut target)?;
+    let (target, program) =
+        graph::graph_of(model, &options.graph, |sizes| Onnx::new(&weights, sizes), Onnx::same)?;
     target.write(&program, model, &weights, path, options, progress)
 }
 
@@ -91,8 +90,9 @@ pub(crate) struct Onnx {
     used: HashMap<String, usize>,
     place: String,
     input: String,
-    /// The batch size, `[1]`, once it is needed.
-    batch: Option<String>,
+    /// Sizes of the input along an axis, `[1]`, and what is computed of them, once they are needed.
+    computed: HashMap<String, String>,
+    sizes: Sizes,
     f16: bool,
 }
 
@@ -105,7 +105,7 @@ impl Target for Onnx {
 
     fn input(&mut self, name: &str, r#type: &TensorType, pixels: bool) -> String {
         let code = if pixels { UINT8 } else { code(r#type.dtype) };
-        self.inputs.push(value_info(name, code, r#type));
+        self.inputs.push(self.value_info(name, code, r#type));
         self.input = name.to_owned();
         if !pixels {
             return name.to_owned();
@@ -145,16 +145,20 @@ impl Target for Onnx {
     fn output(&mut self, name: &str, value: &Value) {
         let node = Message::new().text(1, &value.name).text(2, name).text(3, name);
         self.nodes.push(node.text(4, "Identity"));
-        self.outputs.push(value_info(name, code(value.r#type.dtype), &value.r#type));
+        self.outputs.push(self.value_info(name, code(value.r#type.dtype), &value.r#type));
     }
 
     fn set_place(&mut self, place: &str) {
         place.clone_into(&mut self.place);
     }
+
+    fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
 }
 
 impl Onnx {
-    fn new(weights: &Weights) -> Self {
+    fn new(weights: &Weights, sizes: Sizes) -> Self {
         Self {
             nodes: Vec::new(),
             initializers: Vec::new(),
@@ -164,7 +168,8 @@ impl Onnx {
             used: HashMap::new(),
             place: String::new(),
             input: String::new(),
-            batch: None,
+            computed: HashMap::new(),
+            sizes,
             f16: weights.width() == 2,
         }
     }
@@ -227,26 +232,55 @@ impl Onnx {
         self.stored(INT64, vec![values.len() as i64], bytes)
     }
 
+    /// What is computed once, under a name.
+    fn once(&mut self, name: &str, compute: impl FnOnce(&mut Self) -> String) -> String {
+        if let Some(computed) = self.computed.get(name) {
+            return computed.clone();
+        }
+        let place = std::mem::replace(&mut self.place, name.to_owned());
+        let computed = compute(self);
+        self.place = place;
+        self.computed.insert(name.to_owned(), computed.clone());
+        computed
+    }
+
+    /// The size of the input along an axis, `[1]`.
+    fn input_size(&mut self, axis: usize) -> String {
+        let input = self.input.clone();
+        let axis = axis as i64;
+        self.node("Shape", &[&input], vec![int("start", axis), int("end", axis + 1)])
+    }
+
     /// The batch size, `[1]`.
     fn batch(&mut self) -> String {
-        if let Some(batch) = &self.batch {
-            return batch.clone();
-        }
-        let input = self.input.clone();
-        let place = std::mem::replace(&mut self.place, "batch".to_owned());
-        let batch = self.node("Shape", &[&input], vec![int("start", 0), int("end", 1)]);
-        self.place = place;
-        self.batch = Some(batch.clone());
-        batch
+        self.once("batch", |graph| graph.input_size(0))
+    }
+
+    /// A size that follows from the images', `[1]`.
+    fn image_dim(&mut self, size: ImageDim) -> String {
+        let formula = self.sizes.formula(size);
+        self.once(Sizes::name(size), |graph| {
+            let (kind, of, with) = match formula {
+                Formula::Input(axis) => return graph.input_size(axis),
+                Formula::Quotient(of, by) => ("Div", of, graph.ints(&[by as i64])),
+                Formula::Product(of, with) => ("Mul", of, graph.image_dim(with)),
+                Formula::Sum(of, with) => ("Add", of, graph.ints(&[with as i64])),
+            };
+            let of = graph.image_dim(of);
+            graph.node(kind, &[&of, &with], Vec::new())
+        })
     }
 
     /// A dimension, `[1]`.
     fn dim(&mut self, dim: Dim) -> String {
+        if let Some(size) = self.sizes.meaning(dim) {
+            return self.image_dim(size);
+        }
         match dim {
             Dim::Fixed(size) => self.ints(&[size as i64]),
             Dim::Batch(1) => self.batch(),
             Dim::Batch(factor) => {
-                let (batch, factor) = (self.batch(), self.ints(&[factor as i64]));
+                let (batch, factor) = (self.batch(), self.dim(Dim::Fixed(factor)));
                 self.node("Mul", &[&batch, &factor], Vec::new())
             }
         }
@@ -255,16 +289,54 @@ impl Onnx {
     /// Dimensions side by side.
     fn shape(&mut self, dims: &[Dim]) -> String {
         let fixed: Option<Vec<_>> =
-            dims.iter().map(|dim| dim.fixed().map(|size| size as i64)).collect();
+            dims.iter().map(|&dim| self.sizes.fixed(dim).map(|size| size as i64)).collect();
         if let Some(sizes) = fixed {
             return self.ints(&sizes);
         }
         let parts: Vec<_> = dims.iter().map(|&dim| self.dim(dim)).collect();
-        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-        match parts[..] {
-            [one] => one.to_owned(),
-            _ => self.node("Concat", &parts, vec![int("axis", 0)]),
+        self.beside(&parts)
+    }
+
+    /// Lists of integers as one.
+    fn beside(&mut self, parts: &[String]) -> String {
+        match parts {
+            [one] => one.clone(),
+            parts => {
+                let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+                self.node("Concat", &parts, vec![int("axis", 0)])
+            }
         }
+    }
+
+    /// Whether another graph is the same, weights aside.
+    fn same(&self, other: &Self) -> bool {
+        let bytes = |messages: &[Message]| -> Vec<Vec<u8>> {
+            messages.iter().map(|message| message.as_bytes().to_vec()).collect()
+        };
+        let constants = |graph: &Self| -> Vec<Vec<u8>> {
+            let constant = |initializer: &Initializer| match initializer {
+                Initializer::Constant(tensor) => Some(tensor.as_bytes().to_vec()),
+                Initializer::Weight(_) => None,
+            };
+            graph.initializers.iter().filter_map(constant).collect()
+        };
+        bytes(&self.nodes) == bytes(&other.nodes)
+            && bytes(&self.inputs) == bytes(&other.inputs)
+            && bytes(&self.outputs) == bytes(&other.outputs)
+            && constants(self) == constants(other)
+    }
+
+    fn value_info(&self, name: &str, code: i64, r#type: &TensorType) -> Message {
+        let dim = |dim: &Dim| match (self.sizes.meaning(*dim), dim) {
+            (Some(size), _) => Message::new().text(2, Sizes::name(size)),
+            (None, Dim::Fixed(size)) => Message::new().int(1, *size as i64),
+            (None, Dim::Batch(1)) => Message::new().text(2, "batch"),
+            (None, Dim::Batch(factor)) => Message::new().text(2, &format!("{factor}*batch")),
+        };
+        let dims: Vec<_> = r#type.shape.dims().iter().map(dim).collect();
+        let shape = Message::new().messages(1, &dims);
+        let tensor = Message::new().int(1, code).message(2, &shape);
+        Message::new().text(1, name).message(2, &Message::new().message(1, &tensor))
     }
 
     /// Writes the file, and the weights beside it if they are too large for it.
@@ -385,7 +457,11 @@ fn tensor(weight: &Weight, f16: bool) -> Message {
 
 fn metadata(model: &ViT, options: &GraphOptions) -> Vec<Message> {
     let entry = |key: &str, value: String| Message::new().text(1, key).text(2, &value);
-    let mut entries = vec![entry("image_size", model.config().image_size.to_string())];
+    let config = model.config();
+    let mut entries = vec![entry("image_size", config.image_size.to_string())];
+    if options.any_image_size {
+        entries.push(entry("image_size_multiple", config.patch_size().to_string()));
+    }
     if !options.class_names.is_empty() {
         let names = serde_json::Value::from(options.class_names.clone());
         entries.push(entry("class_names", names.to_string()));
@@ -400,17 +476,6 @@ const fn code(dtype: DType) -> i64 {
         DType::I32 => 6,
         DType::Bool => 9,
     }
-}
-
-fn value_info(name: &str, code: i64, r#type: &TensorType) -> Message {
-    let dim = |dim: &Dim| match dim {
-        Dim::Fixed(size) => Message::new().int(1, *size as i64),
-        Dim::Batch(1) => Message::new().text(2, "batch"),
-        Dim::Batch(factor) => Message::new().text(2, &format!("{factor}*batch")),
-    };
-    let dims: Vec<_> = r#type.shape.dims().iter().map(dim).collect();
-    let tensor = Message::new().int(1, code).message(2, &Message::new().messages(1, &dims));
-    Message::new().text(1, name).message(2, &Message::new().message(1, &tensor))
 }
 
 /// An attribute.

@@ -3,7 +3,7 @@
 use vitral_program::{DType, Dim, TensorType, ops};
 
 use super::{FLOAT, INT64, Onnx, code, float, int, ints, text};
-use crate::graph::{Target, Value};
+use crate::graph::{Target, Value, sizes::Part};
 
 fn names(operands: &[Value]) -> Vec<&str> {
     operands.iter().map(|operand| operand.name.as_str()).collect()
@@ -52,7 +52,7 @@ pub(crate) fn with_int(
     vec![graph.node(kind, &names(x), vec![int(attribute, value as i64)])]
 }
 
-/// A range whose length has the batch in it.
+/// A range whose length is not known.
 pub(crate) fn range(graph: &mut Onnx, op: &ops::Range) -> Vec<String> {
     let length = graph.dim(op.length);
     let scalar = graph.ints(&[]);
@@ -73,10 +73,28 @@ pub(crate) fn expand(graph: &mut Onnx, op: &ops::Expand, x: &[Value]) -> Vec<Str
 }
 
 pub(crate) fn reshape(graph: &mut Onnx, op: &ops::Reshape, x: &[Value]) -> Vec<String> {
-    // Whatever is left is the batch.
-    let dims = op.new_shape.dims().iter();
-    let sizes: Vec<_> = dims.map(|dim| dim.fixed().map_or(-1, |size| size as i64)).collect();
-    let shape = graph.ints(&sizes);
+    let (from, to) = (x[0].r#type.shape.dims(), op.new_shape.dims());
+    let parts = graph.sizes().reshaping(to, |axis| from.get(axis) == Some(&to[axis]));
+    let number = |part: &Part| match part {
+        Part::Fixed(size) => Some(*size as i64),
+        Part::Kept => Some(0),
+        Part::Left => Some(-1),
+        Part::Computed(_) => None,
+    };
+    let numbers: Option<Vec<_>> = parts.iter().map(number).collect();
+    let shape = match numbers {
+        Some(numbers) => graph.ints(&numbers),
+        None => {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|part| match (part, number(part)) {
+                    (Part::Computed(dim), _) => graph.dim(*dim),
+                    (_, number) => graph.ints(number.as_slice()),
+                })
+                .collect();
+            graph.beside(&parts)
+        }
+    };
     vec![graph.node("Reshape", &[&x[0].name, &shape], Vec::new())]
 }
 

@@ -1,8 +1,6 @@
 //! What surrounds a graph in a SavedModel: variables and how they are restored, signature, assets.
 
-use super::{
-    FLOAT, HALF, INT32, STRING, TensorFlow, code, dims_of, of_int, of_type, of_types, sizes_of,
-};
+use super::{FLOAT, HALF, INT32, STRING, TensorFlow, code, of_int, of_type, of_types, sizes_of};
 use crate::protobuf::Message;
 
 /// The asset with the classes' names.
@@ -122,11 +120,11 @@ impl TensorFlow {
         };
         let mut signature = Message::new();
         if let Some((name, code, r#type)) = &self.input {
-            let info = tensor("serving_default_images", *code, &dims_of(r#type));
+            let info = tensor("serving_default_images", *code, &self.dims_of(r#type));
             signature = signature.entry(1, name, &info);
         }
         if let Some((name, node, r#type)) = &self.output {
-            let info = tensor(node, code(r#type.dtype), &dims_of(r#type));
+            let info = tensor(node, code(r#type.dtype), &self.dims_of(r#type));
             signature = signature.entry(2, name, &info);
         }
         signature.text(3, "tensorflow/serving/predict")

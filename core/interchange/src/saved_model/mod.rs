@@ -2,7 +2,7 @@
 //!
 //! The graph is of TensorFlow 1's kind, with resource variables and a serving signature, which every
 //! TensorFlow since loads (`tf.saved_model.load`, TensorFlow Serving, Keras' `TFSMLayer`, the C API).
-//! The batch is dynamic, the image size the model's.
+//! The batch is dynamic; the image size is the model's, or dynamic, too.
 
 mod bundle;
 mod meta_graph;
@@ -15,14 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vitral_model::ViT;
+use vitral_model::{ViT, vit_program::ImageDim};
 use vitral_program::{DType, Dim, Op, TensorType};
 
 use crate::{
     InterchangeError,
     graph::{
-        self, Form, GraphOptions, Output, Progress, Target, Value, Weight, Weights, Written,
-        sync_folder, table,
+        self, Form, GraphOptions, Output, Progress, Sizes, Target, Value, Weight, Weights, Written,
+        sizes::Formula, sync_folder, table,
     },
     protobuf::Message,
 };
@@ -56,10 +56,9 @@ pub fn write_saved_model(
             io::Error::new(io::ErrorKind::AlreadyExists, "there is something of that name already");
         return Err(InterchangeError::io(folder)(there));
     }
-    let program = graph::program_of::<TensorFlow>(model, options)?;
     let weights = Weights::of(model, options.f16);
-    let mut target = TensorFlow::new(options.f16);
-    graph::build(&program, options.interface.normalize.is_some(), &mut target)?;
+    let new = |sizes| TensorFlow::new(options.f16, sizes);
+    let (target, _) = graph::graph_of(model, options, new, TensorFlow::same)?;
     let nodes = target.nodes.len();
     let parts = Parts::create(folder)?;
     let mut bytes =
@@ -128,8 +127,9 @@ pub(crate) struct TensorFlow {
     place: String,
     input: Option<(String, i64, TensorType)>,
     output: Option<(String, String, TensorType)>,
-    /// The batch size, a scalar, once it is needed.
-    batch: Option<String>,
+    /// Sizes of the input along an axis, scalars, and what is computed of them, once they are needed.
+    computed: HashMap<String, String>,
+    sizes: Sizes,
     f16: bool,
 }
 
@@ -143,7 +143,8 @@ impl Target for TensorFlow {
     fn input(&mut self, name: &str, r#type: &TensorType, pixels: bool) -> String {
         let code = if pixels { UINT8 } else { code(r#type.dtype) };
         let node = "serving_default_images";
-        self.add(node, "Placeholder", &[], &[("dtype", of_type(code)), ("shape", shape(r#type))]);
+        let shape = Message::new().message(7, &self.dims_of(r#type));
+        self.add(node, "Placeholder", &[], &[("dtype", of_type(code)), ("shape", shape)]);
         self.input = Some((name.to_owned(), code, r#type.clone()));
         if !pixels {
             return node.to_owned();
@@ -196,13 +197,17 @@ impl Target for TensorFlow {
     fn set_place(&mut self, place: &str) {
         place.clone_into(&mut self.place);
     }
+
+    fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
 }
 
 /// An attribute by its name.
 type Attribute<'a> = (&'a str, Message);
 
 impl TensorFlow {
-    fn new(f16: bool) -> Self {
+    fn new(f16: bool, sizes: Sizes) -> Self {
         Self {
             nodes: Vec::new(),
             variables: Vec::new(),
@@ -211,7 +216,8 @@ impl TensorFlow {
             place: String::new(),
             input: None,
             output: None,
-            batch: None,
+            computed: HashMap::new(),
+            sizes,
             f16,
         }
     }
@@ -264,34 +270,62 @@ impl TensorFlow {
         self.stored(INT32, Vec::new(), value.to_le_bytes().to_vec())
     }
 
-    /// The batch size, a scalar.
-    fn batch(&mut self) -> String {
-        if let Some(batch) = &self.batch {
-            return batch.clone();
+    /// What is computed once, under a name.
+    fn once(&mut self, name: &str, compute: impl FnOnce(&mut Self) -> String) -> String {
+        if let Some(computed) = self.computed.get(name) {
+            return computed.clone();
         }
+        let place = std::mem::replace(&mut self.place, name.to_owned());
+        let computed = compute(self);
+        self.place = place;
+        self.computed.insert(name.to_owned(), computed.clone());
+        computed
+    }
+
+    /// The size of the input along an axis, a scalar.
+    fn input_size(&mut self, axis: usize) -> String {
         let (input, code) = match &self.input {
             Some((_, code, _)) => ("serving_default_images", *code),
             None => ("", FLOAT),
         };
-        let place = std::mem::replace(&mut self.place, "batch".to_owned());
         let sizes =
             self.node("Shape", &[input], &[("T", of_type(code)), ("out_type", of_type(INT32))]);
-        let [zero, one] = [0, 1].map(|value| self.ints(&[value]));
+        let [start, end, one] = [axis as i32, axis as i32 + 1, 1].map(|value| self.ints(&[value]));
         let attributes =
             [("T", of_type(INT32)), ("Index", of_type(INT32)), ("shrink_axis_mask", of_int(1))];
-        let batch = self.node("StridedSlice", &[&sizes, &zero, &one, &one], &attributes);
-        self.place = place;
-        self.batch = Some(batch.clone());
-        batch
+        self.node("StridedSlice", &[&sizes, &start, &end, &one], &attributes)
+    }
+
+    /// The batch size, a scalar.
+    fn batch(&mut self) -> String {
+        self.once("batch", |graph| graph.input_size(0))
+    }
+
+    /// A size that follows from the images', a scalar.
+    fn image_dim(&mut self, size: ImageDim) -> String {
+        let formula = self.sizes.formula(size);
+        self.once(Sizes::name(size), |graph| {
+            let (kind, of, with) = match formula {
+                Formula::Input(axis) => return graph.input_size(axis),
+                Formula::Quotient(of, by) => ("FloorDiv", of, graph.int(by as i32)),
+                Formula::Product(of, with) => ("Mul", of, graph.image_dim(with)),
+                Formula::Sum(of, with) => ("AddV2", of, graph.int(with as i32)),
+            };
+            let of = graph.image_dim(of);
+            graph.node(kind, &[&of, &with], &[("T", of_type(INT32))])
+        })
     }
 
     /// A dimension, a scalar.
     fn dim(&mut self, dim: Dim) -> String {
+        if let Some(size) = self.sizes.meaning(dim) {
+            return self.image_dim(size);
+        }
         match dim {
             Dim::Fixed(size) => self.int(size as i32),
             Dim::Batch(1) => self.batch(),
             Dim::Batch(factor) => {
-                let (batch, factor) = (self.batch(), self.int(factor as i32));
+                let (batch, factor) = (self.batch(), self.dim(Dim::Fixed(factor)));
                 self.node("Mul", &[&batch, &factor], &[("T", of_type(INT32))])
             }
         }
@@ -300,15 +334,33 @@ impl TensorFlow {
     /// Dimensions side by side.
     fn shape(&mut self, dims: &[Dim]) -> String {
         let fixed: Option<Vec<_>> =
-            dims.iter().map(|dim| dim.fixed().map(|size| size as i32)).collect();
+            dims.iter().map(|&dim| self.sizes.fixed(dim).map(|size| size as i32)).collect();
         if let Some(sizes) = fixed {
             return self.ints(&sizes);
         }
         let parts: Vec<_> = dims.iter().map(|&dim| self.dim(dim)).collect();
+        self.beside(&parts)
+    }
+
+    /// Integers as a list.
+    fn beside(&mut self, parts: &[String]) -> String {
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let attributes =
             [("N", of_int(parts.len() as i64)), ("T", of_type(INT32)), ("axis", of_int(0))];
         self.node("Pack", &parts, &attributes)
+    }
+
+    /// Whether another graph is the same.
+    fn same(&self, other: &Self) -> bool {
+        let nodes = self.nodes.iter().map(Message::as_bytes);
+        nodes.eq(other.nodes.iter().map(Message::as_bytes))
+    }
+
+    /// A shape with what the input decides unknown.
+    fn dims_of(&self, r#type: &TensorType) -> Message {
+        let dims = r#type.shape.dims().iter();
+        let size = |&dim: &Dim| self.sizes.fixed(dim).map_or(-1, |size| size as i64);
+        shape_message(&dims.map(size).collect::<Vec<_>>())
     }
 }
 
@@ -344,17 +396,6 @@ fn of_ints(values: &[i64]) -> Message {
 
 fn of_types(codes: &[i64]) -> Message {
     Message::new().message(1, &Message::new().packed(6, codes))
-}
-
-fn shape(r#type: &TensorType) -> Message {
-    Message::new().message(7, &dims_of(r#type))
-}
-
-/// A shape with the batch unknown.
-fn dims_of(r#type: &TensorType) -> Message {
-    let dims = r#type.shape.dims().iter();
-    let sizes: Vec<_> = dims.map(|dim| dim.fixed().map_or(-1, |size| size as i64)).collect();
-    shape_message(&sizes)
 }
 
 fn sizes_of(sizes: &[usize]) -> Message {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     InterchangeError,
-    graph::{Target, Value, Values, Walk, direct, unsupported},
+    graph::{Target, Value, Values, Walk, direct, sizes::Part, unsupported},
 };
 
 fn names(operands: &[Value]) -> Vec<&str> {
@@ -27,7 +27,7 @@ pub(crate) fn cast(graph: &mut TensorFlow, x: &[Value], results: &[TensorType]) 
     vec![graph.node("Cast", &names(x), &[("SrcT", of(&x[0])), ("DstT", to)])]
 }
 
-/// A range whose length has the batch in it.
+/// A range whose length is not known.
 pub(crate) fn range(graph: &mut TensorFlow, op: &ops::Range) -> Vec<String> {
     let (length, zero, one) = (graph.dim(op.length), graph.int(0), graph.int(1));
     let places = graph.node("Range", &[&zero, &length, &one], &[("Tidx", of_type(INT32))]);
@@ -46,10 +46,26 @@ pub(crate) fn expand(graph: &mut TensorFlow, op: &ops::Expand, x: &[Value]) -> V
 }
 
 pub(crate) fn reshape(graph: &mut TensorFlow, op: &ops::Reshape, x: &[Value]) -> Vec<String> {
-    // Whatever is left is the batch.
-    let dims = op.new_shape.dims().iter();
-    let sizes: Vec<_> = dims.map(|dim| dim.fixed().map_or(-1, |size| size as i32)).collect();
-    let shape = graph.ints(&sizes);
+    let parts = graph.sizes().reshaping(op.new_shape.dims(), |_| false);
+    let number = |part: &Part| match part {
+        Part::Fixed(size) => Some(*size as i32),
+        Part::Left => Some(-1),
+        Part::Kept | Part::Computed(_) => None,
+    };
+    let numbers: Option<Vec<_>> = parts.iter().map(number).collect();
+    let shape = match numbers {
+        Some(numbers) => graph.ints(&numbers),
+        None => {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|part| match (part, number(part)) {
+                    (Part::Computed(dim), _) => graph.dim(*dim),
+                    (_, number) => graph.int(number.unwrap_or(-1)),
+                })
+                .collect();
+            graph.beside(&parts)
+        }
+    };
     let attributes = [("T", of(&x[0])), ("Tshape", of_type(INT32))];
     vec![graph.node("Reshape", &[&x[0].name, &shape], &attributes)]
 }

@@ -81,7 +81,7 @@ fn pixels_go_in_and_probabilities_come_out() {
     let class_names = ["a cat", "a \"dog\"", "été", "d", "e"].map(String::from).to_vec();
     let interface =
         Interface { normalize: Some((mean.clone(), std.clone())), output: Output::Softmax };
-    let options = GraphOptions { interface, class_names, f16: false };
+    let options = GraphOptions { interface, class_names, ..GraphOptions::default() };
     let config = base();
     let model = model(&config, &AttentionPrograms::new());
     let cases = [1, 3, 32].map(|batch| {

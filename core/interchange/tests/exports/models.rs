@@ -51,8 +51,18 @@ pub fn model(config: &ViTConfig, programs: &AttentionPrograms) -> ViT {
 }
 
 pub fn images(config: &ViTConfig, batch: usize, range: std::ops::Range<f32>) -> Tensor<4> {
+    images_of(config.image_size, config, batch, range)
+}
+
+/// Images of a size that need not be the model's.
+pub fn images_of(
+    side: usize,
+    config: &ViTConfig,
+    batch: usize,
+    range: std::ops::Range<f32>,
+) -> Tensor<4> {
     let mut rng = Seed::new(9).indexed(batch as u64).rng();
-    let shape = [batch, config.image_size, config.image_size, config.channels];
+    let shape = [batch, side, side, config.channels];
     let values: Vec<f32> =
         (0..shape.iter().product()).map(|_| rng.random_range(range.clone())).collect();
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vitral_interchange::GraphOptions;
 use vitral_model::{AttentionPrograms, Mode, ViT, ViTConfig};
 
-use crate::models::{images, model};
+use crate::models::{images_of, model};
 
 /// The batches that every export is run with.
 const BATCHES: [usize; 3] = [1, 3, 32];
@@ -21,6 +21,9 @@ const TOLERANCE: f64 = 1e-5;
 pub fn root() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect()
 }
+
+/// A batch's size, its images as bytes, and what the model gives for them.
+pub type Case = (usize, Vec<u8>, Vec<f32>);
 
 /// Models to export and compare.
 pub struct Comparison {
@@ -51,13 +54,20 @@ impl Comparison {
         let model = model(config, programs);
         let path = self.path();
         export(&model, &path);
-        let cases = BATCHES.map(|batch| {
-            let images = images(config, batch, -1.0..1.0);
+        let cases = Self::logits_of(config, &model, &[config.image_size]);
+        self.add_cases(name, config, &GraphOptions::default(), ("<f4", "logits"), &cases);
+    }
+
+    /// A model's logits of images of some sizes, each in every batch.
+    pub fn logits_of(config: &ViTConfig, model: &ViT, sides: &[usize]) -> Vec<Case> {
+        let all = sides.iter().flat_map(|&side| BATCHES.map(|batch| (side, batch)));
+        all.map(|(side, batch)| {
+            let images = images_of(side, config, batch, -1.0..1.0);
             let logits = model.forward(images.clone(), Mode::Eval);
             let images: Vec<f32> = images.try_into_vec_as().unwrap();
             (batch, bytes(&images), logits.try_into_vec_as::<f32>().unwrap())
-        });
-        self.add_cases(name, config, &GraphOptions::default(), ("<f4", "logits"), &cases);
+        })
+        .collect()
     }
 
     /// Adds what a model that is written already gives for batches of images.
@@ -67,17 +77,20 @@ impl Comparison {
         config: &ViTConfig,
         options: &GraphOptions,
         (dtype, output): (&str, &str),
-        cases: &[(usize, Vec<u8>, Vec<f32>)],
+        cases: &[Case],
     ) {
         let path = self.path();
-        let size = config.image_size;
+        let value = if dtype == "u1" { 1 } else { 4 };
         let cases: Vec<_> = cases
             .iter()
-            .map(|(batch, images, expected)| {
+            .enumerate()
+            .map(|(index, (batch, images, expected))| {
+                // Images are square.
+                let size = (images.len() / (value * batch * config.channels)).isqrt();
                 let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
                 assert!(largest > 0.1 || output != "logits", "{name}: {largest}");
                 let file = |kind: &str, content: &[u8]| {
-                    let file = path.with_extension(format!("{kind}-{batch}"));
+                    let file = path.with_extension(format!("{kind}-{index}"));
                     fs::write(&file, content).unwrap();
                     file
                 };
@@ -95,6 +108,7 @@ impl Comparison {
             "dtype": dtype,
             "output": output,
             "class_names": names,
+            "any_image_size": options.any_image_size,
             "cases": cases,
             // Keras takes long to start.
             "keras": self.models.is_empty() && self.format == "saved-model",

@@ -71,10 +71,14 @@ impl Attention {
             key = k_norm.traced(trace, "k_norm", key);
         }
         if let Some(theta) = config.rope {
-            let grid = Grid::own(config.grid());
-            let tables = rotary_values(grid, config.prefix_tokens(), self.head_dim(), theta);
-            let shape = [trace.tokens(), self.head_dim()];
-            let tables = tables.map(|values| trace.constant(&shape, &values));
+            let (grid, prefix, head_dim) = (config.grid(), config.prefix_tokens(), self.head_dim());
+            let tables = if trace.any_size() {
+                trace.rotary(grid, prefix, head_dim, theta)
+            } else {
+                let shape = [trace.tokens(), head_dim];
+                rotary_values(Grid::own(grid), prefix, head_dim, theta)
+                    .map(|values| trace.constant(&shape, &values))
+            };
             [query, key] = [query, key].map(|input| rotated(trace, input, tables));
         }
         let out = match &self.program {

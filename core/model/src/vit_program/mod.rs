@@ -3,8 +3,9 @@
 //! [`vit_program`] walks the same parts in the same order as [`ViT::forward`] and records ops in
 //! place of computing them. Parameters have the names and shapes of
 //! [`parameters::infos`](crate::parameters::infos); a plugin's attention is taken over op by op.
-//! The batch is symbolic; the image size is the model's.
+//! The batch is symbolic; the image size is the model's, or any ([`vit_program_of_any_size`]).
 
+mod any_size;
 mod attention;
 mod merging;
 mod plugin;
@@ -19,11 +20,13 @@ use crate::{
     mlp::{Mlp, MlpBlock},
     patch_embed::PatchEmbed,
     pool::{AttentionPool, Pool},
-    position::sincos_values,
+    position::{Position, sincos_values},
     resized_positions::Grid,
 };
 use merging::Sizes;
 use trace::Trace;
+
+pub use any_size::{AnySizeProgram, ImageDim, vit_program_of_any_size};
 
 /// The name of the program's input, `f32[B, height, width, channels]`.
 pub const IMAGES: &str = "images";
@@ -80,6 +83,12 @@ pub enum VitProgramError {
         /// The plugin.
         plugin: String,
     },
+    /// A part of the model is made for its own image size, and the program is to take any.
+    #[error("{part} for images of any size: it is made for the model's own image size")]
+    ImageSize {
+        /// The part.
+        part: String,
+    },
     /// A part of the model does not fit the rules of programs.
     #[error("{0}")]
     Trace(#[from] TraceErrors),
@@ -91,22 +100,26 @@ pub enum VitProgramError {
 /// A plugin's attention that draws random numbers for each image, and sizes beyond what a program
 /// can have.
 pub fn vit_program(model: &ViT, interface: &Interface) -> Result<Program, VitProgramError> {
-    let mut trace = Trace::new(model);
-    let images = trace.images();
-    let images = match &interface.normalize {
-        Some((mean, std)) => trace.normalized(images, mean, std),
-        None => images,
-    };
-    let logits = model.traced(&mut trace, images)?;
-    let output = match interface.output {
-        Output::Logits => logits,
-        Output::Softmax => trace.apply(ops::Softmax { axis: 1 }, &[logits]),
-        Output::Sigmoid => trace.apply(ops::Sigmoid {}, &[logits]),
-    };
-    Ok(trace.finish(interface.output.name(), output)?)
+    model.program(Trace::new(model), interface)
 }
 
 impl ViT {
+    /// Records the model between what goes in and what comes out.
+    fn program(&self, mut trace: Trace, interface: &Interface) -> Result<Program, VitProgramError> {
+        let images = trace.images();
+        let images = match &interface.normalize {
+            Some((mean, std)) => trace.normalized(images, mean, std),
+            None => images,
+        };
+        let logits = self.traced(&mut trace, images)?;
+        let output = match interface.output {
+            Output::Logits => logits,
+            Output::Softmax => trace.apply(ops::Softmax { axis: 1 }, &[logits]),
+            Output::Sigmoid => trace.apply(ops::Sigmoid {}, &[logits]),
+        };
+        Ok(trace.finish(interface.output.name(), output)?)
+    }
+
     /// Records [`ViT::forward`].
     fn traced(&self, trace: &mut Trace, images: Tensor) -> Result<Tensor, VitProgramError> {
         let mut tokens = self.traced_embedding(trace, images);
@@ -116,6 +129,10 @@ impl ViT {
                 block.traced(self, trace, tokens, &mut sizes, layer)
             })?;
         }
+        // Each token is normalised on its own, so the others need not be.
+        if self.attn_pool.is_none() && self.config().pool == Pool::ClassToken {
+            tokens = trace.slice(tokens, 1, 0, 1);
+        }
         if let Some(norm) = &self.norm {
             tokens = norm.traced(trace, "norm", tokens);
         }
@@ -124,7 +141,7 @@ impl ViT {
             (Some(pool), _) => {
                 trace.within("attn_pool", |trace| pool.traced(trace, tokens, &sizes))
             }
-            (None, Pool::ClassToken) => trace.slice(tokens, 1, 0, 1),
+            (None, Pool::ClassToken) => tokens,
             (None, _) => sizes.mean(trace, tokens),
         };
         let mut features = trace.reshape(pooled, [Dim::BATCH, width.into()]);
@@ -144,11 +161,17 @@ impl ViT {
         let (width, grid) = (config.width(), config.grid());
         let classes = config.class_positions();
         let mut patches =
-            trace.within("patch_embed", |trace| self.patch_embed.traced(trace, images, grid));
+            trace.within("patch_embed", |trace| self.patch_embed.traced(trace, images));
         let positions =
             self.pos_embed.as_ref().map(|positions| trace.parameter("pos_embed", positions));
         if let Some(positions) = positions {
-            let positions = trace.slice(positions, 1, classes, grid * grid);
+            let mut positions = trace.slice(positions, 1, classes, grid * grid);
+            if trace.any_size() {
+                positions = trace.resized(positions, grid, width);
+            }
+            patches = trace.apply(ops::Add {}, &[patches, positions]);
+        } else if trace.any_size() && self.config().position == Position::SinCos2d {
+            let positions = trace.sincos(grid, width);
             patches = trace.apply(ops::Add {}, &[patches, positions]);
         } else if let Some(values) = self.sincos_table() {
             let positions = trace.constant(&[1, grid * grid, width], &values);
@@ -175,19 +198,19 @@ impl ViT {
     /// The fixed position embedding, if the model has one.
     fn sincos_table(&self) -> Option<Vec<f32>> {
         let config = self.config();
-        (config.position == crate::position::Position::SinCos2d)
+        (config.position == Position::SinCos2d)
             .then(|| sincos_values(Grid::own(config.grid()), config.width()))
     }
 }
 
 impl PatchEmbed {
-    fn traced(&self, trace: &mut Trace, images: Tensor, grid: usize) -> Tensor {
-        let patch = self.patch();
+    fn traced(&self, trace: &mut Trace, images: Tensor) -> Tensor {
+        let (patch, [rows, columns]) = (self.patch(), trace.grid());
         let row = self.proj.weight.dims()[0] / patch;
-        let split = [grid, patch, grid, row].map(Dim::from);
+        let split = [rows, patch, columns, row].map(Dim::from);
         let patches = trace.reshape(images, [&[Dim::BATCH], &split[..]].concat());
         let patches = trace.transpose(patches, &[0, 1, 3, 2, 4]);
-        let flat = [Dim::BATCH, (grid * grid).into(), (patch * row).into()];
+        let flat = [Dim::BATCH, trace.patches().into(), (patch * row).into()];
         let patches = trace.reshape(patches, flat);
         self.proj.traced(trace, "proj", patches)
     }

@@ -1,5 +1,7 @@
 //! The tracer with what models need of it: parameters by their place in the model, shapes, labels.
 
+use std::collections::HashMap;
+
 use burn::{module::Param, tensor::Tensor as Values};
 use vitral_program::{
     DType, Dim, Initializer, Limits, Op, Program, Shape, Tensor, TensorType, TraceErrors, Tracer,
@@ -15,7 +17,11 @@ pub(super) struct Trace {
     /// Where in the model the next op belongs, as in `blocks.3.attn`.
     place: Vec<String>,
     image: [usize; 3],
+    grid: [usize; 2],
     tokens: usize,
+    any_size: bool,
+    /// Cosines and sines of RoPE by head width, where they are recorded once.
+    pub(super) rotary: HashMap<usize, [Tensor; 2]>,
 }
 
 /// A model is the user's own and may be as large as any; a plugin's part has been checked already.
@@ -32,15 +38,40 @@ fn limits() -> Limits {
 }
 
 impl Trace {
+    /// For images of the model's own size.
     pub(super) fn new(model: &ViT) -> Self {
+        let side = model.config().grid();
+        Self { any_size: false, ..Self::of_grid(model, [side, side]) }
+    }
+
+    /// For images of any size, for which a grid of rows and columns stands.
+    pub(super) fn of_grid(model: &ViT, grid: [usize; 2]) -> Self {
         let config = model.config();
-        let side = config.image_size;
+        let [height, width] = grid.map(|side| side * config.patch_size());
         Self {
             tracer: Tracer::new("vit", limits()),
             place: Vec::new(),
-            image: [side, side, config.channels],
-            tokens: config.prefix_tokens() + config.grid() * config.grid(),
+            image: [height, width, config.channels],
+            grid,
+            tokens: config.prefix_tokens() + grid[0] * grid[1],
+            any_size: true,
+            rotary: HashMap::new(),
         }
+    }
+
+    /// Whether the grid stands for any.
+    pub(super) const fn any_size(&self) -> bool {
+        self.any_size
+    }
+
+    /// Rows and columns of patches.
+    pub(super) const fn grid(&self) -> [usize; 2] {
+        self.grid
+    }
+
+    /// Patches of an image.
+    pub(super) const fn patches(&self) -> usize {
+        self.grid[0] * self.grid[1]
     }
 
     /// Tokens before any are merged.

@@ -1,0 +1,264 @@
+//! Programs for images of any size.
+//!
+//! A program's sizes are numbers. What follows from the image's size is traced with stand-ins: numbers
+//! that nothing else in the model has, so that a writer can put what they stand for in their place.
+//! Positions are resized inside of the program, with the arithmetic of
+//! [`resized_positions`](crate::resized_positions): learned ones by the antialiased bicubic filter,
+//! fixed ones by where the centres of the patches lie in the model's own grid.
+
+use std::collections::{HashMap, HashSet};
+
+use vitral_program::{DType, Dim, Program, Tensor, ops};
+
+use super::{Interface, VitProgramError, trace::Trace, vit_program};
+use crate::{ViT, config::AttentionKind};
+
+/// A size that follows from the size of the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImageDim {
+    /// Pixels from top to bottom, a multiple of the patch size.
+    Height,
+    /// Pixels from left to right, a multiple of the patch size.
+    Width,
+    /// Rows of patches.
+    Rows,
+    /// Columns of patches.
+    Columns,
+    /// Rows times columns.
+    Patches,
+    /// Patches, class token and registers.
+    Tokens,
+}
+
+/// A program for images of any size, and what its sizes stand for.
+#[derive(Clone, Debug)]
+pub struct AnySizeProgram {
+    /// The program.
+    pub program: Program,
+    /// The sizes that stand for others.
+    pub stand_ins: HashMap<usize, ImageDim>,
+    /// Pixels of a patch, along one side.
+    pub patch: usize,
+    /// Tokens before the patches.
+    pub prefix: usize,
+}
+
+/// Sides of a grid that are taken as stand-ins: primes, which no usual size is a multiple of.
+const SIDES: [usize; 14] = [97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163];
+
+/// Traces a model in evaluation mode for images of any size, twice, with other stand-ins each time:
+/// what a writer makes of both must be the same, or something in it depends on a stand-in.
+///
+/// # Errors
+/// As [`vit_program`], and parts of the model that are made for one size, by name.
+pub fn vit_program_of_any_size(
+    model: &ViT,
+    interface: &Interface,
+) -> Result<[AnySizeProgram; 2], VitProgramError> {
+    refuse_fixed_parts(model)?;
+    let own = vit_program(model, interface)?;
+    let mut taken: HashSet<usize> = own
+        .types()
+        .iter()
+        .flat_map(|r#type| r#type.shape.dims().iter().map(|dim| dim.per_item()))
+        .collect();
+    let mut traced = Vec::with_capacity(2);
+    for pair in SIDES.windows(2) {
+        let grid = [pair[0], pair[1]];
+        let Some(stand_ins) = stand_ins(model, grid, &taken) else { continue };
+        taken.extend(stand_ins.keys());
+        traced.push(AnySizeProgram {
+            program: model.program(Trace::of_grid(model, grid), interface)?,
+            stand_ins,
+            patch: model.config().patch_size(),
+            prefix: model.config().prefix_tokens(),
+        });
+        if traced.len() == 2 {
+            break;
+        }
+    }
+    let part = "a model of so many different sizes";
+    traced.try_into().map_err(|_| VitProgramError::ImageSize { part: part.into() })
+}
+
+/// What the sizes of a grid stand for, unless one of them has another meaning, too.
+fn stand_ins(
+    model: &ViT,
+    [rows, columns]: [usize; 2],
+    taken: &HashSet<usize>,
+) -> Option<HashMap<usize, ImageDim>> {
+    let config = model.config();
+    let (patch, prefix) = (config.patch_size(), config.prefix_tokens());
+    let mut sizes = vec![
+        (rows * patch, ImageDim::Height),
+        (columns * patch, ImageDim::Width),
+        (rows * columns, ImageDim::Patches),
+    ];
+    // Where these are the same, the first name does for both.
+    if patch > 1 {
+        sizes.extend([(rows, ImageDim::Rows), (columns, ImageDim::Columns)]);
+    }
+    if prefix > 0 {
+        sizes.push((rows * columns + prefix, ImageDim::Tokens));
+    }
+    let count = sizes.len();
+    let sizes: HashMap<_, _> = sizes.into_iter().collect();
+    (sizes.len() == count && !sizes.keys().any(|size| taken.contains(size))).then_some(sizes)
+}
+
+/// Parts of a model that are made for its own grid.
+fn refuse_fixed_parts(model: &ViT) -> Result<(), VitProgramError> {
+    let config = model.config();
+    let plugin = config.attention.iter().find_map(|layers| match &layers.attention {
+        AttentionKind::Plugin { name, .. } => {
+            let (first, last) = layers.layers;
+            Some(format!("the attention of layers {first} to {last} (plugin `{name}`)"))
+        }
+        AttentionKind::Softmax { .. } => None,
+    });
+    let part = match plugin {
+        Some(plugin) => plugin,
+        None if config.relative_position_bias => "`relative_position_bias`".into(),
+        None if config.token_merging.is_some() => "`token_merging`".into(),
+        None => return Ok(()),
+    };
+    Err(VitProgramError::ImageSize { part })
+}
+
+impl Trace {
+    /// Learned positions `[1, full * full, width]` for the grid that is traced: `[1, patches, width]`.
+    pub(super) fn resized(&mut self, positions: Tensor, full: usize, width: usize) -> Tensor {
+        let [rows, columns] = self.grid();
+        let fixed = |sizes: &[usize]| sizes.iter().copied().map(Dim::from).collect::<Vec<_>>();
+        self.within("resize", |trace| {
+            let [down, across] = [rows, columns].map(|side| trace.filter(full, side));
+            let flat = trace.reshape(positions, fixed(&[full, full * width]));
+            let resized = trace.apply(ops::Matmul {}, &[down, flat]);
+            let resized = trace.reshape(resized, fixed(&[rows, full, width]));
+            let resized = trace.apply(ops::Matmul {}, &[across, resized]);
+            trace.reshape(resized, fixed(&[1, rows * columns, width]))
+        })
+    }
+
+    /// [`sincos_values`](crate::position::sincos_values) in ops, for a width: `[1, patches, width]`.
+    pub(super) fn sincos(&mut self, full: usize, width: usize) -> Tensor {
+        let quarter = width / 4;
+        let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
+        let omega: Vec<f32> = (0..quarter).map(|i| omega(i) as f32).collect();
+        let patches = self.patches();
+        self.within("sincos", |trace| {
+            let waves = trace.grid().map(|side| {
+                let angles = trace.angles(full, side, &omega);
+                let sin = trace.apply(ops::Sin {}, &[angles]);
+                let cos = trace.apply(ops::Cos {}, &[angles]);
+                trace.concat(&[sin, cos], 1)
+            });
+            let [rows, columns] = trace.over_grid(waves, 2 * quarter);
+            let all = trace.concat(&[columns, rows], 2);
+            trace.reshape(all, [1, patches, 4 * quarter].map(Dim::from))
+        })
+    }
+
+    /// [`rotary_values`](crate::position::rotary_values) in ops: cosines and sines,
+    /// `[tokens, head_dim]` each. They are recorded once for each head width.
+    pub(super) fn rotary(
+        &mut self,
+        full: usize,
+        prefix: usize,
+        head_dim: usize,
+        theta: f64,
+    ) -> [Tensor; 2] {
+        if let Some(&tables) = self.rotary.get(&head_dim) {
+            return tables;
+        }
+        let quarter = head_dim / 4;
+        let omega: Vec<f32> =
+            (0..quarter).map(|i| theta.powf(-(i as f64) / quarter as f64) as f32).collect();
+        let patches = self.patches();
+        let tables = self.within("rope", |trace| {
+            let angles = trace.grid().map(|side| trace.angles(full, side, &omega));
+            let angles = trace.over_grid(angles, quarter);
+            let angles = trace.concat(&angles, 2);
+            let mut angles = trace.reshape(angles, [patches, 2 * quarter].map(Dim::from));
+            if prefix > 0 {
+                let still =
+                    trace.constant(&[prefix, 2 * quarter], &vec![0.0; prefix * 2 * quarter]);
+                angles = trace.concat(&[still, angles], 0);
+            }
+            // Value i pairs with value i + head_dim / 2, so each angle stands twice.
+            let twice = trace.concat(&[angles, angles], 1);
+            [trace.apply(ops::Cos {}, &[twice]), trace.apply(ops::Sin {}, &[twice])]
+        });
+        self.rotary.insert(head_dim, tables);
+        tables
+    }
+
+    /// What each row has, `[rows, width]`, and each column, `[columns, width]`, for every patch:
+    /// `[rows, columns, width]` each.
+    fn over_grid(&mut self, [of_rows, of_columns]: [Tensor; 2], width: usize) -> [Tensor; 2] {
+        let [rows, columns] = self.grid();
+        let all = [rows, columns, width].map(Dim::from);
+        let of_rows = self.reshape(of_rows, [rows, 1, width].map(Dim::from));
+        let of_columns = self.reshape(of_columns, [1, columns, width].map(Dim::from));
+        [of_rows, of_columns].map(|values| self.expand(values, all))
+    }
+
+    /// Each place of a side times each frequency: `[side, frequencies]`.
+    fn angles(&mut self, full: usize, side: usize, omega: &[f32]) -> Tensor {
+        let (places, _) = self.places(full, side);
+        let omega = self.constant(&[1, omega.len()], omega);
+        self.apply(ops::Mul {}, &[places, omega])
+    }
+
+    /// Where the centres of a side's rows or columns lie in the model's grid, `[side, 1]`, and how far
+    /// they are apart, `[1]`: [`Grid::place`](crate::resized_positions::Grid).
+    fn places(&mut self, full: usize, side: usize) -> (Tensor, Tensor) {
+        let index = ops::Range { dtype: DType::F32, length: side.into(), start: 0.5, delta: 1.0 };
+        let centres = self.apply(index, &[]);
+        let last = ops::ReduceMax { axes: vec![0], keep_dimensions: true };
+        let last = self.apply(last, &[centres]);
+        let half = self.scalar(0.5);
+        let count = self.apply(ops::Add {}, &[last, half]);
+        let full = self.scalar(full as f64);
+        let step = self.apply(ops::Div {}, &[full, count]);
+        let places = self.apply(ops::Mul {}, &[centres, step]);
+        let places = self.apply(ops::Sub {}, &[places, half]);
+        (self.reshape(places, [side, 1].map(Dim::from)), step)
+    }
+
+    /// [`bicubic_weights`](crate::resized_positions::bicubic_weights) in ops: `[side, full]`.
+    fn filter(&mut self, full: usize, side: usize) -> Tensor {
+        let (places, step) = self.places(full, side);
+        let one = self.scalar(1.0);
+        let stretch = self.apply(ops::Max {}, &[step, one]);
+        let others: Vec<f32> = (0..full).map(|other| other as f32).collect();
+        let others = self.constant(&[1, full], &others);
+        let distances = self.apply(ops::Sub {}, &[others, places]);
+        let distances = self.apply(ops::Div {}, &[distances, stretch]);
+        let x = self.apply(ops::Abs {}, &[distances]);
+
+        let near = self.polynomial(x, &[1.5, -2.5, 0.0, 1.0]);
+        let far = self.polynomial(x, &[-0.5, 2.5, -4.0, 2.0]);
+        let [two, zero] = [2.0, 0.0].map(|value| self.scalar(value));
+        let within = self.apply(ops::Lesser {}, &[x, two]);
+        let weights = self.apply(ops::Where {}, &[within, far, zero]);
+        let within = self.apply(ops::Lesser {}, &[x, one]);
+        let weights = self.apply(ops::Where {}, &[within, near, weights]);
+        let sum = ops::ReduceSum { axes: vec![1], keep_dimensions: true };
+        let sum = self.apply(sum, &[weights]);
+        self.apply(ops::Div {}, &[weights, sum])
+    }
+
+    /// A polynomial by Horner's rule, from the highest power on.
+    fn polynomial(&mut self, x: Tensor, coefficients: &[f64]) -> Tensor {
+        let mut value = self.scalar(coefficients[0]);
+        for &coefficient in &coefficients[1..] {
+            value = self.apply(ops::Mul {}, &[value, x]);
+            if coefficient != 0.0 {
+                let coefficient = self.scalar(coefficient);
+                value = self.apply(ops::Add {}, &[value, coefficient]);
+            }
+        }
+        value
+    }
+}
