@@ -1,6 +1,6 @@
 """Runs exported models and compares what they give with what the model gave.
 
-    run_exports.py onnx|saved-model manifest.json
+    run_exports.py onnx|saved-model|tensorflow-c manifest.json
 
 The manifest is a list of {name, path, input, dtype, cases: [{images, shape, expected}]}, where `images` and
 `expected` are files of little-endian values. Prints {name: largest difference} as JSON. Every file is also
@@ -67,14 +67,25 @@ def keras_runner(model):
     return lambda images: layer(images)[model["output"]].numpy()
 
 
+def c_runner(model):
+    import tensorflow_c
+
+    # One of it for all models.
+    c_runner.library = getattr(c_runner, "library", None) or tensorflow_c.library()
+    session = tensorflow_c.SavedModel(c_runner.library, model["path"])
+    return lambda images: session.run(np.ascontiguousarray(images), model["output"])
+
+
+RUNNERS = {"onnx": onnx_runner, "saved-model": saved_model_runner, "tensorflow-c": c_runner}
+
+
 def main(format, manifest):
-    runners = {"onnx": [onnx_runner], "saved-model": [saved_model_runner]}[format]
     with open(manifest) as file:
         models = json.load(file)
     found = {}
     for model in models:
         largest = 0.0
-        for runner in runners + ([keras_runner] if model.get("keras") else []):
+        for runner in [RUNNERS[format]] + ([keras_runner] if model.get("keras") else []):
             run = runner(model)
             for case in model["cases"]:
                 images = np.fromfile(case["images"], dtype=model["dtype"]).reshape(case["shape"])
@@ -84,6 +95,7 @@ def main(format, manifest):
                 difference = np.abs(logits.reshape(-1) - expected)
                 largest = max(largest, float(difference.max()) if np.isfinite(difference).all() else 1e30)
         found[model["name"]] = largest
+    assert format != "tensorflow-c" or "tensorflow" not in sys.modules
     print(json.dumps(found))
 
 

@@ -41,12 +41,16 @@ fn compare(format: &'static str, models: Vec<(String, ViTConfig, AttentionProgra
     comparison.run();
 }
 
-fn all() -> Vec<(String, ViTConfig, AttentionPrograms)> {
+fn options_and_plugins() -> Vec<(String, ViTConfig, AttentionPrograms)> {
     let options = options().into_iter();
     let options = options.map(|(name, config)| (name.to_owned(), config, AttentionPrograms::new()));
     let plugins = plugins().into_iter();
     let plugins = plugins.map(|(name, config, programs)| (name.to_owned(), config, programs));
-    options.chain(plugins).chain(ops_in_layers()).collect()
+    options.chain(plugins).collect()
+}
+
+fn all() -> Vec<(String, ViTConfig, AttentionPrograms)> {
+    options_and_plugins().into_iter().chain(ops_in_layers()).collect()
 }
 
 #[test]
@@ -57,6 +61,12 @@ fn onnxruntime_gives_the_logits_of_every_option_plugin_and_op() {
 #[test]
 fn tensorflow_gives_the_logits_of_every_option_plugin_and_op() {
     compare("saved-model", all());
+}
+
+/// SavedModels loaded and run by `TF_LoadSessionFromSavedModel` and `TF_SessionRun`.
+#[test]
+fn tensorflows_c_api_gives_the_logits_of_every_option_and_plugin() {
+    compare("tensorflow-c", options_and_plugins());
 }
 
 #[test]
@@ -97,7 +107,7 @@ fn pixels_go_in_and_probabilities_come_out() {
         let pixels = pixels.into_iter().map(|value| value as u8).collect();
         (batch, pixels, probabilities.try_into_vec_as::<f32>().unwrap())
     });
-    for format in ["onnx", "saved-model"] {
+    for format in ["onnx", "saved-model", "tensorflow-c"] {
         let mut comparison = Comparison::new(format);
         export(format, &model, &comparison.path(), &options);
         comparison.add_cases("pixels", &config, &options, ("u1", "probabilities"), &cases);
