@@ -113,6 +113,12 @@ fn gradients_of_every_model_option_equal_finite_differences() {
         ("mean with fc_norm", ViTConfig { pool: Pool::Mean, fc_norm: true, ..base() }),
         ("map", ViTConfig { pool: Pool::Map, class_token: false, ..base() }),
         ("registers", ViTConfig { register_tokens: 3, ..base() }),
+        (
+            "registers with positions",
+            ViTConfig { register_tokens: 2, register_position: true, ..base() },
+        ),
+        ("distillation token", ViTConfig { distillation_token: true, ..base() }),
+        ("class token and mean", ViTConfig { pool: Pool::ClassTokenAndMean, ..base() }),
         ("no class position", ViTConfig { class_position: false, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("no position", ViTConfig { position: Position::None, ..base() }),
@@ -179,6 +185,10 @@ fn gradients_through_resized_positions_equal_finite_differences() {
     let options = [
         ("learned", base()),
         ("learned, with registers", ViTConfig { register_tokens: 2, ..base() }),
+        (
+            "learned, with registers that have positions",
+            ViTConfig { register_tokens: 2, register_position: true, ..base() },
+        ),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { rope: Some(100.0), ..base() }),
         ("patch dropout with rope", ViTConfig { patch_dropout: 0.3, rope: Some(10.0), ..base() }),

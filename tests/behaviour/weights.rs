@@ -53,6 +53,35 @@ fn an_imported_model_predicts_and_goes_out_as_it_came() {
     assert_eq!(of_timm.config.heads(), 4, "config.json says so");
 }
 
+/// As the Hugging Face hub has large models: an index, and the tensors in several files.
+#[test]
+fn a_model_in_several_files_is_imported() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    let import = ["import", &oracle("tiny_token.npz"), "--out", "model"];
+    vitral(folder, &import).succeeded();
+    vitral(folder, &["export", "model", "--format", "timm", "--out", "timm"]).succeeded();
+    let whole = open(&workspace.join("timm"));
+    let part = "model-00001-of-00001.safetensors";
+    fs::rename(workspace.join("timm/model.safetensors"), workspace.join("timm").join(part))
+        .unwrap();
+    let content = fs::read(workspace.join("timm").join(part)).unwrap();
+    let length = u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&content[8..8 + length]).unwrap();
+    let names = header.as_object().unwrap().keys().filter(|name| *name != "__metadata__");
+    let map: serde_json::Map<_, _> = names.map(|name| (name.clone(), part.into())).collect();
+    let index = workspace.join("timm/model.safetensors.index.json");
+    fs::write(&index, serde_json::json!({ "weight_map": map }).to_string()).unwrap();
+    for (source, out) in [("timm", "one"), ("timm/model.safetensors.index.json", "two")] {
+        vitral(folder, &["import", source, "--out", out]).succeeded();
+        assert_eq!(open(&workspace.join(out)).tensors, whole.tensors);
+    }
+    let elsewhere = fs::read_to_string(&index).unwrap().replace(part, &format!("../{part}"));
+    fs::write(&index, elsewhere).unwrap();
+    let said = vitral(folder, &["import", "timm", "--out", "three"]).failed_with(1).stderr;
+    assert!(said.contains("must be a .safetensors file beside the index"), "{said}");
+}
+
 #[test]
 fn nothing_is_written_over_and_nothing_half() {
     let workspace = Workspace::new();
@@ -70,6 +99,16 @@ fn nothing_is_written_over_and_nothing_half() {
     assert!(said.contains("would change the model's parameters"), "{said}");
     assert!(!workspace.join("model").exists());
     vitral(folder, &["import", &file, "--out", "model"]).succeeded();
+    // Weights that are not numbers are told by the name of their tensor.
+    vitral(folder, &["export", "model", "--format", "timm", "--out", "nan"]).succeeded();
+    let weights = workspace.join("nan/model.safetensors");
+    let mut content = fs::read(&weights).unwrap();
+    let last = content.len() - 4;
+    content[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, content).unwrap();
+    let said = vitral(folder, &["import", "nan", "--out", "other"]).failed_with(1).stderr;
+    assert!(said.contains("1 of the") && said.contains("are not finite"), "{said}");
+    assert!(!workspace.join("other").exists());
     let said = vitral(folder, &["train", "--resume", "model"]).failed_with(1).stderr;
     assert!(said.contains("it is a model alone") && said.contains("train --init"), "{said}");
 }

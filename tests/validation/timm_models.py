@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from timm.layers import SwiGLUPacked
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=4, num_classes=7)
+DINOV2 = dict(TINY, img_size=28, patch_size=7)
 FULL = dict(num_classes=1000)
 
 # Name: timm's model, its arguments, the type of the file, and whether config.json is written.
@@ -46,6 +47,16 @@ KINDS = {
         torch.float32,
         False,
     ),
+    # Of a published model's own function, sizes apart.
+    "dinov2": ("vit_small_patch14_dinov2", DINOV2, torch.float32, False),
+    "dinov2-registers": ("vit_small_patch14_reg4_dinov2", DINOV2, torch.float32, False),
+    "dinov2-giant": (
+        "vit_giant_patch14_dinov2",
+        dict(DINOV2, mlp_ratio=3.0),
+        torch.float32,
+        True,
+    ),
+    "distilled": ("deit_tiny_distilled_patch16_224", TINY, torch.float32, False),
     "qk-norm": (
         "vit_tiny_patch16_224",
         dict(TINY, qk_norm=True, qkv_bias=False),
@@ -110,9 +121,7 @@ def check(folder):
         original = {k: v.float() for k, v in load_file(out / "model.safetensors").items()}
         exported = load_file(out / "timm" / "model.safetensors")
         assert exported.keys() == original.keys(), (kind, exported.keys() ^ original.keys())
-        # Where registers have positions, both were added.
-        summed = {"reg_token", "pos_embed"} if kind == "registers-with-positions" else set()
-        for key in original.keys() - summed:
+        for key in original:
             assert torch.equal(original[key], exported[key]), (kind, key)
         # Loads strictly, or fails.
         model = timm.create_model(f"local-dir:{out / 'timm'}", pretrained=True).eval()

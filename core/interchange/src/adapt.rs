@@ -55,7 +55,7 @@ pub fn adapt(
 ) -> Result<Adapted, InterchangeError> {
     let mut notes = differences(&pretrained.config, model);
     let mut source = pretrained.tensors.clone();
-    move_class_position(&mut source, &pretrained.config, model, &mut notes);
+    move_positions(&mut source, &pretrained.config, model, &mut notes);
     let mut adapted = Adapted { tensors: BTreeMap::new(), fresh: Vec::new(), notes: Vec::new() };
     let mut mismatches = Mismatches::default();
     for (name, shape) in parameters {
@@ -72,7 +72,7 @@ pub fn adapt(
             Some(array) if name == "pos_embed" && array.shape[2] == shape[2] => {
                 let resized = resize_positions(
                     &array,
-                    model.class_positions(),
+                    model.prefix_positions(),
                     model.grid(),
                     options.positions,
                 );
@@ -94,7 +94,7 @@ pub fn adapt(
             Some(array) => {
                 mismatches.shapes.push((name.clone(), array.shape, shape.clone()));
             }
-            None if name.starts_with("head.") && pretrained.config.classes == 0 => {
+            None if is_of_head(name) && pretrained.config.classes == 0 => {
                 notes.push(format!("`{name}` starts afresh: the file has no head"));
                 adapted.fresh.push(name.clone());
             }
@@ -170,30 +170,50 @@ fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
     notes
 }
 
-/// Adds the class token's position to the token, or gives it one of zero: its sum stays what it is.
-fn move_class_position(
+/// Adds the positions of tokens before the patches to the tokens themselves where the model has none for
+/// them, and makes zeros where it has: their sums stay what they are.
+fn move_positions(
     tensors: &mut BTreeMap<String, Array>,
     file: &ViTConfig,
     model: &ViTConfig,
     notes: &mut Vec<String>,
 ) {
-    let (from, to) = (file.class_positions(), model.class_positions());
+    let (from, to) = (file.prefix_positions(), model.prefix_positions());
     let Some(positions) = tensors.get_mut("pos_embed").filter(|_| from != to) else { return };
     let width = file.width();
-    if to == 1 {
-        positions.values.splice(0..0, vec![0.0; width]);
-        positions.shape[1] += 1;
-        notes.push("the class token got a position of zero".into());
+    if to > from {
+        let at = from * width;
+        positions.values.splice(at..at, vec![0.0; (to - from) * width]);
+        positions.shape[1] += to - from;
+        notes.push(match (from, to) {
+            (0, 1) => "the class token got a position of zero".into(),
+            _ => format!("{} of the tokens before the patches got positions of zero", to - from),
+        });
         return;
     }
-    let position: Vec<f32> = positions.values.drain(..width).collect();
-    positions.shape[1] -= 1;
-    if let Some(token) = tensors.get_mut("cls_token").filter(|_| model.class_token) {
-        token.values.iter_mut().zip(position).for_each(|(token, position)| *token += position);
-        notes.push("the class token's position was added to the token".into());
-    } else {
-        notes.push("the class token's position is left out".into());
+    let moved: Vec<f32> = positions.values.drain(to * width..from * width).collect();
+    positions.shape[1] -= from - to;
+    let names = ["cls_token", "dist_token", "reg_token"];
+    // Which token a position was of: its tensor, and its place there.
+    let counts = names.map(|name| tensors.get(name).map_or(0, |token| token.shape[1]));
+    let tokens = names.into_iter().zip(counts);
+    let places = tokens.flat_map(|(name, count)| (0..count).map(move |at| (name, at)));
+    let has = |name: &str| match name {
+        "cls_token" => model.class_token,
+        "dist_token" => model.distillation_token,
+        _ => model.register_tokens > 0,
+    };
+    let mut changed: BTreeMap<&str, bool> = BTreeMap::new();
+    for ((name, at), position) in places.skip(to).zip(moved.chunks(width)) {
+        changed.insert(name, has(name));
+        let Some(token) = tensors.get_mut(name).filter(|_| has(name)) else { continue };
+        let values = &mut token.values[at * width..(at + 1) * width];
+        values.iter_mut().zip(position).for_each(|(token, position)| *token += position);
     }
+    notes.extend(changed.into_iter().map(|(name, added)| match added {
+        true => format!("the positions of `{name}` were added to the tokens"),
+        false => format!("the positions of `{name}` are left out"),
+    }));
 }
 
 fn is_table(
@@ -208,8 +228,13 @@ fn is_table(
         && (file.config.prefix_tokens() > 0) == (model.prefix_tokens() > 0)
 }
 
+/// Of the head, or of the distillation token's.
+fn is_of_head(name: &str) -> bool {
+    name.starts_with("head.") || name.starts_with("head_dist.")
+}
+
 fn is_head_of_other_classes(name: &str, found: &[usize], wanted: &[usize]) -> bool {
-    name.starts_with("head.")
+    is_of_head(name)
         && found.len() == wanted.len()
         && found[..found.len() - 1] == wanted[..wanted.len() - 1]
 }

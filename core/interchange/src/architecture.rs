@@ -54,12 +54,14 @@ pub(crate) fn architecture(
     check_range("the patch size", patch, 1024)?;
     let depth = found.depth()?;
     let class_token = found.has("cls_token");
+    let distillation_token = found.has("dist_token");
     let register_tokens = found.dimension("reg_token", 1).unwrap_or(0);
     check_range("the number of registers", register_tokens + 1, 1025)?;
-    let (grid, class_position) = match found.dimension("pos_embed", 1) {
+    let classes = usize::from(class_token) + usize::from(distillation_token);
+    let (grid, positions) = match found.dimension("pos_embed", 1) {
         Some(count) => {
-            let (grid, position) = grid_of(dialect, count, class_token, register_tokens)?;
-            (grid, Some(position))
+            let (grid, prefix) = grid_of(dialect, count, classes, register_tokens)?;
+            (grid, Some(prefix))
         }
         None => {
             notes.push(format!(
@@ -70,7 +72,7 @@ pub(crate) fn architecture(
         }
     };
     check_range("the image size", grid * patch, 8192)?;
-    let position = match class_position {
+    let position = match positions {
         Some(_) => Position::Learned,
         None if dialect.is_flax() => {
             notes.push("positions are big_vision's sines and cosines (`sincos2d`)".into());
@@ -89,6 +91,10 @@ pub(crate) fn architecture(
         _ => 1e-6,
     });
     let fc_norm = found.has("fc_norm.weight");
+    let pool = pool(&found, class_token, fc_norm, settings, &mut notes);
+    if distillation_token {
+        notes.push("logits are the mean of those of `head` and of `head_dist`".into());
+    }
     let config = ViTConfig {
         image_size: grid * patch,
         channels,
@@ -100,11 +106,13 @@ pub(crate) fn architecture(
         mlp_ratio: hidden as f64 / width as f64,
         mlp,
         class_token,
+        distillation_token,
         register_tokens,
-        pool: pool(&found, class_token, fc_norm, settings, &mut notes),
+        pool,
         fc_norm,
         position,
-        class_position: class_position.unwrap_or(true),
+        class_position: positions.is_none_or(|prefix| prefix >= classes),
+        register_position: register_tokens > 0 && positions.is_some_and(|prefix| prefix > classes),
         qkv_bias: found.has("blocks.0.attn.qkv.bias"),
         qk_norm: found.has("blocks.0.attn.q_norm.weight"),
         layer_scale: found.has("blocks.0.ls1.gamma").then_some(1e-5),
@@ -154,26 +162,26 @@ impl Found<'_> {
     }
 }
 
-/// The side of the grid of patches, and whether the class token has a position.
+/// The side of the grid of patches, and how many of the tokens before them have positions: class token
+/// (and distillation token), and registers.
 fn grid_of(
     dialect: Dialect,
     positions: usize,
-    class_token: bool,
+    classes: usize,
     registers: usize,
-) -> Result<(usize, bool), String> {
-    let class = usize::from(class_token);
-    // Prefix tokens that have positions, the likelier case first; with the class token among them?
-    let cases: &[(usize, bool)] = match dialect {
-        Dialect::BigVision => &[(0, false)],
-        Dialect::Timm if registers > 0 => &[(0, false), (class + registers, true)],
-        Dialect::Timm => &[(class, true), (0, false)],
-        _ => &[(class, true)],
+) -> Result<(usize, usize), String> {
+    // The likelier case first.
+    let cases: &[usize] = match dialect {
+        Dialect::BigVision => &[0],
+        Dialect::Timm if registers > 0 => &[0, classes + registers],
+        Dialect::Timm => &[classes, 0],
+        _ => &[classes],
     };
-    for &(prefix, class_position) in cases {
+    for &prefix in cases {
         let Some(patches) = positions.checked_sub(prefix) else { continue };
         let side = patches.isqrt();
         if side > 0 && side * side == patches {
-            return Ok((side, class_position || !class_token));
+            return Ok((side, prefix));
         }
     }
     Err(format!("{positions} positions are not those of a square grid of patches"))
@@ -243,6 +251,11 @@ fn pool(
 ) -> Pool {
     if found.has("attn_pool.latent") {
         return Pool::Map;
+    }
+    let width = found.dimension("cls_token", 2);
+    if width.is_some() && found.dimension("head.weight", 0) == width.map(|width| 2 * width) {
+        notes.push("the head reads the class token and the mean of the patches".into());
+        return Pool::ClassTokenAndMean;
     }
     if let Some(pool) = settings.pool {
         return pool;

@@ -14,11 +14,14 @@ pub(crate) fn expected(config: &ViTConfig) -> BTreeMap<String, Vec<usize>> {
     if config.class_token {
         list.add("cls_token", &[1, 1, width]);
     }
+    if config.distillation_token {
+        list.add("dist_token", &[1, 1, width]);
+    }
     if config.register_tokens > 0 {
         list.add("reg_token", &[1, config.register_tokens, width]);
     }
     if config.position == Position::Learned {
-        list.add("pos_embed", &[1, grid * grid + config.class_positions(), width]);
+        list.add("pos_embed", &[1, grid * grid + config.prefix_positions(), width]);
     }
     for layer in 0..config.depth() {
         list.block(config, layer);
@@ -33,10 +36,14 @@ pub(crate) fn expected(config: &ViTConfig) -> BTreeMap<String, Vec<usize>> {
         list.mlp("attn_pool.mlp", config);
     }
     if let Some(size) = config.representation_size {
-        list.linear("pre_logits", width, size, true);
+        list.linear("pre_logits", config.pooled_width(), size, true);
     }
     if config.classes > 0 {
-        list.linear("head", config.representation_size.unwrap_or(width), config.classes, true);
+        let features = config.representation_size.unwrap_or(config.pooled_width());
+        list.linear("head", features, config.classes, true);
+        if config.distillation_token {
+            list.linear("head_dist", width, config.classes, true);
+        }
     }
     list.0
 }
@@ -124,6 +131,9 @@ mod tests {
             ViTConfig { relative_position_bias: true, position: Position::None, ..mean },
             ViTConfig { relative_position_bias: true, qk_norm: true, ..base.clone() },
             ViTConfig { register_tokens: 3, class_position: false, ..base.clone() },
+            ViTConfig { register_tokens: 3, register_position: true, ..base.clone() },
+            ViTConfig { distillation_token: true, ..base.clone() },
+            ViTConfig { pool: Pool::ClassTokenAndMean, ..base.clone() },
             ViTConfig { layer_scale: Some(1.0), qkv_bias: false, ..base.clone() },
             ViTConfig { representation_size: Some(7), position: Position::SinCos2d, ..base },
         ] {

@@ -210,10 +210,12 @@ fn timm() -> Vec<Entry> {
         "attn_pool.mlp.fc1.weight",
         "attn_pool.mlp.fc2.weight",
         "head.weight",
+        "head_dist.weight",
     ]));
     entries.extend(same(&[
         "patch_embed.proj.bias",
         "cls_token",
+        "dist_token",
         "reg_token",
         "pos_embed",
         "blocks.{}.norm1.weight",
@@ -243,6 +245,7 @@ fn timm() -> Vec<Entry> {
         "fc_norm.weight",
         "fc_norm.bias",
         "head.bias",
+        "head_dist.bias",
     ]));
     entries
 }

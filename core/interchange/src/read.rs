@@ -56,8 +56,6 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> 
             .map_err(foreign)?;
     notes.insert(0, format!("names of {}", dialect.name()));
     notes.append(&mut sorted.notes);
-    let registers = fold_register_positions(&mut sorted.ours, &config);
-    notes.extend(registers);
     let mismatches = sorted.compare(dialect, &config);
     if !mismatches.is_empty() {
         let model = format!("a {} ({})", describe(&config), dialect.name());
@@ -248,29 +246,4 @@ pub(crate) fn pattern_of(name: &str) -> (String, String) {
         }
     }
     (name.into(), String::new())
-}
-
-/// timm can give registers positions, too. Here they have none: a register and its position are
-/// added once and for all, which is the sum that timm makes of each image.
-fn fold_register_positions(
-    tensors: &mut BTreeMap<String, Array>,
-    config: &ViTConfig,
-) -> Option<String> {
-    let (width, registers) = (config.width(), config.register_tokens);
-    let positions = tensors.get("pos_embed")?;
-    let wanted = config.grid() * config.grid() + config.class_positions();
-    let has = positions.shape.get(1).copied()?;
-    if registers == 0 || has != wanted + registers || positions.shape != [1, has, width] {
-        return None;
-    }
-    let mut positions = tensors.remove("pos_embed")?;
-    let start = config.class_positions() * width;
-    let of_registers: Vec<f32> = positions.values.drain(start..start + registers * width).collect();
-    positions.shape[1] = wanted;
-    tensors.insert("pos_embed".into(), positions);
-    let tokens = tensors.get_mut("reg_token")?;
-    for (token, position) in tokens.values.iter_mut().zip(of_registers) {
-        *token += position;
-    }
-    Some("the positions of the registers were added to the registers themselves".into())
 }

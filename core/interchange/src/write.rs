@@ -23,6 +23,8 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
     let unsupported = |what| InterchangeError::Unsupported { format: FORMAT, what };
     for (is_there, what) in [
         (config.register_tokens > 0, "registers (`register_tokens`)"),
+        (config.distillation_token, "a distillation token (`distillation_token`)"),
+        (config.pool == Pool::ClassTokenAndMean, "its head (`pool: ClassTokenAndMean`)"),
         (config.fc_norm, "a norm after pooling (`fc_norm`)"),
         (config.pool == Pool::Map, "attention pooling (`pool: Map`)"),
         (config.position != Position::Learned, "other positions than learned ones (`position`)"),
@@ -67,14 +69,25 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
     if config.pool == Pool::Map && config.mlp == Mlp::SwiGlu {
         return Err(unsupported("SwiGLU in attention pooling (`pool: Map`, `mlp: SwiGlu`)".into()));
     }
+    if config.pool == Pool::ClassTokenAndMean {
+        return Err(unsupported(
+            "a head that reads class token and mean (`pool: ClassTokenAndMean`)".into(),
+        ));
+    }
     if config.position == Position::SinCos2d {
         return Err(unsupported("fixed positions (`position: SinCos2d`)".into()));
+    }
+    if config.distillation_token && config.mlp == Mlp::SwiGlu {
+        return Err(unsupported(
+            "SwiGLU with a distillation token (`distillation_token`, `mlp: SwiGlu`)".into(),
+        ));
     }
     check_attention(config).map_err(unsupported)?;
     let mut notes = common_notes(config);
     let mut tensors = model.tensors.clone();
-    if config.register_tokens > 0 && config.class_positions() > 0 {
-        insert_register_positions(&mut tensors, config);
+    let is_placed = config.prefix_positions() > 0;
+    if config.register_tokens > 0 && is_placed && !config.register_position {
+        insert_zero_positions(&mut tensors, config.prefix_positions(), config.register_tokens);
         notes.push("the registers got positions of zero, as timm gives them some".into());
     }
     let theirs = to_dialect(Dialect::Timm, config, &tensors).map_err(unsupported)?;
@@ -142,10 +155,6 @@ fn prepend_zero_position(tensors: &mut Tensors, count: usize) {
     insert_zero_positions(tensors, 0, count);
 }
 
-fn insert_register_positions(tensors: &mut Tensors, config: &ViTConfig) {
-    insert_zero_positions(tensors, config.class_positions(), config.register_tokens);
-}
-
 fn insert_zero_positions(tensors: &mut Tensors, before: usize, count: usize) {
     let Some(Array { shape, values }) = tensors.get_mut("pos_embed") else { return };
     let width = shape[2];
@@ -159,7 +168,7 @@ fn insert_zero_positions(tensors: &mut Tensors, before: usize, count: usize) {
 fn timm_config(model: &Pretrained) -> Value {
     let config = &model.config;
     let pool = match config.pool {
-        Pool::ClassToken => "token",
+        Pool::ClassToken | Pool::ClassTokenAndMean => "token",
         Pool::Mean => "avg",
         Pool::Map => "map",
     };
@@ -194,10 +203,15 @@ fn timm_config(model: &Pretrained) -> Value {
         .normalization
         .clone()
         .unwrap_or_else(|| (vec![0.5; config.channels], vec![0.5; config.channels]));
-    // Only the model's own function says in timm that an MLP is gated.
+    // Only the model's own function says in timm that an MLP is gated, or that there are two heads.
     let architecture = match config.mlp {
+        _ if config.distillation_token => "deit_base_distilled_patch16_224",
         Mlp::SwiGlu => "vit_giant_patch14_dinov2",
         _ => "vit_base_patch16_224",
+    };
+    let classifier = match config.distillation_token {
+        true => json!(["head", "head_dist"]),
+        false => json!("head"),
     };
     let mut settings = json!({
         "architecture": architecture,
@@ -211,7 +225,7 @@ fn timm_config(model: &Pretrained) -> Value {
             "mean": mean,
             "std": std,
             "first_conv": "patch_embed.proj",
-            "classifier": "head",
+            "classifier": classifier,
         },
     });
     if !model.class_names.is_empty() {

@@ -49,11 +49,14 @@ pub struct ViTConfig {
     pub mlp: Mlp,
     /// Whether a learned class token is put before the patches.
     pub class_token: bool,
-    /// Learned register tokens after the class token (Darcet et al. 2024); they get no position.
+    /// Whether a learned distillation token comes after the class token, with a head of its own; logits
+    /// are the mean of both heads' (DeiT, Touvron et al. 2021).
+    pub distillation_token: bool,
+    /// Learned register tokens after the class token (Darcet et al. 2024).
     #[schemars(range(max = 1024))]
     pub register_tokens: usize,
-    /// How tokens become one vector: `ClassToken`, `Mean` of the patches, or `Map` (attention
-    /// pooling, Zhai et al. 2022).
+    /// How tokens become one vector: `ClassToken`, `Mean` of the patches, `ClassTokenAndMean` (both side
+    /// by side), or `Map` (attention pooling, Zhai et al. 2022).
     pub pool: Pool,
     /// Whether the final LayerNorm comes after pooling (timm `fc_norm`) instead of before.
     pub fc_norm: bool,
@@ -62,6 +65,9 @@ pub struct ViTConfig {
     /// Whether learned positions have one for the class token, too; without, as in DeiT-III, the
     /// patches alone get positions (timm's `no_embed_class`).
     pub class_position: bool,
+    /// Whether learned positions have some for the registers, too (timm's `reg_tokens` without
+    /// `no_embed_class`).
+    pub register_position: bool,
     /// Rotates queries and keys by their 2-D position (axial RoPE); the value is the base of its
     /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
     #[schemars(range(min = 1.0, max = 1e9))]
@@ -121,11 +127,13 @@ impl Default for ViTConfig {
             mlp_ratio: 4.0,
             mlp: Mlp::GeluTanh,
             class_token: true,
+            distillation_token: false,
             register_tokens: 0,
             pool: Pool::ClassToken,
             fc_norm: false,
             position: Position::Learned,
             class_position: true,
+            register_position: false,
             rope: None,
             relative_position_bias: false,
             attention: Vec::new(),
@@ -263,14 +271,28 @@ impl ViTConfig {
         self.image_size / self.patch_size()
     }
 
-    /// Tokens before the patches: class token and registers.
+    /// Tokens before the patches: class token, distillation token and registers.
     pub fn prefix_tokens(&self) -> usize {
-        usize::from(self.class_token) + self.register_tokens
+        self.class_tokens() + self.register_tokens
     }
 
-    /// Learned positions before those of the patches: 1 where the class token has one.
-    pub fn class_positions(&self) -> usize {
-        usize::from(self.class_token && self.class_position)
+    /// Learned positions before those of the patches: those of the first tokens.
+    pub fn prefix_positions(&self) -> usize {
+        let classes = if self.class_position { self.class_tokens() } else { 0 };
+        classes + if self.register_position { self.register_tokens } else { 0 }
+    }
+
+    /// Tokens that a head reads: class token and distillation token.
+    fn class_tokens(&self) -> usize {
+        usize::from(self.class_token) + usize::from(self.distillation_token)
+    }
+
+    /// Width of what pooling gives.
+    pub fn pooled_width(&self) -> usize {
+        match self.pool {
+            Pool::ClassTokenAndMean => 2 * self.width(),
+            Pool::ClassToken | Pool::Mean | Pool::Map => self.width(),
+        }
     }
 
     /// The attention of one layer.

@@ -39,7 +39,9 @@ pub fn forward(config: &ViTConfig, programs: &AttentionPrograms) -> f64 {
         _ => 0.0,
     };
     let classes = config.classes as f64;
-    product(patches, patch, width) + blocks + pool + product(1.0, width, classes)
+    let heads = if config.distillation_token { 2.0 } else { 1.0 };
+    let head = heads * product(1.0, config.pooled_width() as f64, classes);
+    product(patches, patch, width) + blocks + pool + head
 }
 
 /// What finding the tokens to merge takes: similarities of half of the patches with the others.

@@ -30,9 +30,11 @@ pub struct ViT {
     pub patch_embed: PatchEmbed,
     /// `[1, 1, width]`
     pub cls_token: Option<Param<Tensor<3>>>,
+    /// `[1, 1, width]`
+    pub dist_token: Option<Param<Tensor<3>>>,
     /// `[1, register tokens, width]`
     pub reg_token: Option<Param<Tensor<3>>>,
-    /// `[1, patches (+ 1 for the class token, first, where it has a position), width]`
+    /// `[1, patches (after the tokens before them that have positions), width]`
     pub pos_embed: Option<Param<Tensor<3>>>,
     /// Fixed position embedding, `[1, patches, width]`.
     sincos: Option<Tensor<3>>,
@@ -48,8 +50,10 @@ pub struct ViT {
     pub fc_norm: Option<LayerNorm>,
     /// vit_jax's pre-logits layer.
     pub pre_logits: Option<Linear>,
-    /// `[width or representation size, classes]`
+    /// `[pooled width or representation size, classes]`
     pub head: Linear,
+    /// The head of the distillation token, `[width, classes]`.
+    pub head_dist: Option<Linear>,
     /// Which of `rotary` a block uses.
     #[module(skip)]
     rotary_of: Vec<usize>,
@@ -120,20 +124,25 @@ impl ViT {
                 .map(|&head_dim| RotaryTable::new(Grid::own(grid), prefix, head_dim, theta, device))
                 .collect()
         });
-        let positions = grid * grid + config.class_positions();
+        let positions = grid * grid + config.prefix_positions();
         let norm = |name: &str| LayerNorm::new(&init.of(name), width, config.norm_eps);
-        let features = config.representation_size.unwrap_or(width);
-        let mut head = Linear::new(&init.of("head"), Role::Head, features, config.classes, true);
-        head.bias = Some(init.of("head").parameter(
-            "bias",
-            [config.classes],
-            Fill::Constant(config.head_bias_init),
-        ));
+        let pooled = config.pooled_width();
+        let features = config.representation_size.unwrap_or(pooled);
+        let head = |name: &str| {
+            let init = init.of(name);
+            let mut head = Linear::new(&init, Role::Head, features, config.classes, true);
+            let bias = Fill::Constant(config.head_bias_init);
+            head.bias = Some(init.parameter("bias", [config.classes], bias));
+            head
+        };
         Ok(Self {
             patch_embed: PatchEmbed::new(&init.of("patch_embed"), &config),
             cls_token: config
                 .class_token
                 .then(|| init.parameter("cls_token", [1, 1, width], init.class_token_fill())),
+            dist_token: config
+                .distillation_token
+                .then(|| init.parameter("dist_token", [1, 1, width], init.class_token_fill())),
             reg_token: (config.register_tokens > 0).then(|| {
                 init.parameter(
                     "reg_token",
@@ -153,9 +162,10 @@ impl ViT {
                 .then(|| AttentionPool::new(&init.of("attn_pool"), &config)),
             fc_norm: config.fc_norm.then(|| norm("fc_norm")),
             pre_logits: config.representation_size.map(|size| {
-                Linear::new(&init.of("pre_logits"), Role::Representation, width, size, true)
+                Linear::new(&init.of("pre_logits"), Role::Representation, pooled, size, true)
             }),
-            head,
+            head_dist: config.distillation_token.then(|| head("head_dist")),
+            head: head("head"),
             rotary_of,
             checkpointed: Vec::new(),
             patch_dropout: config.patch_dropout,
@@ -205,7 +215,7 @@ impl ViT {
         let (tokens, sizes) = self.last_tokens(images, mode);
         // Each token is normalised on its own, so the others need not be.
         let tokens = match (&self.attn_pool, self.config.pool) {
-            (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
+            (None, Pool::ClassToken) => tokens.narrow(1, 0, self.heads_read()),
             _ => tokens,
         };
         self.head_of(self.normed(tokens), &sizes, mode)
@@ -253,22 +263,39 @@ impl ViT {
         self.head_of(tokens, &TokenSizes::new(&self.config), mode)
     }
 
+    /// How many of the first tokens have a head.
+    pub(crate) fn heads_read(&self) -> usize {
+        1 + usize::from(self.head_dist.is_some())
+    }
+
     /// Tokens that stand for some patches each to logits.
     fn head_of(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<2> {
         let [batch, _, width] = tokens.dims();
+        let distilled = self.head_dist.as_ref().map(|head| {
+            head.forward(tokens.clone().narrow(1, 1, 1).reshape([batch, width]))
+                .cast(FloatDType::F32)
+        });
         let pooled = match (&self.attn_pool, self.config.pool) {
             (Some(pool), _) => pool.forward(tokens, sizes, mode.of("pool")),
             (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
+            (None, Pool::ClassTokenAndMean) => {
+                let class = tokens.clone().narrow(1, 0, 1);
+                Tensor::cat(vec![class, in_f32(tokens, |tokens| sizes.mean(tokens))], 2)
+            }
             (None, _) => in_f32(tokens, |tokens| sizes.mean(tokens)),
         };
-        let mut features = pooled.reshape([batch, width]);
+        let mut features = pooled.reshape([batch, self.config.pooled_width()]);
         if let Some(norm) = &self.fc_norm {
             features = norm.forward(features);
         }
         if let Some(pre_logits) = &self.pre_logits {
             features = in_f32(pre_logits.forward(features), activation::tanh);
         }
-        self.head.forward(features).cast(FloatDType::F32)
+        let logits = self.head.forward(features).cast(FloatDType::F32);
+        match distilled {
+            Some(distilled) => (logits + distilled) / 2.0,
+            None => logits,
+        }
     }
 
     /// The grid of patches of images `[batch, height, width, channels]`.
@@ -287,30 +314,38 @@ impl ViT {
         self.rotary.iter().map(table).collect()
     }
 
-    /// The learned positions for a grid, the class token's first if there is one.
+    /// The learned positions for a grid, behind those of the tokens before the patches.
     fn positions_for(&self, grid: Grid) -> Option<Tensor<3>> {
         let positions = self.pos_embed.as_ref()?.val();
         if grid.side == grid.full {
             return Some(positions);
         }
-        let classes = self.config.class_positions();
-        let patches = grid.resize(positions.clone().narrow(1, classes, grid.full * grid.full));
-        Some(match classes {
+        let before = self.config.prefix_positions();
+        let patches = grid.resize(positions.clone().narrow(1, before, grid.full * grid.full));
+        Some(match before {
             0 => patches,
-            _ => Tensor::cat(vec![positions.narrow(1, 0, classes), patches], 1),
+            _ => Tensor::cat(vec![positions.narrow(1, 0, before), patches], 1),
         })
     }
 
-    /// The class token, its position added where it has one, and the registers: `[1, prefix tokens, width]`.
+    /// The tokens before the patches, with positions where they have some: `[1, prefix tokens, width]`.
     fn prefix(&self, positions: Option<Tensor<3>>) -> Option<Tensor<3>> {
-        let positions = positions.filter(|_| self.config.class_positions() > 0);
-        let class = self.cls_token.as_ref().map(|token| match positions {
-            Some(positions) => token.val() + positions.narrow(1, 0, 1),
-            None => token.val(),
-        });
-        let registers = self.reg_token.as_ref().map(Param::val);
-        let parts: Vec<Tensor<3>> = class.into_iter().chain(registers).collect();
-        (!parts.is_empty()).then(|| Tensor::cat(parts, 1))
+        let tokens = [&self.cls_token, &self.dist_token, &self.reg_token];
+        let parts: Vec<Tensor<3>> = tokens.into_iter().flatten().map(Param::val).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        let (tokens, count) = (Tensor::cat(parts, 1), self.config.prefix_tokens());
+        let Some(positions) = positions else { return Some(tokens) };
+        let placed = self.config.prefix_positions();
+        if placed == 0 {
+            return Some(tokens);
+        }
+        let first = tokens.clone().narrow(1, 0, placed) + positions.narrow(1, 0, placed);
+        Some(match count - placed {
+            0 => first,
+            others => Tensor::cat(vec![first, tokens.narrow(1, placed, others)], 1),
+        })
     }
 
     /// Patches with their positions, behind class token and registers, of the compute type; and which
@@ -321,10 +356,10 @@ impl ViT {
         let [batch, ..] = images.dims();
         let (count, width) = (grid.side * grid.side, self.config.width());
         let device = images.device().without_autodiff();
-        let classes = self.config.class_positions();
+        let before = self.config.prefix_positions();
         let learned = self.positions_for(grid);
         let positions = match (&learned, &self.sincos) {
-            (Some(learned), _) => Some(learned.clone().narrow(1, classes, count)),
+            (Some(learned), _) => Some(learned.clone().narrow(1, before, count)),
             (None, Some(sincos)) if grid.side == grid.full => Some(sincos.clone()),
             (None, Some(_)) => Some(sincos_2d(grid, width, &device)),
             (None, None) => None,

@@ -93,7 +93,10 @@ fn is_undecayed(parameter: &ParameterInfo) -> bool {
     }
     let last = parameter.name.rsplit('.').next().unwrap_or_default();
     parameter.shape.len() <= 1
-        || matches!(last, "cls_token" | "reg_token" | "pos_embed" | "latent" | "table")
+        || matches!(
+            last,
+            "cls_token" | "dist_token" | "reg_token" | "pos_embed" | "latent" | "table"
+        )
 }
 
 /// 0 for what comes before the blocks, 1 for the first block, ..., depth + 1 for what comes after
@@ -102,7 +105,7 @@ fn layer_of(name: &str, depth: usize) -> usize {
     let mut parts = name.split('.');
     match (parts.next(), parts.next().and_then(|index| index.parse::<usize>().ok())) {
         (Some("blocks"), Some(index)) => index + 1,
-        (Some("patch_embed" | "cls_token" | "reg_token" | "pos_embed"), _) => 0,
+        (Some("patch_embed" | "cls_token" | "dist_token" | "reg_token" | "pos_embed"), _) => 0,
         _ => depth + 1,
     }
 }

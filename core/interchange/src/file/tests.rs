@@ -187,6 +187,27 @@ fn bombs_are_not_unpacked() {
     assert!(said.contains("claims to unpack to"), "{said}");
 }
 
+/// An archive whose directory says that its entry is 200 bytes, and whose entry unpacks to much more.
+#[test]
+fn sizes_of_archives_are_not_believed() {
+    let folder = TempDir::new().unwrap();
+    let zeros = vec![0; 1 << 20];
+    for (shape, words) in [("(268435456,)", "claims to be"), ("(18,)", "`w`")] {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut archive = zipped("w.npy", CompressionMethod::Deflated, |file| {
+            file.write_all(&npy(&header, &[])).unwrap();
+            (0..64).for_each(|_| file.write_all(&zeros).unwrap());
+        });
+        // Where the unpacked size stands, after an entry's mark and after the directory's.
+        for (mark, place) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
+            let at = archive.windows(4).position(|bytes| bytes == mark).unwrap() + place;
+            archive[at..at + 4].copy_from_slice(&200u32.to_le_bytes());
+        }
+        let said = complaint_of(&folder, "x.npz", &archive);
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+}
+
 #[test]
 fn other_files_are_told_what_they_are() {
     let folder = TempDir::new().unwrap();

@@ -83,6 +83,12 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
         ("mean with fc_norm", ViTConfig { pool: Pool::Mean, fc_norm: true, ..base() }),
         ("map", ViTConfig { pool: Pool::Map, class_token: false, ..base() }),
         ("registers", ViTConfig { register_tokens: 3, ..base() }),
+        (
+            "registers with positions",
+            ViTConfig { register_tokens: 3, register_position: true, ..base() },
+        ),
+        ("distillation token", ViTConfig { distillation_token: true, ..base() }),
+        ("class token and mean", ViTConfig { pool: Pool::ClassTokenAndMean, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { register_tokens: 1, ..rope.clone() }),
         ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),

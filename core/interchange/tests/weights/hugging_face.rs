@@ -1,7 +1,7 @@
 //! Hugging Face's transformers, by fixtures that it has made (tests/fixtures/huggingface/make.py).
 
 use vitral_interchange::{Array, Hints, Resize, read, to_task};
-use vitral_model::mlp::Mlp;
+use vitral_model::{mlp::Mlp, pool::Pool};
 
 use crate::support::{arrays, largest_difference, logits, root};
 
@@ -38,6 +38,25 @@ fn dinov2_gives_its_features_with_and_without_registers() {
         let found = logits(&model, &io["input_nhwc"]);
         let difference = largest_difference(&found, &io["output"].values);
         println!("{name}: features differ by at most {difference:e}");
+        assert!(difference < 1e-5, "{name}: {difference}");
+    }
+}
+
+/// Their head reads the class token, and the mean of the patches without the registers.
+#[test]
+fn dinov2_classifiers_give_their_logits() {
+    for (name, registers, classes) in
+        [("dinov2-classifier", 0, 3), ("dinov2-registers-classifier", 3, 5)]
+    {
+        let folder = root().join("tests/fixtures/huggingface").join(name);
+        let model = read(&folder, &Hints::default()).unwrap();
+        let config = &model.config;
+        assert_eq!((config.classes, config.register_tokens), (classes, registers));
+        assert_eq!((config.pool, config.pooled_width()), (Pool::ClassTokenAndMean, 48));
+        let io = arrays(&folder.join("io.npz"));
+        let found = logits(&model, &io["input_nhwc"]);
+        let difference = largest_difference(&found, &io["output"].values);
+        println!("{name}: logits differ by at most {difference:e}");
         assert!(difference < 1e-5, "{name}: {difference}");
     }
 }

@@ -33,11 +33,35 @@ impl ViTConfig {
                 format!("the patch size must divide the image size: {below} or {above} px would"),
             );
         }
-        if self.pool == Pool::ClassToken && !self.class_token {
+        if matches!(self.pool, Pool::ClassToken | Pool::ClassTokenAndMean) && !self.class_token {
             return problem(
                 "pool",
                 "pooling by the class token needs a class token".into(),
                 "set `class_token: true`, or pool by `Mean` or `Map`".into(),
+            );
+        }
+        if self.pool == Pool::ClassTokenAndMean && self.fc_norm {
+            return problem(
+                "fc_norm",
+                "class token and mean are normalised before they are put side by side".into(),
+                "set `fc_norm: false`".into(),
+            );
+        }
+        if self.distillation_token
+            && (self.pool != Pool::ClassToken || self.fc_norm || self.representation_size.is_some())
+        {
+            return problem(
+                "distillation_token",
+                "a distillation token has a head beside that of the class token".into(),
+                "set `pool: ClassToken` and `fc_norm: false`, and leave `representation_size` out"
+                    .into(),
+            );
+        }
+        if self.register_position && self.class_token && !self.class_position {
+            return problem(
+                "register_position",
+                "registers have positions only where the class token has one".into(),
+                "set `class_position: true`, too".into(),
             );
         }
         if self.relative_position_bias && self.patch_dropout > 0.0 {
@@ -176,6 +200,21 @@ mod tests {
                 "3 heads do not divide a width of 64",
             ),
             (ViTConfig { class_token: false, ..base() }, "pool", "class token"),
+            (
+                ViTConfig { pool: Pool::ClassTokenAndMean, fc_norm: true, ..base() },
+                "fc_norm",
+                "side by side",
+            ),
+            (
+                ViTConfig { distillation_token: true, pool: Pool::Mean, ..base() },
+                "distillation_token",
+                "beside that of the class token",
+            ),
+            (
+                ViTConfig { register_position: true, class_position: false, ..base() },
+                "register_position",
+                "where the class token has one",
+            ),
             (ViTConfig { rope: Some(100.0), heads: Some(96), ..base() }, "heads", "divisible by 4"),
             (
                 ViTConfig { attention: vec![layers((3, 12), None)], ..base() },

@@ -26,7 +26,7 @@ pub enum ImageDim {
     Columns,
     /// Rows times columns.
     Patches,
-    /// Patches, class token and registers.
+    /// Patches and the tokens before them.
     Tokens,
 }
 

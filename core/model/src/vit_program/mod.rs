@@ -131,20 +131,30 @@ impl ViT {
         }
         // Each token is normalised on its own, so the others need not be.
         if self.attn_pool.is_none() && self.config().pool == Pool::ClassToken {
-            tokens = trace.slice(tokens, 1, 0, 1);
+            tokens = trace.slice(tokens, 1, 0, self.heads_read());
         }
         if let Some(norm) = &self.norm {
             tokens = norm.traced(trace, "norm", tokens);
         }
         let width = self.config().width();
+        let distilled = self.head_dist.as_ref().map(|head| {
+            let token = trace.slice(tokens, 1, 1, 1);
+            let token = trace.reshape(token, [Dim::BATCH, width.into()]);
+            head.traced(trace, "head_dist", token)
+        });
         let pooled = match (&self.attn_pool, self.config().pool) {
             (Some(pool), _) => {
                 trace.within("attn_pool", |trace| pool.traced(trace, tokens, &sizes))
             }
-            (None, Pool::ClassToken) => tokens,
+            (None, Pool::ClassToken) => trace.slice(tokens, 1, 0, 1),
+            (None, Pool::ClassTokenAndMean) => {
+                let (class, mean) = (trace.slice(tokens, 1, 0, 1), sizes.mean(trace, tokens));
+                trace.concat(&[class, mean], 2)
+            }
             (None, _) => sizes.mean(trace, tokens),
         };
-        let mut features = trace.reshape(pooled, [Dim::BATCH, width.into()]);
+        let pooled_width = self.config().pooled_width();
+        let mut features = trace.reshape(pooled, [Dim::BATCH, pooled_width.into()]);
         if let Some(norm) = &self.fc_norm {
             features = norm.traced(trace, "fc_norm", features);
         }
@@ -152,20 +162,24 @@ impl ViT {
             features = pre_logits.traced(trace, "pre_logits", features);
             features = trace.apply(ops::Tanh {}, &[features]);
         }
-        Ok(self.head.traced(trace, "head", features))
+        let logits = self.head.traced(trace, "head", features);
+        let Some(distilled) = distilled else { return Ok(logits) };
+        let sum = trace.apply(ops::Add {}, &[logits, distilled]);
+        let half = trace.scalar(0.5);
+        Ok(trace.apply(ops::Mul {}, &[sum, half]))
     }
 
-    /// Patches with their positions, behind class token and registers.
+    /// Patches with their positions, behind the tokens that come before them.
     fn traced_embedding(&self, trace: &mut Trace, images: Tensor) -> Tensor {
         let config = self.config();
         let (width, grid) = (config.width(), config.grid());
-        let classes = config.class_positions();
+        let before = config.prefix_positions();
         let mut patches =
             trace.within("patch_embed", |trace| self.patch_embed.traced(trace, images));
         let positions =
             self.pos_embed.as_ref().map(|positions| trace.parameter("pos_embed", positions));
         if let Some(positions) = positions {
-            let mut positions = trace.slice(positions, 1, classes, grid * grid);
+            let mut positions = trace.slice(positions, 1, before, grid * grid);
             if trace.any_size() {
                 positions = trace.resized(positions, grid, width);
             }
@@ -177,19 +191,22 @@ impl ViT {
             let positions = trace.constant(&[1, grid * grid, width], &values);
             patches = trace.apply(ops::Add {}, &[patches, positions]);
         }
-        let mut parts = Vec::with_capacity(3);
-        if let Some(token) = &self.cls_token {
-            let mut token = trace.parameter("cls_token", token);
-            if let Some(positions) = positions.filter(|_| classes > 0) {
-                let position = trace.slice(positions, 1, 0, 1);
+        let mut parts = Vec::with_capacity(4);
+        let mut placed = 0;
+        for (name, token) in [
+            ("cls_token", &self.cls_token),
+            ("dist_token", &self.dist_token),
+            ("reg_token", &self.reg_token),
+        ] {
+            let Some(token) = token else { continue };
+            let count = token.dims()[1];
+            let mut token = trace.parameter(name, token);
+            if let Some(positions) = positions.filter(|_| placed < before) {
+                let position = trace.slice(positions, 1, placed, count);
                 token = trace.apply(ops::Add {}, &[token, position]);
+                placed += count;
             }
-            parts.push(trace.expand(token, [Dim::BATCH, 1.into(), width.into()]));
-        }
-        if let Some(registers) = &self.reg_token {
-            let count = config.register_tokens;
-            let registers = trace.parameter("reg_token", registers);
-            parts.push(trace.expand(registers, [Dim::BATCH, count.into(), width.into()]));
+            parts.push(trace.expand(token, [Dim::BATCH, count.into(), width.into()]));
         }
         parts.push(patches);
         trace.concat(&parts, 1)
