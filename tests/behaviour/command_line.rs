@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{
     images::{VAL_IMAGES, Workspace, write_image_folder},
-    program::vitral,
+    program::{Unread, vitral, vitral_unread},
     root,
 };
 
@@ -254,4 +254,30 @@ fn predict_ranks_classes_and_names_files_that_it_cannot_read() {
     assert_eq!(classes[0]["class"], "2", "{classes:?}");
     let said = vitral(workspace.path(), &["predict", "run", photo, "-k", "2"]).succeeded().stdout;
     assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+/// As with `| head`, which reads a few lines and leaves.
+#[test]
+fn results_that_nobody_reads_any_more_end_without_a_word() {
+    let workspace = Workspace::new();
+    for arguments in [&["config", "schema"][..], &["data", "info", "experiment.ron"], &["doctor"]] {
+        let said = vitral_unread(workspace.path(), arguments, Unread::Results).succeeded().stderr;
+        assert!(!said.contains("panicked") && !said.contains("error"), "{arguments:?}: {said}");
+    }
+    // What else was asked for is done, and the exit code is that of the work.
+    let sheet = ["data", "info", "experiment.ron", "--sheet", "sheet.png"];
+    vitral_unread(workspace.path(), &sheet, Unread::Results).succeeded();
+    assert!(workspace.join("sheet.png").exists());
+    let nothing = ["data", "info", "nothing.txt"];
+    vitral_unread(workspace.path(), &nothing, Unread::Results).failed_with(1);
+}
+
+#[test]
+fn a_run_goes_on_when_nobody_reads_its_progress_any_more() {
+    let workspace = Workspace::new();
+    let train = ["train", "experiment.ron"];
+    let said = vitral_unread(workspace.path(), &train, Unread::Messages).succeeded().stdout;
+    assert!(said.contains("trained"), "{said}");
+    let wrong = ["train", "experiment.ron", "--set", "model.depth=0"];
+    vitral_unread(workspace.path(), &wrong, Unread::Messages).failed_with(2);
 }

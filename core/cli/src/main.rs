@@ -1,6 +1,10 @@
 //! The `vitral` program: commands, progress, and errors for people. How anything is done is the
 //! business of the other crates.
 
+// First: its macros are for all that follow.
+#[macro_use]
+mod print;
+
 mod args;
 mod commands;
 mod experiment;

@@ -41,7 +41,30 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 /// Runs the program in a folder to its end.
 pub fn vitral(folder: &Path, arguments: &[&str]) -> Finished {
-    let output = command(folder, arguments).output().unwrap();
+    finish(&mut command(folder, arguments))
+}
+
+/// What the program prints where nobody reads it any more.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Unread {
+    Results,
+    Messages,
+}
+
+/// Runs the program in a folder to its end, with a closed pipe for what it prints.
+pub fn vitral_unread(folder: &Path, arguments: &[&str], unread: Unread) -> Finished {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(folder, arguments);
+    match unread {
+        Unread::Results => command.stdout(writer),
+        Unread::Messages => command.stderr(writer),
+    };
+    finish(&mut command)
+}
+
+fn finish(command: &mut Command) -> Finished {
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -12,6 +12,7 @@ use crate::{
     args::PredictArguments,
     experiment::{merge_tokens, open_device},
     failure::Failure,
+    print::is_unread,
 };
 
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
@@ -22,6 +23,9 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
     for file in &arguments.images {
+        if is_unread() {
+            break;
+        }
         let read = fs::read(file).map_err(|error| error.to_string());
         let image =
             read.and_then(|bytes| vitral_data::decode(&bytes).map_err(|error| error.to_string()));
