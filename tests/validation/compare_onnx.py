@@ -5,8 +5,8 @@
     vitral export FOLDER/model --format onnx --out FOLDER/vitral.onnx
     compare_onnx.py time FOLDER [--batch 1 8] [--rounds 15] [--threads 2]
 
-Both run in onnxruntime, taking turns. Ratios are those of neighbours in one round: the median, the least and
-the most. `make` needs onnxscript beside what tests/validation/setup installs.
+Both run in onnxruntime, taking turns. Ratios are those of neighbours in one round: the median, the quartiles, the
+least and the most. They are of time, and of CPU time, which tells more on a busy machine. `make` needs onnxscript beside what tests/validation/setup installs.
 """
 
 import argparse
@@ -57,16 +57,19 @@ def measure(folder, batches, rounds, threads):
         samples = {name: [] for name in names}
         for turn in range(rounds):
             for name in names if turn % 2 == 0 else reversed(names):
-                start = time.perf_counter()
+                start = time.perf_counter(), time.process_time()
                 run(name)
-                samples[name].append(time.perf_counter() - start)
-        ratios = sorted(v / t for v, t in zip(samples["vitral"], samples["timm"]))
-        medians = {name: 1000 * statistics.median(samples[name]) for name in names}
-        print(
-            f"batch {batch}: vitral {medians['vitral']:.1f} ms, timm {medians['timm']:.1f} ms, "
-            f"ratio {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), "
-            f"largest difference {difference:.1e}"
-        )
+                samples[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+        print(f"batch {batch}: largest difference {difference:.1e}")
+        for index, what in enumerate(["time", "CPU time"]):
+            of = {name: [sample[index] for sample in samples[name]] for name in names}
+            ratios = sorted(v / t for v, t in zip(of["vitral"], of["timm"]))
+            low, median, high = statistics.quantiles(ratios, n=4)
+            medians = [f"{name} {1000 * statistics.median(of[name]):.1f} ms" for name in names]
+            print(
+                f"  {what}: {', '.join(medians)}, ratio {median:.3f} (quartiles {low:.3f} to {high:.3f}, "
+                f"all {ratios[0]:.3f} to {ratios[-1]:.3f})"
+            )
 
 
 if __name__ == "__main__":
