@@ -1,10 +1,5 @@
 //! Parts of images, in whole pixels and in fractions of them, and how they turn with an image.
 
-#![cfg_attr(
-    not(feature = "turbojpeg"),
-    allow(dead_code, reason = "only libjpeg-turbo needs all of it")
-)]
-
 use image::metadata::Orientation;
 
 /// A part of an image, in pixels. It has at least one pixel and lies within the image.

@@ -1,10 +1,5 @@
 //! What the segments of a JPEG file say, before anything of it is decoded.
 
-#![cfg_attr(
-    not(feature = "turbojpeg"),
-    allow(dead_code, reason = "only libjpeg-turbo needs all of it")
-)]
-
 use image::metadata::Orientation;
 
 const APP1: u8 = 0xe1;
@@ -18,6 +13,7 @@ pub(super) struct Segments {
     /// How the image has to be turned to be upright.
     pub orientation: Orientation,
     /// Whether Adobe wrote it, whose CMYK values are inverted.
+    #[cfg_attr(not(feature = "turbojpeg"), allow(dead_code, reason = "zune-jpeg sees it itself"))]
     pub adobe: bool,
     /// Whether it has the marker that ends its image. Decoders fill up missing data with grey, where
     /// Pillow refuses the file; so do we.

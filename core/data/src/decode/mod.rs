@@ -1,9 +1,13 @@
 //! Encoded bytes to pixels: JPEG, PNG and WebP, recognised by their content.
 //!
-//! JPEG goes through libjpeg-turbo where the feature `turbojpeg` is on, which decodes only what is
-//! wanted of an image. Without it, zune-jpeg decodes all of it.
+//! Of a JPEG file, only what is wanted of its image is decoded: by libjpeg-turbo where the feature
+//! `turbojpeg` is on, and else by `vitral-jpeg`, which leaves files of rarer kinds and damaged ones to
+//! zune-jpeg.
 
 mod jpeg;
+mod part;
+#[cfg(not(feature = "turbojpeg"))]
+mod pure;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
 
@@ -49,8 +53,9 @@ pub(crate) struct Decoded {
 pub(crate) struct Decoder {
     #[cfg(feature = "turbojpeg")]
     turbo: Option<turbo::Turbo>,
+    #[cfg(not(feature = "turbojpeg"))]
+    pure: vitral_jpeg::Pixels,
     /// Memory of an image that is no longer needed.
-    #[cfg(feature = "turbojpeg")]
     buffer: Vec<u8>,
 }
 
@@ -71,14 +76,36 @@ impl Decoder {
             }
             #[cfg(feature = "turbojpeg")]
             return self.turbo(bytes, segments, channels, choose);
+            #[cfg(not(feature = "turbojpeg"))]
+            if let Ok(jpeg) = vitral_jpeg::Jpeg::open(bytes) {
+                return self.pure(bytes, jpeg, segments, channels, choose);
+            }
         }
-        let image = whole(bytes, format)?;
-        let image = match channels {
-            Some(channels) => image.into_channels(channels),
-            None => image,
-        };
+        let image = whole(bytes, format, channels)?;
         let area = choose(image.width(), image.height())?.part.area();
         Ok(Decoded { image, area })
+    }
+
+    #[cfg(not(feature = "turbojpeg"))]
+    fn pure(
+        &mut self,
+        bytes: &[u8],
+        jpeg: vitral_jpeg::Jpeg<'_>,
+        segments: Segments,
+        channels: Option<Channels>,
+        choose: impl FnOnce(u32, u32) -> Result<Request, DecodeError>,
+    ) -> Result<Decoded, DecodeError> {
+        let (width, height) = (jpeg.frame().width, jpeg.frame().height);
+        part::check_size(width, height)?;
+        let (width, height) = part::upright_size(width, height, segments.orientation);
+        let request = choose(width, height)?;
+        let buffer = &mut self.buffer;
+        let decoded = pure::part(&mut self.pure, jpeg, segments, channels, request, buffer);
+        decoded.or_else(|_| {
+            // Another decoder may know how it is coded, or make something of what is damaged.
+            let image = whole(bytes, ImageFormat::Jpeg, channels)?;
+            Ok(Decoded { image, area: request.part.area() })
+        })
     }
 
     #[cfg(feature = "turbojpeg")]
@@ -97,17 +124,17 @@ impl Decoder {
     }
 
     /// Takes an image back whose memory the next one can use.
-    #[cfg_attr(not(feature = "turbojpeg"), expect(unused_variables))]
     pub fn recycle(&mut self, image: Image) {
-        #[cfg(feature = "turbojpeg")]
-        {
-            self.buffer = image.into_pixels();
-        }
+        self.buffer = image.into_pixels();
     }
 }
 
-/// All of an image, by the `image` library.
-fn whole(bytes: &[u8], format: ImageFormat) -> Result<Image, DecodeError> {
+/// All of an image, by the `image` library; in `channels`, or in the file's own.
+fn whole(
+    bytes: &[u8],
+    format: ImageFormat,
+    wanted: Option<Channels>,
+) -> Result<Image, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(explain)?;
@@ -126,7 +153,11 @@ fn whole(bytes: &[u8], format: ImageFormat) -> Result<Image, DecodeError> {
     } else {
         (Channels::Rgb, rgb_bytes(decoded))
     };
-    Image::new(width, height, channels, pixels)
+    let image = Image::new(width, height, channels, pixels)?;
+    Ok(match wanted {
+        Some(wanted) => image.into_channels(wanted),
+        None => image,
+    })
 }
 
 fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
@@ -398,6 +429,51 @@ mod tests {
         marked.extend([exif, 0, 0, 0, 0, 0, 0, 0]);
         marked.extend(&bytes[2..]);
         marked
+    }
+
+    #[cfg(not(feature = "turbojpeg"))]
+    #[test]
+    fn no_more_is_decoded_than_is_needed() {
+        let mut decoder = Decoder::default();
+        let mut size = |bytes, part, width, height| {
+            let request = Request { part, width, height };
+            let Decoded { image, .. } = decoder.part(bytes, None, |_, _| Ok(request)).unwrap();
+            (image.width(), image.height())
+        };
+        let part = Crop { left: 70, top: 50, width: 40, height: 30 };
+        for file in [PHOTO, PROGRESSIVE] {
+            assert_eq!(size(file, part, 40, 30), (40, 30));
+            assert_eq!(size(file, part, 20, 15), (20, 15));
+            assert_eq!(size(file, part, 21, 1), (40, 30));
+            assert_eq!(size(file, Crop::whole(160, 120), 20, 15), (20, 15));
+        }
+        // Of kinds that only zune-jpeg reads, all is decoded.
+        assert_eq!(size(CMYK, Crop { width: 3, ..Crop::whole(9, 9) }, 3, 9), sides(CMYK));
+    }
+
+    #[cfg(not(feature = "turbojpeg"))]
+    fn sides(bytes: &[u8]) -> (u32, u32) {
+        let image = decode(bytes).unwrap();
+        (image.width(), image.height())
+    }
+
+    /// Data that is damaged in its middle is no reason to refuse an image, as in other programs.
+    #[cfg(not(feature = "turbojpeg"))]
+    #[test]
+    fn damaged_data_is_decoded_as_far_as_zune_jpeg_does() {
+        let mut bytes = PHOTO.to_vec();
+        let middle = bytes.len() * 2 / 3;
+        bytes[middle..middle + 8].fill(0x55);
+        let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+        let found = Decoder::default().part(&bytes, None, all).map(|found| found.image);
+        let expected = whole(&bytes, ImageFormat::Jpeg, None);
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => {
+                let difference = difference(&found, &expected);
+                assert!(difference < 0.5, "differs by {difference}");
+            }
+            (found, expected) => assert_eq!(found.is_ok(), expected.is_ok()),
+        }
     }
 
     #[cfg(feature = "turbojpeg")]

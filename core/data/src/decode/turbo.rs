@@ -4,15 +4,14 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
-use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, RgbImage};
 use turbojpeg_sys as tj;
 
 use super::jpeg::Segments;
+use super::part::{check_size, in_file, scale, turned, upright_size};
 use super::{Decoded, Request, too_large};
 use crate::error::DecodeError;
-use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE, byte_count};
-use crate::region::{Area, exchanges_sides, inverse};
+use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES};
+use crate::region::Area;
 
 /// Most memory for the coefficients of a progressive image, in MiB: three of 16 bits for each value of
 /// the largest image.
@@ -55,16 +54,11 @@ impl Turbo {
         let header = self.header(bytes)?;
         let format = header.format(channels);
         let turn = segments.orientation;
-        let (width, height) = match exchanges_sides(turn) {
-            true => (header.height, header.width),
-            false => (header.width, header.height),
-        };
+        let (width, height) = upright_size(header.width, header.height, turn);
         let request = choose(width, height)?;
         let scale = scale(request);
-        // In the file's own orientation, at the chosen scale.
-        let area = request.part.area().turned(inverse(turn), width, height);
+        let area = in_file(request, turn, width, height, scale);
         let full = (header.width.div_ceil(scale), header.height.div_ceil(scale));
-        let area = area.seen_from(1.0 / f64::from(scale), 0, 0);
         let (region, area) = self.choose_region(&header, area, full, scale)?;
         let pixels = self.pixels(bytes, region, format, buffer)?;
         let (region_width, region_height) = (region.w as u32, region.h as u32);
@@ -267,14 +261,6 @@ impl Format {
     }
 }
 
-/// By how much each side may shrink while decoding: the part stays at least as large as it is wanted.
-fn scale(request: Request) -> u32 {
-    let fits = |scale: &u32| {
-        request.part.width / scale >= request.width && request.part.height / scale >= request.height
-    };
-    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
-}
-
 /// Colours from the four values of print, as Pillow converts them.
 fn rgb_from_cmyk(mut values: Vec<u8>, inverted: bool) -> Vec<u8> {
     let count = values.len() / 4;
@@ -290,29 +276,4 @@ fn rgb_from_cmyk(mut values: Vec<u8>, inverted: bool) -> Vec<u8> {
     }
     values.truncate(count * 3);
     values
-}
-
-/// The image, turned upright.
-fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
-    if orientation == Orientation::NoTransforms {
-        return Ok(image);
-    }
-    let (width, height, channels) = (image.width(), image.height(), image.channels());
-    let pixels = image.into_pixels();
-    let image: Option<DynamicImage> = match channels {
-        Channels::Grey => GrayImage::from_raw(width, height, pixels).map(Into::into),
-        Channels::Rgb => RgbImage::from_raw(width, height, pixels).map(Into::into),
-    };
-    let mut image = image.ok_or_else(|| too_large("the image"))?;
-    image.apply_orientation(orientation);
-    Image::new(image.width(), image.height(), channels, image.into_bytes())
-}
-
-/// Refuses sides that are too long before any memory is taken.
-fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
-    let sides = [width, height].iter().all(|side| (1..=MAX_IMAGE_SIDE).contains(side));
-    if sides && byte_count(width, height, Channels::Rgb).is_ok() {
-        return Ok(());
-    }
-    Err(too_large(&format!("an image of {width} x {height} pixels")))
 }

@@ -1,0 +1,60 @@
+//! What decoders of JPEG files that make only a part of an image have in common.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
+
+use super::{Request, too_large};
+use crate::error::DecodeError;
+use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE, byte_count};
+use crate::region::{Area, exchanges_sides, inverse};
+
+/// By how much each side may shrink while decoding: the part stays at least as large as it is wanted.
+pub(super) fn scale(request: Request) -> u32 {
+    let fits = |scale: &u32| {
+        request.part.width / scale >= request.width && request.part.height / scale >= request.height
+    };
+    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+}
+
+/// Width and height of an image once it is upright.
+pub(super) fn upright_size(width: u32, height: u32, turn: Orientation) -> (u32, u32) {
+    if exchanges_sides(turn) { (height, width) } else { (width, height) }
+}
+
+/// The wanted part as it lies in the file's own orientation, at a scale. `width` and `height` are those
+/// of the upright image at full size.
+pub(super) fn in_file(
+    request: Request,
+    turn: Orientation,
+    width: u32,
+    height: u32,
+    scale: u32,
+) -> Area {
+    let area = request.part.area().turned(inverse(turn), width, height);
+    area.seen_from(1.0 / f64::from(scale), 0, 0)
+}
+
+/// The image, turned upright.
+pub(super) fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(image);
+    }
+    let (width, height, channels) = (image.width(), image.height(), image.channels());
+    let pixels = image.into_pixels();
+    let image: Option<DynamicImage> = match channels {
+        Channels::Grey => GrayImage::from_raw(width, height, pixels).map(Into::into),
+        Channels::Rgb => RgbImage::from_raw(width, height, pixels).map(Into::into),
+    };
+    let mut image = image.ok_or_else(|| too_large("the image"))?;
+    image.apply_orientation(orientation);
+    Image::new(image.width(), image.height(), channels, image.into_bytes())
+}
+
+/// Refuses sides that are too long before any memory is taken.
+pub(super) fn check_size(width: u32, height: u32) -> Result<(), DecodeError> {
+    let sides = [width, height].iter().all(|side| (1..=MAX_IMAGE_SIDE).contains(side));
+    if sides && byte_count(width, height, Channels::Rgb).is_ok() {
+        return Ok(());
+    }
+    Err(too_large(&format!("an image of {width} x {height} pixels")))
+}
