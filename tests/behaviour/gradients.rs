@@ -10,6 +10,7 @@ use vitral_model::{
     pool::Pool,
     position::Position,
     token_merging::{MergeSchedule, TokenMerging},
+    token_mixing::TokenMixing,
 };
 use vitral_seed::Seed;
 use vitral_train::{
@@ -35,6 +36,17 @@ fn base() -> ViTConfig {
         heads: Some(2),
         mlp_ratio: 2.0,
         ..ViTConfig::default()
+    }
+}
+
+fn mixer() -> ViTConfig {
+    ViTConfig {
+        class_token: false,
+        pool: Pool::Mean,
+        position: Position::None,
+        token_mixing: TokenMixing::Mlp { hidden: Some(12) },
+        heads: None,
+        ..base()
     }
 }
 
@@ -126,6 +138,10 @@ fn gradients_of_every_model_option_equal_finite_differences() {
             "rope",
             ViTConfig { rope: Some(100.0), position: Position::None, register_tokens: 1, ..base() },
         ),
+        ("mixer", mixer()),
+        ("mixer with layer scale", ViTConfig { layer_scale: Some(0.1), mlp: Mlp::Gelu, ..mixer() }),
+        ("mixer with swiglu", ViTConfig { mlp: Mlp::SwiGlu, ..mixer() }),
+        ("mixer with noise", ViTConfig { dropout: 0.3, drop_path: 0.5, ..mixer() }),
         ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),
         (
             "relative bias without prefix",

@@ -14,6 +14,7 @@ mod exports;
 mod gpu;
 mod gradients;
 mod oracle;
+mod oracle_families;
 mod plugins;
 mod precision;
 mod presets;

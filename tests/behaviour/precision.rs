@@ -15,6 +15,7 @@ use vitral_model::{
     parameters,
     pool::Pool,
     position::Position,
+    token_mixing::TokenMixing,
 };
 use vitral_seed::Seed;
 use vitral_train::{
@@ -115,6 +116,14 @@ fn logits_and_gradients_agree_with_f32_within_the_precision_of_the_type() {
         layers: (1, 1),
         attention: AttentionKind::Softmax { heads: Some(4), qk_norm: Some(true) },
     }];
+    let mixer = ViTConfig {
+        class_token: false,
+        pool: Pool::Mean,
+        position: Position::None,
+        token_mixing: TokenMixing::Mlp { hidden: None },
+        heads: None,
+        ..base()
+    };
     let options: Vec<(&str, ViTConfig)> = vec![
         ("class token", base()),
         ("mean", ViTConfig { pool: Pool::Mean, fc_norm: true, class_token: false, ..base() }),
@@ -122,6 +131,7 @@ fn logits_and_gradients_agree_with_f32_within_the_precision_of_the_type() {
         ("registers", ViTConfig { register_tokens: 3, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { rope: Some(100.0), position: Position::None, ..base() }),
+        ("mixer", mixer),
         ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),
         ("layer scale", ViTConfig { layer_scale: Some(0.1), ..base() }),
         ("exact gelu", ViTConfig { mlp: Mlp::Gelu, ..base() }),

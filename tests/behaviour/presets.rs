@@ -16,9 +16,12 @@ fn presets_have_the_published_parameter_counts() {
         ("L/16", 304_326_632),
         ("L/32", 306_535_400),
         ("H/14", 632_045_800),
+        ("Mixer-S/16", 18_528_264),
+        ("Mixer-B/16", 59_880_472),
+        ("Mixer-B/32", 60_293_428),
+        ("Mixer-L/16", 208_196_168),
     ] {
-        let config =
-            ViTConfig { variant: variant.parse().unwrap(), classes: 1000, ..ViTConfig::default() };
+        let config = ViTConfig { classes: 1000, ..ViTConfig::of_variant(variant.parse().unwrap()) };
         // All blocks are alike, so two small models tell the size of the deep one.
         let [one, two] =
             [1, 2].map(|depth| count(&ViTConfig { depth: Some(depth), ..config.clone() }));

@@ -16,6 +16,7 @@ from timm.layers import SwiGLUPacked
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=4, num_classes=7)
 DINOV2 = dict(TINY, img_size=28, patch_size=7)
+MIXER = dict(img_size=32, patch_size=8, embed_dim=64, num_blocks=2, num_classes=7)
 FULL = dict(num_classes=1000)
 
 # Name: timm's model, its arguments, the type of the file, and whether config.json is written.
@@ -79,6 +80,13 @@ KINDS = {
     "grey": ("vit_tiny_patch16_224", dict(TINY, in_chans=1), torch.float32, False),
     "f16": ("vit_tiny_patch16_224", TINY, torch.float16, False),
     "bf16": ("vit_tiny_patch16_224", TINY, torch.bfloat16, False),
+    "mixer": ("mixer_b16_224", MIXER, torch.float32, False),
+    "mixer-gelu-tanh": (
+        "mixer_b16_224",
+        dict(MIXER, act_layer="gelu_tanh", in_chans=1, mlp_ratio=(0.7, 3.0)),
+        torch.float32,
+        True,
+    ),
     "Ti-16": ("vit_tiny_patch16_224", FULL, torch.float32, False),
     "S-16": ("vit_small_patch16_224", FULL, torch.float32, False),
     "B-16": ("vit_base_patch16_224", FULL, torch.float32, False),
@@ -106,7 +114,8 @@ def make(folder):
         if configured:
             config = dict(architecture=name, num_classes=7, model_args=arguments)
             (out / "config.json").write_text(json.dumps(config))
-        channels, size = model.patch_embed.proj.in_channels, model.patch_embed.img_size[0]
+        patches = model.stem if hasattr(model, "stem") else model.patch_embed
+        channels, size = patches.proj.in_channels, patches.img_size[0]
         images = torch.randn(1 if size > 100 else 3, channels, size, size)
         with torch.no_grad():
             logits = model(images)

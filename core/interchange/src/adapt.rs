@@ -46,13 +46,15 @@ pub struct Adapted {
 /// number of classes starts afresh, as in google-research/vision_transformer.
 ///
 /// # Errors
-/// Every parameter that is missing, unexpected or of another shape, unless the options let it be.
+/// Every parameter that is missing, unexpected or of another shape, unless the options let it be; an
+/// MLP-Mixer and another number of patches.
 pub fn adapt(
     pretrained: &Pretrained,
     model: &ViTConfig,
     parameters: &[(String, Vec<usize>)],
     options: &AdaptOptions<'_>,
 ) -> Result<Adapted, InterchangeError> {
+    same_places(pretrained, model)?;
     let mut notes = differences(&pretrained.config, model);
     let mut source = pretrained.tensors.clone();
     move_positions(&mut source, &pretrained.config, model, &mut notes);
@@ -152,6 +154,23 @@ pub fn to_task(
     Ok(Pretrained { config, tensors: adapted.tensors, notes, class_names, ..pretrained })
 }
 
+/// An MLP over tokens has weights for each place of the grid, which no other grid has.
+fn same_places(pretrained: &Pretrained, model: &ViTConfig) -> Result<(), InterchangeError> {
+    let file = &pretrained.config;
+    let (from, to) = (file.grid(), model.grid());
+    if !file.is_mixer() || !model.is_mixer() || from == to {
+        return Ok(());
+    }
+    Err(InterchangeError::Foreign {
+        path: pretrained.origin.clone().into(),
+        problem: format!(
+            "an MLP-Mixer's MLPs over tokens have weights for each of its {from} x {from} patches, and cannot be taken to {to} x {to}: images of {} px in patches of {} px have {from} x {from}",
+            from * model.patch_size(),
+            model.patch_size()
+        ),
+    })
+}
+
 /// What two models compute differently although their parameters are alike.
 fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
     let mut notes = Vec::new();
@@ -160,7 +179,9 @@ fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
             notes.push(format!("`model.{field}` is {model}, but the file's model has {file}"));
         }
     };
-    compare("heads", file.heads().to_string(), model.heads().to_string());
+    if !file.is_mixer() && !model.is_mixer() {
+        compare("heads", file.heads().to_string(), model.heads().to_string());
+    }
     compare("patch_size", file.patch_size().to_string(), model.patch_size().to_string());
     compare("mlp", format!("{:?}", file.mlp), format!("{:?}", model.mlp));
     compare("pool", format!("{:?}", file.pool), format!("{:?}", model.pool));

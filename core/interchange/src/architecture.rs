@@ -4,7 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vitral_model::{
-    ViTConfig, init::Init, mlp::Mlp, pool::Pool, position::Position, variant::Size,
+    Variant, ViTConfig,
+    init::Init,
+    mlp::Mlp,
+    pool::Pool,
+    position::Position,
+    token_mixing::TokenMixing,
+    variant::{Family, Size},
 };
 
 use crate::{Array, dialect::MOST_LAYERS, names::Dialect, settings::Settings};
@@ -30,7 +36,7 @@ const MORE_SIZES: [(usize, usize, usize); 3] = [(1408, 40, 16), (1664, 48, 16), 
 /// patch, patch]`; `shape_heads` are the heads, where the file's shapes tell.
 ///
 /// # Errors
-/// What does not make a Vision Transformer, in words.
+/// What does not make a model, in words.
 pub(crate) fn architecture(
     dialect: Dialect,
     tensors: &BTreeMap<String, Array>,
@@ -53,6 +59,21 @@ pub(crate) fn architecture(
     check_range("the number of channels", channels, 64)?;
     check_range("the patch size", patch, 1024)?;
     let depth = found.depth()?;
+    if let Some(tokens) = found.dimension("blocks.0.mlp_tokens.fc1.weight", 0) {
+        let config = mixer(dialect, &found, tokens, settings)?;
+        let config = ViTConfig {
+            image_size: config.image_size * patch,
+            channels,
+            patch_size: Some(patch),
+            width: Some(width),
+            depth: Some(depth),
+            mlp_ratio: found.hidden(width) as f64 / width as f64,
+            ..config
+        };
+        check_range("the image size", config.image_size, 8192)?;
+        config.check().map_err(|problem| format!("{problem} (`model.{}`)", problem.field))?;
+        return Ok(Read { config, notes });
+    }
     let class_token = found.has("cls_token");
     let distillation_token = found.has("dist_token");
     let register_tokens = found.dimension("reg_token", 1).unwrap_or(0);
@@ -83,7 +104,7 @@ pub(crate) fn architecture(
     let (heads, how) = heads(&found, width, depth, shape_heads, settings, hints)?;
     check_range("the number of heads", heads, 1024)?;
     notes.push(format!("{heads} heads, {how}"));
-    let hidden = found.dimension("blocks.0.mlp.fc2.weight", 0).unwrap_or(4 * width);
+    let hidden = found.hidden(width);
     let gated = found.dimension("blocks.0.mlp.fc1.weight", 1) == Some(2 * hidden);
     let mlp = if gated { Mlp::SwiGlu } else { activation(dialect, settings) };
     let norm_eps = settings.norm_eps.unwrap_or(match dialect {
@@ -125,6 +146,32 @@ pub(crate) fn architecture(
     Ok(Read { config, notes })
 }
 
+/// What an MLP-Mixer has beside its sizes; its `image_size` is the side of its grid.
+fn mixer(
+    dialect: Dialect,
+    found: &Found<'_>,
+    tokens: usize,
+    settings: &Settings,
+) -> Result<ViTConfig, String> {
+    let side = tokens.isqrt();
+    if side == 0 || side * side != tokens {
+        return Err(format!("{tokens} tokens are not those of a square grid of patches"));
+    }
+    let hidden = found.dimension("blocks.0.mlp_tokens.fc2.weight", 0);
+    if let Some(hidden) = hidden {
+        check_range("the hidden width of the MLP over tokens", hidden, 65_536)?;
+    }
+    Ok(ViTConfig {
+        image_size: side,
+        classes: found.dimension("head.weight", 1).unwrap_or(0),
+        token_mixing: TokenMixing::Mlp { hidden },
+        mlp: activation(dialect, settings),
+        norm_eps: 1e-6,
+        init: if dialect.is_flax() { Init::Jax } else { Init::Timm },
+        ..ViTConfig::of_variant(Variant { family: Family::Mixer, size: Size::B, patch: 16 })
+    })
+}
+
 fn check_range(what: &str, value: usize, most: usize) -> Result<(), String> {
     if (1..=most).contains(&value) {
         return Ok(());
@@ -136,6 +183,11 @@ fn check_range(what: &str, value: usize, most: usize) -> Result<(), String> {
 struct Found<'a>(&'a BTreeMap<String, Array>);
 
 impl Found<'_> {
+    /// Hidden width of the MLPs.
+    fn hidden(&self, width: usize) -> usize {
+        self.dimension("blocks.0.mlp.fc2.weight", 0).unwrap_or(4 * width)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

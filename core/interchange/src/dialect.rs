@@ -19,7 +19,9 @@ pub(crate) fn recognise(tensors: Tensors) -> Result<Normalised, String> {
         Dialect::BigVision,
         Dialect::Published,
         Dialect::Flax,
+        Dialect::Mixer,
         Dialect::Timm,
+        Dialect::TimmMixer,
         Dialect::HuggingFaceVit,
         Dialect::HuggingFaceDinov2,
     ];
@@ -52,9 +54,6 @@ pub(crate) fn recognise(tensors: Tensors) -> Result<Normalised, String> {
 /// Models that are often found in such files and are no Vision Transformer.
 fn other_kind(tensors: &Tensors) -> Option<&'static str> {
     let has = |part: &str| tensors.keys().any(|name| name.contains(part));
-    if has("MixerBlock_0") {
-        return Some("this is an MLP-Mixer, which is not one of the models here");
-    }
     if has("block1/unit1") {
         return Some(
             "this has a ResNet before its transformer (hybrid), which is not one of the models here",

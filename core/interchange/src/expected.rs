@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use vitral_model::{ViTConfig, mlp::Mlp, pool::Pool, position::Position};
 
-/// Names and shapes of a model with softmax attention, as
+/// Names and shapes of a model with softmax attention, or of an MLP-Mixer, as
 /// [`vitral_model::parameters::infos`] has them.
 pub(crate) fn expected(config: &ViTConfig) -> BTreeMap<String, Vec<usize>> {
     let mut list = List(BTreeMap::new());
@@ -33,7 +33,7 @@ pub(crate) fn expected(config: &ViTConfig) -> BTreeMap<String, Vec<usize>> {
         list.linear("attn_pool.kv", width, 2 * width, true);
         list.linear("attn_pool.proj", width, width, true);
         list.norm("attn_pool.norm", width);
-        list.mlp("attn_pool.mlp", config);
+        list.mlp("attn_pool.mlp", config, [width, config.mlp_dim()]);
     }
     if let Some(size) = config.representation_size {
         list.linear("pre_logits", config.pooled_width(), size, true);
@@ -72,34 +72,44 @@ impl List {
         self.add(&format!("{name}.bias"), &[width]);
     }
 
-    fn mlp(&mut self, name: &str, config: &ViTConfig) {
-        let hidden = config.mlp_dim();
+    fn mlp(&mut self, name: &str, config: &ViTConfig, [width, hidden]: [usize; 2]) {
         let projected = if config.mlp == Mlp::SwiGlu { 2 * hidden } else { hidden };
-        self.linear(&format!("{name}.fc1"), config.width(), projected, true);
-        self.linear(&format!("{name}.fc2"), hidden, config.width(), true);
+        self.linear(&format!("{name}.fc1"), width, projected, true);
+        self.linear(&format!("{name}.fc2"), hidden, width, true);
     }
 
     fn block(&mut self, config: &ViTConfig, layer: usize) {
-        let (width, heads) = (config.width(), config.heads_of(layer));
+        let width = config.width();
         let at = |name: &str| format!("blocks.{layer}.{name}");
         self.norm(&at("norm1"), width);
-        self.linear(&at("attn.qkv"), width, 3 * width, config.qkv_bias);
-        if config.attention_of(layer).qk_norm().unwrap_or(config.qk_norm) {
-            self.norm(&at("attn.q_norm"), width / heads);
-            self.norm(&at("attn.k_norm"), width / heads);
+        match config.tokens_mlp_dim() {
+            Some(hidden) => {
+                self.mlp(&at("mlp_tokens"), config, [config.grid() * config.grid(), hidden]);
+            }
+            None => self.attention(config, layer),
         }
-        if config.relative_position_bias {
-            let side = 2 * config.grid() - 1;
-            let entries = side * side + if config.prefix_tokens() > 0 { 3 } else { 0 };
-            self.add(&at("attn.rel_pos.table"), &[entries, heads]);
-        }
-        self.linear(&at("attn.proj"), width, width, true);
         self.norm(&at("norm2"), width);
-        self.mlp(&at("mlp"), config);
+        self.mlp(&at("mlp"), config, [width, config.mlp_dim()]);
         if config.layer_scale.is_some() {
             self.add(&at("ls1.gamma"), &[width]);
             self.add(&at("ls2.gamma"), &[width]);
         }
+    }
+
+    fn attention(&mut self, config: &ViTConfig, layer: usize) {
+        let (width, heads) = (config.width(), config.heads_of(layer));
+        let at = |name: &str| format!("blocks.{layer}.attn.{name}");
+        self.linear(&at("qkv"), width, 3 * width, config.qkv_bias);
+        if config.attention_of(layer).qk_norm().unwrap_or(config.qk_norm) {
+            self.norm(&at("q_norm"), width / heads);
+            self.norm(&at("k_norm"), width / heads);
+        }
+        if config.relative_position_bias {
+            let side = 2 * config.grid() - 1;
+            let entries = side * side + if config.prefix_tokens() > 0 { 3 } else { 0 };
+            self.add(&at("rel_pos.table"), &[entries, heads]);
+        }
+        self.linear(&at("proj"), width, width, true);
     }
 }
 
@@ -123,9 +133,19 @@ mod tests {
             mlp_ratio: 1.5,
             ..ViTConfig::default()
         };
+        let mixer = ViTConfig {
+            image_size: 8,
+            classes: 5,
+            patch_size: Some(2),
+            width: Some(16),
+            depth: Some(2),
+            ..ViTConfig::of_variant("Mixer-S/16".parse().unwrap())
+        };
         let mean = ViTConfig { pool: Pool::Mean, class_token: false, ..base.clone() };
         for config in [
             base.clone(),
+            mixer.clone(),
+            ViTConfig { mlp: Mlp::SwiGlu, layer_scale: Some(1.0), ..mixer },
             ViTConfig { fc_norm: true, ..mean.clone() },
             ViTConfig { pool: Pool::Map, mlp: Mlp::SwiGlu, ..mean.clone() },
             ViTConfig { relative_position_bias: true, position: Position::None, ..mean },

@@ -20,8 +20,12 @@ pub enum Dialect {
     Flax,
     /// google-research/vision_transformer's published checkpoints.
     Published,
+    /// google-research/vision_transformer's MLP-Mixers, published and current.
+    Mixer,
     /// google-research/big_vision.
     BigVision,
+    /// timm's `mixer_*`.
+    TimmMixer,
     /// timm: `vit_*`, `deit_*`, `deit3_*`.
     Timm,
     /// Hugging Face's `ViTModel` and `ViTForImageClassification`.
@@ -32,11 +36,13 @@ pub enum Dialect {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Flax,
         Self::Published,
+        Self::Mixer,
         Self::BigVision,
         Self::Timm,
+        Self::TimmMixer,
         Self::HuggingFaceVit,
         Self::HuggingFaceDinov2,
     ];
@@ -46,8 +52,10 @@ impl Dialect {
         match self {
             Self::Flax => "google-research/vision_transformer, current names",
             Self::Published => "google-research/vision_transformer, published names",
+            Self::Mixer => "google-research/vision_transformer's MLP-Mixer",
             Self::BigVision => "big_vision",
             Self::Timm => "timm",
+            Self::TimmMixer => "timm's MLP-Mixer",
             Self::HuggingFaceVit => "Hugging Face ViT",
             Self::HuggingFaceDinov2 => "Hugging Face DINOv2",
         }
@@ -55,15 +63,15 @@ impl Dialect {
 
     /// Whether its code is JAX's: GELU is then the tanh form unless the file says otherwise.
     pub(crate) const fn is_flax(self) -> bool {
-        matches!(self, Self::Flax | Self::Published | Self::BigVision)
+        matches!(self, Self::Flax | Self::Published | Self::Mixer | Self::BigVision)
     }
 
     /// What stands before all of its names, where anything may.
     pub(crate) const fn prefixes(self) -> &'static [&'static str] {
         match self {
-            Self::Flax | Self::Published => &["", "opt/target/", "params/"],
+            Self::Flax | Self::Published | Self::Mixer => &["", "opt/target/", "params/"],
             Self::BigVision => &["params/", "", "opt/0/target/"],
-            Self::Timm => &["", "model.", "module."],
+            Self::Timm | Self::TimmMixer => &["", "model.", "module."],
             Self::HuggingFaceVit => &["", "vit."],
             Self::HuggingFaceDinov2 => &["", "dinov2.", "dinov2_with_registers."],
         }
@@ -76,8 +84,10 @@ impl Dialect {
             Self::Published => {
                 "Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel"
             }
+            Self::Mixer => "MixerBlock_0/token_mixing/Dense_0/kernel",
             Self::BigVision => "pos_embedding",
             Self::Timm => "blocks.0.attn.proj.weight",
+            Self::TimmMixer => "blocks.0.mlp_tokens.fc1.weight",
             Self::HuggingFaceVit => "encoder.layer.0.layernorm_before.weight",
             Self::HuggingFaceDinov2 => "encoder.layer.0.norm1.weight",
         }
@@ -99,7 +109,9 @@ impl Dialect {
             Self::Flax => flax(&CURRENT),
             Self::Published => flax(&PUBLISHED),
             Self::BigVision => flax(&BIG_VISION),
+            Self::Mixer => mixer(),
             Self::Timm => timm(),
+            Self::TimmMixer => timm_mixer(),
             Self::HuggingFaceVit => hugging_face_vit(),
             Self::HuggingFaceDinov2 => hugging_face_dinov2(),
         }
@@ -186,6 +198,57 @@ fn flax(names: &FlaxNames) -> Vec<Entry> {
         entry("head.weight", "head/kernel", Same),
         entry("head.bias", "head/bias", Same),
     ]
+}
+
+fn mixer() -> Vec<Entry> {
+    use Layout::{FlaxConvolution, Same};
+    let block = |name: &str| format!("MixerBlock_{{}}/{name}");
+    vec![
+        entry("patch_embed.proj.weight", "stem/kernel", FlaxConvolution),
+        entry("patch_embed.proj.bias", "stem/bias", Same),
+        entry("blocks.{}.norm1.weight", &block("LayerNorm_0/scale"), Same),
+        entry("blocks.{}.norm1.bias", &block("LayerNorm_0/bias"), Same),
+        entry("blocks.{}.mlp_tokens.fc1.weight", &block("token_mixing/Dense_0/kernel"), Same),
+        entry("blocks.{}.mlp_tokens.fc1.bias", &block("token_mixing/Dense_0/bias"), Same),
+        entry("blocks.{}.mlp_tokens.fc2.weight", &block("token_mixing/Dense_1/kernel"), Same),
+        entry("blocks.{}.mlp_tokens.fc2.bias", &block("token_mixing/Dense_1/bias"), Same),
+        entry("blocks.{}.norm2.weight", &block("LayerNorm_1/scale"), Same),
+        entry("blocks.{}.norm2.bias", &block("LayerNorm_1/bias"), Same),
+        entry("blocks.{}.mlp.fc1.weight", &block("channel_mixing/Dense_0/kernel"), Same),
+        entry("blocks.{}.mlp.fc1.bias", &block("channel_mixing/Dense_0/bias"), Same),
+        entry("blocks.{}.mlp.fc2.weight", &block("channel_mixing/Dense_1/kernel"), Same),
+        entry("blocks.{}.mlp.fc2.bias", &block("channel_mixing/Dense_1/bias"), Same),
+        entry("norm.weight", "pre_head_layer_norm/scale", Same),
+        entry("norm.bias", "pre_head_layer_norm/bias", Same),
+        entry("head.weight", "head/kernel", Same),
+        entry("head.bias", "head/bias", Same),
+    ]
+}
+
+fn timm_mixer() -> Vec<Entry> {
+    use Layout::{Convolution, Linear, Same};
+    let mut entries = vec![
+        entry("patch_embed.proj.weight", "stem.proj.weight", Convolution),
+        entry("patch_embed.proj.bias", "stem.proj.bias", Same),
+        entry("norm.weight", "norm.weight", Same),
+        entry("norm.bias", "norm.bias", Same),
+        entry("head.weight", "head.weight", Linear),
+        entry("head.bias", "head.bias", Same),
+    ];
+    for norm in ["blocks.{}.norm1.weight", "blocks.{}.norm1.bias", "blocks.{}.norm2.weight"] {
+        entries.push(entry(norm, norm, Same));
+    }
+    entries.push(entry("blocks.{}.norm2.bias", "blocks.{}.norm2.bias", Same));
+    for (weight, bias, theirs) in [
+        ("blocks.{}.mlp_tokens.fc1.weight", "blocks.{}.mlp_tokens.fc1.bias", "mlp_tokens.fc1"),
+        ("blocks.{}.mlp_tokens.fc2.weight", "blocks.{}.mlp_tokens.fc2.bias", "mlp_tokens.fc2"),
+        ("blocks.{}.mlp.fc1.weight", "blocks.{}.mlp.fc1.bias", "mlp_channels.fc1"),
+        ("blocks.{}.mlp.fc2.weight", "blocks.{}.mlp.fc2.bias", "mlp_channels.fc2"),
+    ] {
+        entries.push(entry(weight, &format!("blocks.{{}}.{theirs}.weight"), Linear));
+        entries.push(entry(bias, &format!("blocks.{{}}.{theirs}.bias"), Same));
+    }
+    entries
 }
 
 /// timm's names are ours.

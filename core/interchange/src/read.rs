@@ -40,7 +40,7 @@ pub struct Pretrained {
 /// Reads a file, or a folder as the Hugging Face hub has them.
 ///
 /// # Errors
-/// The file cannot be read, is damaged, or its tensors are not a Vision Transformer's: every one
+/// The file cannot be read, is damaged, or its tensors are not those of a model here: every one
 /// that is missing, unexpected or of another shape is listed.
 pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> {
     let file = WeightsFile::read(path)?;
@@ -75,11 +75,14 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> 
 
 /// A model in a few words: `ViT of width 192, depth 12, 3 heads, 16 px patches, 224 px images`.
 pub fn describe(config: &ViTConfig) -> String {
+    let (kind, heads) = match config.is_mixer() {
+        true => ("MLP-Mixer", String::new()),
+        false => ("ViT", format!(", {} heads", config.heads())),
+    };
     format!(
-        "ViT of width {}, depth {}, {} heads, {} px patches, {} px images",
+        "{kind} of width {}, depth {}{heads}, {} px patches, {} px images",
         config.width(),
         config.depth(),
-        config.heads(),
         config.patch_size(),
         config.image_size
     )
@@ -236,7 +239,7 @@ fn split_shape(shape: &[usize], parts: usize) -> Vec<usize> {
 
 /// A name with `{}` in the place of its layer, and the layer: both dialects of path separators.
 pub(crate) fn pattern_of(name: &str) -> (String, String) {
-    for prefix in ["blocks.", "encoder.layer.", "Transformer/encoderblock_"] {
+    for prefix in ["blocks.", "encoder.layer.", "Transformer/encoderblock_", "MixerBlock_"] {
         let Some(rest) = name.strip_prefix(prefix) else { continue };
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (layer, rest) = rest.split_at(digits);

@@ -26,7 +26,7 @@ pub(crate) fn settings(
     preprocessor: Option<&Value>,
 ) -> Result<Settings, String> {
     let mut settings = match (dialect, config) {
-        (Dialect::Timm, Some(config)) => of_timm(config)?,
+        (Dialect::Timm | Dialect::TimmMixer, Some(config)) => of_timm(config)?,
         (Dialect::HuggingFaceVit | Dialect::HuggingFaceDinov2, Some(config)) => {
             of_hugging_face(config)?
         }

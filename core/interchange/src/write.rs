@@ -21,17 +21,25 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
     const FORMAT: &str = "google-research/vision_transformer";
     let config = &model.config;
     let unsupported = |what| InterchangeError::Unsupported { format: FORMAT, what };
+    let mixer = config.is_mixer();
     for (is_there, what) in [
         (config.register_tokens > 0, "registers (`register_tokens`)"),
         (config.distillation_token, "a distillation token (`distillation_token`)"),
         (config.pool == Pool::ClassTokenAndMean, "its head (`pool: ClassTokenAndMean`)"),
         (config.fc_norm, "a norm after pooling (`fc_norm`)"),
         (config.pool == Pool::Map, "attention pooling (`pool: Map`)"),
-        (config.position != Position::Learned, "other positions than learned ones (`position`)"),
+        (
+            !mixer && config.position != Position::Learned,
+            "other positions than learned ones (`position`)",
+        ),
         (config.qk_norm, "norms of queries and keys (`qk_norm`)"),
         (!config.qkv_bias, "projections without biases (`qkv_bias: false`)"),
         (config.layer_scale.is_some(), "LayerScale (`layer_scale`)"),
         (config.mlp == Mlp::SwiGlu, "SwiGLU (`mlp`)"),
+        (
+            mixer && config.representation_size.is_some(),
+            "a pre-logits layer of an MLP-Mixer (`representation_size`)",
+        ),
     ] {
         if is_there {
             return Err(unsupported(what.into()));
@@ -49,7 +57,8 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
         prepend_zero_position(&mut tensors, 1);
         notes.push("the class token got a position of zero".into());
     }
-    let theirs = to_dialect(Dialect::Published, config, &tensors).map_err(unsupported)?;
+    let dialect = if mixer { Dialect::Mixer } else { Dialect::Published };
+    let theirs = to_dialect(dialect, config, &tensors).map_err(unsupported)?;
     write_whole(path, |file| write_npz(&theirs, file))?;
     Ok(notes)
 }
@@ -59,12 +68,23 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
 /// compute differently, in sentences.
 ///
 /// # Errors
-/// The model has parts that timm's `VisionTransformer` does not, or a file cannot be written.
+/// The model has parts that timm's `VisionTransformer` or `MlpMixer` does not, or a file cannot be written.
 pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, InterchangeError> {
     let config = &model.config;
     let unsupported = |what| InterchangeError::Unsupported { format: "timm", what };
     if config.representation_size.is_some() {
         return Err(unsupported("a pre-logits layer (`representation_size`)".into()));
+    }
+    if config.is_mixer() {
+        for (is_there, what) in [
+            (config.mlp == Mlp::SwiGlu, "SwiGLU of an MLP-Mixer (`mlp: SwiGlu`)"),
+            (config.layer_scale.is_some(), "LayerScale of an MLP-Mixer (`layer_scale`)"),
+            (config.fc_norm, "a norm after pooling of an MLP-Mixer (`fc_norm`)"),
+        ] {
+            if is_there {
+                return Err(unsupported(what.into()));
+            }
+        }
     }
     if config.pool == Pool::Map && config.mlp == Mlp::SwiGlu {
         return Err(unsupported("SwiGLU in attention pooling (`pool: Map`, `mlp: SwiGlu`)".into()));
@@ -90,7 +110,8 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
         insert_zero_positions(&mut tensors, config.prefix_positions(), config.register_tokens);
         notes.push("the registers got positions of zero, as timm gives them some".into());
     }
-    let theirs = to_dialect(Dialect::Timm, config, &tensors).map_err(unsupported)?;
+    let dialect = if config.is_mixer() { Dialect::TimmMixer } else { Dialect::Timm };
+    let theirs = to_dialect(dialect, config, &tensors).map_err(unsupported)?;
     std::fs::create_dir_all(folder).map_err(InterchangeError::io(folder))?;
     write_whole(&folder.join("model.safetensors"), |file| write_safetensors(&theirs, file))?;
     let settings = format!("{:#}\n", timm_config(model));
@@ -177,28 +198,10 @@ fn timm_config(model: &Pretrained) -> Value {
         Mlp::GeluTanh => "gelu_tanh",
         Mlp::SwiGlu => "silu",
     };
-    let mut arguments = json!({
-        "img_size": config.image_size,
-        "patch_size": config.patch_size(),
-        "in_chans": config.channels,
-        "embed_dim": config.width(),
-        "depth": config.depth(),
-        "num_heads": config.heads(),
-        // What makes timm's int(width * ratio) the hidden width, whatever rounding does.
-        "mlp_ratio": (mlp_width(config) as f64 + 0.25) / config.width() as f64,
-        "qkv_bias": config.qkv_bias,
-        "qk_norm": config.qk_norm,
-        "class_token": config.class_token,
-        "reg_tokens": config.register_tokens,
-        "no_embed_class": config.class_token && !config.class_position,
-        "global_pool": pool,
-        "fc_norm": config.fc_norm,
-        "act_layer": activation,
-        "init_values": config.layer_scale,
-    });
-    if config.position == Position::None {
-        arguments["pos_embed"] = json!("none");
-    }
+    let arguments = match config.tokens_mlp_dim() {
+        Some(hidden) => mixer_arguments(config, hidden, activation),
+        None => vit_arguments(config, pool, activation),
+    };
     let (mean, std) = model
         .normalization
         .clone()
@@ -206,6 +209,7 @@ fn timm_config(model: &Pretrained) -> Value {
     // Only the model's own function says in timm that an MLP is gated, or that there are two heads.
     let architecture = match config.mlp {
         _ if config.distillation_token => "deit_base_distilled_patch16_224",
+        _ if config.is_mixer() => "mixer_b16_224",
         Mlp::SwiGlu => "vit_giant_patch14_dinov2",
         _ => "vit_base_patch16_224",
     };
@@ -224,7 +228,7 @@ fn timm_config(model: &Pretrained) -> Value {
             "input_size": [config.channels, config.image_size, config.image_size],
             "mean": mean,
             "std": std,
-            "first_conv": "patch_embed.proj",
+            "first_conv": if config.is_mixer() { "stem.proj" } else { "patch_embed.proj" },
             "classifier": classifier,
         },
     });
@@ -232,6 +236,51 @@ fn timm_config(model: &Pretrained) -> Value {
         settings["label_names"] = json!(model.class_names);
     }
     settings
+}
+
+/// What makes timm's `int(width * ratio)` the hidden width, whatever rounding does.
+fn ratio(hidden: usize, width: usize) -> f64 {
+    (hidden as f64 + 0.25) / width as f64
+}
+
+/// Arguments of timm's `MlpMixer`.
+fn mixer_arguments(config: &ViTConfig, tokens_hidden: usize, activation: &str) -> Value {
+    let width = config.width();
+    json!({
+        "img_size": config.image_size,
+        "patch_size": config.patch_size(),
+        "in_chans": config.channels,
+        "embed_dim": width,
+        "num_blocks": config.depth(),
+        "mlp_ratio": [ratio(tokens_hidden, width), ratio(config.mlp_dim(), width)],
+        "act_layer": activation,
+    })
+}
+
+/// Arguments of timm's `VisionTransformer`.
+fn vit_arguments(config: &ViTConfig, pool: &str, activation: &str) -> Value {
+    let mut arguments = json!({
+        "img_size": config.image_size,
+        "patch_size": config.patch_size(),
+        "in_chans": config.channels,
+        "embed_dim": config.width(),
+        "depth": config.depth(),
+        "num_heads": config.heads(),
+        "mlp_ratio": ratio(mlp_width(config), config.width()),
+        "qkv_bias": config.qkv_bias,
+        "qk_norm": config.qk_norm,
+        "class_token": config.class_token,
+        "reg_tokens": config.register_tokens,
+        "no_embed_class": config.class_token && !config.class_position,
+        "global_pool": pool,
+        "fc_norm": config.fc_norm,
+        "act_layer": activation,
+        "init_values": config.layer_scale,
+    });
+    if config.position == Position::None {
+        arguments["pos_embed"] = json!("none");
+    }
+    arguments
 }
 
 /// timm counts gate and value of SwiGLU together.

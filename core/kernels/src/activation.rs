@@ -1,8 +1,12 @@
 //! What lies between the two halves of an MLP.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
-use crate::simd::{normal, sigmoid};
+use crate::{
+    layer_norm::each_vector,
+    rows::{self, Shared},
+    simd::{dispatch, load, normal, sigmoid, store},
+};
 
 /// An activation and its derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +17,36 @@ pub enum Activation {
     GeluTanh,
 }
 
+/// How many values a task takes.
+const PART: usize = 1 << 14;
+
 impl Activation {
+    /// Each value of `x` to its activation.
+    pub fn forward(self, x: &[f32], out: &mut [f32]) {
+        self.run(x, None, out);
+    }
+
+    /// From the gradient of the result to that of `x`.
+    pub fn backward(self, x: &[f32], gradient: &[f32], x_gradient: &mut [f32]) {
+        assert_eq!(x.len(), gradient.len());
+        self.run(x, Some(gradient), x_gradient);
+    }
+
+    fn run(self, x: &[f32], gradient: Option<&[f32]>, out: &mut [f32]) {
+        assert_eq!(x.len(), out.len());
+        let out = Shared::new(out);
+        rows::for_each(x.len().div_ceil(PART), |task| {
+            let part = task * PART..((task + 1) * PART).min(x.len());
+            dispatch(Values {
+                activation: self,
+                x: &x[part.clone()],
+                gradient: gradient.map(|gradient| &gradient[part.clone()]),
+                // SAFETY: each task has values of its own.
+                out: unsafe { out.slice(part.start, part.len()) },
+            });
+        });
+    }
+
     #[inline(always)]
     pub(crate) fn value<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
         match self {
@@ -51,4 +84,93 @@ fn inner<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let factor = simd.mul_add_e_f32s(square, simd.splat_f32s(SLOPE * 0.044_715), linear);
     let slope = simd.mul_add_e_f32s(square, simd.splat_f32s(3.0 * SLOPE * 0.044_715), linear);
     (simd.mul_f32s(x, factor), slope)
+}
+
+/// Some values: their activations or, with a gradient, those times the derivatives.
+struct Values<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    gradient: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Values<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (x, out) = (self.x.as_ptr(), self.out.as_mut_ptr());
+        each_vector!(S, self.x.len(), |at, count| {
+            // SAFETY: all three are of the same length.
+            unsafe {
+                let x = load(simd, x.add(at), count);
+                let value = match self.gradient {
+                    None => self.activation.value(simd, x),
+                    Some(gradient) => {
+                        let (_, derivative) = self.activation.with_derivative(simd, x);
+                        simd.mul_f32s(load(simd, gradient.as_ptr().add(at), count), derivative)
+                    }
+                };
+                store(simd, out.add(at), count, value);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{all_differences, assert_close, on_each_instruction_set, values, wide};
+
+    fn exact(activation: Activation, x: f64) -> f64 {
+        match activation {
+            // Phi by Simpson's rule from 0 to x: the integrand is smooth.
+            Activation::Gelu => {
+                let steps = 2000;
+                let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                let h = x / f64::from(steps);
+                let sum: f64 = (0..steps)
+                    .map(|step| {
+                        let t = f64::from(step) * h;
+                        density(t) + 4.0 * density(t + h / 2.0) + density(t + h)
+                    })
+                    .sum();
+                x * (0.5 + sum * h / 6.0)
+            }
+            Activation::GeluTanh => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+                0.5 * x * (1.0 + inner.tanh())
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_formula() {
+        on_each_instruction_set(|set| {
+            for activation in [Activation::Gelu, Activation::GeluTanh] {
+                let what = format!("{activation:?} on {}", set.name());
+                let x: Vec<f32> = values(37, 1).iter().map(|x| 5.0 * x).collect();
+                let gradient = values(37, 2);
+                let (mut out, mut x_gradient) = (vec![0.0; 37], vec![0.0; 37]);
+                activation.forward(&x, &mut out);
+                let all = |x: &[f64]| x.iter().map(|&x| exact(activation, x)).collect::<Vec<_>>();
+                assert_close(&what, &out, &all(&wide(&x)), 1e-6);
+                activation.backward(&x, &gradient, &mut x_gradient);
+                let expected = all_differences(&[&x], &gradient, |inputs| all(&inputs[0]));
+                assert_close(&what, &x_gradient, &expected[0], 1e-6);
+            }
+        });
+    }
+
+    #[test]
+    fn parts_of_many_values_are_all_computed() {
+        let x = values(2 * PART + 5, 3);
+        let mut out = vec![f32::NAN; x.len()];
+        Activation::GeluTanh.forward(&x, &mut out);
+        for at in [0, PART - 1, PART, 2 * PART + 4] {
+            let expected = exact(Activation::GeluTanh, f64::from(x[at]));
+            assert!((f64::from(out[at]) - expected).abs() < 1e-6, "{at}");
+        }
+        assert!(out.iter().all(|value| value.is_finite()));
+    }
 }

@@ -72,12 +72,22 @@ impl ActivationCheckpointing {
 /// Fused kernels keep both branches' inputs, queries, keys and values, the heads' results, and what
 /// goes into the MLP's activation. Without them it is Korthikanti et al. 2022 ("Reducing Activation
 /// Recomputation in Large Transformer Models"), `tokens * width * (17 + 2.5 * heads * tokens / width)`
-/// values.
+/// values. An MLP over tokens keeps its input before and after the LayerNorm, and what goes into and
+/// comes out of its activation; where that is not one operation, some steps between them, too.
 fn kept_bytes(config: &ViTConfig, layer: usize, batch: usize, on_cpu: bool) -> f64 {
     let (tokens, width) = (config.tokens_by_layer()[layer] as f64, config.width() as f64);
+    let mlp = config.mlp_dim() as f64;
+    if let Some(hidden) = config.tokens_mlp_dim() {
+        let hidden = width * hidden as f64;
+        let values = match on_cpu {
+            true => 4.0 * tokens * width + 2.0 * hidden + tokens * mlp,
+            false => 6.0 * tokens * width + 4.0 * (hidden + tokens * mlp),
+        };
+        return 4.0 * batch as f64 * values;
+    }
     let heads = config.heads_of(layer) as f64;
     let values = if on_cpu && config.attention_of(layer).plugin().is_none() {
-        tokens * (6.0 * width + config.mlp_dim() as f64 + heads)
+        tokens * (6.0 * width + mlp + heads)
     } else {
         tokens * width * (17.0 + 2.5 * heads * tokens / width)
     };
@@ -305,7 +315,17 @@ mod tests {
     #[test]
     fn gradients_are_the_same_to_the_bit() {
         let composed = ViTConfig { rope: Some(100.0), qk_norm: true, dropout: 0.2, ..config() };
-        for config in [config(), ViTConfig { layer_scale: Some(0.5), ..config() }, composed] {
+        let mixer = ViTConfig {
+            variant: "Mixer-S/16".parse().unwrap(),
+            heads: None,
+            class_token: false,
+            pool: crate::pool::Pool::Mean,
+            position: crate::position::Position::None,
+            token_mixing: crate::token_mixing::TokenMixing::Mlp { hidden: None },
+            ..config()
+        };
+        let scaled = ViTConfig { layer_scale: Some(0.5), ..config() };
+        for config in [config(), scaled, composed, mixer] {
             let device = Device::flex();
             let kept = gradients(&config, vec![false; 3], &device);
             for plan in [vec![true; 3], vec![false, true, false]] {

@@ -1,4 +1,5 @@
-//! One transformer block: attention and MLP, each behind a LayerNorm and on a residual branch.
+//! One block: what mixes tokens (attention, or an MLP-Mixer's MLP over tokens) and an MLP, each behind
+//! a LayerNorm and on a residual branch.
 
 use burn::{module::Module, tensor::Tensor};
 
@@ -13,16 +14,19 @@ use crate::{
     position::RotaryTable,
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
+    token_mixing::mix_tokens,
 };
 
-/// A pre-norm transformer block.
+/// A pre-norm block of a transformer or an MLP-Mixer: it has either `attn` or `mlp_tokens`.
 #[derive(Module, Debug)]
 pub struct Block {
-    /// LayerNorm before attention.
+    /// LayerNorm before attention or token mixing.
     pub norm1: LayerNorm,
     /// Multi-head attention.
-    pub attn: Attention,
-    /// LayerScale of the attention branch.
+    pub attn: Option<Attention>,
+    /// The MLP over the tokens of each channel, in the place of attention.
+    pub mlp_tokens: Option<MlpBlock>,
+    /// LayerScale of that branch.
     pub ls1: Option<LayerScale>,
     /// LayerNorm before the MLP.
     pub norm2: LayerNorm,
@@ -49,7 +53,9 @@ impl Block {
             |name| config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value));
         Self {
             norm1: LayerNorm::new(&init.of("norm1"), width, eps),
-            attn: Attention::new(&init.of("attn"), config, layer, program),
+            attn: (!config.is_mixer())
+                .then(|| Attention::new(&init.of("attn"), config, layer, program)),
+            mlp_tokens: MlpBlock::over_tokens(&init.of("mlp_tokens"), config),
             ls1: scale("ls1"),
             norm2: LayerNorm::new(&init.of("norm2"), width, eps),
             mlp: MlpBlock::new(&init.of("mlp"), config),
@@ -67,14 +73,23 @@ impl Block {
         sizes: &mut TokenSizes,
         mode: Mode,
     ) -> Tensor<3> {
-        let tokens = match self.attention_parts(&tokens, rotary, sizes, mode) {
-            Some(parts) => fused::attention_branch(tokens, parts),
-            None => {
+        let path = mode.of("drop_path1");
+        let tokens = match (&self.attn, &self.mlp_tokens) {
+            (Some(attn), _) => match self.attention_parts(&tokens, rotary, sizes, mode) {
+                Some(parts) => fused::attention_branch(tokens, parts),
+                None => {
+                    let normed = self.norm1.forward(tokens.clone());
+                    let (branch, keys) = attn.forward(normed, rotary, sizes, mode.of("attention"));
+                    let tokens = tokens + self.finish(branch, self.ls1.as_ref(), path);
+                    sizes.merge(tokens, &keys, self.merged)
+                }
+            },
+            (None, Some(mlp)) => {
                 let normed = self.norm1.forward(tokens.clone());
-                let (branch, keys) = self.attn.forward(normed, rotary, sizes, mode.of("attention"));
-                let tokens = tokens + self.finish(branch, self.ls1.as_ref(), mode.of("drop_path1"));
-                sizes.merge(tokens, &keys, self.merged)
+                let branch = mix_tokens(mlp, normed, mode.of("mlp_tokens"));
+                tokens + self.finish(branch, self.ls1.as_ref(), path)
             }
+            (None, None) => tokens,
         };
         match self.mlp_parts(&tokens, mode) {
             Some(parts) => fused::mlp_branch(tokens, parts),
@@ -105,12 +120,13 @@ impl Block {
         sizes: &TokenSizes,
         mode: Mode,
     ) -> Option<AttentionParts> {
+        let attn = self.attn.as_ref()?;
         let plain = self.merged == 0
             && !sizes.weigh_scores()
-            && self.attn.is_plain(rotary, mode.of("attention"));
+            && attn.is_plain(rotary, mode.of("attention"));
         (plain && fused::covers(tokens)).then(|| {
             let path = mode.of("drop_path1");
-            self.attn.parts(self.around(tokens, &self.norm1, self.ls1.as_ref(), path))
+            attn.parts(self.around(tokens, &self.norm1, self.ls1.as_ref(), path))
         })
     }
 

@@ -1,6 +1,7 @@
-//! What a Vision Transformer is made of: every field that a user can set, with its default.
+//! What a model is made of: every field that a user can set, with its default.
 
 mod check;
+mod of_variant;
 
 use std::ops::RangeInclusive;
 
@@ -9,17 +10,19 @@ use serde::{Deserialize, Serialize};
 use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 
 pub use self::check::ConfigProblem;
+pub use self::of_variant::model_of_variant;
 use crate::{
     Variant, init::Init, mlp::Mlp, pool::Pool, position::Position, token_merging::TokenMerging,
+    token_mixing::TokenMixing,
 };
 
-/// A Vision Transformer. The variant gives patch size, width, depth and heads; each can be set on
-/// its own instead.
+/// A Vision Transformer or an MLP-Mixer. The variant gives patch size, width, depth and heads, and
+/// which of the two it is; each can be set on its own instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ViTConfig {
-    /// The published size whose patch, width, depth, heads and MLP ratio are taken unless they
-    /// are set below: `Ti/16`, `S/16`, `B/32`, `L/16`, `H/14`, ...
+    /// The published model whose sizes are taken unless they are set below: `Ti/16`, `S/16`, `B/32`,
+    /// `L/16`, `H/14`, ..., `Mixer-B/16` (Tolstikhin et al. 2021), ...
     pub variant: Variant,
     /// Side of the square input image in pixels.
     #[schemars(range(min = 1, max = 8192))]
@@ -42,6 +45,9 @@ pub struct ViTConfig {
     /// Attention heads of each block.
     #[schemars(range(min = 1, max = 1024))]
     pub heads: Option<usize>,
+    /// What lets the tokens of a block see each other: `Attention`, or `Mlp()` of an MLP-Mixer, which
+    /// has no class token, no positions and no attention.
+    pub token_mixing: TokenMixing,
     /// Hidden width of the MLP as a multiple of `width`.
     #[schemars(range(min = 0.01, max = 64.0))]
     pub mlp_ratio: f64,
@@ -124,6 +130,7 @@ impl Default for ViTConfig {
             width: None,
             depth: None,
             heads: None,
+            token_mixing: TokenMixing::Attention,
             mlp_ratio: 4.0,
             mlp: Mlp::GeluTanh,
             class_token: true,
@@ -248,12 +255,25 @@ impl ViTConfig {
 
     /// Width of a token.
     pub fn width(&self) -> usize {
-        self.width.unwrap_or(self.variant.size.dimensions().0)
+        self.width.unwrap_or(self.variant.dimensions().0)
     }
 
     /// Number of blocks.
     pub fn depth(&self) -> usize {
-        self.depth.unwrap_or(self.variant.size.dimensions().1)
+        self.depth.unwrap_or(self.variant.dimensions().1)
+    }
+
+    /// Whether it is an MLP-Mixer, of which no block has attention.
+    pub fn is_mixer(&self) -> bool {
+        self.token_mixing != TokenMixing::Attention
+    }
+
+    /// Hidden width of the MLP that mixes tokens; none where attention does.
+    pub fn tokens_mlp_dim(&self) -> Option<usize> {
+        match self.token_mixing {
+            TokenMixing::Attention => None,
+            TokenMixing::Mlp { hidden } => Some(hidden.unwrap_or((self.width() / 2).max(1))),
+        }
     }
 
     /// Attention heads, where a layer does not say otherwise.
@@ -323,7 +343,11 @@ impl ViTConfig {
             patch_size: Some(self.patch_size()),
             width: Some(self.width()),
             depth: Some(self.depth()),
-            heads: Some(self.heads()),
+            heads: (!self.is_mixer()).then(|| self.heads()),
+            token_mixing: match self.tokens_mlp_dim() {
+                None => TokenMixing::Attention,
+                hidden => TokenMixing::Mlp { hidden },
+            },
             ..self.clone()
         }
     }

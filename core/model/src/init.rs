@@ -15,7 +15,7 @@ use vitral_seed::{Rng, Seed};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Init {
     /// google-research/vision_transformer: Xavier-uniform projections, LeCun-normal patch
-    /// embedding, zero head.
+    /// embedding and MLPs of an MLP-Mixer, zero head.
     #[default]
     Jax,
     /// timm: every linear layer normal with deviation 0.02, zero biases.
@@ -34,6 +34,8 @@ pub(crate) enum Role {
     },
     /// A layer of an MLP.
     Mlp,
+    /// A layer of an MLP-Mixer's MLPs.
+    MixerMlp,
     /// The pre-logits layer.
     Representation,
     /// The classification head.
@@ -124,7 +126,7 @@ impl Initializer {
             |fan_out: usize| Fill::Uniform { limit: (6.0 / (rows + fan_out) as f64).sqrt() };
         let lecun = Fill::TruncatedNormal { std: (1.0 / rows as f64).sqrt() };
         match (self.init, role) {
-            (Init::Jax, Role::PatchEmbedding | Role::Representation) => lecun,
+            (Init::Jax, Role::PatchEmbedding | Role::Representation | Role::MixerMlp) => lecun,
             (Init::Jax, Role::Attention { parts }) => xavier(columns / parts),
             (Init::Jax, Role::Mlp) => xavier(columns),
             (Init::Jax, Role::Head) => Fill::Constant(0.0),

@@ -1,8 +1,8 @@
-//! The feed-forward half of a block.
+//! The feed-forward half of a block, and the MLP over tokens in the place of attention.
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, activation},
+    tensor::{Tensor, activation::silu},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,11 +44,27 @@ pub struct MlpBlock {
 
 impl MlpBlock {
     pub(crate) fn new(init: &Initializer, config: &ViTConfig) -> Self {
-        let (width, hidden) = (config.width(), config.mlp_dim());
+        let role = if config.is_mixer() { Role::MixerMlp } else { Role::Mlp };
+        Self::of_size(init, config, role, config.width(), config.mlp_dim())
+    }
+
+    /// The MLP over the tokens of a channel, where there is one: `tokens` stand for the width.
+    pub(crate) fn over_tokens(init: &Initializer, config: &ViTConfig) -> Option<Self> {
+        let (tokens, hidden) = (config.grid() * config.grid(), config.tokens_mlp_dim()?);
+        Some(Self::of_size(init, config, Role::MixerMlp, tokens, hidden))
+    }
+
+    fn of_size(
+        init: &Initializer,
+        config: &ViTConfig,
+        role: Role,
+        width: usize,
+        hidden: usize,
+    ) -> Self {
         let projected = if config.mlp == Mlp::SwiGlu { 2 * hidden } else { hidden };
         Self {
-            fc1: Linear::new(&init.of("fc1"), Role::Mlp, width, projected, true),
-            fc2: Linear::new(&init.of("fc2"), Role::Mlp, hidden, width, true),
+            fc1: Linear::new(&init.of("fc1"), role, width, projected, true),
+            fc2: Linear::new(&init.of("fc2"), role, hidden, width, true),
             activation: config.mlp,
             dropout: config.dropout,
         }
@@ -87,12 +103,12 @@ impl MlpBlock {
     pub fn forward(&self, input: Tensor<3>, mode: Mode) -> Tensor<3> {
         let projected = self.fc1.forward(input);
         let hidden = match self.activation {
-            Mlp::Gelu => in_f32(projected, activation::gelu),
-            Mlp::GeluTanh => in_f32(projected, activation::gelu_approximate),
+            Mlp::Gelu => fused::activate(projected, Activation::Gelu),
+            Mlp::GeluTanh => fused::activate(projected, Activation::GeluTanh),
             Mlp::SwiGlu => in_f32(projected, |projected| {
                 let [_, _, width] = projected.dims();
                 let gate = projected.clone().narrow(2, 0, width / 2);
-                activation::silu(gate) * projected.narrow(2, width / 2, width / 2)
+                silu(gate) * projected.narrow(2, width / 2, width / 2)
             }),
         };
         let hidden = dropout(hidden, self.dropout, mode.of("hidden"));

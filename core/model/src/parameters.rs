@@ -33,7 +33,9 @@ pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
     model.visit(&mut visitor);
     // What a program declares is kept flat; its names and shapes are the program's.
     for (layer, block) in model.blocks.iter().enumerate() {
-        let Some(program) = &block.attn.program else { continue };
+        let Some(program) = block.attn.as_ref().and_then(|attn| attn.program.as_ref()) else {
+            continue;
+        };
         let prefix = format!("blocks.{layer}.attn.");
         let flat = visitor.infos.iter_mut();
         let flat = flat.filter(|info| info.name.starts_with(&format!("{prefix}program.")));

@@ -1,13 +1,14 @@
-//! The published model sizes: `Ti/16`, `S/32`, `B/16`, `L/16`, `H/14` and the like.
+//! The published models: `Ti/16`, `B/32`, `Mixer-B/16` and the like.
 
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The widths, depths and heads that the papers name by a letter.
+/// The sizes that the papers name by a letter.
 ///
-/// Ti and S are DeiT's (Touvron et al. 2021), B, L and H those of ViT (Dosovitskiy et al. 2021).
+/// Of ViTs, Ti and S are DeiT's (Touvron et al. 2021), B, L and H those of Dosovitskiy et al. 2021;
+/// S to H of MLP-Mixers are those of Tolstikhin et al. 2021.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// Tiny: width 192, depth 12, 3 heads.
@@ -26,7 +27,7 @@ impl Size {
     /// Every size, smallest first.
     pub const ALL: [Self; 5] = [Self::Ti, Self::S, Self::B, Self::L, Self::H];
 
-    /// `(width, depth, heads)`.
+    /// `(width, depth, heads)` of a ViT.
     pub const fn dimensions(self) -> (usize, usize, usize) {
         match self {
             Self::Ti => (192, 12, 3),
@@ -34,6 +35,16 @@ impl Size {
             Self::B => (768, 12, 12),
             Self::L => (1024, 24, 16),
             Self::H => (1280, 32, 16),
+        }
+    }
+
+    /// `(width, depth)` of an MLP-Mixer, of which there is no Ti.
+    pub const fn mixer_dimensions(self) -> (usize, usize) {
+        match self {
+            Self::Ti | Self::S => (512, 8),
+            Self::B => (768, 12),
+            Self::L => (1024, 24),
+            Self::H => (1280, 32),
         }
     }
 
@@ -48,25 +59,54 @@ impl Size {
     }
 }
 
-/// A size and a patch size, written as in the papers: `Ti/16`, `B/32`, `H/14`.
+/// What kind of model a published name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A Vision Transformer (Dosovitskiy et al. 2021).
+    ViT,
+    /// An MLP-Mixer (Tolstikhin et al. 2021).
+    Mixer,
+}
+
+/// A published model, written as in the papers: a size and a patch size, as in `Ti/16`, `B/32` or
+/// `Mixer-B/16`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Variant {
+    /// What kind of model it is.
+    pub family: Family,
     /// The letter.
     pub size: Size,
     /// The side of a square patch in pixels.
     pub patch: usize,
 }
 
+impl Variant {
+    /// `(width, depth)`.
+    pub const fn dimensions(self) -> (usize, usize) {
+        match self.family {
+            Family::Mixer => self.size.mixer_dimensions(),
+            Family::ViT => {
+                let (width, depth, _) = self.size.dimensions();
+                (width, depth)
+            }
+        }
+    }
+}
+
 impl Default for Variant {
     fn default() -> Self {
-        Self { size: Size::Ti, patch: 16 }
+        Self { family: Family::ViT, size: Size::Ti, patch: 16 }
     }
 }
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.size.name(), self.patch)
+        let family = match self.family {
+            Family::ViT => "",
+            Family::Mixer => "Mixer-",
+        };
+        write!(f, "{family}{}/{}", self.size.name(), self.patch)
     }
 }
 
@@ -75,13 +115,17 @@ impl FromStr for Variant {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
-            let (size, patch) = text.strip_prefix("ViT-").unwrap_or(text).split_once('/')?;
+            let (family, rest) = match text.strip_prefix("Mixer-") {
+                Some(rest) => (Family::Mixer, rest),
+                None => (Family::ViT, text.strip_prefix("ViT-").unwrap_or(text)),
+            };
+            let (size, patch) = rest.split_once('/')?;
             let size = Size::ALL.into_iter().find(|known| known.name() == size)?;
             let patch = patch.parse().ok().filter(|&patch| patch > 0)?;
-            Some(Self { size, patch })
+            (family != Family::Mixer || size != Size::Ti).then_some(Self { family, size, patch })
         };
         parse().ok_or_else(|| {
-            format!("`{text}` is no ViT variant: write a size (Ti, S, B, L, H) and a patch size, as in `Ti/16` or `B/32`")
+            format!("`{text}` is no variant: write a size (Ti, S, B, L, H) and a patch size, as in `Ti/16` or `B/32`, or `Mixer-` before it (S, B, L, H), as in `Mixer-B/16`")
         })
     }
 }
@@ -108,8 +152,8 @@ impl JsonSchema for Variant {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "pattern": "^(ViT-)?(Ti|S|B|L|H)/[1-9][0-9]*$",
-            "description": "A published size and a patch size, as in `Ti/16`."
+            "pattern": "^((ViT-)?(Ti|S|B|L|H)|Mixer-(S|B|L|H))/[1-9][0-9]*$",
+            "description": "A published size and a patch size, as in `Ti/16` or `Mixer-B/16`."
         })
     }
 }
@@ -120,11 +164,11 @@ mod tests {
 
     #[test]
     fn variants_read_as_they_are_written() {
-        for text in ["Ti/16", "S/32", "B/8", "L/16", "H/14"] {
+        for text in ["Ti/16", "S/32", "B/8", "L/16", "H/14", "Mixer-B/16", "Mixer-H/14"] {
             assert_eq!(text.parse::<Variant>().unwrap().to_string(), text);
         }
         assert_eq!("ViT-B/16".parse::<Variant>().unwrap().to_string(), "B/16");
-        for text in ["", "B", "X/16", "B/0", "B/x", "b16"] {
+        for text in ["", "B", "X/16", "B/0", "B/x", "b16", "Mixer-Ti/16", "Mixer-B"] {
             assert!(text.parse::<Variant>().unwrap_err().contains("Ti/16"), "{text}");
         }
     }

@@ -23,7 +23,8 @@ use crate::{
     token_merging::TokenSizes,
 };
 
-/// A Vision Transformer. Fields, and so the names of parameters, are timm's.
+/// A Vision Transformer or an MLP-Mixer. Fields, and so the names of parameters, are those of timm's
+/// Vision Transformer.
 #[derive(Module, Debug)]
 pub struct ViT {
     /// Patches to tokens.
@@ -111,7 +112,8 @@ impl ViT {
         let rotary_of = blocks
             .iter()
             .map(|block| {
-                let head_dim = block.attn.head_dim();
+                let Some(attn) = &block.attn else { return 0 };
+                let head_dim = attn.head_dim();
                 head_dims.iter().position(|&known| known == head_dim).unwrap_or_else(|| {
                     head_dims.push(head_dim);
                     head_dims.len() - 1
@@ -209,8 +211,8 @@ impl ViT {
     ///
     /// # Panics
     /// If the images do not have the configured channels, are not square or not filled by patches,
-    /// or have another size than the configured one where relative position bias or a plugin's
-    /// attention depends on it.
+    /// or have another size than the configured one where relative position bias, a plugin's attention
+    /// or an MLP over tokens depends on it.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
         let (tokens, sizes) = self.last_tokens(images, mode);
         // Each token is normalised on its own, so the others need not be.

@@ -66,6 +66,12 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
             "its table has one size; positions that are added to the tokens and `rope` go on",
         );
     }
+    if model.is_mixer() {
+        return fixed(
+            "an MLP-Mixer".into(),
+            "its MLPs over tokens have weights for each place of one grid",
+        );
+    }
     let plugin = model.attention.iter().position(|entry| entry.attention.plugin().is_some());
     if let Some(index) = plugin {
         return fixed(
@@ -133,6 +139,12 @@ mod tests {
     fn what_is_made_for_one_size_is_refused() {
         let mut biased = experiment(&[(1, 4)]);
         biased.model.relative_position_bias = true;
+        let mut mixer = experiment(&[(1, 4)]);
+        mixer.model = vitral_model::ViTConfig {
+            image_size: 12,
+            patch_size: Some(4),
+            ..vitral_model::ViTConfig::of_variant("Mixer-S/16".parse().unwrap())
+        };
         let mut mixed = experiment(&[(1, 4)]);
         mixed.train.batch_augment = ron::from_str(r#"[(name: "mixup-cutmix")]"#).unwrap();
         let mut windowed = experiment(&[(1, 4)]);
@@ -140,6 +152,7 @@ mod tests {
             ron::from_str(r#"[(layers: (0, 1), attention: Plugin(name: "window"))]"#).unwrap();
         for (experiment, what) in [
             (biased, "relative position bias"),
+            (mixer, "an MLP-Mixer"),
             (mixed, "batch_augment[0]"),
             (windowed, "attention[0]"),
         ] {

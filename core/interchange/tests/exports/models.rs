@@ -68,6 +68,18 @@ pub fn images_of(
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
 
+fn mixer() -> ViTConfig {
+    let sizes = base();
+    ViTConfig {
+        image_size: sizes.image_size,
+        classes: sizes.classes,
+        patch_size: sizes.patch_size,
+        width: sizes.width,
+        depth: sizes.depth,
+        ..ViTConfig::of_variant("Mixer-S/16".parse().unwrap())
+    }
+}
+
 /// A model for every option.
 pub fn options() -> Vec<(&'static str, ViTConfig)> {
     let attention = LayerAttention {
@@ -91,6 +103,8 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
         ("class token and mean", ViTConfig { pool: Pool::ClassTokenAndMean, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { register_tokens: 1, ..rope.clone() }),
+        ("mixer", mixer()),
+        ("mixer with swiglu", ViTConfig { mlp: Mlp::SwiGlu, layer_scale: Some(0.1), ..mixer() }),
         ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),
         ("layer scale", ViTConfig { layer_scale: Some(0.1), ..base() }),
         ("qk norm", ViTConfig { qk_norm: true, ..base() }),

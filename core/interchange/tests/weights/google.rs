@@ -111,6 +111,38 @@ fn a_published_archive_comes_out_bit_for_bit() {
 }
 
 #[test]
+fn an_mlp_mixer_comes_out_bit_for_bit() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.npz");
+    let model = open(&oracle("tiny_mixer.npz"));
+    let config = &model.config;
+    assert_eq!((config.image_size, config.patch_size(), config.depth()), (32, 8, 2));
+    assert_eq!((config.width(), config.tokens_mlp_dim(), config.mlp_dim()), (24, Some(12), 48));
+    assert_eq!((config.classes, config.mlp, config.pool), (5, Mlp::GeluTanh, Pool::Mean));
+    check_logits(&model, "tiny_mixer.io.npz");
+    write_published(&model, &out).unwrap();
+    assert_eq!(arrays(&out), arrays(&oracle("tiny_mixer.npz")));
+    // A file of which a part is missing is refused by name, and so is one of no square grid.
+    let mut broken = arrays(&oracle("tiny_mixer.npz"));
+    broken.remove("MixerBlock_1/token_mixing/Dense_1/kernel");
+    save(&out, &broken);
+    let said = read(&out, &Hints::default()).unwrap_err().to_string();
+    assert!(
+        said.contains("missing     MixerBlock_1/token_mixing/Dense_1/kernel [12, 16]"),
+        "{said}"
+    );
+    for block in 0..2 {
+        broken.insert(
+            format!("MixerBlock_{block}/token_mixing/Dense_0/kernel"),
+            Array::zeros([15, 12]),
+        );
+    }
+    save(&out, &broken);
+    let said = read(&out, &Hints::default()).unwrap_err().to_string();
+    assert!(said.contains("15 tokens are not those of a square grid"), "{said}");
+}
+
+#[test]
 fn another_image_size_and_head_are_what_that_projects_loader_makes() {
     let model = to_task(open(&oracle("tiny_token.npz")), Some(48), Some(7), Resize::Zoom).unwrap();
     check_logits(&model, "tiny_token_to48_c7.io.npz");

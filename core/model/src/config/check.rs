@@ -1,7 +1,7 @@
-//! Whether the fields of a Vision Transformer go together.
+//! Whether the fields of a model go together.
 
 use super::ViTConfig;
-use crate::{pool::Pool, position::Position};
+use crate::{pool::Pool, position::Position, variant::Family};
 
 /// Two fields that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,7 @@ impl ViTConfig {
                 format!("the patch size must divide the image size: {below} or {above} px would"),
             );
         }
+        self.check_mixer()?;
         if matches!(self.pool, Pool::ClassToken | Pool::ClassTokenAndMean) && !self.class_token {
             return problem(
                 "pool",
@@ -116,11 +117,60 @@ impl ViTConfig {
                 );
             }
         }
-        for layer in 0..self.depth() {
-            self.check_heads(layer)?;
+        if !self.is_mixer() {
+            for layer in 0..self.depth() {
+                self.check_heads(layer)?;
+            }
         }
         if self.pool == Pool::Map && !self.width().is_multiple_of(self.heads()) {
             return Err(self.heads_problem("heads".into(), self.heads()));
+        }
+        Ok(())
+    }
+
+    /// What an MLP-Mixer has no place for.
+    fn check_mixer(&self) -> Result<(), ConfigProblem> {
+        let problem = |field: &str, message: String, help: &str| {
+            Err(ConfigProblem { field: field.into(), message, help: help.into() })
+        };
+        if !self.is_mixer() {
+            return match self.variant.family {
+                Family::Mixer if self.heads.is_none() => problem(
+                    "token_mixing",
+                    format!("{} has no heads for attention", self.variant),
+                    "set `heads`, or leave `token_mixing` to the variant",
+                ),
+                _ => Ok(()),
+            };
+        }
+        const NO_ATTENTION: &str = "its tokens are mixed by MLPs (`token_mixing`): leave it out";
+        const NO_PREFIX: &str = "every token of an MLP-Mixer is a patch: leave it out";
+        const PLACES: &str =
+            "each place of the grid has weights of its own in `mlp_tokens`: leave it out";
+        for (is_there, field, help) in [
+            (self.heads.is_some(), "heads", NO_ATTENTION),
+            (!self.attention.is_empty(), "attention", NO_ATTENTION),
+            (self.qk_norm, "qk_norm", NO_ATTENTION),
+            (!self.qkv_bias, "qkv_bias", NO_ATTENTION),
+            (self.attention_dropout > 0.0, "attention_dropout", NO_ATTENTION),
+            (self.rope.is_some(), "rope", NO_ATTENTION),
+            (self.relative_position_bias, "relative_position_bias", NO_ATTENTION),
+            (self.class_token, "class_token", NO_PREFIX),
+            (self.register_tokens > 0, "register_tokens", NO_PREFIX),
+            (self.position != Position::None, "position", PLACES),
+            (self.patch_dropout > 0.0, "patch_dropout", PLACES),
+            (self.token_merging.is_some(), "token_merging", PLACES),
+        ] {
+            if is_there {
+                return problem(field, format!("an MLP-Mixer has no `{field}`"), help);
+            }
+        }
+        if self.pool != Pool::Mean {
+            return problem(
+                "pool",
+                format!("an MLP-Mixer does not pool by `{:?}`", self.pool),
+                "it pools by the `Mean` of its tokens",
+            );
         }
         Ok(())
     }
@@ -174,11 +224,46 @@ impl ViTConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AttentionKind, LayerAttention};
+    use crate::{
+        config::{AttentionKind, LayerAttention},
+        token_mixing::TokenMixing,
+    };
 
     fn problem(config: ViTConfig) -> (String, String) {
         let problem = config.check().unwrap_err();
         (problem.field, problem.message)
+    }
+
+    #[test]
+    fn what_an_mlp_mixer_has_no_place_for_is_named() {
+        let base = || ViTConfig::of_variant("Mixer-B/16".parse().unwrap());
+        assert_eq!(base().check(), Ok(()));
+        assert_eq!(base().resolved().check(), Ok(()));
+        assert_eq!((base().tokens_mlp_dim(), base().mlp_dim()), (Some(384), 3072));
+        let attention = AttentionKind::Softmax { heads: None, qk_norm: None };
+        let attention = vec![LayerAttention { layers: (0, 1), attention }];
+        let merging = Some(crate::token_merging::TokenMerging::constant(8));
+        for (config, field) in [
+            (ViTConfig { heads: Some(12), ..base() }, "heads"),
+            (ViTConfig { attention, ..base() }, "attention"),
+            (ViTConfig { qk_norm: true, ..base() }, "qk_norm"),
+            (ViTConfig { qkv_bias: false, ..base() }, "qkv_bias"),
+            (ViTConfig { attention_dropout: 0.1, ..base() }, "attention_dropout"),
+            (ViTConfig { rope: Some(100.0), ..base() }, "rope"),
+            (ViTConfig { relative_position_bias: true, ..base() }, "relative_position_bias"),
+            (ViTConfig { class_token: true, ..base() }, "class_token"),
+            (ViTConfig { register_tokens: 4, ..base() }, "register_tokens"),
+            (ViTConfig { position: Position::Learned, ..base() }, "position"),
+            (ViTConfig { patch_dropout: 0.5, ..base() }, "patch_dropout"),
+            (ViTConfig { token_merging: merging, ..base() }, "token_merging"),
+            (ViTConfig { pool: Pool::Map, ..base() }, "pool"),
+        ] {
+            let (found, message) = problem(config);
+            assert_eq!(found, field);
+            assert!(message.contains("an MLP-Mixer"), "{message}");
+        }
+        let attentive = ViTConfig { token_mixing: TokenMixing::Attention, ..base() };
+        assert_eq!(problem(attentive).0, "token_mixing");
     }
 
     #[test]

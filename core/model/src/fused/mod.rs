@@ -6,6 +6,7 @@
 //! `f16` are summed and normalised as `f32` (see `compute.rs`). Models call these functions and never
 //! ask where they run.
 
+mod activation;
 mod attention;
 mod attention_branch;
 mod checkpointed_block;
@@ -18,6 +19,7 @@ mod operation;
 mod patch_embedding;
 mod residual;
 
+pub(crate) use activation::activate;
 pub(crate) use attention::softmax_attention;
 pub(crate) use attention_branch::{AttentionParts, attention_branch};
 pub(crate) use checkpointed_block::checkpointed_block;

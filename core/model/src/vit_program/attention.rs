@@ -1,4 +1,4 @@
-//! A block, and its attention.
+//! A block, and what mixes its tokens.
 
 use vitral_program::{Tensor, ops};
 
@@ -23,14 +23,27 @@ impl Block {
         layer: usize,
     ) -> Result<Tensor, VitProgramError> {
         let normed = self.norm1.traced(trace, "norm1", tokens);
-        let (branch, keys) =
-            trace.within("attn", |trace| self.attn.traced(model, trace, normed, sizes, layer))?;
-        let tokens = residual(trace, tokens, branch, "ls1", self.ls1.as_ref());
-        let tokens = trace.within("merging", |trace| {
-            sizes.merge(trace, tokens, keys, model.config().merged_of(layer))
-        });
+        let (branch, keys) = match (&self.attn, &self.mlp_tokens) {
+            (Some(attn), _) => {
+                let (branch, keys) = trace
+                    .within("attn", |trace| attn.traced(model, trace, normed, sizes, layer))?;
+                (branch, Some(keys))
+            }
+            (None, Some(mlp)) => {
+                let channels = trace.transpose(normed, &[0, 2, 1]);
+                let mixed = mlp.traced(trace, "mlp_tokens", channels);
+                (trace.transpose(mixed, &[0, 2, 1]), None)
+            }
+            (None, None) => return Ok(tokens),
+        };
+        let mut tokens = residual(trace, tokens, branch, "ls1", self.ls1.as_ref());
+        if let Some(keys) = keys {
+            tokens = trace.within("merging", |trace| {
+                sizes.merge(trace, tokens, keys, model.config().merged_of(layer))
+            });
+        }
         let normed = self.norm2.traced(trace, "norm2", tokens);
-        let branch = self.mlp.traced(trace, normed);
+        let branch = self.mlp.traced(trace, "mlp", normed);
         Ok(residual(trace, tokens, branch, "ls2", self.ls2.as_ref()))
     }
 }

@@ -257,8 +257,8 @@ impl LayerNorm {
 }
 
 impl MlpBlock {
-    fn traced(&self, trace: &mut Trace, input: Tensor) -> Tensor {
-        trace.within("mlp", |trace| {
+    fn traced(&self, trace: &mut Trace, name: &str, input: Tensor) -> Tensor {
+        trace.within(name, |trace| {
             let projected = self.fc1.traced(trace, "fc1", input);
             let hidden = match self.activation() {
                 Mlp::Gelu => trace.apply(ops::Gelu {}, &[projected]),
@@ -293,7 +293,7 @@ impl AttentionPool {
         let pooled = trace.reshape(pooled, [Dim::BATCH, 1.into(), width.into()]);
         let pooled = self.proj.traced(trace, "proj", pooled);
         let normed = self.norm.traced(trace, "norm", pooled);
-        let refined = self.mlp.traced(trace, normed);
+        let refined = self.mlp.traced(trace, "mlp", normed);
         trace.apply(ops::Add {}, &[pooled, refined])
     }
 }

@@ -126,7 +126,12 @@ impl Sizes {
             Failure::Other(format!("--variant `{}`: {error}", arguments.variant))
         })?;
         let config =
-            ViTConfig { variant, image_size: arguments.image_size, ..ViTConfig::default() };
+            ViTConfig { image_size: arguments.image_size, ..ViTConfig::of_variant(variant) };
+        if config.is_mixer() {
+            return Err(Failure::Other(format!(
+                "--variant `{variant}`: these are kernels of transformer blocks; `vitral bench step --variant {variant}` times an MLP-Mixer"
+            )));
+        }
         config.check().map_err(|problem| {
             Failure::Other(format!("{}: {} ({})", problem.field, problem.message, problem.help))
         })?;
