@@ -10,6 +10,7 @@ mod data;
 mod data_cache;
 mod data_sources;
 mod exports;
+mod families;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;

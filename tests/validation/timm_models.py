@@ -16,7 +16,6 @@ from timm.layers import SwiGLUPacked
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=4, num_classes=7)
 DINOV2 = dict(TINY, img_size=28, patch_size=7)
-MIXER = dict(img_size=32, patch_size=8, embed_dim=64, num_blocks=2, num_classes=7)
 FULL = dict(num_classes=1000)
 
 # Name: timm's model, its arguments, the type of the file, and whether config.json is written.
@@ -80,10 +79,10 @@ KINDS = {
     "grey": ("vit_tiny_patch16_224", dict(TINY, in_chans=1), torch.float32, False),
     "f16": ("vit_tiny_patch16_224", TINY, torch.float16, False),
     "bf16": ("vit_tiny_patch16_224", TINY, torch.bfloat16, False),
-    "mixer": ("mixer_b16_224", MIXER, torch.float32, False),
-    "mixer-gelu-tanh": (
-        "mixer_b16_224",
-        dict(MIXER, act_layer="gelu_tanh", in_chans=1, mlp_ratio=(0.7, 3.0)),
+    "mixer": ("mixer_s32_224", dict(num_classes=7, img_size=64), torch.float32, False),
+    "mixer-grey": (
+        "mixer_s16_224",
+        dict(num_classes=7, img_size=32, in_chans=1, mlp_ratio=(0.7, 3.0)),
         torch.float32,
         True,
     ),

@@ -165,8 +165,8 @@ fn same_places(pretrained: &Pretrained, model: &ViTConfig) -> Result<(), Interch
         path: pretrained.origin.clone().into(),
         problem: format!(
             "an MLP-Mixer's MLPs over tokens have weights for each of its {from} x {from} patches, and cannot be taken to {to} x {to}: images of {} px in patches of {} px have {from} x {from}",
-            from * model.patch_size(),
-            model.patch_size()
+            from * model.patch_pixels(),
+            model.patch_pixels()
         ),
     })
 }
@@ -183,6 +183,7 @@ fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
         compare("heads", file.heads().to_string(), model.heads().to_string());
     }
     compare("patch_size", file.patch_size().to_string(), model.patch_size().to_string());
+    compare("stem", format!("{:?}", file.stem), format!("{:?}", model.stem));
     compare("mlp", format!("{:?}", file.mlp), format!("{:?}", model.mlp));
     compare("pool", format!("{:?}", file.pool), format!("{:?}", model.pool));
     compare("position", format!("{:?}", file.position), format!("{:?}", model.position));

@@ -9,6 +9,7 @@ use vitral_model::{
     mlp::Mlp,
     pool::Pool,
     position::Position,
+    resnet::Stem,
     token_mixing::TokenMixing,
     variant::{Family, Size},
 };
@@ -56,13 +57,22 @@ pub(crate) fn architecture(
         None => return Err("there is no patch embedding".into()),
     };
     check_range("the width", width, 65_536)?;
-    check_range("the number of channels", channels, 64)?;
     check_range("the patch size", patch, 1024)?;
+    let stem = stem(&found)?;
+    let patch_pixels = patch * stem.downscaling();
+    let channels = match stem {
+        Stem::None => channels,
+        Stem::ResNet { .. } => {
+            found.dimension("patch_embed.backbone.stem.conv.weight", 1).unwrap_or(3)
+        }
+    };
+    check_range("the number of channels", channels, 64)?;
     let depth = found.depth()?;
     if let Some(tokens) = found.dimension("blocks.0.mlp_tokens.fc1.weight", 0) {
         let config = mixer(dialect, &found, tokens, settings)?;
         let config = ViTConfig {
-            image_size: config.image_size * patch,
+            image_size: config.image_size * patch_pixels,
+            stem,
             channels,
             patch_size: Some(patch),
             width: Some(width),
@@ -87,12 +97,12 @@ pub(crate) fn architecture(
         None => {
             notes.push(format!(
                 "the file has no positions, so images are taken to be of {} px",
-                14 * patch
+                14 * patch_pixels
             ));
             (14, None)
         }
     };
-    check_range("the image size", grid * patch, 8192)?;
+    check_range("the image size", grid * patch_pixels, 8192)?;
     let position = match positions {
         Some(_) => Position::Learned,
         None if dialect.is_flax() => {
@@ -117,7 +127,8 @@ pub(crate) fn architecture(
         notes.push("logits are the mean of those of `head` and of `head_dist`".into());
     }
     let config = ViTConfig {
-        image_size: grid * patch,
+        image_size: grid * patch_pixels,
+        stem,
         channels,
         classes: found.dimension("head.weight", 1).unwrap_or(0),
         patch_size: Some(patch),
@@ -144,6 +155,20 @@ pub(crate) fn architecture(
     };
     config.check().map_err(|problem| format!("{problem} (`model.{}`)", problem.field))?;
     Ok(Read { config, notes })
+}
+
+/// The ResNet before the patches, if there is one.
+fn stem(found: &Found<'_>) -> Result<Stem, String> {
+    let Some(width) = found.dimension("patch_embed.backbone.stem.conv.weight", 0) else {
+        return Ok(Stem::None);
+    };
+    check_range("the width of the ResNet", width, 2048)?;
+    let has = |stage: usize, unit: usize| {
+        found.has(&format!("patch_embed.backbone.stages.{stage}.blocks.{unit}.conv1.weight"))
+    };
+    let units = |stage: usize| (0..64).take_while(|&unit| has(stage, unit)).count();
+    let layers: Vec<usize> = (0..8).map(units).take_while(|&units| units > 0).collect();
+    Ok(Stem::ResNet { layers, width })
 }
 
 /// What an MLP-Mixer has beside its sizes; its `image_size` is the side of its grid.

@@ -39,9 +39,6 @@ pub(crate) fn recognise(tensors: Tensors) -> Result<Normalised, String> {
             }
         }
     }
-    if let Some(kind) = other_kind(&tensors) {
-        return Err(kind.into());
-    }
     let first: Vec<&str> = tensors.keys().take(5).map(String::as_str).collect();
     let known: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.name()).collect();
     Err(format!(
@@ -49,17 +46,6 @@ pub(crate) fn recognise(tensors: Tensors) -> Result<Normalised, String> {
         first.join(", "),
         known.join("; ")
     ))
-}
-
-/// Models that are often found in such files and are no Vision Transformer.
-fn other_kind(tensors: &Tensors) -> Option<&'static str> {
-    let has = |part: &str| tensors.keys().any(|name| name.contains(part));
-    if has("block1/unit1") {
-        return Some(
-            "this has a ResNet before its transformer (hybrid), which is not one of the models here",
-        );
-    }
-    None
 }
 
 /// big_vision can keep all layers of a kind in one tensor (`scan: True`): each becomes one of its own.

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use vitral_model::{ViTConfig, mlp::Mlp, pool::Pool, position::Position};
+use vitral_model::{ViTConfig, mlp::Mlp, pool::Pool, position::Position, resnet::Stem};
 
 /// Names and shapes of a model with softmax attention, or of an MLP-Mixer, as
 /// [`vitral_model::parameters::infos`] has them.
 pub(crate) fn expected(config: &ViTConfig) -> BTreeMap<String, Vec<usize>> {
     let mut list = List(BTreeMap::new());
     let (width, grid, patch) = (config.width(), config.grid(), config.patch_size());
-    list.linear("patch_embed.proj", patch * patch * config.channels, width, true);
+    list.stem(config);
+    let channels = config.stem.channels(config.channels);
+    list.linear("patch_embed.proj", patch * patch * channels, width, true);
     if config.class_token {
         list.add("cls_token", &[1, 1, width]);
     }
@@ -96,6 +98,31 @@ impl List {
         }
     }
 
+    fn stem(&mut self, config: &ViTConfig) {
+        let Stem::ResNet { layers, width } = &config.stem else { return };
+        let mut conv = |place: &str, name: &str, [inputs, outputs, kernel]: [usize; 3]| {
+            let at =
+                |what: &str| format!("patch_embed.backbone.{place}.{}", name.replace('?', what));
+            self.add(&format!("{}.weight", at("conv")), &[outputs, inputs, kernel, kernel]);
+            self.norm(&at("norm"), outputs);
+        };
+        conv("stem", "?", [config.channels, *width, 7]);
+        let mut inputs = *width;
+        for (stage, &units) in layers.iter().enumerate() {
+            let (features, outputs) = (width << stage, (4 * width) << stage);
+            for unit in 0..units {
+                let place = format!("stages.{stage}.blocks.{unit}");
+                if unit == 0 {
+                    conv(&place, "downsample.?", [inputs, outputs, 1]);
+                }
+                conv(&place, "?1", [inputs, features, 1]);
+                conv(&place, "?2", [features, features, 3]);
+                conv(&place, "?3", [features, outputs, 1]);
+                inputs = outputs;
+            }
+        }
+    }
+
     fn attention(&mut self, config: &ViTConfig, layer: usize) {
         let (width, heads) = (config.width(), config.heads_of(layer));
         let at = |name: &str| format!("blocks.{layer}.attn.{name}");
@@ -145,6 +172,17 @@ mod tests {
         for config in [
             base.clone(),
             mixer.clone(),
+            ViTConfig {
+                image_size: 32,
+                patch_size: Some(1),
+                stem: Stem::ResNet { layers: vec![2, 1], width: 32 },
+                ..base.clone()
+            },
+            ViTConfig {
+                image_size: 32,
+                stem: Stem::ResNet { layers: vec![], width: 64 },
+                ..base.clone()
+            },
             ViTConfig { mlp: Mlp::SwiGlu, layer_scale: Some(1.0), ..mixer },
             ViTConfig { fc_norm: true, ..mean.clone() },
             ViTConfig { pool: Pool::Map, mlp: Mlp::SwiGlu, ..mean.clone() },

@@ -14,6 +14,12 @@ pub(crate) enum Layout {
     Convolution,
     /// Flax's convolution: `[patch, patch, channels, width]`.
     FlaxConvolution,
+    /// Flax's convolution of a ResNet: `[height, width, inputs, outputs]`, here
+    /// `[outputs, inputs, height, width]`.
+    FlaxKernel,
+    /// A GroupNorm's parameter in files older than Flax 0.3.6: `[1, 1, 1, channels]`; those without
+    /// these ones are read, too.
+    FlaxGroupNorm,
     /// Flax's projection to heads: `[width, heads, head width]`, here `[width, heads * head width]`.
     ToHeads,
     /// Its bias: `[heads, head width]`.
@@ -42,6 +48,9 @@ impl Layout {
             (Self::FlaxConvolution, &[high, wide, channels, width]) => {
                 theirs.reshaped([high * wide * channels, width])
             }
+            (Self::FlaxKernel, [_, _, _, _]) => theirs.permuted(&[3, 2, 0, 1]),
+            (Self::FlaxGroupNorm, [_]) => theirs,
+            (Self::FlaxGroupNorm, &[1, 1, 1, channels]) => theirs.reshaped([channels]),
             (Self::ToHeads, &[width, heads, head]) => theirs.reshaped([width, heads * head]),
             (Self::HeadsBias, &[heads, head]) => theirs.reshaped([heads * head]),
             (Self::FromHeads, &[heads, head, width]) => theirs.reshaped([heads * head, width]),
@@ -57,6 +66,7 @@ impl Layout {
         let shape = self.shape(&ours.shape, sizes);
         match self {
             Self::Linear => ours.permuted(&[1, 0]),
+            Self::FlaxKernel => ours.permuted(&[2, 3, 1, 0]),
             Self::Convolution => {
                 let Sizes { patch, channels, .. } = sizes;
                 ours.clone()
@@ -74,6 +84,10 @@ impl Layout {
             (Self::Linear, &[inputs, outputs]) => vec![outputs, inputs],
             (Self::Convolution, &[_, width]) => vec![width, channels, patch, patch],
             (Self::FlaxConvolution, &[_, width]) => vec![patch, patch, channels, width],
+            (Self::FlaxKernel, &[outputs, inputs, high, wide]) => {
+                vec![high, wide, inputs, outputs]
+            }
+            (Self::FlaxGroupNorm, &[channels]) => vec![1, 1, 1, channels],
             (Self::ToHeads, &[width, out]) => vec![width, heads, out / heads],
             (Self::HeadsBias, &[out]) => vec![heads, out / heads],
             (Self::FromHeads, &[inputs, width]) => vec![heads, inputs / heads, width],
@@ -94,6 +108,8 @@ mod tests {
             (Layout::Linear, vec![6, 10]),
             (Layout::Convolution, vec![48, 6]),
             (Layout::FlaxConvolution, vec![48, 6]),
+            (Layout::FlaxKernel, vec![6, 5, 3, 4]),
+            (Layout::FlaxGroupNorm, vec![6]),
             (Layout::ToHeads, vec![5, 6]),
             (Layout::HeadsBias, vec![6]),
             (Layout::FromHeads, vec![6, 5]),

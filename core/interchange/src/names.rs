@@ -152,6 +152,7 @@ const BIG_VISION: FlaxNames = FlaxNames { positions: "pos_embedding", ..CURRENT 
 
 fn flax(names: &FlaxNames) -> Vec<Entry> {
     use Layout::{FlaxConvolution, FromHeads, HeadsBias, Same, ToHeads};
+    let mut entries = resnet();
     let block = |name: &str| format!("Transformer/encoderblock_{{}}/{name}");
     let attention = |name: &str| block(&format!("{}/{name}", names.attention));
     let qkv =
@@ -161,7 +162,7 @@ fn flax(names: &FlaxNames) -> Vec<Entry> {
     let pool_attention = |name: &str| pool(&format!("MultiHeadDotProductAttention_0/{name}"));
     let kv = |part: &str| ["key", "value"].map(|name| pool_attention(&format!("{name}/{part}")));
     let norm2 = |part: &str| block(&format!("{}/{part}", names.norm2));
-    vec![
+    entries.extend([
         entry("patch_embed.proj.weight", "embedding/kernel", FlaxConvolution),
         entry("patch_embed.proj.bias", "embedding/bias", Same),
         entry("cls_token", "cls", Same),
@@ -197,7 +198,38 @@ fn flax(names: &FlaxNames) -> Vec<Entry> {
         entry("pre_logits.bias", "pre_logits/bias", Same),
         entry("head.weight", "head/kernel", Same),
         entry("head.bias", "head/bias", Same),
-    ]
+    ]);
+    entries
+}
+
+/// The ResNet of hybrids; `{}` stands for stage and unit.
+fn resnet() -> Vec<Entry> {
+    use Layout::{FlaxGroupNorm, FlaxKernel};
+    let mut entries = Vec::new();
+    let mut layer = |ours: [&'static str; 3], conv: &str, norm: &str| {
+        entries.push(entry(ours[0], &format!("{conv}/kernel"), FlaxKernel));
+        entries.push(entry(ours[1], &format!("{norm}/scale"), FlaxGroupNorm));
+        entries.push(entry(ours[2], &format!("{norm}/bias"), FlaxGroupNorm));
+    };
+    macro_rules! ours {
+        ($conv:literal, $norm:literal) => {
+            [
+                concat!("patch_embed.backbone.", $conv, ".weight"),
+                concat!("patch_embed.backbone.", $norm, ".weight"),
+                concat!("patch_embed.backbone.", $norm, ".bias"),
+            ]
+        };
+    }
+    layer(ours!("stem.conv", "stem.norm"), "conv_root", "gn_root");
+    layer(
+        ours!("stages.{}.downsample.conv", "stages.{}.downsample.norm"),
+        "block{}/conv_proj",
+        "block{}/gn_proj",
+    );
+    layer(ours!("stages.{}.conv1", "stages.{}.norm1"), "block{}/conv1", "block{}/gn1");
+    layer(ours!("stages.{}.conv2", "stages.{}.norm2"), "block{}/conv2", "block{}/gn2");
+    layer(ours!("stages.{}.conv3", "stages.{}.norm3"), "block{}/conv3", "block{}/gn3");
+    entries
 }
 
 fn mixer() -> Vec<Entry> {

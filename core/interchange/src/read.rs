@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use vitral_model::ViTConfig;
+use vitral_model::{ViTConfig, resnet::Stem};
 
 use crate::{
     Array, InterchangeError,
@@ -79,11 +79,17 @@ pub fn describe(config: &ViTConfig) -> String {
         true => ("MLP-Mixer", String::new()),
         false => ("ViT", format!(", {} heads", config.heads())),
     };
+    let stem = match &config.stem {
+        Stem::None => String::new(),
+        Stem::ResNet { layers, width } => {
+            format!(" behind a ResNet (stages of {layers:?} units, {width} channels)")
+        }
+    };
     format!(
-        "{kind} of width {}, depth {}{heads}, {} px patches, {} px images",
+        "{kind} of width {}, depth {}{heads}, {} px patches, {} px images{stem}",
         config.width(),
         config.depth(),
-        config.patch_size(),
+        config.patch_pixels(),
         config.image_size
     )
 }
@@ -138,7 +144,7 @@ impl Sorted {
                 continue;
             };
             sorted.learn(place.entry, &array.shape);
-            let ours = place.entry.ours.replace("{}", &layer);
+            let ours = named(place.entry.ours, &layer);
             match place.entry.layout.to_ours(array) {
                 Some(array) => {
                     let whole = place.entry.theirs.len();
@@ -185,8 +191,7 @@ impl Sorted {
 
     /// Every difference from the model, by the file's names.
     fn compare(&self, dialect: Dialect, config: &ViTConfig) -> Mismatches {
-        let sizes =
-            Sizes { heads: config.heads(), patch: config.patch_size(), channels: config.channels };
+        let sizes = sizes_of(config);
         let entries = dialect.entries();
         let mut wanted = expected(config);
         let mut mismatches =
@@ -208,7 +213,7 @@ impl Sorted {
                 let part = split_shape(&shape, entry.theirs.len());
                 let shape = entry.layout.shape(&part, sizes);
                 for theirs in &entry.theirs {
-                    let theirs = theirs.replace("{}", &layer);
+                    let theirs = named(theirs, &layer);
                     match self.found.get(&theirs) {
                         Some(found) if *found == shape => {}
                         Some(found) => {
@@ -229,6 +234,15 @@ impl Sorted {
     }
 }
 
+/// What a file's layout has and ours does not.
+pub(crate) fn sizes_of(config: &ViTConfig) -> Sizes {
+    Sizes {
+        heads: config.heads(),
+        patch: config.patch_size(),
+        channels: config.stem.channels(config.channels),
+    }
+}
+
 fn split_shape(shape: &[usize], parts: usize) -> Vec<usize> {
     let mut shape = shape.to_vec();
     if let Some(last) = shape.last_mut() {
@@ -239,6 +253,9 @@ fn split_shape(shape: &[usize], parts: usize) -> Vec<usize> {
 
 /// A name with `{}` in the place of its layer, and the layer: both dialects of path separators.
 pub(crate) fn pattern_of(name: &str) -> (String, String) {
+    if let Some(pattern) = unit_of(name) {
+        return pattern;
+    }
     for prefix in ["blocks.", "encoder.layer.", "Transformer/encoderblock_", "MixerBlock_"] {
         let Some(rest) = name.strip_prefix(prefix) else { continue };
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -249,4 +266,39 @@ pub(crate) fn pattern_of(name: &str) -> (String, String) {
         }
     }
     (name.into(), String::new())
+}
+
+/// The same of a ResNet's unit, whose layer is stage and unit, both from 0: `2.0`.
+fn unit_of(name: &str) -> Option<(String, String)> {
+    let number = |text: &str| {
+        let plain = text.len() < 4 && (text == "0" || !text.starts_with('0'));
+        text.parse::<usize>().ok().filter(|_| plain)
+    };
+    if let Some(rest) = name.strip_prefix(UNITS) {
+        let mut parts = rest.splitn(4, '.');
+        let (stage, blocks) = (number(parts.next()?)?, parts.next()?);
+        let (unit, rest) = (number(parts.next()?)?, parts.next()?);
+        return (blocks == "blocks")
+            .then(|| (format!("{UNITS}{{}}.{rest}"), format!("{stage}.{unit}")));
+    }
+    let (stage, rest) = name.strip_prefix("block")?.split_once('/')?;
+    let (unit, rest) = rest.strip_prefix("unit")?.split_once('/')?;
+    let (stage, unit) = (number(stage)?.checked_sub(1)?, number(unit)?.checked_sub(1)?);
+    Some((format!("block{{}}/{rest}"), format!("{stage}.{unit}")))
+}
+
+/// What our names of a ResNet's units start with.
+const UNITS: &str = "patch_embed.backbone.stages.";
+
+/// A pattern with its layer put in, in the words of whoever's name it is.
+pub(crate) fn named(pattern: &str, layer: &str) -> String {
+    match (layer.split_once('.'), pattern.strip_prefix("block{}/")) {
+        (Some((stage, unit)), Some(rest)) => {
+            // Numbers of a pattern: `unit_of` has read them.
+            let next = |number: &str| number.parse::<usize>().map_or(0, |number| number + 1);
+            format!("block{}/unit{}/{rest}", next(stage), next(unit))
+        }
+        (Some((stage, unit)), None) => pattern.replace("{}", &format!("{stage}.blocks.{unit}")),
+        (None, _) => pattern.replace("{}", layer),
+    }
 }

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vitral_model::{ViTConfig, config::AttentionKind, mlp::Mlp, pool::Pool, position::Position};
+use vitral_model::{
+    ViTConfig, config::AttentionKind, mlp::Mlp, pool::Pool, position::Position, resnet::Stem,
+};
 
 use crate::{
     Array, InterchangeError, Pretrained,
     file::{Tensors, write_npz, write_safetensors, write_whole},
-    layout::Sizes,
     names::Dialect,
+    read::{named, pattern_of, sizes_of},
 };
 
 /// Writes an archive under the names of google-research/vision_transformer's published checkpoints,
@@ -40,6 +42,7 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
             mixer && config.representation_size.is_some(),
             "a pre-logits layer of an MLP-Mixer (`representation_size`)",
         ),
+        (mixer && config.stem != Stem::None, "a ResNet before an MLP-Mixer (`stem`)"),
     ] {
         if is_there {
             return Err(unsupported(what.into()));
@@ -75,7 +78,22 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
     if config.representation_size.is_some() {
         return Err(unsupported("a pre-logits layer (`representation_size`)".into()));
     }
+    if config.stem != Stem::None {
+        return Err(unsupported("a ResNet before the patches (`stem`)".into()));
+    }
+    let mut notes = common_notes(config);
     if config.is_mixer() {
+        if mixer_architecture(config).is_none() {
+            return Err(unsupported(
+                "an MLP-Mixer of other sizes than its S, B and L with /16 and /32 (`width`, `depth`, `patch_size`)"
+                    .into(),
+            ));
+        }
+        if config.mlp == Mlp::GeluTanh {
+            notes.push(
+                "timm's MLP-Mixers compute GELU exactly, and this model its tanh form".into(),
+            );
+        }
         for (is_there, what) in [
             (config.mlp == Mlp::SwiGlu, "SwiGLU of an MLP-Mixer (`mlp: SwiGlu`)"),
             (config.layer_scale.is_some(), "LayerScale of an MLP-Mixer (`layer_scale`)"),
@@ -103,7 +121,6 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
         ));
     }
     check_attention(config).map_err(unsupported)?;
-    let mut notes = common_notes(config);
     let mut tensors = model.tensors.clone();
     let is_placed = config.prefix_positions() > 0;
     if config.register_tokens > 0 && is_placed && !config.register_position {
@@ -155,18 +172,17 @@ fn check_attention(config: &ViTConfig) -> Result<(), String> {
 
 /// All parameters under a dialect's names and in its layouts.
 fn to_dialect(dialect: Dialect, config: &ViTConfig, tensors: &Tensors) -> Result<Tensors, String> {
-    let sizes =
-        Sizes { heads: config.heads(), patch: config.patch_size(), channels: config.channels };
+    let sizes = sizes_of(config);
     let entries = dialect.entries();
     let mut theirs = Tensors::new();
     for (name, array) in tensors {
-        let (pattern, layer) = crate::read::pattern_of(name);
+        let (pattern, layer) = pattern_of(name);
         let entry = entries
             .iter()
             .find(|entry| entry.ours == pattern)
             .ok_or_else(|| format!("the parameter `{name}`"))?;
         for (part, of) in array.split(entry.theirs.len()).iter().zip(&entry.theirs) {
-            theirs.insert(of.replace("{}", &layer), entry.layout.to_theirs(part, sizes));
+            theirs.insert(named(of, &layer), entry.layout.to_theirs(part, sizes));
         }
     }
     Ok(theirs)
@@ -199,7 +215,7 @@ fn timm_config(model: &Pretrained) -> Value {
         Mlp::SwiGlu => "silu",
     };
     let arguments = match config.tokens_mlp_dim() {
-        Some(hidden) => mixer_arguments(config, hidden, activation),
+        Some(hidden) => mixer_arguments(config, hidden),
         None => vit_arguments(config, pool, activation),
     };
     let (mean, std) = model
@@ -209,7 +225,7 @@ fn timm_config(model: &Pretrained) -> Value {
     // Only the model's own function says in timm that an MLP is gated, or that there are two heads.
     let architecture = match config.mlp {
         _ if config.distillation_token => "deit_base_distilled_patch16_224",
-        _ if config.is_mixer() => "mixer_b16_224",
+        _ if config.is_mixer() => mixer_architecture(config).unwrap_or("mixer_b16_224"),
         Mlp::SwiGlu => "vit_giant_patch14_dinov2",
         _ => "vit_base_patch16_224",
     };
@@ -243,17 +259,27 @@ fn ratio(hidden: usize, width: usize) -> f64 {
     (hidden as f64 + 0.25) / width as f64
 }
 
+/// timm's MLP-Mixer of the same patch size, width and depth, which its functions do not take as
+/// arguments.
+fn mixer_architecture(config: &ViTConfig) -> Option<&'static str> {
+    match (config.width(), config.depth(), config.patch_size()) {
+        (512, 8, 16) => Some("mixer_s16_224"),
+        (512, 8, 32) => Some("mixer_s32_224"),
+        (768, 12, 16) => Some("mixer_b16_224"),
+        (768, 12, 32) => Some("mixer_b32_224"),
+        (1024, 24, 16) => Some("mixer_l16_224"),
+        (1024, 24, 32) => Some("mixer_l32_224"),
+        _ => None,
+    }
+}
+
 /// Arguments of timm's `MlpMixer`.
-fn mixer_arguments(config: &ViTConfig, tokens_hidden: usize, activation: &str) -> Value {
+fn mixer_arguments(config: &ViTConfig, tokens_hidden: usize) -> Value {
     let width = config.width();
     json!({
         "img_size": config.image_size,
-        "patch_size": config.patch_size(),
         "in_chans": config.channels,
-        "embed_dim": width,
-        "num_blocks": config.depth(),
         "mlp_ratio": [ratio(tokens_hidden, width), ratio(config.mlp_dim(), width)],
-        "act_layer": activation,
     })
 }
 

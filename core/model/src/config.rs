@@ -12,17 +12,18 @@ use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 pub use self::check::ConfigProblem;
 pub use self::of_variant::model_of_variant;
 use crate::{
-    Variant, init::Init, mlp::Mlp, pool::Pool, position::Position, token_merging::TokenMerging,
-    token_mixing::TokenMixing,
+    Variant, init::Init, mlp::Mlp, pool::Pool, position::Position, resnet::Stem,
+    token_merging::TokenMerging, token_mixing::TokenMixing,
 };
 
-/// A Vision Transformer or an MLP-Mixer. The variant gives patch size, width, depth and heads, and
-/// which of the two it is; each can be set on its own instead.
+/// A Vision Transformer, a hybrid of one with a ResNet, or an MLP-Mixer. The variant gives patch size,
+/// width, depth and heads, and which of the three it is; each can be set on its own instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ViTConfig {
     /// The published model whose sizes are taken unless they are set below: `Ti/16`, `S/16`, `B/32`,
-    /// `L/16`, `H/14`, ..., `Mixer-B/16` (Tolstikhin et al. 2021), ...
+    /// `L/16`, `H/14`, ..., `Mixer-B/16` (Tolstikhin et al. 2021), ..., `R50+ViT-B/16` and other
+    /// hybrids.
     pub variant: Variant,
     /// Side of the square input image in pixels.
     #[schemars(range(min = 1, max = 8192))]
@@ -33,7 +34,10 @@ pub struct ViTConfig {
     /// Number of classes; 0 takes it from the training data.
     #[schemars(range(max = 1_000_000))]
     pub classes: usize,
-    /// Side of a square patch in pixels; must divide the image size.
+    /// What the image goes through before it is cut into patches: `None`, or `ResNet(layers: [3, 4,
+    /// 9])`.
+    pub stem: Stem,
+    /// Side of a square patch in pixels of the image, or of what the stem gives; must fill them.
     #[schemars(range(min = 1, max = 1024))]
     pub patch_size: Option<usize>,
     /// Width of a token (timm `embed_dim`, vit_jax `hidden_size`); a multiple of `heads`.
@@ -126,6 +130,7 @@ impl Default for ViTConfig {
             image_size: 224,
             channels: 3,
             classes: 0,
+            stem: Stem::None,
             patch_size: None,
             width: None,
             depth: None,
@@ -248,9 +253,14 @@ impl Default for AttentionKind {
 }
 
 impl ViTConfig {
-    /// Side of a square patch in pixels.
+    /// Side of a square patch in pixels of the image, or of what the stem gives.
     pub fn patch_size(&self) -> usize {
-        self.patch_size.unwrap_or(self.variant.patch)
+        self.patch_size.unwrap_or(self.variant.patch_size())
+    }
+
+    /// Side of the square of the image, in pixels, that becomes a token.
+    pub fn patch_pixels(&self) -> usize {
+        self.patch_size() * self.stem.downscaling()
     }
 
     /// Width of a token.
@@ -288,7 +298,7 @@ impl ViTConfig {
 
     /// Patches along one side of the image.
     pub fn grid(&self) -> usize {
-        self.image_size / self.patch_size()
+        self.image_size / self.patch_pixels()
     }
 
     /// Tokens before the patches: class token, distillation token and registers.

@@ -1,6 +1,6 @@
 //! The Vision Transformer (Dosovitskiy et al. 2021) in Burn, with the options that the field has
-//! added since, the MLP-Mixer (Tolstikhin et al. 2021) among them: one file per part, each with timm's
-//! and vit_jax's name for it.
+//! added since, the MLP-Mixer (Tolstikhin et al. 2021) and hybrids with a ResNet among them: one file
+//! per part, each with timm's and vit_jax's name for it.
 //!
 //! Images enter as `[batch, height, width, channels]`, tokens flow as `[batch, tokens, width]`, and
 //! logits leave as `[batch, classes]`. [`ViTConfig`] says what is built, [`ViT::forward`] runs it,
@@ -27,6 +27,7 @@ pub mod position;
 pub mod program;
 pub mod program_attention;
 pub mod resized_positions;
+pub mod resnet;
 pub mod token_merging;
 pub mod token_mixing;
 pub mod variant;

@@ -10,15 +10,18 @@ use crate::{
     fused::{self, EmbeddingParts},
     init::{Initializer, Role},
     layers::Linear,
+    resnet::ResNet,
 };
 
-/// Cuts an image into square patches and projects each to a token.
+/// Cuts an image, or what a ResNet makes of it, into square patches and projects each to a token.
 ///
 /// A convolution whose stride is its kernel, written as one matrix product: `proj.weight` is
 /// `[patch * patch * channels, width]`, rows in the order (row, column, channel), which is a Flax
 /// kernel `[patch, patch, channels, width]` flattened.
 #[derive(Module, Debug)]
 pub struct PatchEmbed {
+    /// The ResNet of a hybrid.
+    pub backbone: Option<ResNet>,
     /// The projection.
     pub proj: Linear,
     #[module(skip)]
@@ -28,8 +31,9 @@ pub struct PatchEmbed {
 impl PatchEmbed {
     pub(crate) fn new(init: &Initializer, config: &ViTConfig) -> Self {
         let patch = config.patch_size();
-        let inputs = patch * patch * config.channels;
+        let inputs = patch * patch * config.stem.channels(config.channels);
         Self {
+            backbone: ResNet::new(&init.of("backbone"), &config.stem, config.channels),
             proj: Linear::new(&init.of("proj"), Role::PatchEmbedding, inputs, config.width(), true),
             patch,
         }
@@ -42,6 +46,7 @@ impl PatchEmbed {
 
     /// `[batch, height, width, channels]` to `[batch, patches, token width]`, patches row by row.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<3> {
+        let images = self.features(images);
         let [batch, height, width, channels] = images.dims();
         let p = self.patch;
         let (rows, columns) = (height / p, width / p);
@@ -50,6 +55,14 @@ impl PatchEmbed {
             .swap_dims(2, 3)
             .reshape([batch, rows * columns, p * p * channels]);
         self.proj.forward(patches)
+    }
+
+    /// What is cut into patches: images, or what the ResNet makes of them.
+    fn features(&self, images: Tensor<4>) -> Tensor<4> {
+        match &self.backbone {
+            Some(backbone) => backbone.forward(images),
+            None => images,
+        }
     }
 
     /// What [`PatchEmbed::forward`] gives, `positions` `[1, patches, width]` added, behind the tokens
@@ -67,7 +80,7 @@ impl PatchEmbed {
             positions,
             prefix,
         };
-        fused::patch_embedding(images, parts)
+        fused::patch_embedding(self.features(images), parts)
     }
 }
 

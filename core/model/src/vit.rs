@@ -23,7 +23,7 @@ use crate::{
     token_merging::TokenSizes,
 };
 
-/// A Vision Transformer or an MLP-Mixer. Fields, and so the names of parameters, are those of timm's
+/// A Vision Transformer, a hybrid or an MLP-Mixer. Fields, and so the names of parameters, are those of timm's
 /// Vision Transformer.
 #[derive(Module, Debug)]
 pub struct ViT {
@@ -302,7 +302,7 @@ impl ViT {
 
     /// The grid of patches of images `[batch, height, width, channels]`.
     fn grid_of(&self, images: &Tensor<4>) -> Grid {
-        Grid { side: images.dims()[1] / self.config.patch_size(), full: self.config.grid() }
+        Grid { side: images.dims()[1] / self.config.patch_pixels(), full: self.config.grid() }
     }
 
     /// The rotations of queries and keys in a grid, for each head width that the blocks use.

@@ -38,7 +38,7 @@ pub struct Experiment {
     /// Folder of the run; relative to where vitral is started.
     #[serde(default = "default_output")]
     pub output: PathBuf,
-    /// The model: a Vision Transformer or an MLP-Mixer.
+    /// The model: a Vision Transformer, a hybrid or an MLP-Mixer.
     #[serde(default, deserialize_with = "vitral_model::config::model_of_variant")]
     pub model: ViTConfig,
     /// Where the weights start: `Fresh`, or `Pretrained(path: "vit-b16.npz")`.

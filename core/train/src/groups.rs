@@ -163,6 +163,9 @@ mod tests {
             ("blocks.0.ls1.gamma", 1, Some(0.0)),
             ("blocks.0.attn.rel_pos.table", 2, Some(0.0)),
             ("blocks.0.attn.qkv.weight", 2, None),
+            ("blocks.0.mlp_tokens.fc1.weight", 2, None),
+            ("patch_embed.backbone.stem.conv.weight", 4, None),
+            ("patch_embed.backbone.stem.norm.weight", 1, Some(0.0)),
         ];
         for (name, rank, expected) in names {
             let found = groups(&[parameter(name, rank)], 12, None, &[], &[])[0];
@@ -177,6 +180,7 @@ mod tests {
     #[test]
     fn layer_decay_falls_towards_the_input() {
         let parameters = [
+            "patch_embed.backbone.stages.0.blocks.1.norm1.weight",
             "pos_embed",
             "blocks.0.norm1.weight",
             "blocks.1.norm1.weight",
@@ -188,7 +192,7 @@ mod tests {
             .iter()
             .map(|group| group.learning_rate_scale)
             .collect();
-        assert_eq!(scales, [0.125, 0.25, 0.5, 1.0, 1.0]);
+        assert_eq!(scales, [0.125, 0.125, 0.25, 0.5, 1.0, 1.0]);
     }
 
     #[test]

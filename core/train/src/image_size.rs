@@ -17,7 +17,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
     let problem = |field: String, message: String, help: String| {
         Err(ConfigProblem { field: format!("train.{field}"), message, help })
     };
-    let (full, patch) = (model.image_size, model.patch_size());
+    let (full, patch) = (model.image_size, model.patch_pixels());
     let mut before = 0;
     for (index, stage) in train.image_size.iter().enumerate() {
         let size = stage.size as usize;

@@ -22,8 +22,8 @@ pub enum Init {
     /// As `model.init` says.
     #[default]
     Fresh,
-    /// From a model that was trained before. Positions are resized to the model's grid, and a head
-    /// for another number of classes starts afresh; anything else that does not fit ends the run
+    /// From a model that was trained before. Positions are resized to the model's grid (an MLP-Mixer
+    /// has one grid), and a head for another number of classes starts afresh; anything else that does not fit ends the run
     /// before it starts, with every difference listed.
     Pretrained {
         /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors` of timm or
@@ -73,7 +73,7 @@ impl Init {
 /// moving average counts where it kept one.
 ///
 /// # Errors
-/// It cannot be read, is damaged, or is no Vision Transformer.
+/// It cannot be read, is damaged, or is no model that there is a place for.
 pub fn open_pretrained(path: &Path, hints: &Hints) -> Result<Pretrained, Error> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     if !matches!(extension, Some("npz" | "safetensors"))
@@ -115,7 +115,8 @@ pub(crate) fn start(
     let Init::Pretrained { path, positions, fresh, ignore } = &experiment.init else {
         return Ok(Vec::new());
     };
-    let hints = Hints { heads: Some(learner.model().config().heads()) };
+    let model = learner.model().config();
+    let hints = Hints { heads: (!model.is_mixer()).then(|| model.heads()) };
     let pretrained = open_pretrained(path, &hints)?;
     check_patterns("fresh", fresh, learner.parameters().iter().map(|info| info.name.as_str()))?;
     let any = |patterns: &[String], name: &str| patterns.iter().any(|p| matches(p, name));

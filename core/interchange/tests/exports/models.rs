@@ -9,6 +9,7 @@ use vitral_model::{
     parameters,
     pool::Pool,
     position::Position,
+    resnet::Stem,
     token_merging::{MergeSchedule, TokenMerging},
 };
 use vitral_seed::Seed;
@@ -80,6 +81,15 @@ fn mixer() -> ViTConfig {
     }
 }
 
+fn hybrid(layers: &[usize], patch: usize) -> ViTConfig {
+    ViTConfig {
+        image_size: 32,
+        patch_size: Some(patch),
+        stem: Stem::ResNet { layers: layers.to_vec(), width: 32 },
+        ..base()
+    }
+}
+
 /// A model for every option.
 pub fn options() -> Vec<(&'static str, ViTConfig)> {
     let attention = LayerAttention {
@@ -104,6 +114,8 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { register_tokens: 1, ..rope.clone() }),
         ("mixer", mixer()),
+        ("hybrid", hybrid(&[2, 1], 1)),
+        ("root of a hybrid", hybrid(&[], 4)),
         ("mixer with swiglu", ViTConfig { mlp: Mlp::SwiGlu, layer_scale: Some(0.1), ..mixer() }),
         ("relative bias", ViTConfig { relative_position_bias: true, ..base() }),
         ("layer scale", ViTConfig { layer_scale: Some(0.1), ..base() }),

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use vitral_interchange::{
     Array, Hints, Pretrained, Resize, read, resize_positions, to_task, write_published,
 };
-use vitral_model::{mlp::Mlp, pool::Pool};
+use vitral_model::{mlp::Mlp, pool::Pool, resnet::Stem};
 
 use crate::support::{arrays, largest_difference, logits, oracle};
 
@@ -108,6 +108,45 @@ fn a_published_archive_comes_out_bit_for_bit() {
     // Under the current names the values are the same.
     write_published(&open(&oracle("tiny_token.npz")), &out).unwrap();
     assert_eq!(arrays(&out), arrays(&oracle("tiny_token.published.npz")));
+}
+
+#[test]
+fn hybrids_come_out_bit_for_bit() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.npz");
+    for (name, layers, patch) in [("tiny_root.npz", vec![], 4), ("tiny_resnet.npz", vec![2, 1], 1)]
+    {
+        let model = open(&oracle(name));
+        let config = &model.config;
+        assert_eq!(config.stem, Stem::ResNet { layers, width: 32 });
+        assert_eq!((config.patch_size(), config.channels, config.image_size), (patch, 3, 32));
+        write_published(&model, &out).unwrap();
+        assert_eq!(arrays(&out), arrays(&oracle(name)));
+    }
+    // The current names, where a GroupNorm's parameters are vectors.
+    let current = arrays(&oracle("tiny_resnet.npz")).into_iter().map(|(name, array)| {
+        let count = array.values.len();
+        let name = name
+            .replace("LayerNorm_2", "LayerNorm_1")
+            .replace("DotProductAttention_1", "DotProductAttention_0")
+            .replace("MlpBlock_3", "MlpBlock_0");
+        match name.contains("gn") {
+            true => (name, Array::new([count], array.values)),
+            false => (name, array),
+        }
+    });
+    save(&out, &current.collect());
+    let of_current = open(&out);
+    assert!(of_current.notes[0].contains("current names"), "{:?}", of_current.notes);
+    assert_eq!(of_current.tensors, open(&oracle("tiny_resnet.npz")).tensors);
+    // What is missing in the middle is named as the file would have it.
+    let mut broken = arrays(&oracle("tiny_resnet.npz"));
+    broken.remove("block1/unit2/gn3/scale");
+    broken.remove("block2/unit1/conv_proj/kernel");
+    save(&out, &broken);
+    let said = read(&out, &Hints::default()).unwrap_err().to_string();
+    assert!(said.contains("missing     block1/unit2/gn3/scale [1, 1, 1, 128]"), "{said}");
+    assert!(said.contains("missing     block2/unit1/conv_proj/kernel [1, 1, 128, 256]"), "{said}");
 }
 
 #[test]

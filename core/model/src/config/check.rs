@@ -1,7 +1,12 @@
 //! Whether the fields of a model go together.
 
 use super::ViTConfig;
-use crate::{pool::Pool, position::Position, variant::Family};
+use crate::{
+    pool::Pool,
+    position::Position,
+    resnet::{GROUPS, Stem},
+    variant::Family,
+};
 
 /// Two fields that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,13 +29,22 @@ impl ViTConfig {
         let problem = |field: &str, message: String, help: String| {
             Err(ConfigProblem { field: field.into(), message, help })
         };
-        let (image, patch) = (self.image_size, self.patch_size());
+        self.check_stem()?;
+        let (image, patch) = (self.image_size, self.patch_pixels());
         if !image.is_multiple_of(patch) {
             let (below, above) = (image / patch * patch, image.div_ceil(patch) * patch);
             return problem(
                 if self.patch_size.is_some() { "patch_size" } else { "image_size" },
                 format!("patches of {patch} px do not fill an image of {image} px"),
-                format!("the patch size must divide the image size: {below} or {above} px would"),
+                match self.stem.downscaling() {
+                    1 => format!(
+                        "the patch size must divide the image size: {below} or {above} px would"
+                    ),
+                    downscaling => format!(
+                        "the stem makes an image {downscaling} times smaller, and a patch is {} of that: images of {below} or {above} px would do",
+                        self.patch_size()
+                    ),
+                },
             );
         }
         self.check_mixer()?;
@@ -124,6 +138,36 @@ impl ViTConfig {
         }
         if self.pool == Pool::Map && !self.width().is_multiple_of(self.heads()) {
             return Err(self.heads_problem("heads".into(), self.heads()));
+        }
+        Ok(())
+    }
+
+    /// The stem's sizes.
+    fn check_stem(&self) -> Result<(), ConfigProblem> {
+        let Stem::ResNet { layers, width } = &self.stem else { return Ok(()) };
+        let problem = |field: String, message: String, help: &str| {
+            Err(ConfigProblem { field, message, help: help.into() })
+        };
+        if !width.is_multiple_of(GROUPS) {
+            return problem(
+                "stem.width".into(),
+                format!("{width} channels do not fall into the {GROUPS} groups of a GroupNorm"),
+                "it must be a multiple of 32, as 64 is",
+            );
+        }
+        if layers.len() > 8 {
+            return problem(
+                "stem.layers".into(),
+                format!("a ResNet has up to 8 stages, not {}", layers.len()),
+                "each stage halves the image; the published models have up to 4",
+            );
+        }
+        if let Some(stage) = layers.iter().position(|units| !(1..=64).contains(units)) {
+            return problem(
+                format!("stem.layers[{stage}]"),
+                format!("a stage has 1 to 64 units, not {}", layers[stage]),
+                "leave the stage out, or give it units",
+            );
         }
         Ok(())
     }
@@ -232,6 +276,27 @@ mod tests {
     fn problem(config: ViTConfig) -> (String, String) {
         let problem = config.check().unwrap_err();
         (problem.field, problem.message)
+    }
+
+    #[test]
+    fn stems_that_do_not_fit_are_named() {
+        let base = || ViTConfig::of_variant("R50+ViT-B/16".parse().unwrap());
+        let stem = |layers: &[usize], width| Stem::ResNet { layers: layers.to_vec(), width };
+        assert_eq!(base().check(), Ok(()));
+        assert_eq!(base().stem, stem(&[3, 4, 9], 64));
+        assert_eq!((base().patch_size(), base().patch_pixels(), base().grid()), (1, 16, 14));
+        let root = ViTConfig::of_variant("R+ViT-Ti/16".parse().unwrap());
+        assert_eq!((root.patch_size(), root.patch_pixels(), root.grid()), (8, 32, 7));
+        for (config, field, message) in [
+            (ViTConfig { image_size: 232, ..base() }, "image_size", "patches of 16 px"),
+            (ViTConfig { stem: stem(&[3], 48), ..base() }, "stem.width", "48 channels"),
+            (ViTConfig { stem: stem(&[3, 0], 64), ..base() }, "stem.layers[1]", "not 0"),
+            (ViTConfig { stem: stem(&[1; 9], 64), ..base() }, "stem.layers", "8 stages, not 9"),
+        ] {
+            let (found_field, found_message) = problem(config);
+            assert_eq!(found_field, field);
+            assert!(found_message.contains(message), "{found_message}");
+        }
     }
 
     #[test]

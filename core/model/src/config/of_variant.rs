@@ -11,6 +11,7 @@ impl ViTConfig {
         let base = Self { variant, ..Self::default() };
         match variant.family {
             Family::ViT => base,
+            Family::Hybrid(_) => Self { stem: variant.stem(), ..base },
             Family::Mixer => Self {
                 token_mixing: TokenMixing::Mlp { hidden: None },
                 class_token: false,
@@ -31,6 +32,9 @@ pub fn model_of_variant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vi
     let is_given = |field: &str| given.iter().any(|given| given == field);
     let preset = ViTConfig::of_variant(config.variant);
     let mut config = config;
+    if !is_given("stem") {
+        config.stem = preset.stem;
+    }
     if !is_given("token_mixing") {
         config.token_mixing = preset.token_mixing;
     }

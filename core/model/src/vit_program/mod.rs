@@ -9,6 +9,7 @@ mod any_size;
 mod attention;
 mod merging;
 mod plugin;
+mod resnet;
 mod trace;
 
 use burn::module::Param;
@@ -222,6 +223,10 @@ impl ViT {
 
 impl PatchEmbed {
     fn traced(&self, trace: &mut Trace, images: Tensor) -> Tensor {
+        let images = match &self.backbone {
+            Some(backbone) => trace.within("backbone", |trace| backbone.traced(trace, images)),
+            None => images,
+        };
         let (patch, [rows, columns]) = (self.patch(), trace.grid());
         let row = self.proj.weight.dims()[0] / patch;
         let split = [rows, patch, columns, row].map(Dim::from);

@@ -212,6 +212,23 @@ impl Trace {
         self.apply(ops::Slice { starts, sizes, strides }, &[input])
     }
 
+    /// Every second of `count` elements along an axis from a start on.
+    pub(super) fn every_second(
+        &mut self,
+        input: Tensor,
+        axis: usize,
+        start: usize,
+        count: usize,
+    ) -> Tensor {
+        let mut sizes = self.dims(input);
+        let (mut starts, mut strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
+        if axis >= sizes.len() {
+            return input;
+        }
+        (starts[axis], sizes[axis], strides[axis]) = (start, count.into(), 2);
+        self.apply(ops::Slice { starts, sizes, strides }, &[input])
+    }
+
     /// Equal parts along the last axis.
     pub(super) fn split<const N: usize>(&mut self, input: Tensor) -> [Tensor; N] {
         let axis = self.dims(input).len().saturating_sub(1);

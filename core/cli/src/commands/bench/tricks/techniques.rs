@@ -99,7 +99,7 @@ impl Technique {
                 ];
             }
             Self::ImageSize => {
-                let size = (grid * 7).div_ceil(10) * model.patch_size();
+                let size = (grid * 7).div_ceil(10) * model.patch_pixels();
                 let epochs = (train.epochs / 2.0).ceil();
                 format!("train.image_size=[(until_epoch: {epochs}, size: {size})]")
             }
