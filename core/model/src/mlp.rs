@@ -12,7 +12,7 @@ use crate::{
     Mode, ViTConfig,
     compute::in_f32,
     drop::dropout,
-    fused::{MlpParts, ResidualParts},
+    fused::{self, MlpParts, ResidualParts},
     init::{Initializer, Role},
     layers::Linear,
 };

@@ -1,7 +1,7 @@
 //! Graphs for images of any size.
 
 use vitral_interchange::{GraphFormat, GraphOptions, verify, write_onnx, write_saved_model};
-use vitral_model::{AttentionPrograms, Mode, ViTConfig, vit_program::Interface};
+use vitral_model::{AttentionPrograms, Mode, ViTConfig, resnet::Stem, vit_program::Interface};
 
 use crate::{
     models::{base, images_of, model, options},
@@ -18,7 +18,10 @@ fn any() -> GraphOptions {
 
 /// Whether an option is made for one size.
 fn is_fixed(config: &ViTConfig) -> bool {
-    config.relative_position_bias || config.token_merging.is_some()
+    config.relative_position_bias
+        || config.token_merging.is_some()
+        || config.is_mixer()
+        || config.stem != Stem::None
 }
 
 fn compare(format: &'static str) {
@@ -114,7 +117,13 @@ fn parts_for_one_size_are_refused_by_name() {
             seen.push(said);
         }
     }
-    for part in ["`relative_position_bias`", "`token_merging`", "(plugin `window`)"] {
+    for part in [
+        "`relative_position_bias`",
+        "`token_merging`",
+        "`token_mixing`",
+        "`stem`",
+        "(plugin `window`)",
+    ] {
         assert!(seen.iter().any(|said| said.contains(part)), "{part}: {seen:?}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

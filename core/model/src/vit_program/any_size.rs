@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use vitral_program::{DType, Dim, Program, Tensor, ops};
 
 use super::{Interface, VitProgramError, trace::Trace, vit_program};
-use crate::{ViT, config::AttentionKind};
+use crate::{ViT, config::AttentionKind, resnet::Stem};
 
 /// A size that follows from the size of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
