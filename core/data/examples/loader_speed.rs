@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use vitral_data::{
     Cache, Channels, ImageFolder, Keep, Loader, LoaderOptions, Normalization, OnError, PackOptions,
-    Pipeline, PluginStage, Source, Transform, pack,
+    Pipeline, PluginStage, Shard, Source, Transform, pack,
 };
 use vitral_seed::Seed;
 
@@ -56,6 +56,7 @@ fn main() -> Fallible<()> {
         prefetch: 0,
         on_error: OnError::Stop,
         seed: Seed::new(0),
+        shard: Shard::default(),
     };
     let mut loader = Loader::train(source, Arc::new(pipeline), loader, 0..u64::MAX)?;
     // Until files are in the page cache, threads run, and a plugin is compiled.

@@ -19,6 +19,7 @@ mod pixels;
 mod region;
 mod sampler;
 mod scratch;
+mod shard;
 mod source;
 mod timing;
 mod transform;
@@ -34,6 +35,7 @@ pub use loader::{Loader, LoaderOptions};
 pub use normalize::Normalization;
 pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::{epoch_order, grouped_order};
+pub use shard::Shard;
 pub use source::{
     Cifar, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
 };

@@ -20,6 +20,7 @@ use vitral_seed::Seed;
 use crate::error::DataError;
 use crate::sampler::EpochOrders;
 use crate::scratch::Scratch;
+use crate::shard::Shard;
 use crate::source::Source;
 use crate::timing::{LoaderTimings, StageClock};
 use crate::transform::Pipeline;
@@ -39,7 +40,7 @@ const READERS: usize = 4;
 /// How a loader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// Images per batch, at least 1.
+    /// Images per batch, at least 1; those of all processes together.
     pub batch: usize,
     /// Worker threads; 0 means one per available processor, and more where reading is slow and batches
     /// are waited for.
@@ -51,6 +52,8 @@ pub struct LoaderOptions {
     pub on_error: OnError,
     /// The run's seed, for the order of samples and the augmentation.
     pub seed: Seed,
+    /// The process's part of the images, where several processes train together.
+    pub shard: Shard,
 }
 
 type Numbered = (u64, Result<ImageBatch, DataError>);
@@ -98,10 +101,12 @@ impl Crew {
 
 impl Loader {
     /// Training batches `batches`, numbered from the start of the run, over as many epochs as they
-    /// reach. Each epoch has its own order; samples that do not fill a batch are left out.
+    /// reach. Each epoch has its own order; samples that do not fill a batch are left out. Of each batch
+    /// a process gets the part of its [shard](LoaderOptions::shard).
     ///
     /// # Errors
-    /// If the batch size is 0, the source is empty or too long, or threads cannot be started.
+    /// If the batch size is 0, the source is empty or too long, either has fewer images than there are
+    /// processes, or threads cannot be started.
     pub fn train(
         source: Arc<dyn Source>,
         pipeline: Arc<Pipeline>,
@@ -109,6 +114,9 @@ impl Loader {
         batches: Range<u64>,
     ) -> Result<Self, DataError> {
         let count = check(&*source, &options)?;
+        let shard = options.shard;
+        shard.check("batch", options.batch)?;
+        shard.check("source", source.len())?;
         let orders = EpochOrders::new(options.seed, count, source.groups());
         let per_epoch = Self::batches_per_epoch(source.len(), options.batch);
         let plan = move |number| {
@@ -116,16 +124,16 @@ impl Loader {
             // A number of batches in an epoch is at most its number of samples, a u32.
             let start = (number % per_epoch) as usize * options.batch;
             let end = start.saturating_add(options.batch).min(count as usize);
-            BatchPlan {
-                number,
-                epoch,
-                samples: orders.with(epoch, |order| order[start..end].to_vec()),
-            }
+            let part = shard.part(end - start);
+            let samples = orders.with(epoch, |order| order[start..end][part].to_vec());
+            BatchPlan { number, epoch, samples }
         };
         Self::start(source, pipeline, options, batches, plan)
     }
 
-    /// All images once, in their own order. The last batch may be smaller.
+    /// All images once, in their own order. The last batch may be smaller. Several processes have one
+    /// part of the images each, in batches of [`LoaderOptions::batch`], of which one may have one more
+    /// than another.
     ///
     /// # Errors
     /// As [`train`](Self::train).
@@ -135,18 +143,22 @@ impl Loader {
         options: LoaderOptions,
     ) -> Result<Self, DataError> {
         let count = check(&*source, &options)?;
+        options.shard.check("source", source.len())?;
+        // Both ends are at most `count`, a u32.
+        let part = options.shard.part(count as usize);
+        let (first, end) = (part.start as u32, part.end as u32);
         // A batch beyond u32 holds everything, as `count` does not exceed it.
         let batch = u32::try_from(options.batch).unwrap_or(u32::MAX);
         let plan = move |number| {
-            // `number` is below the number of batches, so `start` is below `count`.
-            let start = number as u32 * batch;
+            // `number` is below the number of batches, so `start` is below `end`.
+            let start = first + number as u32 * batch;
             BatchPlan {
                 number,
                 epoch: 0,
-                samples: (start..start.saturating_add(batch).min(count)).collect(),
+                samples: (start..start.saturating_add(batch).min(end)).collect(),
             }
         };
-        let batches = 0..u64::from(count.div_ceil(batch));
+        let batches = 0..u64::from((end - first).div_ceil(batch));
         Self::start(source, pipeline, options, batches, plan)
     }
 
@@ -374,7 +386,8 @@ fn limits(
         0 => thread_count(threads.saturating_mul(READERS), batches),
         _ => threads,
     };
-    let bytes = options.batch.saturating_mul(pipeline.image_bytes(0)).max(1);
+    let batch = options.shard.part(options.batch).len();
+    let bytes = batch.saturating_mul(pipeline.image_bytes(0)).max(1);
     let window = match options.prefetch {
         0 => (AHEAD_BYTES / bytes).clamp(window, MAX_WINDOW),
         _ => window,
@@ -382,5 +395,7 @@ fn limits(
     Limits { workers: threads, readers, window }
 }
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;

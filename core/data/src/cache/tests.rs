@@ -11,7 +11,7 @@ use vitral_seed::Seed;
 use super::*;
 use crate::{
     Channels, DataError, Image, ImageBatch, ImageFolder, Loader, LoaderOptions, OnError, Pipeline,
-    ReadError, Source, Stored, Transform,
+    ReadError, Shard, Source, Stored, Transform,
 };
 
 /// A folder of PNG and JPEG images of different sizes, in three classes.
@@ -90,8 +90,8 @@ fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<ImageBatch> {
         Transform::HorizontalFlip { probability: 0.5 },
     ];
     let pipeline = Pipeline::new(Channels::Rgb, 8, transforms).unwrap();
-    let (on_error, seed) = (OnError::Stop, Seed::new(3));
-    let options = LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed };
+    let (on_error, seed, shard) = (OnError::Stop, Seed::new(3), Shard::default());
+    let options = LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed, shard };
     let loader = Loader::train(source, Arc::new(pipeline), options, 0..15).unwrap();
     loader.collect::<Result<_, _>>().unwrap()
 }

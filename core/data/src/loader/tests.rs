@@ -62,7 +62,8 @@ impl Source for Fake {
 }
 
 fn options(batch: usize, workers: usize) -> LoaderOptions {
-    LoaderOptions { batch, workers, prefetch: 3, on_error: OnError::Stop, seed: Seed::new(11) }
+    let (on_error, seed, shard) = (OnError::Stop, Seed::new(11), Shard::default());
+    LoaderOptions { batch, workers, prefetch: 3, on_error, seed, shard }
 }
 
 fn augmentation() -> Arc<Pipeline> {
@@ -259,6 +260,14 @@ fn what_cannot_work_is_refused_at_the_start() {
     assert!(start(3, 0).unwrap().to_string().contains("batch: is 0"));
     assert!(start(0, 3).unwrap().to_string().contains("no images"));
     assert!(start(3, 3).is_none());
+    let two = |count, batch| {
+        let options = LoaderOptions { shard: Shard::new(1, 2).unwrap(), ..options(batch, 1) };
+        Loader::train(Arc::new(Fake::new(count)), plain(), options, 0..1).err()
+    };
+    let error = two(9, 1).unwrap().to_string();
+    assert!(error.contains("batch: has 1 images, too few for 2 processes"), "{error}");
+    assert!(two(1, 9).unwrap().to_string().contains("source: has 1 images"));
+    assert!(two(2, 2).is_none());
     #[expect(clippy::reversed_empty_ranges)]
     let nothing = good(train(Fake::new(3), options(1, 0), 5..2));
     assert!(nothing.is_empty());

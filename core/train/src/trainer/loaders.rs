@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vitral_data::{Datasets, ImageBatch, Loader, LoaderOptions};
+use vitral_data::{Datasets, ImageBatch, Loader, LoaderOptions, Shard};
 use vitral_seed::Seed;
 
 use super::Trainer;
@@ -73,5 +73,6 @@ fn loader_options(experiment: &Experiment) -> LoaderOptions {
         prefetch: experiment.data.prefetch,
         on_error: experiment.data.on_error,
         seed: Seed::new(experiment.seed),
+        shard: Shard::default(),
     }
 }

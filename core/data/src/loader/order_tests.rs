@@ -1,0 +1,194 @@
+//! Which images come when: on every kind of source, whatever the number of workers, from whichever batch
+//! a run goes on, and shared by however many processes.
+
+use super::*;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::path::Path;
+
+use rand::Rng as _;
+use tempfile::TempDir;
+
+use crate::source::fixtures;
+use crate::{
+    Cache, Channels, Cifar, Idx, ImageFolder, PackOptions, Parquet, Transform, WebDataset,
+};
+
+/// Images of the sources that are made here.
+const IMAGES: u32 = 31;
+
+/// One of every kind, and of those that are read in groups, with buffers of several sizes.
+fn sources(folder: &Path) -> Vec<(&'static str, Arc<dyn Source>)> {
+    let path = |name: &str| folder.join(name);
+    for index in 0..IMAGES {
+        let class = path(&format!("folder/{}", index % 3));
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join(format!("{index:02}.png")), png(index)).unwrap();
+    }
+    let idx = |dimensions: &[u32], values: Vec<u8>| {
+        let header = [0, 0, 8, dimensions.len() as u8].into_iter();
+        header
+            .chain(dimensions.iter().flat_map(|n| n.to_be_bytes()))
+            .chain(values)
+            .collect::<Vec<_>>()
+    };
+    let pixels = (0..IMAGES).flat_map(|index| [index as u8; 16]).collect();
+    fs::write(path("images"), idx(&[IMAGES, 4, 4], pixels)).unwrap();
+    fs::write(path("labels"), idx(&[IMAGES], (0..IMAGES as u8).collect())).unwrap();
+    let records: Vec<u8> =
+        (0..IMAGES as u8).flat_map(|index| [index % 10].into_iter().chain([index; 3072])).collect();
+    fs::write(path("cifar.bin"), records).unwrap();
+    for (shard, images) in [0..9, 9..23, 23..IMAGES].into_iter().enumerate() {
+        let mut tar = tar::Builder::new(File::create(path(&format!("{shard}.tar"))).unwrap());
+        for index in images {
+            for (extension, content) in
+                [("cls", vec![b'0' + index as u8 % 10]), ("png", png(index))]
+            {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, format!("{index}.{extension}"), &content[..]).unwrap();
+            }
+        }
+        tar.finish().unwrap();
+    }
+    let web = |buffer| -> Arc<dyn Source> {
+        Arc::new(WebDataset::open(&[path("*.tar")], None, "label", buffer).unwrap())
+    };
+    let parquet = |buffer| -> Arc<dyn Source> {
+        let files = [fixtures("train-*-of-00002.parquet")];
+        Arc::new(Parquet::open(&files, None, None, None, buffer).unwrap())
+    };
+    let images = ImageFolder::open(&path("folder"), None).unwrap();
+    crate::pack(&images, &path("x.vcache"), &PackOptions::default(), &|_| {}).unwrap();
+    vec![
+        ("folder", Arc::new(images)),
+        ("idx", Arc::new(Idx::open(&path("images"), &path("labels"), None).unwrap())),
+        ("cifar", Arc::new(Cifar::open_10(&[path("cifar.bin")]).unwrap())),
+        ("shards", web(None)),
+        ("sequential, one piece", web(Some(1))),
+        ("sequential, two pieces", web(Some(20))),
+        ("sequential, all", web(Some(1000))),
+        ("parquet, one group", parquet(Some(1))),
+        ("parquet, two groups", parquet(Some(8))),
+        ("parquet, all", parquet(None)),
+        ("cache", Arc::new(Cache::open(&path("x.vcache")).unwrap())),
+    ]
+}
+
+fn png(index: u32) -> Vec<u8> {
+    let image =
+        image::GrayImage::from_fn(4, 4, |x, y| image::Luma([(index * 7 + x + 4 * y) as u8]));
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn pipeline() -> Arc<Pipeline> {
+    let transforms = vec![
+        Transform::HorizontalFlip { probability: 0.5 },
+        Transform::PadCrop { padding: 1, fill: 0 },
+    ];
+    Arc::new(Pipeline::new(Channels::Grey, 4, transforms).unwrap())
+}
+
+fn batches(
+    source: &Arc<dyn Source>,
+    options: LoaderOptions,
+    numbers: Range<u64>,
+) -> Vec<ImageBatch> {
+    let loader = Loader::train(Arc::clone(source), pipeline(), options, numbers).unwrap();
+    loader.collect::<Result<_, _>>().unwrap()
+}
+
+/// What the processes of one step have, put together in the order of their ranks.
+fn together(parts: &[ImageBatch]) -> ImageBatch {
+    let mut whole = parts[0].clone();
+    for part in &parts[1..] {
+        assert_eq!(
+            (part.size, part.channels, part.epoch),
+            (whole.size, whole.channels, whole.epoch)
+        );
+        whole.images.extend(&part.images);
+        whole.labels.extend(&part.labels);
+        whole.samples.extend(&part.samples);
+    }
+    whole
+}
+
+/// Random batch sizes, numbers of processes and workers, and places to go on from; the same every time.
+#[test]
+fn batches_follow_from_seed_and_number_alone_on_every_source() {
+    let folder = TempDir::new().unwrap();
+    for (number, (name, source)) in sources(folder.path()).into_iter().enumerate() {
+        let rng = &mut Seed::new(number as u64).rng();
+        for trial in 0..12 {
+            let len = source.len();
+            let batch = rng.random_range(1..=len as u32) as usize;
+            let per_epoch = Loader::batches_per_epoch(len, batch);
+            // Two epochs and a half.
+            let end = 2 * per_epoch + per_epoch.div_ceil(2);
+            let options = LoaderOptions {
+                batch,
+                workers: 1,
+                prefetch: 1,
+                on_error: OnError::Stop,
+                seed: Seed::new(trial),
+                shard: Shard::default(),
+            };
+            let whole = batches(&source, options, 0..end);
+            check_epochs(&whole, len, batch, per_epoch as usize);
+            let world_size = rng.random_range(1..=batch.min(5) as u32);
+            let start = rng.random_range(0..end);
+            let parts: Vec<_> = (0..world_size)
+                .map(|rank| {
+                    let shard = Shard::new(rank, world_size).unwrap();
+                    let workers = rng.random_range(1..=4);
+                    let options = LoaderOptions { shard, workers, prefetch: 3, ..options };
+                    batches(&source, options, start..end)
+                })
+                .collect();
+            for (at, expected) in whole[start as usize..].iter().enumerate() {
+                let parts: Vec<_> = parts.iter().map(|part| part[at].clone()).collect();
+                let case = format!("{name}: batch {batch}, {world_size} processes, from {start}");
+                assert!(together(&parts) == *expected, "{case}, step {at}");
+            }
+        }
+    }
+}
+
+/// Every image comes once in an epoch, but for those that do not fill a batch.
+fn check_epochs(batches: &[ImageBatch], len: usize, batch: usize, per_epoch: usize) {
+    let mut orders = HashSet::new();
+    for epoch in batches.chunks(per_epoch) {
+        let samples: Vec<u32> = epoch.iter().flat_map(|batch| batch.samples.clone()).collect();
+        let different: HashSet<_> = samples.iter().collect();
+        assert_eq!(different.len(), samples.len());
+        assert_eq!(samples.len(), epoch.len() * batch.min(len));
+        orders.insert(samples);
+    }
+    assert!(len < 10 || batch * 2 > len || orders.len() > 1, "all epochs have the same order");
+}
+
+#[test]
+fn evaluation_is_shared_without_a_gap_or_an_overlap() {
+    let folder = TempDir::new().unwrap();
+    for (name, source) in sources(folder.path()) {
+        for (batch, world_size) in [(4, 3), (1, 5), (100, 2), (7, 7)] {
+            let samples = (0..world_size).flat_map(|rank| {
+                let options = LoaderOptions {
+                    batch,
+                    workers: 2,
+                    prefetch: 2,
+                    on_error: OnError::Stop,
+                    seed: Seed::new(0),
+                    shard: Shard::new(rank, world_size).unwrap(),
+                };
+                let loader = Loader::eval(Arc::clone(&source), pipeline(), options).unwrap();
+                loader.flat_map(|batch| batch.unwrap().samples)
+            });
+            let samples: Vec<_> = samples.collect();
+            assert_eq!(samples, (0..source.len() as u32).collect::<Vec<_>>(), "{name}");
+        }
+    }
+}
