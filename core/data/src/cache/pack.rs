@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ use crate::worker::{OnError, Skipped};
 const AT_ONCE: usize = 64;
 /// Bytes after which the payload is flushed to the disk, so that they need not be made again.
 const FLUSH_BYTES: u64 = 64 << 20;
+/// Bytes that may wait for the disk until writing waits, too.
+const MOST_UNKEPT: u64 = 4 * FLUSH_BYTES;
 /// The time after which it is flushed, if there are fewer bytes.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
@@ -184,24 +186,60 @@ impl Payload {
         })
     }
 
+    /// Writes images one after the other, while another thread has the disk keep what is written.
     fn write_all(
         &mut self,
         images: Receiver<(u64, Vec<Packed>)>,
         journal: &mut Journal,
         progress: &mut Progress,
     ) -> io::Result<()> {
-        let mut flushed = (progress.end, progress.entries.len(), Instant::now());
+        let file = self.file.get_ref().try_clone()?;
+        // A part that is handed over is being kept: only one is, and the next waits here.
+        let (parts, to_keep) = sync_channel(0);
+        thread::scope(|scope| {
+            let keeper = scope.spawn(move || keep(&file, journal, to_keep));
+            let written = self.write_parts(images, progress, &parts);
+            drop(parts);
+            let kept = keeper.join().unwrap_or_else(|_| Err(io::Error::other("a thread failed")));
+            kept.and(written)
+        })
+    }
+
+    fn write_parts(
+        &mut self,
+        images: Receiver<(u64, Vec<Packed>)>,
+        progress: &mut Progress,
+        parts: &SyncSender<Part>,
+    ) -> io::Result<()> {
+        let mut known = (progress.end, progress.entries.len(), Instant::now());
         for (next, images) in images {
             for image in images {
                 self.write(&image, progress)?;
             }
             progress.next = next;
-            if progress.end - flushed.0 >= FLUSH_BYTES || flushed.2.elapsed() >= FLUSH_TIME {
-                self.flush(journal, progress, flushed.1)?;
-                flushed = (progress.end, progress.entries.len(), Instant::now());
+            let bytes = progress.end - known.0;
+            if bytes < FLUSH_BYTES && known.2.elapsed() < FLUSH_TIME {
+                continue;
+            }
+            self.file.flush()?;
+            let part = Part::new(progress, known.1);
+            let handed = match bytes < MOST_UNKEPT {
+                // While the disk is busy with the part before, this one grows.
+                true => parts.try_send(part),
+                false => {
+                    parts.send(part).map_err(|SendError(part)| TrySendError::Disconnected(part))
+                }
+            };
+            match handed {
+                Ok(()) => known = (progress.end, progress.entries.len(), Instant::now()),
+                Err(TrySendError::Full(_)) => {}
+                Err(TrySendError::Disconnected(_)) => return Ok(()), // the other thread says why
             }
         }
-        self.flush(journal, progress, flushed.1)
+        self.file.flush()?;
+        // Should it be gone, the other thread says why.
+        let _ = parts.send(Part::new(progress, known.1));
+        Ok(())
     }
 
     fn write(&mut self, image: &Packed, progress: &mut Progress) -> io::Result<()> {
@@ -214,18 +252,6 @@ impl Payload {
         progress.entries.push(Entry { offset, length, label, form, checksum });
         progress.end = offset + u64::from(length);
         Ok(())
-    }
-
-    /// Has the disk keep what was written, and the journal know of it.
-    fn flush(
-        &mut self,
-        journal: &mut Journal,
-        progress: &Progress,
-        known: usize,
-    ) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_data()?;
-        journal.add(progress.next, progress.end, &progress.entries[known..])
     }
 
     fn pad(&mut self, bytes: u64) -> io::Result<()> {
@@ -263,6 +289,30 @@ impl Payload {
         write().map_err(|error| DataError::write(path, error))?;
         Ok(header.index + (index.len() + names.len()) as u64)
     }
+}
+
+/// A part of the payload that was written, as the journal will know it.
+struct Part {
+    next: u64,
+    end: u64,
+    entries: Vec<Entry>,
+}
+
+impl Part {
+    /// What was written since there were `known` images.
+    fn new(progress: &Progress, known: usize) -> Self {
+        let &Progress { next, end, ref entries } = progress;
+        Self { next, end, entries: entries[known..].to_vec() }
+    }
+}
+
+/// Has the disk keep each part, and the journal know of it after that.
+fn keep(file: &File, journal: &mut Journal, parts: Receiver<Part>) -> io::Result<()> {
+    for Part { next, end, entries } in parts {
+        file.sync_data()?;
+        journal.add(next, end, &entries)?;
+    }
+    Ok(())
 }
 
 /// The images that could be made; one that could not is an error, or is reported and left out.
