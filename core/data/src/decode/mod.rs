@@ -18,7 +18,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use self::jpeg::Segments;
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
-use crate::region::{Area, Crop};
+use crate::region::{Area, Crop, exchanges_sides};
 
 /// Decodes a JPEG, PNG or WebP file, turned upright by its EXIF orientation.
 ///
@@ -32,6 +32,28 @@ use crate::region::{Area, Crop};
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
     Ok(Decoder::default().part(bytes, None, all)?.image)
+}
+
+/// Width, height and channels of an image as [`decode`] gives it. Only its header is read, by the decoder
+/// that will read the rest: what one of them takes, another may refuse.
+pub(crate) fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeError> {
+    let format = format_of(bytes)?;
+    #[cfg(feature = "turbojpeg")]
+    if format == ImageFormat::Jpeg {
+        return turbo::Turbo::new()?.size(bytes, Segments::read(bytes));
+    }
+    #[cfg(not(feature = "turbojpeg"))]
+    if format == ImageFormat::Jpeg
+        && let Ok(jpeg) = vitral_jpeg::Jpeg::open(bytes)
+    {
+        return pure::size(jpeg.frame(), Segments::read(bytes));
+    }
+    let mut decoder =
+        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    let turn = decoder.orientation().map_err(explain)?;
+    let channels = if is_grey(decoder.color_type()) { Channels::Grey } else { Channels::Rgb };
+    Ok(if exchanges_sides(turn) { (height, width, channels) } else { (width, height, channels) })
 }
 
 /// What is wanted of an image: a part of it, which will be resized to a width and a height.
@@ -372,6 +394,19 @@ mod tests {
         for bytes in [PHOTO, PROGRESSIVE] {
             let found = difference(&decode(bytes).unwrap(), &reference);
             assert!(found < 0.5, "mean difference {found}");
+        }
+    }
+
+    /// What one decoder takes, another may refuse: a segment that is longer than its content.
+    #[test]
+    fn sizes_are_told_by_the_decoder_that_reads_the_rest() {
+        let mut loose = PHOTO.to_vec();
+        loose.splice(2..2, [0xff, 0xec, 0, 3, 7, 0, 0, 0]);
+        for bytes in [PHOTO, PROGRESSIVE, CMYK, &loose, &with_orientation(PHOTO, 6)] {
+            // What stands between segments may be refused, too.
+            let Ok(image) = decode(bytes) else { continue };
+            let size = (image.width(), image.height(), image.channels());
+            assert_eq!(encoded_size(bytes), Ok(size));
         }
     }
 

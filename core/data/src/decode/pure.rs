@@ -1,13 +1,28 @@
 //! JPEG by [`vitral_jpeg`], decoding no more than a part of an image needs, in the smallest size that is
 //! large enough.
 
-use vitral_jpeg::{Jpeg, Pixels, Scale, Window};
+use vitral_jpeg::{Frame, Jpeg, Pixels, Scale, Window};
 
 use super::jpeg::Segments;
-use super::part::{in_file, scale, turned, upright_size};
+use super::part::{check_size, in_file, scale, turned, upright_size};
 use super::{Decoded, Request};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image};
+
+/// Width, height and channels of an image that is turned upright.
+///
+/// # Errors
+/// It is too large.
+pub(super) fn size(frame: &Frame, segments: Segments) -> Result<(u32, u32, Channels), DecodeError> {
+    check_size(frame.width, frame.height)?;
+    let (width, height) = upright_size(frame.width, frame.height, segments.orientation);
+    Ok((width, height, channels_of(frame)))
+}
+
+/// The channels that a file has.
+fn channels_of(frame: &Frame) -> Channels {
+    if frame.components.len() == 1 { Channels::Grey } else { Channels::Rgb }
+}
 
 /// Decodes what is wanted of an image that `choose` was asked about. The image's pixels lie in `buffer`,
 /// which keeps its memory.
@@ -36,8 +51,7 @@ pub(super) fn part(
     let wanted = area.cover(frame.width.div_ceil(divisor), frame.height.div_ceil(divisor));
     let window =
         Window { left: wanted.left, top: wanted.top, width: wanted.width, height: wanted.height };
-    let of_file = if frame.components.len() == 1 { Channels::Grey } else { Channels::Rgb };
-    let channels = channels.unwrap_or(of_file);
+    let channels = channels.unwrap_or_else(|| channels_of(frame));
     decoder
         .read(jpeg, window, scale, channels == Channels::Grey, buffer)
         .map_err(|error| DecodeError(error.to_string()))?;

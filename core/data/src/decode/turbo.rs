@@ -41,6 +41,21 @@ impl Turbo {
         Ok(turbo)
     }
 
+    /// Width, height and channels of an image that is turned upright.
+    pub fn size(
+        &mut self,
+        bytes: &[u8],
+        segments: Segments,
+    ) -> Result<(u32, u32, Channels), DecodeError> {
+        let header = self.header(bytes)?;
+        let (width, height) = upright_size(header.width, header.height, segments.orientation);
+        let channels = match header.format(None) {
+            Format::Grey => Channels::Grey,
+            Format::Rgb | Format::Cmyk => Channels::Rgb,
+        };
+        Ok((width, height, channels))
+    }
+
     /// Decodes what `choose` wants of an image whose upright width and height it is given. The image's
     /// pixels lie in `buffer`, which keeps its memory.
     pub fn part(

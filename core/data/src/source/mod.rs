@@ -9,11 +9,9 @@ mod parquet;
 mod patterns;
 mod web_dataset;
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::{ImageDecoder as _, ImageReader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +26,7 @@ pub use parquet::Parquet;
 pub use web_dataset::WebDataset;
 
 use crate::cache::Cache;
-use crate::decode::decode;
+use crate::decode::{decode, encoded_size};
 use crate::error::{DataError, DecodeError, ReadError};
 use crate::pixels::{Channels, Image, ImageView};
 
@@ -69,18 +67,6 @@ impl Stored<'_> {
             Self::Image(image) => Ok(image),
         }
     }
-}
-
-fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeError> {
-    let explain = |error: image::ImageError| DecodeError(error.to_string());
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let reader = reader.map_err(|error| DecodeError(error.to_string()))?;
-    let mut decoder = reader.into_decoder().map_err(explain)?;
-    let (width, height) = decoder.dimensions();
-    let orientation = decoder.orientation().map_err(explain)?.to_exif();
-    let channels = if decoder.color_type().has_color() { Channels::Rgb } else { Channels::Grey };
-    // The EXIF orientations from 5 on exchange rows and columns.
-    Ok(if orientation >= 5 { (height, width, channels) } else { (width, height, channels) })
 }
 
 /// A set of labelled images that can be read in any order, by several threads at once.
@@ -281,6 +267,7 @@ pub(crate) fn fixtures(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Cursor;
 
     #[test]
     fn reads_from_ron() {

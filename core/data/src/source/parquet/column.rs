@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use parquet2::encoding::{Encoding, hybrid_rle::HybridRleDecoder};
 use parquet2::metadata::ColumnChunkMetaData;
-use parquet2::page::{DataPage, Page, split_buffer};
+use parquet2::page::{CompressedPage, DataPage, Page, split_buffer};
 use parquet2::read::{decompress, get_page_iterator, levels::get_bit_width};
 use parquet2::schema::types::PhysicalType;
 
@@ -19,6 +19,14 @@ use crate::worker::panic_message;
 
 /// The most bytes that one page may have. Writers make pages of about 1 MiB, or of one value.
 const MAX_PAGE_BYTES: usize = 1 << 30;
+
+/// A page may unpack to this much, or to [`LARGEST_RATIO`] times its own length, if that is more: its
+/// library makes room for whatever a page claims.
+const ALWAYS_ALLOWED: usize = 64 << 20;
+const LARGEST_RATIO: usize = 32;
+
+/// The most rows of a row group, which is read as a whole. Writers make groups of up to a million.
+const MAX_GROUP_ROWS: usize = 1 << 23;
 
 /// Why a column cannot be read, from its library or from here.
 pub(super) struct Problem(String);
@@ -62,6 +70,9 @@ pub(super) fn check(column: &ColumnChunkMetaData, rows: usize, file: u64) -> Res
     if column.descriptor().descriptor.max_rep_level > 0 {
         let name = column.descriptor().path_in_schema.join(".");
         return Err(format!("the column `{name}` holds lists; one value for each row is needed"));
+    }
+    if rows > MAX_GROUP_ROWS {
+        return Err(format!("has {rows} rows; at most {MAX_GROUP_ROWS} can be read as a whole"));
     }
     if usize::try_from(metadata.num_values) != Ok(rows) {
         return Err(format!("has {rows} rows, but a column of {} values", metadata.num_values));
@@ -154,7 +165,12 @@ fn read_pages<T: Clone>(
     let mut dictionary: Option<Vec<T>> = None;
     let mut left = rows;
     for page in pages {
-        match decompress(page?, &mut Vec::new())? {
+        let page = page?;
+        // A dictionary's claim is not to be seen; room that is made for it and not used is not taken.
+        if let CompressedPage::Data(page) = &page {
+            check_claim(page.compressed_size(), page.uncompressed_size())?;
+        }
+        match decompress(page, &mut Vec::new())? {
             Page::Dict(page) => {
                 let (length, count) = (page.buffer.len(), page.num_values);
                 dictionary = Some(plain(&page.buffer.into(), 0..length, count)?);
@@ -171,6 +187,16 @@ fn read_pages<T: Clone>(
         return Err(format!("{left} of its {rows} values are missing").into());
     }
     Ok(())
+}
+
+/// Refuses a page that claims to unpack to much more than it is.
+fn check_claim(bytes: usize, unpacked: usize) -> Result<(), Problem> {
+    if unpacked <= ALWAYS_ALLOWED.max(bytes.saturating_mul(LARGEST_RATIO)) {
+        return Ok(());
+    }
+    let problem =
+        format!("a page of {bytes} bytes claims to unpack to {unpacked}, which images do not");
+    Err(problem.into())
 }
 
 fn page_values<T: Clone>(
@@ -236,5 +262,21 @@ fn looked_up<T: Clone>(indices: &[u8], dictionary: &[T], count: usize) -> Result
             indices.map(|index| value(index?)).collect()
         }
         _ => Err(format!("indices of {width} bits are not possible").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_claim_to_be_far_more_than_they_are_are_refused() {
+        for (bytes, unpacked) in [(0, 0), (100, 64 << 20), (8 << 20, 256 << 20), (9, 9)] {
+            assert!(check_claim(bytes, unpacked).is_ok(), "{bytes}, {unpacked}");
+        }
+        for (bytes, unpacked) in [(100, (64 << 20) + 1), (8 << 20, 257 << 20), (0, usize::MAX)] {
+            let Problem(problem) = check_claim(bytes, unpacked).err().unwrap();
+            assert!(problem.contains(&format!("of {bytes} bytes claims")), "{problem}");
+        }
     }
 }
