@@ -1,0 +1,290 @@
+//! Writes what fuzzing starts from: valid files of each kind, made of the project's fixtures and code.
+//!
+//! ```text
+//! seeds ROOT OUT        # OUT/<target>/<name>, ROOT being the repository
+//! ```
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+// Instrumented code needs the library, although nothing is fuzzed here.
+use libfuzzer_sys as _;
+use serde_json::json;
+use vitral_bundle::{Bundle, PackInput, SourceManifest};
+use vitral_data::{Idx, Image, Keep, OnError, PackOptions, ReadError, Source, Stored, pack};
+use vitral_fuzz::joined;
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Fallible<()> {
+    let mut arguments = std::env::args().skip(1).map(PathBuf::from);
+    let (Some(root), Some(out)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: seeds ROOT OUT".into());
+    };
+    let seeds = Seeds { root, out };
+    seeds.idx()?;
+    seeds.cifar()?;
+    seeds.cache()?;
+    seeds.copy("web_dataset", "tests/fixtures/sources", &["tar"])?;
+    seeds.copy("parquet", "tests/fixtures/sources", &["parquet"])?;
+    seeds.copy("image", "core/data/src/decode/fixtures", &["jpg", "png"])?;
+    seeds.copy("image", "examples/data/fashion-mnist-subset/images", &["png"])?;
+    seeds.images()?;
+    seeds.config()?;
+    seeds.bundles()?;
+    seeds.copy("weights", "tests/fixtures/huggingface/vit", &["safetensors"])?;
+    seeds.copy("weights", "tests/fixtures/oracle", &["npz"])?;
+    seeds.weights()
+}
+
+struct Seeds {
+    root: PathBuf,
+    out: PathBuf,
+}
+
+impl Seeds {
+    fn write(&self, target: &str, name: &str, bytes: &[u8]) -> Fallible<()> {
+        let folder = self.out.join(target);
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join(name), bytes)?)
+    }
+
+    /// The files of a folder of the repository that have one of the extensions, unless they are large.
+    fn copy(&self, target: &str, folder: &str, extensions: &[&str]) -> Fallible<()> {
+        for path in files(&self.root.join(folder))? {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            let bytes = fs::read(&path)?;
+            if extension.is_some_and(|extension| extensions.contains(&extension))
+                && bytes.len() < 1 << 16
+            {
+                self.write(target, &name(&path), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn idx(&self) -> Fallible<()> {
+        let (images, labels) = idx_files();
+        self.write("idx", "plain", &joined(&labels, &images))?;
+        let colour = [&[0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..], &[7; 12]];
+        self.write("idx", "colour", &joined(&idx(&[2], &[0, 1]), &colour.concat()))?;
+        self.write("idx", "compressed", &joined(&gzip(&labels)?, &gzip(&images)?))
+    }
+
+    fn cifar(&self) -> Fallible<()> {
+        let ten = [&[3][..], &[9; 3072], &[9], &[200; 3072]].concat();
+        let names = "a b c d e f g h i j\n".replace(' ', "\n");
+        self.write("cifar", "ten", &[&[0][..], &joined(names.as_bytes(), &ten)].concat())?;
+        let hundred = [&[19, 99][..], &[9; 3072]].concat();
+        self.write("cifar", "fine", &[&[1][..], &joined(b"", &hundred)].concat())?;
+        self.write("cifar", "coarse", &[&[2][..], &joined(b"", &hundred)].concat())
+    }
+
+    fn cache(&self) -> Fallible<()> {
+        let (images, labels) = idx_files();
+        let (images, labels) = (vitral_fuzz::file("i", &images), vitral_fuzz::file("l", &labels));
+        let raw = Idx::open(&images, &labels, None)?;
+        let encoded = Encoded(encoded()?);
+        let sources: [(&str, &dyn Source); 2] = [("raw", &raw), ("encoded", &encoded)];
+        for (name, source) in sources {
+            for (kind, keep) in [("pixels", Keep::Pixels), ("stored", Keep::Stored)] {
+                let path = vitral_fuzz::file("x.vcache", b"");
+                fs::remove_file(&path)?;
+                let options = PackOptions { keep, max_side: None, on_error: OnError::Stop };
+                // What has no encoded form is kept as pixels.
+                pack(source, &path, &options, &|_| {})?;
+                self.write("cache", &format!("{name}-{kind}"), &fs::read(&path)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kinds of image files that the fixtures lack.
+    fn images(&self) -> Fallible<()> {
+        for (number, bytes) in encoded()?.iter().enumerate() {
+            self.write("image", &format!("made-{number}"), bytes)?;
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> Fallible<()> {
+        for path in files(&self.root.join("examples"))? {
+            if path.extension().is_some_and(|extension| extension == "ron") {
+                let text = fs::read_to_string(&path)?;
+                let set = "data.augment[0].probability=0.25\n";
+                self.write("config", &name(&path), (set.to_owned() + &text).as_bytes())?;
+            }
+        }
+        let sources = [
+            r#"Idx(images: "a", labels: "b", classes: ["x", "y"])"#,
+            r#"ImageFolder(path: "a")"#,
+            r#"Cifar100(files: ["a", "b"], coarse: true)"#,
+            r#"WebDataset(shards: ["{0..9}.tar"], label_key: "l", shuffle_buffer: 8)"#,
+            r#"Parquet(files: ["*.parquet"], image: "i", label: "l")"#,
+            r#"Cache(path: "x.vcache")"#,
+        ];
+        let augment = "[RandomResizedCrop(scale: (0.1, 1.0)), HorizontalFlip(probability: 0.3), \
+            PadCrop(padding: 4), Resize(), ResizeShorter(to: 9), CenterCrop(), \
+            Plugin(name: \"randaugment\", settings: {\"magnitude\": 9, \"list\": [1.5, \"a\"]})]";
+        for (number, source) in sources.iter().enumerate() {
+            let data = format!(
+                "train: {source}, /* a */ val: {source},\n augment: {augment}, // b\n \
+                 normalize: ImageNet, workers: 2, on_error: Skip"
+            );
+            let name = format!("source-{number}");
+            self.write(
+                "config",
+                &name,
+                format!("seed=0x10\n(data: ({data}), seed: 3)").as_bytes(),
+            )?;
+            let set = format!("normalize=Custom(mean: [0.5], std: [0.2])\n({data})");
+            self.write("config", &format!("{name}-alone"), set.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn bundles(&self) -> Fallible<()> {
+        for path in files(&self.root.join("tests/fixtures/plugins/contract-1.0.0"))? {
+            let bytes = fs::read(&path)?;
+            let bundle = Bundle::from_bytes(&name(&path), &bytes)?;
+            let manifest = bundle.file("plugin.ron").ok_or("a bundle has a manifest")?;
+            self.write("manifest", &name(&path), manifest)?;
+            // Real components are too large to be changed by chance: a few bytes stand for one.
+            let (kind, description) = bundle.declared();
+            let small = PackInput::new(kind, description, SourceManifest::default())
+                .wasm(b"\0asm".to_vec())
+                .document("README.md", b"Text\n".to_vec());
+            let small = vitral_bundle::pack(&small, None)?;
+            self.write("bundle", &name(&path), &small)?;
+            let archive = zstd::decode_all(&small[..])?;
+            self.write("bundle", &format!("{}.tar", name(&path)), &archive)?;
+        }
+        let lock = "(plugins: [])";
+        self.write("manifest", "lock", lock.as_bytes())
+    }
+
+    fn weights(&self) -> Fallible<()> {
+        let values: Vec<u8> = [1.5f32, -2.0, 0.25].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let halves: Vec<u8> = values.chunks_exact(4).flat_map(|v| [v[2], v[3]]).collect();
+        let header = json!({
+            "__metadata__": {"format": "pt"},
+            "a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]},
+            "b": {"dtype": "BF16", "shape": [3, 1], "data_offsets": [12, 18]},
+        })
+        .to_string();
+        let length = (header.len() as u64).to_le_bytes();
+        let file = [&length[..], header.as_bytes(), &values, &halves].concat();
+        self.write("weights", "small.safetensors", &file)?;
+        for compression in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
+            let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            for (name, kind, shape, values) in [
+                ("a.npy", "<f4", "(3,)", &values),
+                ("b/c.npy", "<f2", "(1, 3)", &halves),
+                ("d.npy", "|V2", "(3, 1)", &halves),
+            ] {
+                let options = zip::write::FileOptions::default().compression_method(compression);
+                archive.start_file(name, options)?;
+                let header =
+                    format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+                let magic =
+                    [&b"\x93NUMPY\x01\0"[..], &(header.len() as u16).to_le_bytes()].concat();
+                let array = [&magic[..], header.as_bytes(), values].concat();
+                std::io::Write::write_all(&mut archive, &array)?;
+            }
+            let bytes = archive.finish()?.into_inner();
+            self.write("weights", &format!("small-{compression}.npz"), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn files(folder: &Path) -> Fallible<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.retain(|path| path.is_file());
+    files.sort();
+    Ok(files)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
+    bytes.extend(dimensions.iter().flat_map(|size| size.to_be_bytes()));
+    bytes.extend(values);
+    bytes
+}
+
+fn idx_files() -> (Vec<u8>, Vec<u8>) {
+    (idx(&[3, 2, 4], &(0..24).collect::<Vec<_>>()), idx(&[3], &[1, 0, 1]))
+}
+
+fn gzip(bytes: &[u8]) -> Fallible<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes)?;
+    Ok(encoder.finish()?)
+}
+
+/// Small images in every format and colour type.
+fn encoded() -> Fallible<Vec<Vec<u8>>> {
+    let colour = image::RgbaImage::from_fn(9, 7, |x, y| {
+        image::Rgba([x as u8 * 20, y as u8 * 30, 90, 255 - x as u8])
+    });
+    let colour = image::DynamicImage::from(colour);
+    let mut files = Vec::new();
+    for format in [image::ImageFormat::Jpeg, image::ImageFormat::Png, image::ImageFormat::WebP] {
+        for kind in [colour.to_rgb8().into(), colour.to_luma8().into(), colour.clone()] {
+            if format == image::ImageFormat::Jpeg
+                && matches!(kind, image::DynamicImage::ImageRgba8(_))
+            {
+                continue;
+            }
+            let mut bytes = Cursor::new(Vec::new());
+            kind.write_to(&mut bytes, format)?;
+            files.push(bytes.into_inner());
+        }
+    }
+    for deep in [colour.to_luma_alpha16().into(), image::DynamicImage::from(colour.to_rgb16())] {
+        let mut bytes = Cursor::new(Vec::new());
+        deep.write_to(&mut bytes, image::ImageFormat::Png)?;
+        files.push(bytes.into_inner());
+    }
+    Ok(files)
+}
+
+/// A source of encoded images.
+struct Encoded(Vec<Vec<u8>>);
+
+impl Source for Encoded {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        static NAMES: std::sync::LazyLock<[String; 1]> =
+            std::sync::LazyLock::new(|| ["one".into()]);
+        &*NAMES
+    }
+
+    fn label(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn read(&self, index: usize) -> Result<Image, ReadError> {
+        let decoded = Stored::Encoded(&self.0[index]).decode();
+        decoded.map_err(|error| ReadError { name: self.name(index), reason: error.to_string() })
+    }
+
+    fn load<'a>(&'a self, index: usize, _: &'a mut Vec<u8>) -> Result<Stored<'a>, ReadError> {
+        Ok(Stored::Encoded(&self.0[index]))
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("image {index}")
+    }
+}
