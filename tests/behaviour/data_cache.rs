@@ -45,6 +45,35 @@ fn a_run_on_a_cache_is_the_run_on_its_source() {
     assert_eq!(losses(&workspace, "cached"), expected);
 }
 
+/// Processes that train at the same time map the same file, and each has the batches that it would have
+/// alone.
+#[test]
+fn several_runs_share_a_cache() {
+    let workspace = Workspace::new();
+    write_image_folder(&workspace.join("train"), 12);
+    vitral(workspace.path(), &["data", "cache", "train", "--out", "x.vcache"]).succeeded();
+    let before = fs::read(workspace.join("x.vcache")).unwrap();
+    let cache = "Cache(path: \"x.vcache\")";
+    let sets = |run: &str| {
+        [format!("output={run:?}"), format!("data.train={cache}"), format!("data.val={cache}")]
+    };
+    let start_run = |run: &str| {
+        let sets = sets(run);
+        let mut arguments = vec!["train", "experiment.ron"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
+        start(workspace.path(), &arguments)
+    };
+    let runs = ["first", "second", "third"];
+    let children = runs.map(start_run);
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let [first, second, third] = runs.map(|run| losses(&workspace, run));
+    assert!(first.len() >= 12 && first == second && second == third, "{first:?} {second:?}");
+    assert!(fs::read(workspace.join("x.vcache")).unwrap() == before);
+}
+
 #[test]
 fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     let workspace = Workspace::new();
