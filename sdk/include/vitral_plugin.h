@@ -37,7 +37,7 @@
 /**
  * Minor version of this contract.
  */
-#define VITRAL_MINOR 0
+#define VITRAL_MINOR 1
 
 /**
  * The call did what was asked.
@@ -163,6 +163,11 @@
  * `ended` is set: the reason.
  */
 #define VITRAL_ENDED 5
+
+/**
+ * `data` is set. Since contract 1.1.
+ */
+#define VITRAL_DATA 6
 
 /**
  * `VitralAction::tag`: a figure for the run's metrics, `text` its name and `number` its value.
@@ -996,6 +1001,68 @@ typedef struct VitralCheckpoint {
 } VitralCheckpoint;
 
 /**
+ * The time of one stage of the data path.
+ */
+typedef struct VitralStageTime {
+    /**
+     * `read`, `decode`, a transform or a plugin by its name in the experiment, `assemble`.
+     */
+    VitralText name;
+    /**
+     * Seconds that all workers together spent in it.
+     */
+    double seconds;
+} VitralStageTime;
+
+/**
+ * Borrowed items, one after the other. `data` may be null where `len` is 0.
+ */
+typedef struct VitralList_StageTime {
+    /**
+     * The first item.
+     */
+    const struct VitralStageTime *data;
+    /**
+     * How many there are.
+     */
+    size_t len;
+} VitralList_StageTime;
+
+/**
+ * What the data path has done since the report before, or since training started or went on.
+ */
+typedef struct VitralDataReport {
+    /**
+     * Steps made, the one that it comes with included.
+     */
+    uint64_t step;
+    /**
+     * Epochs made.
+     */
+    double epoch;
+    /**
+     * Seconds that the steps took, that one included.
+     */
+    double seconds;
+    /**
+     * How many of them the trainer waited for data.
+     */
+    double wait;
+    /**
+     * Worker threads now.
+     */
+    uint32_t workers;
+    /**
+     * Batches made ahead now.
+     */
+    uint32_t prefetch;
+    /**
+     * What workers spent their time on, in the order in which an image goes through it.
+     */
+    struct VitralList_StageTime stages;
+} VitralDataReport;
+
+/**
  * What happened in an `VitralEvent`, by its tag.
  */
 typedef union VitralEventData {
@@ -1023,6 +1090,10 @@ typedef union VitralEventData {
      * The run ends; the reason.
      */
     VitralText ended;
+    /**
+     * What the data path has done since the report before.
+     */
+    struct VitralDataReport data;
 } VitralEventData;
 
 /**
@@ -1030,7 +1101,7 @@ typedef union VitralEventData {
  */
 typedef struct VitralEvent {
     /**
-     * `VITRAL_STARTED` to `VITRAL_ENDED`.
+     * `VITRAL_STARTED` to `VITRAL_DATA`.
      */
     uint32_t tag;
     /**

@@ -27,10 +27,10 @@ pub use permissions::{FileGrant, Permissions};
 pub use plugin::{Origin, Plugin};
 pub use settings::{SettingError, Settings};
 pub use vitral_abi::{
-    Action, Attribute, AttributeValue, Batch, Checkpoint, Description, Distribution, Evaluation,
-    Event, Example, Figures, Initializer, Interests, Kind, Layer, LayerReport, LogLevel,
-    MAGNITUDES, Memory, Parameter, ParameterStatistics, ParameterType, RateChange, Run, Sample,
-    Setting, Step, Timings, Value,
+    Action, Attribute, AttributeValue, Batch, Checkpoint, DataReport, Description, Distribution,
+    Evaluation, Event, Example, Figures, Initializer, Interests, Kind, Layer, LayerReport,
+    LogLevel, MAGNITUDES, Memory, Parameter, ParameterStatistics, ParameterType, RateChange, Run,
+    Sample, Setting, StageTime, Step, Timings, Value,
 };
 #[cfg(feature = "wasm")]
 pub use wasm::{WasmEngine, WasmOptions};

@@ -24,6 +24,7 @@ pub(crate) fn event_words(event: &Event) -> String {
         Event::Evaluated(evaluation) => format!("evaluation at step {}", evaluation.step),
         Event::Saved(checkpoint) => format!("checkpoint {}", checkpoint.name),
         Event::Ended(reason) => format!("end of the run: {reason}"),
+        Event::Data(report) => format!("data report of step {}", report.step),
         _ => "an event".into(),
     }
 }

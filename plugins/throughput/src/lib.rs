@@ -1,7 +1,9 @@
 //! How fast a run is, and what holds it up.
 //!
-//! `timeline` keeps what steps took and sums it up; here is what is said of it.
+//! `timeline` keeps what steps took and sums it up, `stages` what the data path did; here is what is
+//! said of it.
 
+mod stages;
 mod timeline;
 
 #[cfg(test)]
@@ -9,6 +11,7 @@ mod tests;
 
 use vitral_sdk::prelude::*;
 
+use stages::Stages;
 use timeline::{Timeline, Took};
 use vitral_sdk::state::{Reader, Writer};
 
@@ -41,6 +44,7 @@ pub struct Settings {
 pub struct Throughput {
     settings: Settings,
     timeline: Timeline,
+    stages: Stages,
     /// Steps that are still to be left out.
     warmup: u32,
     /// Operations of an image, and what the run knows of the device's peak.
@@ -57,6 +61,7 @@ impl Plugin for Throughput {
     fn new(settings: Settings) -> Result<Self> {
         Ok(Self {
             timeline: Timeline::new(settings.window as usize),
+            stages: Stages::default(),
             warmup: settings.warmup,
             flops_per_image: 0.0,
             peak_flops: None,
@@ -90,7 +95,9 @@ impl Monitor for Throughput {
                 (self.flops_per_image, self.peak_flops) = (run.flops_per_image, run.peak_flops);
                 self.warmup = self.settings.warmup;
                 self.timeline.start_anew();
+                self.stages.clear();
             }
+            Event::Data(report) => self.stages.add(report),
             Event::Stepped(step) => {
                 if self.warmup > 0 {
                     self.warmup -= 1;
@@ -109,6 +116,7 @@ impl Monitor for Throughput {
     fn save(&self) -> Vec<u8> {
         let mut state = Writer::new(HEADER);
         self.timeline.save(&mut state);
+        self.stages.save(&mut state);
         state.put("warmup", [self.warmup]);
         state.put("flops_per_image", [self.flops_per_image]);
         state.put("peak_flops", self.peak_flops);
@@ -121,6 +129,7 @@ impl Monitor for Throughput {
         *self = Self {
             settings: self.settings.clone(),
             timeline: Timeline::restore(self.settings.window as usize, &state)?,
+            stages: Stages::restore(&state)?,
             warmup: state.one("warmup")?,
             flops_per_image: state.one("flops_per_image")?,
             peak_flops: state.optional("peak_flops")?,
@@ -149,16 +158,24 @@ impl Throughput {
         if let Some(peak) = self.peak() {
             actions.push(metric("mfu", self.flops_per_image * speed / peak));
         }
+        let shares = self.stages.shares();
+        actions.extend(shares.map(|(stage, share)| metric(&format!("data_stage/{stage}"), share)));
         if waited > self.settings.wait_warn && !self.warned {
             self.warned = true;
+            let stage = self.stages.bottleneck().map(|(stage, share)| {
+                format!("; {:.0}% of the work on data is {stage}", 100.0 * share)
+            });
             actions.push(Action::Warn(format!(
                 "waiting for data took {:.0}% of the last {} steps: with more workers, a cache or \
-                 cheaper augmentation the run could make up to {:.0} images a second instead of {speed:.0}",
+                 cheaper augmentation the run could make up to {:.0} images a second instead of \
+                 {speed:.0}{}",
                 100.0 * waited,
                 running.steps,
                 speed / (1.0 - waited).max(0.01),
+                stage.unwrap_or_default(),
             )));
         }
+        self.stages.clear();
         actions
     }
 

@@ -1,5 +1,5 @@
 use vitral_sdk::Event;
-use vitral_testkit::events::{self, StepEvent, started, step};
+use vitral_testkit::events::{self, StepEvent, data, started, step};
 use vitral_testkit::{Actions, Monitor, check_monitor};
 
 use crate::Throughput;
@@ -114,6 +114,23 @@ fn waiting_for_data_is_warned_of_once() {
     assert_eq!(run(&tested().set("wait_warn", 0.6), (1..=40).map(waits)).warnings(), [""; 0]);
     let all = |number| step(number).seconds(0.1).data_wait(0.1);
     assert_eq!(run(&tested().set("wait_warn", 1), (1..=40).map(all)).warnings(), [""; 0]);
+}
+
+#[test]
+fn shares_of_the_data_paths_stages_are_told_and_the_longest_in_a_warning() {
+    let mut running = tested().start();
+    running.observe(started());
+    running.observe_all((1..=9).map(|number| step(number).data_wait(0.05)));
+    running.observe(data(10).stage("read", 1.0).stage("decode", 3.0));
+    let heard = running.observe(step(10).data_wait(0.05));
+    assert_metric(&heard, "data_stage/read", 0.25);
+    assert_metric(&heard, "data_stage/decode", 0.75);
+    let [warning] = heard.warnings()[..] else { panic!("{heard:?}") };
+    assert!(warning.ends_with("instead of 640; 75% of the work on data is decode"), "{warning}");
+    // The next report is of what came after this one.
+    running.observe_all((11..=19).map(step));
+    running.observe(data(20).stage("read", 1.0));
+    assert_metric(&running.observe(step(20)), "data_stage/read", 1.0);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub type Entry = unsafe extern "C" fn() -> *const Plugin;
 /// Major version of this contract.
 pub const MAJOR: u16 = 1;
 /// Minor version of this contract.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 
 /// The call did what was asked.
 pub const OK: u32 = 0;
@@ -440,6 +440,36 @@ pub struct Checkpoint {
     pub name: Text,
 }
 
+/// The time of one stage of the data path.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct StageTime {
+    /// `read`, `decode`, a transform or a plugin by its name in the experiment, `assemble`.
+    pub name: Text,
+    /// Seconds that all workers together spent in it.
+    pub seconds: f64,
+}
+
+/// What the data path has done since the report before, or since training started or went on.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DataReport {
+    /// Steps made, the one that it comes with included.
+    pub step: u64,
+    /// Epochs made.
+    pub epoch: f64,
+    /// Seconds that the steps took, that one included.
+    pub seconds: f64,
+    /// How many of them the trainer waited for data.
+    pub wait: f64,
+    /// Worker threads now.
+    pub workers: u32,
+    /// Batches made ahead now.
+    pub prefetch: u32,
+    /// What workers spent their time on, in the order in which an image goes through it.
+    pub stages: List<StageTime>,
+}
+
 /// `Event::tag`: `started` is set.
 pub const STARTED: u32 = 0;
 /// `stepped` is set.
@@ -452,6 +482,8 @@ pub const EVALUATED: u32 = 3;
 pub const SAVED: u32 = 4;
 /// `ended` is set: the reason.
 pub const ENDED: u32 = 5;
+/// `data` is set. Since contract 1.1.
+pub const DATA: u32 = 6;
 
 /// What happened in an [`Event`], by its tag.
 #[repr(C)]
@@ -469,13 +501,15 @@ pub union EventData {
     pub saved: Checkpoint,
     /// The run ends; the reason.
     pub ended: Text,
+    /// What the data path has done since the report before.
+    pub data: DataReport,
 }
 
 /// Something that happened in a run. A plugin ignores tags that it does not know.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Event {
-    /// `STARTED` to `ENDED`.
+    /// `STARTED` to `DATA`.
     pub tag: u32,
     /// What happened.
     pub data: EventData,

@@ -14,10 +14,11 @@ mod trace;
 
 pub use description::{Description, Example, Kind, Parameter, ParameterType, Setting, Value};
 pub use monitor::{
-    Action, Checkpoint, Distribution, Evaluation, Event, Figures, Interests, LayerReport,
-    MAGNITUDES, Memory, ParameterStatistics, RateChange, Run, Step, Timings,
+    Action, Checkpoint, DataReport, Distribution, Evaluation, Event, Figures, Interests,
+    LayerReport, MAGNITUDES, Memory, ParameterStatistics, RateChange, Run, StageTime, Step,
+    Timings,
 };
 pub use trace::{Attribute, AttributeValue, Batch, Initializer, Layer, LogLevel, Sample};
 
 /// The contract's version: plugins of the same major version and at most this minor version load.
-pub const VERSION: (u16, u16) = (1, 0);
+pub const VERSION: (u16, u16) = (1, 1);

@@ -4,7 +4,7 @@
 pub const MAGNITUDES: usize = 18;
 
 /// How often a monitor wants to hear, in optimizer steps; 0 is never. Of evaluations, checkpoints,
-/// the start and the end it always hears.
+/// the data path, the start and the end it always hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interests {
     /// [`Event::Stepped`]
@@ -29,6 +29,9 @@ pub enum Event {
     Saved(Checkpoint),
     /// The run ends; the reason.
     Ended(String),
+    /// What the data path has done since the report before; on the steps that are logged, before
+    /// their [`Stepped`](Self::Stepped). Since contract 1.1.
+    Data(DataReport),
 }
 
 /// What a monitor asks for.
@@ -203,6 +206,34 @@ pub struct Evaluation {
     pub top5: f64,
     /// Whether no evaluation before was better.
     pub is_best: bool,
+}
+
+/// What the data path has done since the report before, or since training started or went on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataReport {
+    /// Steps made, the one that it comes with included.
+    pub step: u64,
+    /// Epochs made.
+    pub epoch: f64,
+    /// Seconds that the steps took, that one included.
+    pub seconds: f64,
+    /// How many of them the trainer waited for data.
+    pub wait: f64,
+    /// Worker threads now.
+    pub workers: u32,
+    /// Batches made ahead now.
+    pub prefetch: u32,
+    /// What workers spent their time on, in the order in which an image goes through it.
+    pub stages: Vec<StageTime>,
+}
+
+/// The time of one stage of the data path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageTime {
+    /// `read`, `decode`, a transform or a plugin by its name in the experiment, `assemble`.
+    pub name: String,
+    /// Seconds that all workers together spent in it.
+    pub seconds: f64,
 }
 
 /// A checkpoint that was written.

@@ -1,11 +1,11 @@
 //! Between plain types and those of the bindings: what monitors hear and ask for.
 
 use vitral_abi::{
-    Action, Checkpoint, Distribution, Evaluation, Event, Figures, LayerReport, Memory,
-    ParameterStatistics, RateChange, Run, Step, Timings,
+    Action, Checkpoint, DataReport, Distribution, Evaluation, Event, Figures, LayerReport, Memory,
+    ParameterStatistics, RateChange, Run, StageTime, Step, Timings,
 };
 
-use super::bindings::exports::vitral::plugin::monitors as wit;
+use super::bindings::exports::vitral::plugin::{data_monitors, monitors as wit};
 
 /// Records that have the same fields on both sides.
 macro_rules! same_fields {
@@ -95,6 +95,24 @@ impl From<wit::Event> for Event {
             wit::Event::Evaluated(evaluation) => Self::Evaluated(evaluation.into()),
             wit::Event::Saved(checkpoint) => Self::Saved(checkpoint.into()),
             wit::Event::Ended(reason) => Self::Ended(reason),
+        }
+    }
+}
+
+impl From<data_monitors::DataReport> for DataReport {
+    fn from(given: data_monitors::DataReport) -> Self {
+        let stage = |given: data_monitors::StageTime| StageTime {
+            name: given.name,
+            seconds: given.seconds,
+        };
+        Self {
+            step: given.step,
+            epoch: given.epoch,
+            seconds: given.seconds,
+            wait: given.wait,
+            workers: given.workers,
+            prefetch: given.prefetch,
+            stages: given.stages.into_iter().map(stage).collect(),
         }
     }
 }

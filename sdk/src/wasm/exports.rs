@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use vitral_abi::{Batch, Interests, Layer, Sample, Setting};
+use vitral_abi::{Batch, Event, Interests, Layer, Sample, Setting};
 
 use super::bindings::exports::vitral::plugin::{
-    attentions, batch_augmentations, description, image_augmentations, monitors,
+    attentions, batch_augmentations, data_monitors, description, image_augmentations, monitors,
 };
 use super::bindings::vitral::plugin::tensors;
 use super::host::{give, trace};
@@ -120,5 +120,16 @@ impl<P: Monitor> monitors::Guest for Component<P> {
 
     fn restore(state: Vec<u8>) -> Result<(), String> {
         with(|plugin: &mut P| plugin.restore(&state))
+    }
+}
+
+impl<P: Monitor> data_monitors::Guest for Component<P> {
+    fn observe_data(
+        report: data_monitors::DataReport,
+    ) -> Result<Vec<data_monitors::Action>, String> {
+        with(|plugin: &mut P| {
+            let actions = plugin.observe(&Event::Data(report.into()))?;
+            Ok(actions.into_iter().map(super::events::action).collect())
+        })
     }
 }

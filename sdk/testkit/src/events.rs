@@ -10,11 +10,13 @@
 //! assert_eq!(step.figures.map(|figures| figures.loss), Some(2.0));
 //! ```
 
+mod data;
 mod layers;
 mod runs;
 
 use vitral_host::{Checkpoint, Evaluation, Event, Figures, Memory, Run, Step, Timings};
 
+pub use data::{DataEvent, data};
 pub use layers::{LayersEvent, ParameterBuilder, layers, parameter};
 pub use runs::{ordinary, troubled};
 

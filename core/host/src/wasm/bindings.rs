@@ -9,13 +9,14 @@ wasmtime::component::bindgen!({
         package vitral:host;
 
         world everything {
-            import vitral:plugin/logging@1.0.0;
-            import vitral:plugin/tensors@1.0.0;
-            export vitral:plugin/description@1.0.0;
-            export vitral:plugin/image-augmentations@1.0.0;
-            export vitral:plugin/batch-augmentations@1.0.0;
-            export vitral:plugin/attentions@1.0.0;
-            export vitral:plugin/monitors@1.0.0;
+            import vitral:plugin/logging@1.1.0;
+            import vitral:plugin/tensors@1.1.0;
+            export vitral:plugin/description@1.1.0;
+            export vitral:plugin/image-augmentations@1.1.0;
+            export vitral:plugin/batch-augmentations@1.1.0;
+            export vitral:plugin/attentions@1.1.0;
+            export vitral:plugin/monitors@1.1.0;
+            export vitral:plugin/data-monitors@1.1.0;
         }
     ",
     imports: { default: trappable },

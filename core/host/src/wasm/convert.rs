@@ -1,12 +1,12 @@
 //! Between plain types and the ones that wasmtime makes from the WIT.
 
 use vitral_abi::{
-    Action, Batch, Description, Distribution, Event, Example, Interests, Layer, Memory, Parameter,
-    ParameterType, RateChange, Sample, Setting, Value,
+    Action, Batch, DataReport, Description, Distribution, Event, Example, Interests, Layer, Memory,
+    Parameter, ParameterType, RateChange, Sample, Setting, Value,
 };
 
 use super::bindings::exports::vitral::plugin::{
-    attentions, batch_augmentations, description, image_augmentations, monitors,
+    attentions, batch_augmentations, data_monitors, description, image_augmentations, monitors,
 };
 
 pub(super) fn description(given: description::Description) -> Description {
@@ -114,7 +114,7 @@ pub(super) fn action(given: monitors::Action) -> Action {
     }
 }
 
-/// An event of this contract; none if it is a newer one's.
+/// An event of this contract's interface `monitors`; none if it has another, or is a newer contract's.
 pub(super) fn event(plain: &Event) -> Option<monitors::Event> {
     Some(match plain {
         Event::Started(run) => monitors::Event::Started(monitors::Run {
@@ -159,6 +159,22 @@ pub(super) fn event(plain: &Event) -> Option<monitors::Event> {
         Event::Ended(reason) => monitors::Event::Ended(reason.clone()),
         _ => return None,
     })
+}
+
+pub(super) fn data_report(plain: &DataReport) -> data_monitors::DataReport {
+    let stage = |stage: &vitral_abi::StageTime| data_monitors::StageTime {
+        name: stage.name.clone(),
+        seconds: stage.seconds,
+    };
+    data_monitors::DataReport {
+        step: plain.step,
+        epoch: plain.epoch,
+        seconds: plain.seconds,
+        wait: plain.wait,
+        workers: plain.workers,
+        prefetch: plain.prefetch,
+        stages: plain.stages.iter().map(stage).collect(),
+    }
 }
 
 fn step(plain: &vitral_abi::Step) -> monitors::Step {

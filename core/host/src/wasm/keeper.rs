@@ -82,7 +82,7 @@ impl Keeper {
                 let guest = indices.load(&mut *store, instance)?;
                 Ok(guest.call_configure(store, &settings).await?.map(|()| None))
             }
-            Exports::Monitor(indices) => {
+            Exports::Monitor(indices, _) => {
                 let guest = indices.load(&mut *store, instance)?;
                 Ok(guest.call_configure(store, &settings).await?.map(Some))
             }

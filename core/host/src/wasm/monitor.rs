@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use vitral_abi::{Action, Event, Interests};
+use vitral_abi::{Action, DataReport, Event, Interests};
 use wasmtime::{Store, component::Instance};
 
 use super::{
-    bindings::exports::vitral::plugin::monitors::Guest,
+    bindings::exports::vitral::plugin::monitors::{self, Guest},
     convert,
     keeper::{Keeper, Request},
     open::Exports,
@@ -33,11 +33,30 @@ impl Observer {
         let exports = Arc::clone(self.0.exports());
         let request = Request { call, words, time: self.0.time(), seed: None, trace: None };
         self.0.call(request, async |store: &mut Store<State>, instance: &Instance| {
-            let Exports::Monitor(indices) = &*exports else {
+            let Exports::Monitor(indices, _) = &*exports else {
                 return Ok(Err("it is no monitor".to_owned()));
             };
             let guest = indices.load(&mut *store, instance)?;
             run(store, guest).await
+        })
+    }
+}
+
+impl Observer {
+    /// Tells what the data path did, to those who know of it.
+    fn observe_data(
+        &mut self,
+        report: &DataReport,
+        words: &dyn Fn() -> String,
+    ) -> Result<Vec<monitors::Action>, CallError> {
+        let exports = Arc::clone(self.0.exports());
+        let Exports::Monitor(_, Some(indices)) = &*exports else { return Ok(Vec::new()) };
+        let passed = convert::data_report(report);
+        let (call, time) = (Call::Observe, self.0.time());
+        let request = Request { call, words, time, seed: None, trace: None };
+        self.0.call(request, async |store: &mut Store<State>, instance: &Instance| {
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_observe_data(store, &passed).await
         })
     }
 }
@@ -48,11 +67,15 @@ impl MonitorInstance for Observer {
     }
 
     fn observe(&mut self, event: &Event) -> Result<Vec<Action>, CallError> {
-        let Some(passed) = convert::event(event) else { return Ok(Vec::new()) };
         let words = || event_words(event);
-        let actions = self.call(Call::Observe, &words, async |store, guest| {
-            guest.call_observe(store, &passed).await
-        })?;
+        let actions = if let Event::Data(report) = event {
+            self.observe_data(report, &words)?
+        } else {
+            let Some(passed) = convert::event(event) else { return Ok(Vec::new()) };
+            self.call(Call::Observe, &words, async |store, guest| {
+                guest.call_observe(store, &passed).await
+            })?
+        };
         if actions.len() > MAX_ACTIONS {
             let what = format!("{} actions at once", actions.len());
             let cause = Cause::BadResult(format!("it asked for {what}, but may for {MAX_ACTIONS}"));

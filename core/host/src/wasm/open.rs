@@ -11,7 +11,8 @@ use super::{
     Wasm, WasmEngine, WasmOptions,
     bindings::{
         exports::vitral::plugin::{
-            attentions, batch_augmentations, description, image_augmentations, monitors,
+            attentions, batch_augmentations, data_monitors, description, image_augmentations,
+            monitors,
         },
         vitral::plugin::{logging, tensors},
     },
@@ -22,7 +23,8 @@ use super::{
 };
 use crate::{Declared, OpenError, plugin::Loaded};
 
-/// The interfaces of this contract, `vitral:plugin/<name>@1.0.0`.
+/// The interfaces of this contract, `vitral:plugin/<name>@1.1.0`; those of an earlier minor version
+/// are the same or fewer.
 const NAMESPACE: &str = "vitral:plugin/";
 const VERSION: Version =
     Version::new(vitral_abi::VERSION.0 as u64, vitral_abi::VERSION.1 as u64, 0);
@@ -34,7 +36,8 @@ pub(super) enum Exports {
     Image(image_augmentations::GuestIndices),
     Batch(batch_augmentations::GuestIndices),
     Attention(attentions::GuestIndices),
-    Monitor(monitors::GuestIndices),
+    /// A monitor hears of the data path since contract 1.1.
+    Monitor(monitors::GuestIndices, Option<data_monitors::GuestIndices>),
 }
 
 /// Opens a component.
@@ -51,7 +54,8 @@ pub(crate) fn open(
     let component = engine
         .compile(bytes)
         .map_err(|error| refuse(format!("it is no WebAssembly component: {error:#}")))?;
-    let (kind, uses_wasi) = interfaces(engine, &component).map_err(refuse)?;
+    let Interfaces { kind, uses_wasi, has_data } =
+        interfaces(engine, &component).map_err(refuse)?;
     let pre = link(engine, &component, uses_wasi)
         .map_err(|error| refuse(format!("it cannot be linked: {error:#}")))?;
     let missing = |error: wasmtime::Error| {
@@ -61,7 +65,10 @@ pub(crate) fn open(
         Kind::ImageAugmentation => image_augmentations::GuestIndices::new(&pre).map(Exports::Image),
         Kind::BatchAugmentation => batch_augmentations::GuestIndices::new(&pre).map(Exports::Batch),
         Kind::Attention => attentions::GuestIndices::new(&pre).map(Exports::Attention),
-        Kind::Monitor => monitors::GuestIndices::new(&pre).map(Exports::Monitor),
+        Kind::Monitor => monitors::GuestIndices::new(&pre).and_then(|monitor| {
+            let data = has_data.then(|| data_monitors::GuestIndices::new(&pre)).transpose()?;
+            Ok(Exports::Monitor(monitor, data))
+        }),
     };
     let exports = exports.map_err(missing)?;
     let describe = description::GuestIndices::new(&pre).map_err(missing)?;
@@ -78,8 +85,15 @@ pub(crate) fn open(
     Ok((declared, Box::new(Wasm { module, exports: Arc::new(exports) })))
 }
 
-/// The kind of a component, and whether it uses WASI.
-fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool), String> {
+/// What a component exports and imports.
+struct Interfaces {
+    kind: Kind,
+    uses_wasi: bool,
+    /// Whether it hears of the data path.
+    has_data: bool,
+}
+
+fn interfaces(engine: &WasmEngine, component: &Component) -> Result<Interfaces, String> {
     let r#type = component.component_type();
     let mut uses_wasi = false;
     for (import, _) in r#type.imports(engine.engine()) {
@@ -92,14 +106,14 @@ fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool)
             ));
         }
     }
-    let mut kinds = Vec::new();
+    let (mut kinds, mut has_data) = (Vec::new(), false);
     for (export, _) in r#type.exports(engine.engine()) {
-        kinds.extend(ours(export)?.and_then(|interface| {
-            Kind::ALL.into_iter().find(|kind| format!("{kind}s") == interface)
-        }));
+        let Some(interface) = ours(export)? else { continue };
+        has_data |= interface == "data-monitors";
+        kinds.extend(Kind::ALL.into_iter().find(|kind| format!("{kind}s") == interface));
     }
     match kinds[..] {
-        [kind] => Ok((kind, uses_wasi)),
+        [kind] => Ok(Interfaces { kind, uses_wasi, has_data }),
         [] => Err(format!(
             "it is no plugin, as it exports none of {}",
             Kind::ALL.map(|kind| format!("`{NAMESPACE}{kind}s`")).join(", ")

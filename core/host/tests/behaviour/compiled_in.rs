@@ -86,7 +86,7 @@ fn tables_that_do_not_keep_to_the_contract_are_refused() {
     for (change, wanted) in [
         (
             (|t| t.major = 2) as fn(&mut c::Plugin),
-            "contract 2.0, and this vitral speaks 1.0 to 1.0",
+            "contract 2.1, and this vitral speaks 1.0 to 1.1",
         ),
         (|t| t.minor = 9, "contract 1.9"),
         (|t| t.struct_size = 8, "its table has 8 bytes"),

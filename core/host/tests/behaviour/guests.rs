@@ -21,7 +21,7 @@ const COMMON: &str = r#"
                 (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
             (drop (memory.grow (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))
         (local.get $at))
-    (func (export "vitral:plugin/description@1.0.0#describe") (result i32) (i32.const 64))
+    (func (export "vitral:plugin/description@1.1.0#describe") (result i32) (i32.const 64))
 "#;
 
 /// An image augmentation whose `augment` has this body. Its locals are the image (0 width, 1 height,
@@ -41,9 +41,9 @@ fn image_module(augment: &str, more: &str) -> String {
         r#"(module
             {more}
             {COMMON}
-            (func (export "vitral:plugin/image-augmentations@1.0.0#configure")
+            (func (export "vitral:plugin/image-augmentations@1.1.0#configure")
                 (param i32 i32) (result i32) (i32.const 256))
-            (func $augment (export "vitral:plugin/image-augmentations@1.0.0#augment")
+            (func $augment (export "vitral:plugin/image-augmentations@1.1.0#augment")
                 (param i32 i32 i32 i32 i32 i64 i32 i32) (result i32)
                 (local $i i32)
                 {augment}))"#
@@ -56,9 +56,9 @@ fn image_module(augment: &str, more: &str) -> String {
 pub fn attention(trace: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
-            (import "vitral:plugin/tensors@1.0.0" "apply"
+            (import "vitral:plugin/tensors@1.1.0" "apply"
                 (func $raw (param i32 i32 i32 i32 i32 i32 i32 i32 i32)))
-            (import "vitral:plugin/tensors@1.0.0" "[resource-drop]tensor"
+            (import "vitral:plugin/tensors@1.1.0" "[resource-drop]tensor"
                 (func $drop (param i32)))
             (global $query (mut i32) (i32.const 0))
             {COMMON}
@@ -76,9 +76,9 @@ pub fn attention(trace: &str) -> Vec<u8> {
                 (i32.store (i32.const 256) (i32.const 0))
                 (i32.store (i32.const 260) (local.get $tensor))
                 (i32.const 256))
-            (func (export "vitral:plugin/attentions@1.0.0#configure")
+            (func (export "vitral:plugin/attentions@1.1.0#configure")
                 (param i32 i32) (result i32) (i32.const 1024))
-            (func (export "vitral:plugin/attentions@1.0.0#trace")
+            (func (export "vitral:plugin/attentions@1.1.0#trace")
                 (param i32 i32 i32 i32 i32 i32 i32 f64 i32 i32 i32) (result i32)
                 (local $i i32)
                 (global.set $query (local.get 8))
@@ -87,27 +87,32 @@ pub fn attention(trace: &str) -> Vec<u8> {
     component(&module, "attention")
 }
 
-/// A monitor that counts in `$count` what it hears; this is the body of `observe` after counting. It
-/// returns the address of a `result<list<action>, string>`; 256 holds "no actions". Its state is its
-/// count.
+/// A monitor that counts in `$count` what it hears, what the data path did as 10; this is the body of
+/// `observe` after counting. It returns the address of a `result<list<action>, string>`; 256 holds "no
+/// actions". Its state is its count.
 pub fn monitor(observe: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
             (global $count (mut i32) (i32.const 0))
             {COMMON}
-            (func (export "vitral:plugin/monitors@1.0.0#configure")
+            (func (export "vitral:plugin/monitors@1.1.0#configure")
                 (param i32 i32) (result i32)
                 (i32.store (i32.const 1028) (i32.const 2)) (i32.const 1024))
-            (func (export "vitral:plugin/monitors@1.0.0#observe") (param i32) (result i32)
+            (func (export "vitral:plugin/monitors@1.1.0#observe") (param i32) (result i32)
                 (global.set $next (i32.const 4096))
                 (global.set $count (i32.add (global.get $count) (i32.const 1)))
                 {observe})
-            (func (export "vitral:plugin/monitors@1.0.0#save") (result i32)
+            (func (export "vitral:plugin/data-monitors@1.1.0#observe-data")
+                (param i64 f64 f64 f64 i32 i32 i32 i32) (result i32)
+                (global.set $next (i32.const 4096))
+                (global.set $count (i32.add (global.get $count) (i32.const 10)))
+                (i32.const 256))
+            (func (export "vitral:plugin/monitors@1.1.0#save") (result i32)
                 (i32.store (i32.const 512) (global.get $count))
                 (i32.store (i32.const 520) (i32.const 512))
                 (i32.store (i32.const 524) (i32.const 1))
                 (i32.const 520))
-            (func (export "vitral:plugin/monitors@1.0.0#restore") (param i32 i32) (result i32)
+            (func (export "vitral:plugin/monitors@1.1.0#restore") (param i32 i32) (result i32)
                 (if (i32.ne (local.get 1) (i32.const 1)) (then unreachable))
                 (global.set $count (i32.load8_u (local.get 0)))
                 (i32.const 1040)))"#
@@ -119,7 +124,7 @@ pub fn monitor(observe: &str) -> Vec<u8> {
 pub fn system(imports: &str, augment: &str) -> Vec<u8> {
     let wit = "package test:guest;
         world guest {
-            include vitral:plugin/image-augmentation@1.0.0;
+            include vitral:plugin/image-augmentation@1.1.0;
             import wasi:cli/stdout@0.2.0;
             import wasi:clocks/wall-clock@0.2.0;
             import wasi:clocks/monotonic-clock@0.2.0;

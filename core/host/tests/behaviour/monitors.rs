@@ -1,6 +1,6 @@
 //! Monitors that are components.
 
-use vitral_host::{Cause, Checkpoint, Event, Interests, Monitor};
+use vitral_host::{Cause, Checkpoint, DataReport, Event, Interests, Monitor, StageTime};
 
 use crate::{guests, support::*};
 
@@ -28,6 +28,17 @@ fn a_monitor_hears_saves_and_restores() {
     second.restore(&state).unwrap();
     second.observe(&event(2)).unwrap();
     assert_eq!(second.save().unwrap(), [2]);
+}
+
+#[test]
+fn a_monitor_hears_of_the_data_path() {
+    let mut monitor = monitor(THIRD);
+    let stages = vec![StageTime { name: "decode".into(), seconds: 1.0 }];
+    let (step, epoch, workers, prefetch) = (1, 0.5, 2, 4);
+    let report = DataReport { step, epoch, seconds: 2.0, wait: 0.5, workers, prefetch, stages };
+    assert_eq!(monitor.observe(&Event::Data(report)).unwrap(), []);
+    monitor.observe(&event(1)).unwrap();
+    assert_eq!(monitor.save().unwrap(), [11]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn a_newer_contract_is_named_with_both_versions() {
     let text = refusal(
         br#"(component (import "vitral:plugin/logging@2.0.0" (instance (export "log" (func)))))"#,
     );
-    assert!(text.contains("contract 2.0.0") && text.contains("speaks 1.0.0"), "{text}");
+    assert!(text.contains("contract 2.0.0") && text.contains("speaks 1.1.0"), "{text}");
 }
 
 #[test]

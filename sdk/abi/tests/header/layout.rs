@@ -65,7 +65,11 @@ layouts! {
     LayerReport = "struct VitralLayerReport" { step, epoch, parameters }
     Evaluation = "struct VitralEvaluation" { step, epoch, loss, top1, top5, is_best }
     Checkpoint = "struct VitralCheckpoint" { step, name }
-    EventData = "union VitralEventData" { started, stepped, layers, evaluated, saved, ended }
+    StageTime = "struct VitralStageTime" { name, seconds }
+    DataReport = "struct VitralDataReport" {
+        step, epoch, seconds, wait, workers, prefetch, stages,
+    }
+    EventData = "union VitralEventData" { started, stepped, layers, evaluated, saved, ended, data }
     Event = "struct VitralEvent" { tag, data }
     Action = "struct VitralAction" { tag, text, number }
     Host = "struct VitralHost" {

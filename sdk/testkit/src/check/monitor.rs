@@ -36,6 +36,7 @@ fn spaced(mut run: Vec<Event>, interests: Interests) -> Vec<Event> {
             Event::Stepped(step) => step.step *= apart,
             Event::Layers(layers) => layers.step *= apart,
             Event::Evaluated(evaluation) => evaluation.step *= apart,
+            Event::Data(report) => report.step *= apart,
             _ => {}
         }
     }

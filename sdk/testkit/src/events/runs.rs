@@ -2,7 +2,7 @@
 
 use vitral_host::Event;
 
-use super::{ended, evaluation, layers, parameter, saved, started, step};
+use super::{data, ended, evaluation, layers, parameter, saved, started, step};
 
 /// A run of 100 steps in which nothing is wrong. Every step has statistics and figures, though a
 /// monitor hears only of those that it wants.
@@ -13,6 +13,7 @@ pub fn ordinary() -> Vec<Event> {
         let wobble = f64::from((number * 7 % 5) as u8) / 50.0;
         events.push(layers(number).blocks(3).into());
         let loss = 2.3 - part + wobble;
+        events.push(data(number).stage("read", 0.5).stage("decode", 1.0 + part).into());
         events.push(step(number).loss(loss).accuracy(part).seconds(0.1 + wobble).into());
         if number % 10 == 0 {
             let best = evaluation(number).loss(2.3 - part).top1(part).top5(part.sqrt()).best();
@@ -33,6 +34,7 @@ pub fn troubled() -> Vec<Event> {
         vec![evaluation(0).into(), layers(1).into(), started().flops(0.0, None).into()];
     for number in (1..=30).chain(21..=60) {
         events.push(gradients(number));
+        events.push(loaded(number));
         events.push(made(number));
         if number % 5 == 0 {
             let loss = if number == 25 { f64::NAN } else { 1.0 + number as f64 };
@@ -56,6 +58,17 @@ fn gradients(number: u64) -> Event {
     };
     let last = parameter("blocks.1.attn.qkv.weight").gradient_norm(last);
     layers(number).with(parameter("cls_token").tiny(99)).with(first).with(last).into()
+}
+
+fn loaded(number: u64) -> Event {
+    let data = data(number);
+    match number % 4 {
+        0 => data.stage("read", f64::NAN).stage("decode", 1.0),
+        1 => data.seconds(0.0, -1.0),
+        2 => data.seconds(1.0, 0.9).stage("", -1.0).stage("two words", f64::INFINITY),
+        _ => data.stage("read", 0.0),
+    }
+    .into()
 }
 
 fn made(number: u64) -> Event {

@@ -7,8 +7,8 @@ use crate::convert::Result;
 use crate::convert::list::{each, list_of, part, text_of};
 use crate::convert::value::flag;
 use crate::{
-    Checkpoint, Distribution, Evaluation, Event, Figures, LayerReport, Memory, ParameterStatistics,
-    Run, Step, Timings,
+    Checkpoint, DataReport, Distribution, Evaluation, Event, Figures, LayerReport, Memory,
+    ParameterStatistics, Run, StageTime, Step, Timings,
 };
 
 /// How unknown memory is handed over.
@@ -20,13 +20,15 @@ pub struct CEvent<'a> {
     event: c::Event,
     /// What the event of a layer report points to.
     _parameters: Vec<c::ParameterStatistics>,
+    /// What the event of a data report points to.
+    _stages: Vec<c::StageTime>,
     borrowed: PhantomData<&'a Event>,
 }
 
 impl<'a> CEvent<'a> {
     /// Borrows an event.
     pub fn new(event: &'a Event) -> Self {
-        let mut parameters = Vec::new();
+        let (mut parameters, mut stages) = (Vec::new(), Vec::new());
         let (tag, data) = match event {
             Event::Started(run) => (c::STARTED, EventData { started: run_to_c(run) }),
             Event::Stepped(step) => (c::STEPPED, EventData { stepped: step_to_c(step) }),
@@ -43,8 +45,13 @@ impl<'a> CEvent<'a> {
                 (c::SAVED, EventData { saved: c::Checkpoint { step: *step, name: text_of(name) } })
             }
             Event::Ended(reason) => (c::ENDED, EventData { ended: text_of(reason) }),
+            Event::Data(report) => {
+                stages.extend(report.stages.iter().map(stage_to_c));
+                (c::DATA, EventData { data: data_to_c(report, &stages) })
+            }
         };
-        Self { event: c::Event { tag, data }, _parameters: parameters, borrowed: PhantomData }
+        let event = c::Event { tag, data };
+        Self { event, _parameters: parameters, _stages: stages, borrowed: PhantomData }
     }
 
     /// The event, valid as long as this is.
@@ -78,6 +85,7 @@ pub unsafe fn event(given: &c::Event) -> Result<Option<Event>> {
                 name: part(data.saved.name, "checkpoint")?,
             }),
             c::ENDED => Event::Ended(part(data.ended, "reason")?),
+            c::DATA => Event::Data(self::data(&data.data)?),
             _ => return Ok(None),
         }))
     }
@@ -214,6 +222,27 @@ fn evaluation(given: &c::Evaluation) -> Result<Evaluation> {
     Ok(Evaluation { step, epoch, loss, top1, top5, is_best })
 }
 
+fn stage_to_c(stage: &StageTime) -> c::StageTime {
+    c::StageTime { name: text_of(&stage.name), seconds: stage.seconds }
+}
+
+fn data_to_c(plain: &DataReport, stages: &[c::StageTime]) -> c::DataReport {
+    let &DataReport { step, epoch, seconds, wait, workers, prefetch, .. } = plain;
+    c::DataReport { step, epoch, seconds, wait, workers, prefetch, stages: list_of(stages) }
+}
+
+unsafe fn data(given: &c::DataReport) -> Result<DataReport> {
+    let &c::DataReport { step, epoch, seconds, wait, workers, prefetch, stages } = given;
+    let stage = |given: &c::StageTime| {
+        // SAFETY: the caller vouches for it.
+        let name = unsafe { part(given.name, "name") }?;
+        Ok(StageTime { name, seconds: given.seconds })
+    };
+    // SAFETY: the caller vouches for the list.
+    let stages = unsafe { each(stages, "stage", stage) }?;
+    Ok(DataReport { step, epoch, seconds, wait, workers, prefetch, stages })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +305,17 @@ mod tests {
             Event::Evaluated(evaluation),
             Event::Saved(Checkpoint { step: 9, name: "step-9".into() }),
             Event::Ended("all steps are made".into()),
+            Event::Data(DataReport {
+                step: 10,
+                epoch: 0.5,
+                seconds: 2.0,
+                wait: 0.25,
+                workers: 2,
+                prefetch: 4,
+                stages: [("read", 0.5), ("decode", 1.5)]
+                    .map(|(name, seconds)| StageTime { name: name.into(), seconds })
+                    .into(),
+            }),
         ]
     }
 
@@ -294,7 +334,7 @@ mod tests {
             unsafe { event(&c::Event { tag, data }) }
         };
         let null = c::List { data: ptr::null(), len: 1 };
-        assert_eq!(read(6, EventData { ended: null }), Ok(None));
+        assert_eq!(read(7, EventData { ended: null }), Ok(None));
         let error = read(c::ENDED, EventData { ended: null }).unwrap_err();
         assert_eq!(error.to_string(), "reason: a list of 1 items is at null");
         let evaluated =
