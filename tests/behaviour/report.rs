@@ -14,12 +14,19 @@ fn a_report_is_one_page_with_every_curve() {
     let said = vitral(workspace.path(), &["report", "run"]).succeeded().stdout;
     assert_eq!(said.trim(), "run/report.html");
     let page = fs::read_to_string(workspace.join("run/report.html")).unwrap();
-    for title in
-        ["loss", "top-1 accuracy, %", "learning rate", "images per second", "gradient norm"]
-    {
+    for title in [
+        "loss",
+        "top-1 accuracy, %",
+        "learning rate",
+        "images per second",
+        "gradient norm",
+        "waiting for data, %",
+        "work of the data path",
+        "decode",
+    ] {
         assert!(page.contains(title), "{title} is not in the page");
     }
-    assert_eq!(page.matches("<svg").count(), 5);
+    assert_eq!(page.matches("<svg").count(), 6);
     assert!(
         page.contains("12 (") && page.contains(&format!("of {VAL_IMAGES} images, after step 12"))
     );

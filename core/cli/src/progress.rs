@@ -6,12 +6,14 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use vitral_train::{Event, Observer, RunInfo, StepReport};
+use vitral_train::{DataReport, Event, Observer, RunInfo, StepReport};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// And at most how often before the first step, where each line says something else.
 const PROBING_INTERVAL: Duration = Duration::from_secs(2);
+/// Share of the time spent waiting for data from which it is shown.
+const SHOWN_WAIT: f64 = 0.02;
 /// Unreadable images that are named; the rest are only counted.
 const NAMED_SKIPS: u64 = 5;
 
@@ -24,6 +26,8 @@ pub struct Progress {
     speed: Option<f64>,
     loss: Option<f32>,
     accuracy: Option<f32>,
+    /// How much of the time the trainer waits for data and what for, where it is worth showing.
+    waiting: Option<String>,
     last_line: Instant,
     skipped: u64,
 }
@@ -42,6 +46,7 @@ impl Progress {
             speed: None,
             loss: None,
             accuracy: None,
+            waiting: None,
             last_line: Instant::now(),
             skipped: 0,
         }
@@ -106,6 +111,9 @@ impl Progress {
             self.loss = smooth(self.loss, figures.loss);
             self.accuracy = smooth(self.accuracy, figures.accuracy);
         }
+        if let Some(data) = &report.data {
+            self.waiting = waiting(data);
+        }
         let speed = self.speed.unwrap_or(now);
         let images_per_step = report.images as f64;
         let left = (info.total_steps - report.step) as f64 * images_per_step / speed.max(1e-9);
@@ -122,6 +130,9 @@ impl Progress {
         }
         if let Some(scaling) = report.scaling.filter(|scaling| scaling.skipped_steps > 0) {
             message += &format!("scale {} skipped {} ", scaling.scale, scaling.skipped_steps);
+        }
+        if let Some(waiting) = &self.waiting {
+            message += &format!("{waiting} ");
         }
         message += &format!("{speed:.0} img/s {} left", duration(left));
         self.bar.set_position(report.step);
@@ -165,6 +176,16 @@ impl Observer for Progress {
             }
         }
     }
+}
+
+/// How much of the time went into waiting for data, and the stage that takes longest; none if little.
+fn waiting(data: &DataReport) -> Option<String> {
+    let share = data.waiting_share();
+    if share < SHOWN_WAIT {
+        return None;
+    }
+    let stage = data.bottleneck().map(|(stage, _)| format!(" ({stage})")).unwrap_or_default();
+    Some(format!("waits {:.0}% for data{stage}", 100.0 * share))
 }
 
 /// Shows which of a benchmark's steps is under way.
@@ -236,6 +257,21 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_is_shown_where_it_is_worth_it() {
+        let stages = [("decode", 3), ("flip", 1)]
+            .map(|(name, seconds)| (name.to_owned(), Duration::from_secs(seconds)));
+        let report = |wait| DataReport {
+            time: Duration::from_millis(1000),
+            wait: Duration::from_millis(wait),
+            workers: 2,
+            prefetch: 4,
+            stages: stages.to_vec(),
+        };
+        assert_eq!(waiting(&report(19)), None);
+        assert_eq!(waiting(&report(250)).as_deref(), Some("waits 25% for data (decode)"));
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -39,7 +39,7 @@ pub use shard::Shard;
 pub use source::{
     Cifar, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
 };
-pub use timing::LoaderTimings;
+pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{
     Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
 };

@@ -77,6 +77,8 @@ pub struct Loader {
     threads: Vec<JoinHandle<()>>,
     tuner: Tuner,
     wait: Duration,
+    /// The same with the first batch.
+    waited: Duration,
     /// When the first batch and the latest were given out.
     given: Option<(Instant, Instant)>,
 }
@@ -205,6 +207,7 @@ impl Loader {
             threads: Vec::new(),
             tuner: Tuner::new(limits),
             wait: Duration::ZERO,
+            waited: Duration::ZERO,
             given: None,
         };
         for number in 0..threads {
@@ -223,6 +226,11 @@ impl Loader {
         if (spare.len() as u64) < self.window {
             spare.push(batch.images);
         }
+    }
+
+    /// How long the batches that were asked for were not ready yet, the first included.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// What the work has taken so far.
@@ -305,6 +313,7 @@ impl Iterator for Loader {
         }
         let asked = Instant::now();
         let result = self.wait();
+        self.waited += asked.elapsed();
         match &result {
             Ok(_) => {
                 self.next += 1;

@@ -40,10 +40,15 @@ impl LoaderTimings {
 
     /// The stage that takes workers longest, and its share of their time from 0 to 1.
     pub fn bottleneck(&self) -> Option<(&str, f64)> {
-        let total: Duration = self.stages.iter().map(|(_, time)| time).sum();
-        let (name, time) = self.stages.iter().max_by_key(|(_, time)| time)?;
-        (!total.is_zero()).then(|| (name.as_str(), time.as_secs_f64() / total.as_secs_f64()))
+        bottleneck(&self.stages)
     }
+}
+
+/// The stage of the longest time, and its share of all from 0 to 1; none if no time was taken.
+pub fn bottleneck(stages: &[(String, Duration)]) -> Option<(&str, f64)> {
+    let total: Duration = stages.iter().map(|(_, time)| time).sum();
+    let (name, time) = stages.iter().max_by_key(|(_, time)| time)?;
+    (!total.is_zero()).then(|| (name.as_str(), time.as_secs_f64() / total.as_secs_f64()))
 }
 
 /// Time spent in each stage by all workers.

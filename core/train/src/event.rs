@@ -95,12 +95,60 @@ pub struct StepReport {
     pub scaling: Option<ScalingReport>,
     /// Time of the step, waiting for data included.
     pub time: Duration,
-    /// Time spent waiting for data.
+    /// Time spent waiting for data: batches that were not ready when they were asked for.
     pub data_wait: Duration,
     /// Time of forward and backward; on a GPU, of asking for them, as it computes meanwhile.
     pub gradients_time: Duration,
     /// Time of clipping, update and moving average; on a GPU likewise.
     pub update_time: Duration,
+    /// What the data path has done, on the steps that are logged.
+    pub data: Option<DataReport>,
+}
+
+/// What the data path has done since the report before, or since training started or went on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataReport {
+    /// Time of the steps, this one included.
+    pub time: Duration,
+    /// How long of it the trainer waited for batches. On a GPU the device may have been computing
+    /// meanwhile.
+    pub wait: Duration,
+    /// Worker threads now.
+    pub workers: usize,
+    /// Batches made ahead now.
+    pub prefetch: usize,
+    /// Time that all workers together spent in each stage, in the order of the stages:
+    /// [`LoaderTimings::stages`](vitral_data::LoaderTimings::stages).
+    pub stages: Vec<(String, Duration)>,
+}
+
+impl DataReport {
+    /// Share of the steps' time, from 0 to 1, in which the trainer waited for data.
+    pub fn waiting_share(&self) -> f64 {
+        if self.time.is_zero() { 0.0 } else { self.wait.as_secs_f64() / self.time.as_secs_f64() }
+    }
+
+    /// The stage that takes workers longest, and its share of their time from 0 to 1.
+    pub fn bottleneck(&self) -> Option<(&str, f64)> {
+        vitral_data::bottleneck(&self.stages)
+    }
+
+    /// The report as monitors are told of it, with the step that it comes with.
+    pub(crate) fn told(&self, step: u64, epoch: f64) -> vitral_host::DataReport {
+        let stage = |(name, time): &(String, Duration)| vitral_host::StageTime {
+            name: name.clone(),
+            seconds: time.as_secs_f64(),
+        };
+        vitral_host::DataReport {
+            step,
+            epoch,
+            seconds: self.time.as_secs_f64(),
+            wait: self.wait.as_secs_f64(),
+            workers: u32::try_from(self.workers).unwrap_or(u32::MAX),
+            prefetch: u32::try_from(self.prefetch).unwrap_or(u32::MAX),
+            stages: self.stages.iter().map(stage).collect(),
+        }
+    }
 }
 
 impl StepReport {

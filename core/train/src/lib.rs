@@ -35,7 +35,7 @@ mod trainer;
 
 pub use error::Error;
 pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
-pub use event::{Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
+pub use event::{DataReport, Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
 pub use experiment::Experiment;
 pub use init::{Init, open_pretrained};
 pub use learner::{BatchGradients, Learned, Learner, MemoryFault, Stage};

@@ -2,6 +2,7 @@
 //! and a lock while the run goes on.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use vitral_bundle::Lock;
 
 use crate::{
-    Error, Evaluation, error::AtPath, event::StepReport, experiment::Experiment,
+    DataReport, Error, Evaluation, error::AtPath, event::StepReport, experiment::Experiment,
     files::write_atomically,
 };
 
@@ -96,6 +97,9 @@ impl RunFolder {
         if let Some(images) = report.micro_batch {
             line["micro_batch"] = images.into();
         }
+        if let Some(data) = &report.data {
+            line["data"] = data_line(data);
+        }
         self.log(&line)
     }
 
@@ -144,6 +148,21 @@ impl RunFolder {
     fn log(&mut self, line: &Value) -> Result<(), Error> {
         self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
     }
+}
+
+/// What the data path did, in seconds; stages of one name are one.
+fn data_line(data: &DataReport) -> Value {
+    let mut stages = BTreeMap::new();
+    for (name, time) in &data.stages {
+        *stages.entry(name).or_insert(0.0) += time.as_secs_f64();
+    }
+    json!({
+        "seconds": data.time.as_secs_f64(),
+        "wait": data.wait.as_secs_f64(),
+        "workers": data.workers,
+        "prefetch": data.prefetch,
+        "stages": stages,
+    })
 }
 
 fn open_metrics(run: &Path) -> Result<File, Error> {

@@ -2,6 +2,7 @@
 //! checkpoint.
 
 mod evaluate_and_save;
+mod feed;
 mod fit;
 mod loaders;
 mod monitors;
@@ -24,7 +25,7 @@ use vitral_model::{device::Device, parameters::ParameterInfo};
 pub use self::loaders::eval_loader;
 use self::monitors::Asked;
 use crate::{
-    Error, Evaluation, Event, LossScale, Observer, RunInfo,
+    DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
     checkpoint::{CheckpointManager, State},
     experiment::{Experiment, Plan},
     learner::Learner,
@@ -55,6 +56,8 @@ pub struct Outcome {
     pub loss_scale: Option<LossScale>,
     /// Steps that changed nothing because their gradients overflowed.
     pub skipped_steps: u64,
+    /// What the data path did since the run started, was resumed, or went back to a checkpoint.
+    pub data: DataReport,
 }
 
 /// A run: a model in training, and where it is.
@@ -97,17 +100,17 @@ impl Trainer {
         }
         let total = self.plan.total();
         let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
-        let mut batches = self.train_loader()?;
+        let mut feed = self.feed()?;
         let mut interrupted = false;
         while self.state.step < total && !interrupted && self.stopped.is_none() {
             let start = Instant::now();
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = feed.next() else { break };
             let batch = batch?;
-            let data_wait = start.elapsed();
+            let fetching = start.elapsed();
             self.choose_micro_batch(observer)?;
-            let start = Instant::now() - data_wait;
+            let start = Instant::now() - fetching;
             self.report_skipped(&batch, observer)?;
-            let (report, told) = self.step(&batch, start, data_wait, observer)?;
+            let (report, told) = self.step(batch, start, &mut feed, observer)?;
             asked.merge(told);
             self.folder.log_step(&report)?;
             asked.merge(self.tell_step(&report, observer)?);
@@ -120,7 +123,7 @@ impl Trainer {
             if let Some(change) = std::mem::take(&mut asked).roll_back
                 && self.roll_back(change, observer)?
             {
-                batches = self.train_loader()?;
+                feed = self.feed()?;
             }
         }
         self.end(interrupted, observer)?;
@@ -140,6 +143,7 @@ impl Trainer {
             stopped: self.stopped.clone(),
             loss_scale: self.learner.loss_scale(),
             skipped_steps: self.learner.skipped_steps(),
+            data: feed.whole(),
         })
     }
 

@@ -1,21 +1,23 @@
-//! Plugins that were built for contract 1.0.0 and must load for ever: the bundles are never built
-//! anew.
+//! Plugins that were built for each version of the contract and must load for ever: the bundles are
+//! never built anew.
 
 use std::{fs, path::PathBuf};
 
 use crate::support::{images::Workspace, program::vitral, root};
 
-fn bundles() -> Vec<PathBuf> {
-    let folder = root().join("tests/fixtures/plugins/contract-1.0.0").canonicalize().unwrap();
+fn bundles(version: &str) -> Vec<PathBuf> {
+    let folder = format!("tests/fixtures/plugins/contract-{version}");
+    let folder = root().join(folder).canonicalize().unwrap();
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "vitral")).collect()
 }
 
 #[test]
-fn plugins_of_contract_1_0_0_pass_todays_checks() {
-    let bundles = bundles();
-    assert_eq!(bundles.len(), 4, "one of each kind");
-    for bundle in bundles {
+fn plugins_of_every_contract_pass_todays_checks() {
+    let (first, second) = (bundles("1.0.0"), bundles("1.1.0"));
+    assert_eq!(first.len(), 4, "one of each kind");
+    assert_eq!(second.len(), 1, "one of the kind that hears more");
+    for bundle in first.into_iter().chain(second) {
         let path = bundle.display().to_string();
         let mut arguments = vec!["plugin", "check", &path];
         // The native libraries are Linux's.
@@ -30,7 +32,7 @@ fn plugins_of_contract_1_0_0_pass_todays_checks() {
 #[test]
 fn plugins_of_contract_1_0_0_train() {
     let workspace = Workspace::new();
-    let take: Vec<String> = bundles()
+    let take: Vec<String> = bundles("1.0.0")
         .iter()
         .map(|bundle| {
             let name = bundle.file_stem().unwrap().to_string_lossy().replace("-1.0.0", "");
@@ -50,4 +52,21 @@ fn plugins_of_contract_1_0_0_train() {
         arguments.extend(["--set", change.as_str()]);
     }
     vitral(workspace.path(), &arguments).succeeded();
+}
+
+#[test]
+fn a_monitor_of_contract_1_1_0_hears_of_the_data_path() {
+    let workspace = Workspace::new();
+    let bundle = &bundles("1.1.0")[0];
+    let changes = [
+        format!(r#"plugins={{"throughput": (bundle: "{}", run: Wasm)}}"#, bundle.display()),
+        r#"monitors=[(name: "throughput", settings: {"every": 4, "warmup": 0})]"#.into(),
+    ];
+    let mut arguments = vec!["train", "experiment.ron"];
+    for change in &changes {
+        arguments.extend(["--set", change.as_str()]);
+    }
+    vitral(workspace.path(), &arguments).succeeded();
+    let metrics = fs::read_to_string(workspace.join("run/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("data_stage/decode"), "{metrics}");
 }

@@ -51,6 +51,11 @@ fn figures_of_monitors_are_in_the_metrics() {
     let lines = metrics(&workspace, "run", "monitor");
     assert!(named(&lines, "gradient_norm/") >= 3 * 2, "{lines:?}");
     assert!(lines.iter().any(|line| line["monitor"] == "throughput"), "{lines:?}");
+    assert!(named(&lines, "data_stage/decode") >= 2, "{lines:?}");
+    let step = &metrics(&workspace, "run", "step")[1];
+    let data = &step["data"];
+    assert!(data["seconds"].as_f64() >= data["wait"].as_f64(), "{step}");
+    assert!(data["stages"]["read"].as_f64().is_some_and(|seconds| seconds >= 0.0), "{step}");
     let steps: std::collections::BTreeSet<u64> = lines
         .iter()
         .filter(|line| line["monitor"] == "gradient-health")

@@ -127,6 +127,16 @@ fn summarize(outcome: &Outcome) {
             evaluation.images
         );
     }
+    if !outcome.data.time.is_zero() {
+        let most = outcome.data.bottleneck();
+        let most =
+            most.map(|(stage, share)| format!("; {:.0}% of its work is {stage}", 100.0 * share));
+        println!(
+            "  data         waited for {:.1}% of the steps' time{}",
+            100.0 * outcome.data.waiting_share(),
+            most.unwrap_or_default()
+        );
+    }
     if outcome.skipped > 0 {
         println!(
             "  left out     {} training images (repeats counted) could not be read",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use vitral_data::{Datasets, ImageBatch, Loader, LoaderOptions, Shard};
+use vitral_data::{Datasets, Loader, LoaderOptions, Shard};
 use vitral_seed::Seed;
 
-use super::Trainer;
+use super::{Trainer, feed::DeviceBatch};
 use crate::{Error, Event, Observer, experiment::Experiment, micro_batch::MicroBatch};
 
 impl Trainer {
@@ -22,7 +22,7 @@ impl Trainer {
 
     pub(super) fn report_skipped(
         &mut self,
-        batch: &ImageBatch,
+        batch: &DeviceBatch,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         for reason in &batch.disabled {

@@ -40,16 +40,21 @@ impl Trainer {
         self.tell(&vitral_host::Event::Ended(reason), observer).map(drop)
     }
 
-    /// Tells a step to the monitors that want it.
+    /// Tells a step to the monitors that want it, and what the data path did to all.
     pub(super) fn tell_step(
         &mut self,
         report: &StepReport,
         observer: &mut dyn Observer,
     ) -> Result<Asked, Error> {
-        if !self.monitors.want_step(report.step) {
-            return Ok(Asked::default());
+        let mut asked = Asked::default();
+        if let Some(data) = &report.data {
+            let told = data.told(report.step, report.epoch);
+            asked.merge(self.tell(&vitral_host::Event::Data(told), observer)?);
         }
-        let asked = self.tell(&vitral_host::Event::Stepped(report.told(memory())), observer)?;
+        if !self.monitors.want_step(report.step) {
+            return Ok(asked);
+        }
+        asked.merge(self.tell(&vitral_host::Event::Stepped(report.told(memory())), observer)?);
         match report.figures {
             // Nobody takes the run back to before it.
             Some(figures)

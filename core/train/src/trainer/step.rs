@@ -1,33 +1,31 @@
 //! One step, and what is reported of it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use vitral_data::ImageBatch;
 use vitral_host::LayerReport;
 
-use super::{Trainer, monitors::Asked};
+use super::{
+    Trainer,
+    feed::{DeviceBatch, Feed},
+    monitors::Asked,
+};
 use crate::{
     BatchGradients, Error, Learned, Observer, ScalingReport, StepFigures, StepReport,
-    batch::images_to_device, loss::targets, micro_batch::MicroBatch, read_back::scalar,
+    micro_batch::MicroBatch, read_back::scalar,
 };
 
 impl Trainer {
-    /// Makes one step, and reads its figures back where they are logged.
+    /// Makes one step, and reads its figures back where they are logged; the next batch goes to the
+    /// device before that, where it can meanwhile.
     pub(super) fn step(
         &mut self,
-        batch: &ImageBatch,
+        batch: DeviceBatch,
         start: Instant,
-        data_wait: Duration,
+        feed: &mut Feed,
         observer: &mut dyn Observer,
     ) -> Result<(StepReport, Asked), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
-        let images = images_to_device(batch, &self.experiment.data.normalize, &self.device)?;
-        let targets = targets(
-            &batch.labels,
-            self.experiment.model.classes,
-            train.label_smoothing,
-            &self.device,
-        );
+        let DeviceBatch { images, targets, count, .. } = batch;
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
         let computing = Instant::now();
         self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
@@ -49,15 +47,17 @@ impl Trainer {
             self.learner.apply(step, gradients, self.state.rate_scale)
         };
         let update_time = updating.elapsed();
-        let figures = is_logged.then(|| self.figures(learned, batch.len(), skipped)).transpose()?;
+        feed.fetch_ahead();
+        let figures = is_logged.then(|| self.figures(learned, count, skipped)).transpose()?;
         let time = start.elapsed();
+        let data_wait = feed.stepped(time);
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();
         tracing::debug!(step = self.state.step, ?time, ?data_wait, "stepped");
         let report = StepReport {
             step: self.state.step,
             epoch: self.epoch(),
-            images: batch.len(),
+            images: count,
             micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
             learning_rate,
             figures,
@@ -70,6 +70,7 @@ impl Trainer {
             data_wait,
             gradients_time,
             update_time,
+            data: is_logged.then(|| feed.report()),
         };
         Ok((report, asked))
     }

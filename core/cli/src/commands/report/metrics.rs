@@ -1,6 +1,6 @@
 //! What a run has noted in its `metrics.jsonl`.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
@@ -28,6 +28,26 @@ pub struct Step {
     pub gradient_norm: Option<f64>,
     pub learning_rate: f64,
     pub images_per_second: f64,
+    /// Not in the metrics of older versions.
+    pub data: Option<Data>,
+}
+
+/// What the data path did since the step that was logged before, in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Data {
+    /// Time of the steps.
+    pub seconds: f64,
+    /// How long of it they waited for data.
+    pub wait: f64,
+    /// Time that all workers spent in each stage.
+    pub stages: BTreeMap<String, f64>,
+}
+
+impl Data {
+    /// Share of the time that was waited, from 0 to 1; none of no time.
+    pub fn waiting_share(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.wait / self.seconds)
+    }
 }
 
 /// An evaluation.
@@ -86,6 +106,20 @@ impl Metrics {
         metrics
     }
 
+    /// What the data path did in all logged steps; none where none tells.
+    pub fn data(&self) -> Option<Data> {
+        let mut told = self.steps.iter().filter_map(|step| step.data.as_ref());
+        let first = told.next()?.clone();
+        Some(told.fold(first, |mut sum, data| {
+            sum.seconds += data.seconds;
+            sum.wait += data.wait;
+            for (stage, seconds) in &data.stages {
+                *sum.stages.entry(stage.clone()).or_default() += seconds;
+            }
+            sum
+        }))
+    }
+
     /// The evaluation that recognised most.
     pub fn best(&self) -> Option<&Eval> {
         // Of equals the first.
@@ -99,8 +133,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_the_rest_is_passed_over() {
-        let text = r#"{"kind":"step","step":1,"epoch":0.1,"loss":2.5,"accuracy":0.1,"gradient_norm":3.0,"learning_rate":0.001,"images_per_second":100.0,"data_wait":0.0,"micro_batch":4}
-{"kind":"step","step":2,"epoch":0.2,"loss":null,"accuracy":0.1,"gradient_norm":null,"learning_rate":0.001,"images_per_second":100.0}
+        let text = r#"{"kind":"step","step":1,"epoch":0.1,"loss":2.5,"accuracy":0.1,"gradient_norm":3.0,"learning_rate":0.001,"images_per_second":100.0,"data_wait":0.0,"micro_batch":4,"data":{"seconds":2.0,"wait":0.5,"workers":2,"prefetch":4,"stages":{"read":1.0,"decode":2.0}}}
+{"kind":"step","step":2,"epoch":0.2,"loss":null,"accuracy":0.1,"gradient_norm":null,"learning_rate":0.001,"images_per_second":100.0,"data":{"seconds":2.0,"wait":0.0,"workers":2,"prefetch":4,"stages":{"read":1.0}}}
 {"kind":"monitor","step":2,"monitor":"throughput","name":"x","value":1.0}
 {"kind":"notice","step":2,"from":"early-stop","message":"a <b>"}
 {"kind":"eval","step":2,"epoch":1.0,"loss":1.5,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
@@ -110,5 +144,9 @@ mod tests {
         assert_eq!((metrics.steps.len(), metrics.evals.len(), metrics.notices.len()), (2, 2, 1));
         assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
         assert_eq!(metrics.best().unwrap().step, 2);
+        let data = metrics.data().unwrap();
+        assert_eq!((data.waiting_share(), data.stages["read"]), (Some(0.125), 2.0));
+        assert_eq!(data.stages["decode"], 2.0);
+        assert_eq!(Metrics::default().data(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     chart::Chart,
-    metrics::{Eval, Metrics, Step},
+    metrics::{Data, Eval, Metrics, Step},
 };
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#282c34;max-width:1180px;\
@@ -45,7 +45,7 @@ pub fn page(name: &str, metrics: &Metrics, experiment: &str) -> Result<String, S
     ))
 }
 
-fn charts_of(metrics: &Metrics) -> [Chart; 5] {
+fn charts_of(metrics: &Metrics) -> [Chart; 6] {
     let of_steps = |figure: fn(&Step) -> Option<f64>| -> Vec<(f64, f64)> {
         let point = |step: &Step| Some((step.step as f64, figure(step)?));
         metrics.steps.iter().filter_map(point).collect()
@@ -55,6 +55,8 @@ fn charts_of(metrics: &Metrics) -> [Chart; 5] {
     let top1 = metrics.evals.iter().map(|eval| (eval.step as f64, percent(eval.top1)));
     let accuracy = of_steps(|step| step.accuracy);
     let accuracy = accuracy.into_iter().map(|(step, share)| (step, percent(share))).collect();
+    let waiting = of_steps(|step| step.data.as_ref()?.waiting_share());
+    let waiting = waiting.into_iter().map(|(step, share)| (step, percent(share))).collect();
     [
         Chart {
             title: "loss",
@@ -79,6 +81,7 @@ fn charts_of(metrics: &Metrics) -> [Chart; 5] {
             title: "gradient norm before clipping",
             lines: vec![("training", of_steps(|step| step.gradient_norm))],
         },
+        Chart { title: "waiting for data, % of the time", lines: vec![("training", waiting)] },
     ]
 }
 
@@ -99,7 +102,23 @@ fn summary(metrics: &Metrics) -> Vec<(&'static str, String)> {
     };
     rows.extend(metrics.best().map(|eval| ("best evaluation", show(eval))));
     rows.extend(metrics.evals.last().map(|eval| ("last evaluation", show(eval))));
+    if let Some(data) = metrics.data() {
+        let share = 100.0 * data.waiting_share().unwrap_or(0.0);
+        rows.push(("waiting for data", format!("{share:.2}% of the steps' time")));
+        rows.push(("work of the data path", stages(&data)));
+    }
     rows
+}
+
+/// The stages' shares of the data workers' time, the longest first.
+fn stages(data: &Data) -> String {
+    let total: f64 = data.stages.values().sum();
+    let mut stages: Vec<_> = data.stages.iter().collect();
+    stages.sort_by(|one, other| other.1.total_cmp(one.1));
+    let share = |(name, seconds): (&String, &f64)| {
+        format!("{name} {:.1}%", 100.0 * seconds / total.max(f64::MIN_POSITIVE))
+    };
+    stages.into_iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
 /// Text as HTML has it.
@@ -110,6 +129,14 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::metrics::Notice, *};
+
+    #[test]
+    fn stages_come_by_their_share() {
+        let stages = [("decode", 3.0), ("read", 0.5), ("HorizontalFlip", 0.5)];
+        let stages = stages.map(|(name, seconds)| (name.to_owned(), seconds)).into();
+        let data = Data { seconds: 4.0, wait: 1.0, stages };
+        assert_eq!(super::stages(&data), "decode 75.0%, HorizontalFlip 12.5%, read 12.5%");
+    }
 
     #[test]
     fn what_a_run_says_cannot_break_its_page() {
