@@ -23,6 +23,7 @@ fn result(run: &Path) -> (Vec<Vec<u8>>, Vec<serde_json::Value>) {
         let fields = line.as_object_mut().unwrap();
         fields.remove("images_per_second");
         fields.remove("data_wait");
+        fields.remove("data");
         line
     });
     (tensors, metrics.collect())
@@ -126,6 +127,15 @@ fn run_resumes_across_the_end_of_patch_dropout() {
     let to_the_end = [&["train", "experiment.ron"], &dropout[..]].concat();
     vitral(workspace.path(), &to_the_end).succeeded();
     assert!(result(&workspace.join("run")).0 != result(&workspace.join("whole")).0);
+}
+
+#[test]
+fn run_resumed_at_its_end_is_evaluated_once() {
+    let workspace = Workspace::new();
+    whole_run(&workspace, &[]);
+    copy_folder(&workspace.join("whole"), &workspace.join("again"));
+    vitral(workspace.path(), &["train", "--resume", "again"]).succeeded();
+    assert_same(&workspace.join("again"), &workspace.join("whole"));
 }
 
 #[test]

@@ -337,7 +337,7 @@ mod tests {
             ("sha256: \"e3", "sha256: \"zz", "hexadecimal"),
             ("memory_mib: 64", "memory_mib: 5000", "at most 4096"),
             ("max: 1e300", "max: inf", "finite"),
-            ("contract: \"1.0\"", "contract: \"one\"", "contract's version"),
+            ("contract: \"1.1\"", "contract: \"one\"", "contract's version"),
         ] {
             assert!(good.contains(from), "{from} not in {good}");
             let error = read(&good.replacen(from, to, 1)).unwrap_err().to_string();
@@ -351,7 +351,7 @@ mod tests {
         let text = r#"(name: "window", contract: "2.3", kind: Telepathy(9), new: [Field(a: 1)])"#;
         let error = read(text).unwrap_err().to_string();
         assert!(
-            error.contains("`window`") && error.contains("2.3") && error.contains("1.0"),
+            error.contains("`window`") && error.contains("2.3") && error.contains("1.1"),
             "{error}"
         );
     }

@@ -72,6 +72,13 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Forgets the evaluations of a step, which is going to be evaluated again.
+    pub(crate) fn forget_evaluation(&mut self, step: u64) -> Result<(), Error> {
+        keep(&self.path, |line| !(line["kind"] == "eval" && line["step"] == step))?;
+        self.metrics = open_metrics(&self.path)?;
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -172,10 +179,15 @@ fn open_metrics(run: &Path) -> Result<File, Error> {
 
 /// Takes out the lines of metrics that are of later steps, or not whole.
 fn keep_until(run: &Path, step: u64) -> Result<(), Error> {
+    keep(run, |line| line["step"].as_u64().is_some_and(|of_line| of_line <= step))
+}
+
+/// Keeps the lines of metrics that are whole and of which `is_kept` says so.
+fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<(), Error> {
     let path = run.join(METRICS);
     let lines = fs::read_to_string(&path).unwrap_or_default();
-    let is_kept = |line: &&str| step_of(line).is_some_and(|of_line| of_line <= step);
-    let kept: String = lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
+    let stays = |line: &&str| serde_json::from_str(line).is_ok_and(|line| is_kept(&line));
+    let kept: String = lines.lines().filter(stays).map(|line| format!("{line}\n")).collect();
     write_atomically(&path, kept.as_bytes()).at(&path)
 }
 
@@ -191,9 +203,4 @@ fn lock(path: &Path) -> Result<File, Error> {
             Ok(lock)
         }
     }
-}
-
-/// The step of a line of metrics; none if the line is not whole.
-fn step_of(line: &str) -> Option<u64> {
-    serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64()
 }

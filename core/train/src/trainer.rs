@@ -129,6 +129,7 @@ impl Trainer {
         self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
             // The run was resumed at its end, or has no steps.
+            self.folder.forget_evaluation(self.state.step)?;
             self.evaluate(&mut Asked::default(), observer)?;
             self.save(false, observer)?;
         }

@@ -363,10 +363,10 @@ const CONTENTS: &[Case] = &[
     Case {
         what: "a manifest for a contract to come",
         make: |archive| {
-            archive.replace("plugin.ron", |text| text.replacen("\"1.0\"", "\"7.1\"", 1));
+            archive.replace("plugin.ron", |text| text.replacen("\"1.1\"", "\"7.1\"", 1));
             archive.sum();
         },
-        expected: &["`window`", "version 7.1", "this build has 1.0"],
+        expected: &["`window`", "version 7.1", "this build has 1.1"],
     },
 ];
 

@@ -47,7 +47,7 @@ impl Trace {
     /// For images of any size, for which a grid of rows and columns stands.
     pub(super) fn of_grid(model: &ViT, grid: [usize; 2]) -> Self {
         let config = model.config();
-        let [height, width] = grid.map(|side| side * config.patch_size());
+        let [height, width] = grid.map(|side| side * config.patch_pixels());
         Self {
             tracer: Tracer::new("vit", limits()),
             place: Vec::new(),
