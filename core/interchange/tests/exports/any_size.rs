@@ -104,7 +104,7 @@ fn parts_for_one_size_are_refused_by_name() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("model");
     let options = options().into_iter().filter(|(_, config)| is_fixed(config));
-    let options = options.map(|(name, config)| (name.into(), config, AttentionPrograms::new()));
+    let options = options.map(|(name, config)| (name, config, AttentionPrograms::new()));
     let mut seen = Vec::new();
     for (name, config, programs) in options.chain(plugins()) {
         let model = model(&config, &programs);

@@ -111,7 +111,7 @@ impl Comparison {
             "any_image_size": options.any_image_size,
             "cases": cases,
             // Keras takes long to start, and each of its layers to be traced.
-            "keras": self.models.len() % 5 == 0 && self.format == "saved-model",
+            "keras": self.models.len().is_multiple_of(5) && self.format == "saved-model",
         }));
     }
 

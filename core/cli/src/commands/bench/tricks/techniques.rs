@@ -17,8 +17,8 @@ pub enum Technique {
     Checkpointing,
     /// Token merging (ToMe, Bolya et al. 2023) of two thirds of the patches, spread over the layers
     TokenMerging,
-    /// Patch dropout (Liu et al. 2023): training images lose half of their patches in the first 70%
-    /// of the epochs, and have all of them then (unmasked tuning; FLIP, Li et al. 2023)
+    /// Patch dropout (Liu et al. 2023): training images lose 60% of their patches in the first three
+    /// quarters of the epochs, and have all of them then (unmasked tuning; FLIP, Li et al. 2023)
     PatchDropout,
     /// Progressive image size: images of about 70% of the side in the first half of the epochs
     ImageSize,
@@ -94,8 +94,8 @@ impl Technique {
             }
             Self::PatchDropout => {
                 return vec![
-                    "model.patch_dropout=0.5".into(),
-                    format!("train.patch_dropout_epochs={:?}", train.epochs * 0.7),
+                    "model.patch_dropout=0.6".into(),
+                    format!("train.patch_dropout_epochs={:?}", train.epochs * 0.75),
                 ];
             }
             Self::ImageSize => {
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(settings(Technique::TokenMerging), "model.token_merging=(r: Constant(8))");
         let sizes = "train.image_size=[(until_epoch: 3, size: 20)]";
         assert_eq!(settings(Technique::ImageSize), sizes);
-        let dropout = "model.patch_dropout=0.5 train.patch_dropout_epochs=3.5";
+        let dropout = "model.patch_dropout=0.6 train.patch_dropout_epochs=3.75";
         assert_eq!(Technique::PatchDropout.settings(&plain, None).join(" "), dropout);
         let auto = "train.batch=Auto(effective: 96, memory: \"200 MiB\")";
         assert_eq!(settings(Technique::Auto), auto);
