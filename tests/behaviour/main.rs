@@ -14,6 +14,7 @@ mod families;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;
+mod hybrid_decoder;
 mod oracle;
 mod oracle_families;
 mod plugins;

@@ -30,7 +30,7 @@ fn result(run: &Path) -> (Vec<Vec<u8>>, Vec<serde_json::Value>) {
 }
 
 #[track_caller]
-fn assert_same(found: &Path, expected: &Path) {
+pub fn assert_same(found: &Path, expected: &Path) {
     let (found, expected) = (result(found), result(expected));
     assert_eq!(found.0.len(), expected.0.len());
     assert!(found.0 == expected.0, "the tensors differ");
@@ -253,7 +253,7 @@ fn interrupted_run_writes_a_checkpoint_and_goes_on() {
     assert_same(&workspace.join("run"), &workspace.join("whole"));
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());

@@ -150,6 +150,13 @@ impl Observer for Progress {
         match event {
             Event::Started(info) => self.started(info),
             Event::Probing { images } => self.probing(*images),
+            Event::MeasuringDecoders => {
+                let message = "decoder: timing `Cpu` and `Hybrid`";
+                if self.plain {
+                    eprintln!("{message}");
+                }
+                self.bar.set_message(message);
+            }
             Event::Stepped(report) => self.stepped(report),
             Event::Evaluating { done, total } => {
                 self.bar.set_message(format!(

@@ -2,12 +2,13 @@
 //! flipped, put into batches and normalised. `tests/peers/data/run` compares this with PyTorch.
 //!
 //! ```text
-//! loader_speed FOLDER [--cache SIDE] [--randaugment COMPONENT.wasm] [--batch 64] [--size 224]
-//!              [--workers 2] [--seconds 10]
+//! loader_speed FOLDER [--cache SIDE] [--randaugment COMPONENT.wasm] [--decoder Cpu] [--batch 64]
+//!              [--size 224] [--workers 2] [--seconds 10]
 //! ```
 //!
 //! With `--cache`, images are packed as pixels, at most so large, into a cache beside the folder before
-//! time is taken, and come from there.
+//! time is taken, and come from there. With `--decoder Hybrid`, only the processor's part of decoding is
+//! done, and what is left to a device is not.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ struct Options {
     folder: PathBuf,
     cache: Option<u32>,
     randaugment: Option<PathBuf>,
+    hybrid: bool,
     batch: usize,
     size: u32,
     workers: usize,
@@ -49,7 +51,10 @@ fn main() -> Fallible<()> {
         transforms.push(transform);
         plugins.push(plugin);
     }
-    let pipeline = Pipeline::with_plugins(Channels::Rgb, options.size, transforms, plugins)?;
+    let mut pipeline = Pipeline::with_plugins(Channels::Rgb, options.size, transforms, plugins)?;
+    if options.hybrid {
+        pipeline = pipeline.with_hybrid_decoder()?;
+    }
     let loader = LoaderOptions {
         batch: options.batch,
         workers: options.workers,
@@ -96,6 +101,7 @@ fn options() -> Fallible<Options> {
         folder,
         cache: None,
         randaugment: None,
+        hybrid: false,
         batch: 64,
         size: 224,
         workers: 2,
@@ -106,6 +112,7 @@ fn options() -> Fallible<Options> {
         match name.as_str() {
             "--cache" => options.cache = Some(value.parse()?),
             "--randaugment" => options.randaugment = Some(value.into()),
+            "--decoder" => options.hybrid = value == "Hybrid",
             "--batch" => options.batch = value.parse()?,
             "--size" => options.size = value.parse()?,
             "--workers" => options.workers = value.parse()?,

@@ -10,7 +10,7 @@ use crate::error::DataError;
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
 use crate::source::{Source, SourceConfig, check_same};
-use crate::transform::{Pipeline, PluginStage, Transform};
+use crate::transform::{Pipeline, PluginStage, Transform, check_hybrid};
 use crate::worker::OnError;
 
 /// Which images a model is trained and validated with, and how they are prepared.
@@ -46,6 +46,25 @@ pub struct DataConfig {
     /// What to do when an image cannot be read.
     #[serde(default)]
     pub on_error: OnError,
+    /// Where training images in JPEG files become pixels.
+    #[serde(default)]
+    pub decoder: Decoder,
+}
+
+/// Where the JPEG files of a training batch are decoded. Results differ by less than one grey level on
+/// average. Images in other formats, and those of evaluations, are always decoded on the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Decoder {
+    /// On the processor, by its worker threads.
+    #[default]
+    Cpu,
+    /// Workers only read the Huffman code; the inverse DCT, colours, the cut and the resizing are
+    /// computed on the training's device. `augment` must then consist of a `RandomResizedCrop` or a
+    /// `Resize`, and of flips.
+    Hybrid,
+    /// On a GPU, the one that measures faster when the run begins; a resumed run keeps it. So two runs
+    /// of the same experiment may differ in it.
+    Auto,
 }
 
 /// Opened data sets whose classes agree.
@@ -90,6 +109,14 @@ impl DataConfig {
         plugins: Vec<Arc<PluginStage>>,
     ) -> Result<Pipeline, DataError> {
         Pipeline::with_plugins(channels, size, self.augment.clone(), plugins)
+    }
+
+    /// Whether training images can be decoded in part on a device ([`Decoder::Hybrid`]).
+    ///
+    /// # Errors
+    /// The stage that needs an image's pixels.
+    pub fn check_hybrid(&self) -> Result<(), DataError> {
+        check_hybrid(&self.augment)
     }
 
     /// The pipeline of validation images for a model with inputs of `size` x `size` pixels.
@@ -194,12 +221,12 @@ mod tests {
         let root = schema.as_value();
         assert_eq!(root["additionalProperties"], false);
         let fields = root["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 8);
+        assert_eq!(fields.len(), 9);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description: {field}");
         }
         assert_eq!(fields["prefetch"]["maximum"], 1024);
-        for definition in ["Transform", "SourceConfig", "Normalization"] {
+        for definition in ["Transform", "SourceConfig", "Normalization", "Decoder"] {
             let variants = root["$defs"][definition]["oneOf"].as_array().unwrap();
             for variant in variants {
                 assert!(variant["description"].is_string(), "{variant}");

@@ -27,8 +27,8 @@ mod tune;
 mod worker;
 
 pub use cache::{Cache, Keep, PackEvent, PackOptions, PackReport, pack};
-pub use config::{DataConfig, Datasets};
-pub use decode::decode;
+pub use config::{DataConfig, Datasets, Decoder};
+pub use decode::{CodedAxis, CodedImage, CodedImages, CodedPlane, decode};
 pub use error::{DataError, DecodeError, ReadError, TransformError};
 pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};

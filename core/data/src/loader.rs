@@ -224,7 +224,7 @@ impl Loader {
     pub fn recycle(&self, batch: ImageBatch) {
         let mut spare = self.crew.worker.spare();
         if (spare.len() as u64) < self.window {
-            spare.push(batch.images);
+            spare.push((batch.images, batch.coded.words));
         }
     }
 

@@ -9,10 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
+use crate::decode::CodedImages;
 use crate::error::{DataError, ReadError};
 use crate::pixels::Channels;
 use crate::scratch::Scratch;
-use crate::source::Source;
+use crate::source::{Source, Stored};
 use crate::timing::StageClock;
 use crate::transform::{Pipeline, PluginFailure, StageError};
 
@@ -27,10 +28,13 @@ pub enum OnError {
 }
 
 /// Images of the model's size with their classes, in a fixed order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImageBatch {
-    /// 8-bit values of all images: NHWC.
+    /// 8-bit values of all images but those in `coded`: NHWC.
     pub images: Vec<u8>,
+    /// Images whose pixels a device computes, where the pipeline has a
+    /// [hybrid decoder](crate::Pipeline::with_hybrid_decoder).
+    pub coded: CodedImages,
     /// The class of each image.
     pub labels: Vec<u32>,
     /// Height and width of each image, in pixels.
@@ -85,8 +89,8 @@ pub(crate) struct Worker {
     pub stop: AtomicBool,
     /// Where the time goes.
     pub clock: StageClock,
-    /// Memory of batches that are no longer needed.
-    pub spare: Mutex<Vec<Vec<u8>>>,
+    /// Memory of batches that are no longer needed: of pixels and of coefficients.
+    pub spare: Mutex<Vec<(Vec<u8>, Vec<i32>)>>,
 }
 
 impl Worker {
@@ -105,9 +109,13 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
-            // An image that is left out is overwritten by the next.
-            let out = &mut batch.images[batch.labels.len() * bytes..][..bytes];
-            match (self.sample(plan.epoch, sample, scratch, out), self.on_error) {
+            let mut target = Target {
+                place: batch.labels.len(),
+                coded: &mut batch.coded,
+                bytes,
+                images: &mut batch.images,
+            };
+            match (self.sample(plan.epoch, sample, scratch, &mut target), self.on_error) {
                 (Ok(label), _) => {
                     batch.labels.push(label);
                     batch.samples.push(sample);
@@ -120,7 +128,7 @@ impl Worker {
             }
         }
         self.clock.add(&mut scratch.laps);
-        batch.images.truncate(batch.labels.len() * bytes);
+        batch.images.truncate((batch.labels.len() - batch.coded.images.len()) * bytes);
         batch.disabled = self.pipeline.disabled().map(str::to_owned).collect();
         Some(refuse_empty(batch, plan))
     }
@@ -129,7 +137,8 @@ impl Worker {
     fn empty_batch(&self, plan: &BatchPlan) -> Result<ImageBatch, DataError> {
         let count = plan.samples.len();
         let bytes = count.saturating_mul(self.pipeline.image_bytes(plan.epoch));
-        let mut images = self.spare().pop().unwrap_or_default();
+        let (mut images, mut words) = self.spare().pop().unwrap_or_default();
+        words.clear();
         images
             .try_reserve_exact(bytes.saturating_sub(images.len()))
             .map_err(|_| DataError::BatchMemory { count, bytes })?;
@@ -137,6 +146,7 @@ impl Worker {
         images.resize(bytes, 0);
         Ok(ImageBatch {
             images,
+            coded: CodedImages { words, images: Vec::new() },
             labels: Vec::with_capacity(count),
             size: self.pipeline.size(plan.epoch),
             channels: self.pipeline.channels(),
@@ -148,19 +158,19 @@ impl Worker {
     }
 
     /// Memory of batches that are no longer needed.
-    pub(crate) fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    pub(crate) fn spare(&self) -> std::sync::MutexGuard<'_, Vec<(Vec<u8>, Vec<i32>)>> {
         // Nothing can be left half done in it.
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads and transforms one sample into `out`, and gives its label. A panic in a source or a decoder
+    /// Reads and transforms one sample into its batch, and gives its label. A panic in a source or a decoder
     /// counts as a failure of this sample, so that its name is known.
     fn sample(
         &self,
         epoch: u64,
         sample: u32,
         scratch: &mut Scratch,
-        out: &mut [u8],
+        target: &mut Target<'_>,
     ) -> Result<u32, SampleFailure> {
         let index = sample as usize;
         let failure = |reason: String, skip: bool| SampleFailure {
@@ -175,10 +185,15 @@ impl Worker {
             scratch.laps.read();
             let stored = stored.map_err(|error| SampleFailure { error, skip: false })?;
             let seed = Pipeline::sample_seed(self.seed, epoch, sample);
-            self.pipeline.run_into(stored, seed, epoch, scratch, out).map_err(|error| {
-                let skip = matches!(error, StageError::Plugin(PluginFailure { skip: true, .. }));
-                failure(error.to_string(), skip)
-            })?;
+            if !self.coded(&stored, seed, epoch, scratch, target) {
+                self.pipeline.run_into(stored, seed, epoch, scratch, target.pixels()).map_err(
+                    |error| {
+                        let skip =
+                            matches!(error, StageError::Plugin(PluginFailure { skip: true, .. }));
+                        failure(error.to_string(), skip)
+                    },
+                )?;
+            }
             scratch.file = file;
             Ok(self.source.label(index))
         };
@@ -188,6 +203,40 @@ impl Worker {
             let reason = format!("reading it failed unexpectedly: {}", panic_message(&*panic));
             Err(failure(reason, false))
         })
+    }
+
+    /// Adds a sample's coefficients to its batch, where a device is to decode it and can.
+    fn coded(
+        &self,
+        stored: &Stored<'_>,
+        seed: Seed,
+        epoch: u64,
+        scratch: &mut Scratch,
+        target: &mut Target<'_>,
+    ) -> bool {
+        let Stored::Encoded(bytes) = stored else { return false };
+        let is_coded = self.pipeline.is_hybrid()
+            && self.pipeline.code_into(bytes, target.place, seed, epoch, target.coded).is_ok();
+        scratch.laps.decoded();
+        is_coded
+    }
+}
+
+/// Where a sample goes.
+struct Target<'a> {
+    /// Which image of the batch it is.
+    place: usize,
+    coded: &'a mut CodedImages,
+    /// Bytes of an image.
+    bytes: usize,
+    images: &'a mut [u8],
+}
+
+impl Target<'_> {
+    /// The memory of its pixels. Those of an image that is left out are overwritten by the next.
+    fn pixels(&mut self) -> &mut [u8] {
+        let before = self.place - self.coded.images.len();
+        &mut self.images[before * self.bytes..][..self.bytes]
     }
 }
 

@@ -12,6 +12,7 @@
 //! image, two bytes each; limits for the sizes in [`Frame`] are up to the caller.
 
 mod bits;
+mod grid;
 mod header;
 mod huffman;
 mod idct;
@@ -19,6 +20,7 @@ mod pixels;
 mod progressive;
 mod sequential;
 
+pub use grid::Grid;
 pub use header::{Component, Frame};
 pub use pixels::{Pixels, Scale, Window};
 

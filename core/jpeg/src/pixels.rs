@@ -2,7 +2,7 @@
 //! triangle filter ("fancy upsampling"), and turn into red, green and blue by JFIF's formulas.
 
 use crate::idct::{Transform, factors, transform};
-use crate::{Block, Error, Frame, Jpeg, Part, Sink, last_below};
+use crate::{Block, Error, Frame, Grid, Jpeg, Part, Sink, last_below};
 
 /// How much smaller than in the file an image is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Pixels {
         let needed = |values: u32| if values == 1 { 1 } else { 8 };
         let limits: Vec<_> = planes
             .iter()
-            .map(|plane| last_below(needed(plane.across), needed(plane.down)))
+            .map(|plane| last_below(needed(plane.grid.across), needed(plane.grid.down)))
             .collect();
         let mut sink = Planes(planes);
         let result = jpeg.read(part, &limits, &mut sink);
@@ -131,17 +131,7 @@ impl Pixels {
 /// One component's values in a part of the image.
 struct Plane {
     values: Vec<u8>,
-    stride: usize,
-    /// The image's pixel in its corner.
-    left: u32,
-    top: u32,
-    /// Whether it has half the image's width or height.
-    half: (bool, bool),
-    /// Last column and row within the image.
-    last: (usize, usize),
-    /// Values of a block.
-    across: u32,
-    down: u32,
+    grid: Grid,
     factors: [f32; 64],
     transform: Transform,
 }
@@ -154,45 +144,24 @@ impl Plane {
         scale: Scale,
         mut values: Vec<u8>,
     ) -> Result<Self, Error> {
-        let frame = jpeg.frame();
-        let (first, own) = (frame.components[0], frame.components[index]);
-        let (unit_width, unit_height) = frame.unit();
-        let divisor = scale.divisor();
-        // Values that a unit's blocks have to make along a side. A block has 8 at most, so that at full
-        // size those of colours may be half as many.
-        let size = |units: u32, own: u32, length: u32| {
-            let values = (length / divisor / own).min(8);
-            (values, values * own * divisor < length, units * own * values)
-        };
-        let (across, half_width, width) = size(part.width, own.across, unit_width);
-        let (down, half_height, height) = size(part.height, own.down, unit_height);
-        values.resize(width as usize * height as usize, 0);
-        let (left, top) = (part.left * unit_width / divisor, part.top * unit_height / divisor);
-        let last = |length: u32, sampling: u32, half: bool, start: u32, size: u32| {
-            let start = if half { start / 2 } else { start };
-            let length = if half { length.div_ceil(sampling) } else { length.div_ceil(divisor) };
-            (length - start).min(size) as usize - 1
-        };
+        let grid = Grid::new(jpeg.frame(), index, part, scale);
+        values.resize(grid.width as usize * grid.height as usize, 0);
         Ok(Self {
             values,
-            stride: width as usize,
-            left,
-            top,
-            half: (half_width, half_height),
-            last: (
-                last(frame.width, first.across, half_width, left, width),
-                last(frame.height, first.down, half_height, top, height),
-            ),
-            across,
-            down,
+            grid,
             factors: factors(&jpeg.quantisation(index)?),
-            transform: transform(across, down),
+            transform: transform(grid.across, grid.down),
         })
+    }
+
+    fn stride(&self) -> usize {
+        self.grid.width as usize
     }
 
     /// A window's values in a row of the image, of a plane that has the image's size.
     fn row(&self, y: u32, window: Window) -> &[u8] {
-        let start = (y - self.top) as usize * self.stride + (window.left - self.left) as usize;
+        let Grid { left, top, .. } = self.grid;
+        let start = (y - top) as usize * self.stride() + (window.left - left) as usize;
         &self.values[start..][..window.width as usize]
     }
 
@@ -204,23 +173,30 @@ impl Plane {
         mixed: &mut Vec<i16>,
         out: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        let (half_width, half_height) = self.half;
+        let Grid { half_width, half_height, .. } = self.grid;
         if !half_width && !half_height {
             return self.row(y, window);
         }
-        let (left, width) = ((window.left - self.left) as usize, window.width as usize);
-        let y = (y - self.top) as usize;
+        let (left, width) = ((window.left - self.grid.left) as usize, window.width as usize);
+        let y = (y - self.grid.top) as usize;
         // Columns that are needed, and one more on each side.
         let (first, end) = if half_width {
-            ((left / 2).saturating_sub(1), ((left + width).div_ceil(2) + 1).min(self.last.0 + 1))
+            (
+                (left / 2).saturating_sub(1),
+                ((left + width).div_ceil(2) + 1).min(self.grid.last_column as usize + 1),
+            )
         } else {
             (left, left + width)
         };
-        let line = |row: usize| &self.values[row * self.stride..][first..end];
+        let line = |row: usize| &self.values[row * self.stride()..][first..end];
         mixed.clear();
         if half_height {
             let (near, below) = (y / 2, y % 2 == 1);
-            let far = if below { (near + 1).min(self.last.1) } else { near.saturating_sub(1) };
+            let far = if below {
+                (near + 1).min(self.grid.last_row as usize)
+            } else {
+                near.saturating_sub(1)
+            };
             let pairs = line(near).iter().zip(line(far));
             mixed.extend(pairs.map(|(&near, &far)| 3 * i16::from(near) + i16::from(far)));
         } else {
@@ -255,9 +231,10 @@ impl Sink for Planes {
     #[inline]
     fn block(&mut self, component: usize, column: u32, row: u32, block: &Block) {
         let plane = &mut self.0[component];
-        let start = row as usize * plane.down as usize * plane.stride
-            + column as usize * plane.across as usize;
-        (plane.transform)(block, &plane.factors, &mut plane.values[start..], plane.stride);
+        let (stride, grid) = (plane.stride(), plane.grid);
+        let start =
+            row as usize * grid.down as usize * stride + column as usize * grid.across as usize;
+        (plane.transform)(block, &plane.factors, &mut plane.values[start..], stride);
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Event {
         /// Images that go through the model at once.
         images: usize,
     },
+    /// `decoder: Auto` times both decoders, before the first step.
+    MeasuringDecoders,
     /// A step was made. Loss and accuracy are there on the steps that are logged.
     Stepped(StepReport),
     /// So many of so many images of an evaluation are done.

@@ -10,7 +10,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_config::PluginUse;
-use vitral_data::{Channels, DataConfig, ImageSizeStage};
+use vitral_data::{Channels, DataConfig, Decoder, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
@@ -332,6 +332,15 @@ impl Experiment {
                 "train.patch_dropout_epochs",
                 "there is no patch dropout that could end".into(),
                 "give `model.patch_dropout` a share of the patches, such as 0.5",
+            );
+        }
+        if self.data.decoder == Decoder::Hybrid
+            && let Err(error) = self.data.check_hybrid()
+        {
+            return problem(
+                "data.decoder",
+                error.to_string(),
+                "`Hybrid` computes pixels of whole batches on the device: use `Cpu` where stages need pixels before",
             );
         }
         crate::image_size::check(self)?;

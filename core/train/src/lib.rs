@@ -15,6 +15,7 @@ pub mod experiment;
 mod files;
 mod gradients;
 pub mod groups;
+mod hybrid_decoder;
 mod image_size;
 pub mod init;
 mod learner;

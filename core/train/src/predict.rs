@@ -1,7 +1,7 @@
 //! A trained model, taken from a checkpoint for evaluation and prediction.
 
 use burn::tensor::activation;
-use vitral_data::{Image, ImageBatch};
+use vitral_data::{CodedImages, Image, ImageBatch};
 use vitral_model::{
     Compute, ConfigProblem, Mode, ViT,
     device::Device,
@@ -111,6 +111,7 @@ impl TrainedModel {
             .map_err(|error| Error::Image(error.to_string()))?;
         let batch = ImageBatch {
             images: image.into_pixels(),
+            coded: CodedImages::default(),
             labels: vec![0],
             size,
             channels,

@@ -1,6 +1,7 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod decoder;
 mod evaluate_and_save;
 mod feed;
 mod fit;
@@ -108,6 +109,10 @@ impl Trainer {
             let batch = batch?;
             let fetching = start.elapsed();
             self.choose_micro_batch(observer)?;
+            if self.choose_decoder(&batch, observer)? {
+                feed = self.feed()?;
+                continue;
+            }
             let start = Instant::now() - fetching;
             self.report_skipped(&batch, observer)?;
             let (report, told) = self.step(batch, start, &mut feed, observer)?;

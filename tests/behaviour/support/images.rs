@@ -99,17 +99,27 @@ fn write_idx(folder: &Path, name: &str, count: usize) {
     fs::write(folder.join(format!("{name}-labels")), labels).unwrap();
 }
 
-/// The same kind of images as files in folders `class_0` to `class_3`.
+/// The same kind of images as PNG files in folders `class_0` to `class_3`.
 pub fn write_image_folder(folder: &Path, per_class: usize) {
+    write_files(folder, per_class, 8, "png");
+}
+
+/// The same in JPEG files of another size than the experiment's.
+pub fn write_jpeg_folder(folder: &Path, per_class: usize) {
+    write_files(folder, per_class, 26, "jpg");
+}
+
+fn write_files(folder: &Path, per_class: usize, size: u32, extension: &str) {
     for class in 0..4usize {
         let path = folder.join(format!("class_{class}"));
         fs::create_dir_all(&path).unwrap();
         for index in 0..per_class {
-            let image = image::GrayImage::from_fn(8, 8, |x, y| {
-                let bright = (y / 4) * 2 + u32::from(x >= 4) == class as u32;
+            let image = image::GrayImage::from_fn(size, size, |x, y| {
+                let bright =
+                    2 * u32::from(2 * y >= size) + u32::from(2 * x >= size) == class as u32;
                 image::Luma([(index * 3) as u8 + if bright { 180 } else { 10 }])
             });
-            image.save(path.join(format!("{index:03}.png"))).unwrap();
+            image.save(path.join(format!("{index:03}.{extension}"))).unwrap();
         }
     }
 }

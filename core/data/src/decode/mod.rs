@@ -4,6 +4,7 @@
 //! `turbojpeg` is on, and else by `vitral-jpeg`, which leaves files of rarer kinds and damaged ones to
 //! zune-jpeg.
 
+mod hybrid;
 mod jpeg;
 mod part;
 #[cfg(not(feature = "turbojpeg"))]
@@ -15,6 +16,7 @@ use std::io::Cursor;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+pub use self::hybrid::{CodedAxis, CodedImage, CodedImages, CodedPlane};
 use self::jpeg::Segments;
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};

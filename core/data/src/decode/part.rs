@@ -2,11 +2,12 @@
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
+use vitral_jpeg::{Scale, Window};
 
 use super::{Request, too_large};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE, byte_count};
-use crate::region::{Area, exchanges_sides, inverse};
+use crate::region::{Area, Crop, exchanges_sides, inverse};
 
 /// By how much each side may shrink while decoding: the part stays at least as large as it is wanted.
 pub(super) fn scale(request: Request) -> u32 {
@@ -32,6 +33,35 @@ pub(super) fn in_file(
 ) -> Area {
     let area = request.part.area().turned(inverse(turn), width, height);
     area.seen_from(1.0 / f64::from(scale), 0, 0)
+}
+
+/// Where [`vitral_jpeg`] finds what is wanted of an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Located {
+    pub scale: Scale,
+    /// What is to be decoded, in the file's own orientation.
+    pub window: Window,
+    /// The wanted part, seen from the window.
+    pub area: Area,
+}
+
+impl Located {
+    /// `width` and `height` are those of the file.
+    pub fn new(request: Request, turn: Orientation, width: u32, height: u32) -> Self {
+        let scale = match scale(request) {
+            8 => Scale::Eighth,
+            4 => Scale::Quarter,
+            2 => Scale::Half,
+            _ => Scale::Full,
+        };
+        let divisor = scale.divisor();
+        let (upright_width, upright_height) = upright_size(width, height, turn);
+        let area = in_file(request, turn, upright_width, upright_height, divisor);
+        let Crop { left, top, width, height } =
+            area.cover(width.div_ceil(divisor), height.div_ceil(divisor));
+        let window = Window { left, top, width, height };
+        Self { scale, window, area: area.seen_from(1.0, left, top) }
+    }
 }
 
 /// The image, turned upright.

@@ -1,10 +1,10 @@
 //! JPEG by [`vitral_jpeg`], decoding no more than a part of an image needs, in the smallest size that is
 //! large enough.
 
-use vitral_jpeg::{Frame, Jpeg, Pixels, Scale, Window};
+use vitral_jpeg::{Frame, Jpeg, Pixels};
 
 use super::jpeg::Segments;
-use super::part::{check_size, in_file, scale, turned, upright_size};
+use super::part::{Located, check_size, turned, upright_size};
 use super::{Decoded, Request};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image};
@@ -37,26 +37,13 @@ pub(super) fn part(
     request: Request,
     buffer: &mut Vec<u8>,
 ) -> Result<Decoded, DecodeError> {
-    let frame = jpeg.frame();
-    let turn = segments.orientation;
-    let (width, height) = upright_size(frame.width, frame.height, turn);
-    let scale = match scale(request) {
-        8 => Scale::Eighth,
-        4 => Scale::Quarter,
-        2 => Scale::Half,
-        _ => Scale::Full,
-    };
-    let divisor = scale.divisor();
-    let area = in_file(request, turn, width, height, divisor);
-    let wanted = area.cover(frame.width.div_ceil(divisor), frame.height.div_ceil(divisor));
-    let window =
-        Window { left: wanted.left, top: wanted.top, width: wanted.width, height: wanted.height };
+    let (frame, turn) = (jpeg.frame(), segments.orientation);
+    let Located { scale, window, area } = Located::new(request, turn, frame.width, frame.height);
     let channels = channels.unwrap_or_else(|| channels_of(frame));
     decoder
         .read(jpeg, window, scale, channels == Channels::Grey, buffer)
         .map_err(|error| DecodeError(error.to_string()))?;
     let image = Image::new(window.width, window.height, channels, std::mem::take(buffer))?;
-    let area = area.seen_from(1.0, window.left, window.top);
     let area = area.turned(turn, window.width, window.height);
     Ok(Decoded { image: turned(image, turn)?, area })
 }

@@ -19,9 +19,14 @@ pub(super) fn apply_to(
     probability: f64,
     rng: &mut Rng,
 ) {
-    if rng.random::<f64>() < probability {
+    if is_flipped(probability, rng) {
         flip(pixels, width as usize, channels);
     }
+}
+
+/// Whether an image is mirrored.
+pub(super) fn is_flipped(probability: f64, rng: &mut Rng) -> bool {
+    rng.random::<f64>() < probability
 }
 
 fn flip(pixels: &mut [u8], width: usize, channels: Channels) {

@@ -2,6 +2,7 @@
 
 mod center_crop;
 mod horizontal_flip;
+mod hybrid;
 mod pad_crop;
 mod pipeline;
 mod plan;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use vitral_config::PluginUse;
 use vitral_seed::Rng;
 
+pub(crate) use hybrid::check as check_hybrid;
 pub use pipeline::{Pipeline, StageError};
 pub use plugin::{PluginFailure, PluginStage};
 pub(crate) use resize::exactly as resized;

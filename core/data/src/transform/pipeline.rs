@@ -7,7 +7,9 @@ use vitral_host::Sample;
 use vitral_seed::Seed;
 
 use super::plan::Plan;
-use super::{PluginFailure, PluginStage, Transform, TransformContext, horizontal_flip, resize};
+use super::{
+    PluginFailure, PluginStage, Transform, TransformContext, check_hybrid, horizontal_flip, resize,
+};
 use crate::error::{DataError, DecodeError, TransformError};
 use crate::image_size::{ImageSizeStage, size_at};
 use crate::pixels::{Channels, Image, ImageView, MAX_IMAGE_SIDE};
@@ -31,6 +33,8 @@ pub struct Pipeline {
     plugins: BTreeMap<usize, Arc<PluginStage>>,
     /// Images that have the model's size already are left as they are.
     keep_exact: bool,
+    /// JPEG files are only decoded as far as a device does not do it.
+    is_hybrid: bool,
 }
 
 impl Pipeline {
@@ -69,7 +73,7 @@ impl Pipeline {
             plugins.insert(stage, opened);
         }
         let sizes = Vec::new();
-        Ok(Self { channels, size, sizes, transforms, plugins, keep_exact: false })
+        Ok(Self { channels, size, sizes, transforms, plugins, keep_exact: false, is_hybrid: false })
     }
 
     /// The same, but with other sizes in the first epochs.
@@ -79,6 +83,21 @@ impl Pipeline {
     pub fn with_image_sizes(self, sizes: Vec<ImageSizeStage>) -> Result<Self, DataError> {
         sizes.iter().try_for_each(|stage| check_size(stage.size))?;
         Ok(Self { sizes, ..self })
+    }
+
+    /// The same, but of JPEG files batches only get the coefficients ([`CodedImages`](crate::CodedImages)), for a device to
+    /// compute pixels and stages from.
+    ///
+    /// # Errors
+    /// A stage needs pixels.
+    pub fn with_hybrid_decoder(self) -> Result<Self, DataError> {
+        check_hybrid(&self.transforms)?;
+        Ok(Self { is_hybrid: true, ..self })
+    }
+
+    /// Whether batches get coefficients of JPEG files.
+    pub(crate) fn is_hybrid(&self) -> bool {
+        self.is_hybrid
     }
 
     /// The usual evaluation, as timm does it: the shorter side is resized to `size / 0.875` (rounded
@@ -185,7 +204,7 @@ impl Pipeline {
     }
 
     /// What is done first with an image of `width` x `height` pixels.
-    fn plan(&self, width: u32, height: u32, job: &Job) -> Result<Plan, TransformError> {
+    pub(super) fn plan(&self, width: u32, height: u32, job: &Job) -> Result<Plan, TransformError> {
         if self.keep_exact && (width, height) == (job.size, job.size) {
             let done = self.transforms.len();
             return Ok(Plan { done, ..Plan::nothing(width, height) });
@@ -264,12 +283,12 @@ impl Pipeline {
 }
 
 /// One image's way through the pipeline.
-struct Job {
+pub(super) struct Job {
     /// The sample's own seed.
-    seed: Seed,
-    epoch: u64,
+    pub seed: Seed,
+    pub epoch: u64,
     /// Side of the result, in pixels.
-    size: u32,
+    pub size: u32,
 }
 
 fn check_size(size: u32) -> Result<(), DataError> {

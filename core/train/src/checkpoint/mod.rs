@@ -33,6 +33,7 @@ pub use manager::{find, newest};
 pub(crate) use tensors::{NamedTensor, to_device};
 
 use vitral_bundle::Lock;
+use vitral_data::Decoder;
 use vitral_interchange::{Array, Pretrained};
 
 use crate::{
@@ -125,6 +126,9 @@ pub struct State {
     /// The micro-batch, where the experiment leaves it open and one was found.
     #[serde(default)]
     pub micro_batch: Option<MicroBatch>,
+    /// The decoder of training images, where the experiment leaves it open and one was found.
+    #[serde(default)]
+    pub decoder: Option<Decoder>,
 }
 
 fn unchanged() -> f64 {
@@ -144,6 +148,7 @@ impl Default for State {
             loss_scale: None,
             skipped_steps: 0,
             micro_batch: None,
+            decoder: None,
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Feed {
 }
 
 /// How batches go to the device.
-struct Upload {
+pub(super) struct Upload {
     normalize: Normalization,
     classes: usize,
     label_smoothing: f64,
@@ -63,18 +63,23 @@ impl Trainer {
         Ok(Feed {
             reported: loader.timings(),
             loader,
-            upload: Upload {
-                normalize: self.experiment.data.normalize.clone(),
-                classes: self.experiment.model.classes,
-                label_smoothing: self.experiment.train.label_smoothing,
-                device: self.device.clone(),
-            },
+            upload: self.upload(),
             is_ahead: !is_cpu(&self.device),
             ahead: None,
             waited: Duration::ZERO,
             since_report: Sum::default(),
             since_start: Sum::default(),
         })
+    }
+
+    /// How batches go to the device.
+    pub(super) fn upload(&self) -> Upload {
+        Upload {
+            normalize: self.experiment.data.normalize.clone(),
+            classes: self.experiment.model.classes,
+            label_smoothing: self.experiment.train.label_smoothing,
+            device: self.device.clone(),
+        }
     }
 }
 
@@ -136,7 +141,7 @@ impl Feed {
 }
 
 impl Upload {
-    fn batch(&self, batch: &mut ImageBatch) -> Result<DeviceBatch, Error> {
+    pub(super) fn batch(&self, batch: &mut ImageBatch) -> Result<DeviceBatch, Error> {
         Ok(DeviceBatch {
             images: images_to_device(batch, &self.normalize, &self.device)?,
             targets: targets(&batch.labels, self.classes, self.label_smoothing, &self.device),

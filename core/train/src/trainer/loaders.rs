@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vitral_data::{Datasets, Loader, LoaderOptions, Shard};
+use vitral_data::{Datasets, Decoder, Loader, LoaderOptions, Shard};
 use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
@@ -10,12 +10,23 @@ use crate::{Error, Event, Observer, experiment::Experiment, micro_batch::MicroBa
 
 impl Trainer {
     pub(super) fn train_loader(&self) -> Result<Loader, Error> {
-        let options = loader_options(&self.experiment);
+        self.train_loader_with(self.decoder(), loader_options(&self.experiment))
+    }
+
+    /// Training batches from the present step on, with a decoder and other options.
+    pub(super) fn train_loader_with(
+        &self,
+        decoder: Decoder,
+        options: LoaderOptions,
+    ) -> Result<Loader, Error> {
         let (channels, size) = self.experiment.input()?;
         let data = &self.experiment.data;
-        let pipeline = data
+        let mut pipeline = data
             .train_pipeline(channels, size, self.stages.clone())?
             .with_image_sizes(self.experiment.train.image_size.clone())?;
+        if decoder == Decoder::Hybrid {
+            pipeline = pipeline.with_hybrid_decoder()?;
+        }
         let batches = self.state.step..self.plan.total();
         Ok(Loader::train(Arc::clone(&self.datasets.train), Arc::new(pipeline), options, batches)?)
     }
@@ -66,7 +77,8 @@ pub fn eval_loader(
     Ok(Loader::eval(Arc::clone(&datasets.val), Arc::new(pipeline), options)?)
 }
 
-fn loader_options(experiment: &Experiment) -> LoaderOptions {
+/// How an experiment's batches are made.
+pub(super) fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
         batch: experiment.train.batch.effective(),
         workers: experiment.data.workers,

@@ -134,8 +134,9 @@ impl Trainer {
             .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
         self.learner.restore_scale(loaded.state.loss_scale, loaded.state.skipped_steps);
         let (seconds, skipped) = (self.state.seconds, self.state.skipped);
-        let micro_batch = self.state.micro_batch.take();
-        self.state = State { seconds, skipped, rate_scale: scale, micro_batch, ..loaded.state };
+        let (micro_batch, decoder) = (self.state.micro_batch.take(), self.state.decoder);
+        let rate_scale = scale;
+        self.state = State { seconds, skipped, rate_scale, micro_batch, decoder, ..loaded.state };
         self.folder.forget_after(self.state.step)?;
         let step = self.state.step;
         let message = format!(
