@@ -31,11 +31,14 @@ fn main() -> Fallible<()> {
     seeds.copy("image", "core/data/src/decode/fixtures", &["jpg", "png"])?;
     seeds.copy("image", "examples/data/fashion-mnist-subset/images", &["png"])?;
     seeds.images()?;
+    seeds.jpeg()?;
     seeds.config()?;
+    seeds.experiment()?;
     seeds.bundles()?;
     seeds.copy("weights", "tests/fixtures/huggingface/vit", &["safetensors"])?;
     seeds.copy("weights", "tests/fixtures/oracle", &["npz"])?;
-    seeds.weights()
+    seeds.weights()?;
+    seeds.weights_index()
 }
 
 struct Seeds {
@@ -108,6 +111,30 @@ impl Seeds {
         Ok(())
     }
 
+    /// Files after six bytes that choose parts, limits, a scale and colours.
+    fn jpeg(&self) -> Fallible<()> {
+        let choices: [[u8; 6]; 4] = [
+            [0, 255, 0, 255, 255, 0],
+            [90, 120, 60, 200, 0xc9, 1],
+            [200, 10, 0, 255, 0x40, 6],
+            [20, 99, 130, 80, 0x15, 3],
+        ];
+        let folders = ["core/jpeg/src/fixtures", "core/data/src/decode/fixtures"];
+        let mut choices = choices.iter().cycle();
+        let files = files_of(&folders.map(|folder| self.root.join(folder)))?;
+        for (number, path) in files.iter().enumerate() {
+            let bytes = fs::read(&path)?;
+            if path.extension().is_some_and(|extension| extension == "jpg") && bytes.len() < 1 << 15
+            {
+                for choice in choices.by_ref().take(2) {
+                    let name = format!("{number}-{}-{}", choice[5], name(path));
+                    self.write("jpeg", &name, &[&choice[..], &bytes].concat())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn config(&self) -> Fallible<()> {
         for path in files(&self.root.join("examples"))? {
             if path.extension().is_some_and(|extension| extension == "ron") {
@@ -144,6 +171,22 @@ impl Seeds {
         Ok(())
     }
 
+    /// The examples, and two that name what these leave out.
+    fn experiment(&self) -> Fallible<()> {
+        for path in files(&self.root.join("examples"))? {
+            if path.extension().is_some_and(|extension| extension == "ron") {
+                let text = "train.learning_rate=1e-3\n".to_owned() + &fs::read_to_string(&path)?;
+                self.write("experiment", &name(&path), text.as_bytes())?;
+            }
+        }
+        let data = r#"data: (train: Cache(path: "a"), val: Parquet(files: ["b"]))"#;
+        for (name, fields) in [("rare", RARE), ("others", OTHERS)] {
+            let text = format!("model.variant=\"Mixer-B/16\"\n({data}, {fields})");
+            self.write("experiment", name, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn bundles(&self) -> Fallible<()> {
         for path in files(&self.root.join("tests/fixtures/plugins/contract-1.0.0"))? {
             let bytes = fs::read(&path)?;
@@ -171,10 +214,8 @@ impl Seeds {
             "__metadata__": {"format": "pt"},
             "a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]},
             "b": {"dtype": "BF16", "shape": [3, 1], "data_offsets": [12, 18]},
-        })
-        .to_string();
-        let length = (header.len() as u64).to_le_bytes();
-        let file = [&length[..], header.as_bytes(), &values, &halves].concat();
+        });
+        let file = safetensors(&header, &[&values[..], &halves].concat());
         self.write("weights", "small.safetensors", &file)?;
         for compression in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
             let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -197,6 +238,62 @@ impl Seeds {
         }
         Ok(())
     }
+
+    fn weights_index(&self) -> Fallible<()> {
+        let values: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let tensor =
+            |from: u8| json!({"dtype": "F32", "shape": [1], "data_offsets": [from, from + 4]});
+        let first = safetensors(&json!({"a": tensor(0), "b": tensor(4)}), &values);
+        let second = safetensors(&json!({"c": tensor(0)}), &values[4..]);
+        let (one, two) = ("1.safetensors", "2.safetensors");
+        for (name, map) in [
+            ("whole", json!({"a": one, "b": one, "c": two})),
+            ("wrong", json!({"a": one, "b": two, "c": two})),
+            ("one", json!({"a": one, "b": one})),
+            ("outside", json!({"a": "../1.safetensors"})),
+        ] {
+            let index = json!({"metadata": {"total_size": 12}, "weight_map": map}).to_string();
+            let bytes = joined(index.as_bytes(), &joined(&first, &second));
+            self.write("weights_index", name, &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fields of experiments that the examples do not have.
+const RARE: &str = r#"seed: 7, device: "cuda:1", output: "runs/x",
+    model: (variant: "R50+ViT-B/16", image_size: 64, channels: 1, qk_norm: true, mlp: SwiGlu,
+        pool: Map, register_tokens: 4, distillation_token: true, position: SinCos2d, rope: Some((theta: 100.0)),
+        attention: [(layers: (0, 3), attention: Plugin(name: "window", settings: {"size": 7}))],
+        token_merging: Some((r: Layers([4, 3, 2]))), patch_dropout: 0.5, drop_path: 0.1),
+    init: Pretrained(path: "vit.npz"),
+    train: (batch: Auto(effective: 1024, memory: "8 GiB"), precision: F16(initial_scale: 1024),
+        activation_checkpointing: EveryNth(2), image_size: [(until_epoch: 3, size: 32)],
+        patch_dropout_epochs: 2.5, optimizer: Lamb(), decay: Linear, loss: Sigmoid, ema: 0.999,
+        groups: [(parameters: ["blocks.*"], learning_rate: 0.1)], frozen: ["head.*"],
+        batch_augment: [(name: "mixup-cutmix")], eval_every: Minutes(5)),
+    checkpoints: (every: Steps(100), keep: 2, best: Loss),
+    monitors: [(name: "early-stop", settings: {"patience": 5})],
+    plugins: {"blur": (bundle: "blur.vitral", run: Native, on_error: Skip)}"#;
+const OTHERS: &str = r#"model: (variant: "Mixer-S/32", token_mixing: Mlp(hidden: 64), depth: 2),
+    train: (batch: 64, accum_steps: 8, activation_checkpointing: Fit(mib: 512), precision: BF16,
+        optimizer: Sgd(momentum: 0.9), decay: Constant, steps: 100, warmup_steps: 5,
+        mix: (mixup: 0.8, cutmix: 1.0), layer_decay: 0.75, weight_decay_end: 0.4,
+        clip_norm: None, label_smoothing: 0.1, min_learning_rate: 1e-5)"#;
+
+/// A file of weights: its header, then the values.
+fn safetensors(header: &serde_json::Value, values: &[u8]) -> Vec<u8> {
+    let header = header.to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], header.as_bytes(), values].concat()
+}
+
+fn files_of(folders: &[PathBuf]) -> Fallible<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for folder in folders {
+        all.extend(files(folder)?);
+    }
+    Ok(all)
 }
 
 fn files(folder: &Path) -> Fallible<Vec<PathBuf>> {
