@@ -157,9 +157,9 @@ impl Image {
     }
 
     /// The values of row `y`, counted from the top.
+    #[cfg(test)]
     pub(crate) fn row(&self, y: u32) -> &[u8] {
-        let length = self.width as usize * self.channels.count();
-        &self.pixels[y as usize * length..][..length]
+        self.view().row(y)
     }
 
     /// The same image with other channels, as Pillow's `convert("L")` and `convert("RGB")` make it:

@@ -8,8 +8,10 @@ pub(crate) struct Scratch {
     /// A file's bytes.
     pub file: Vec<u8>,
     pub decoder: Decoder,
-    /// Pixels of an image between its stages.
-    pub pixels: Vec<u8>,
+    /// Memory for images between their stages.
+    pub pixels: Vec<Vec<u8>>,
+    /// What an image was before a plugin changed it.
+    pub before: Vec<u8>,
     pub laps: Laps,
 }
 
@@ -19,6 +21,7 @@ impl Scratch {
             file: Vec::new(),
             decoder: Decoder::default(),
             pixels: Vec::new(),
+            before: Vec::new(),
             laps: clock.laps(),
         }
     }

@@ -20,7 +20,28 @@ pub struct Image {
     pub pixels: Vec<u8>,
 }
 
+/// An image in memory that belongs to someone else, such as a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ImageMut<'a> {
+    /// Pixels of a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Values of a pixel, 1 or 3.
+    pub channels: u32,
+    /// `width * height * channels` values.
+    pub pixels: &'a mut [u8],
+}
+
 impl Image {
+    /// The image where it lies.
+    pub fn as_mut(&mut self) -> ImageMut<'_> {
+        let Self { width, height, channels, ref mut pixels } = *self;
+        ImageMut { width, height, channels, pixels }
+    }
+}
+
+impl ImageMut<'_> {
     /// The image in words, for errors.
     pub(crate) fn words(&self, sample: &Sample) -> String {
         let Self { width, height, channels, .. } = self;
@@ -45,11 +66,29 @@ impl Image {
 
 /// An instance of an image augmentation. It recovers from its failures by itself.
 pub trait ImageAugmentation: Send {
-    /// Changes an image. After an error, what it contains is unspecified.
+    /// Changes an image where it lies: a native plugin works on this memory, and from a WebAssembly one
+    /// comes a copy back into it. Some image, if one takes the given one's place that has another size
+    /// or that a native plugin has made room for. After that, and after an error, what `image` contains
+    /// is unspecified.
     ///
     /// # Errors
     /// The plugin fails, takes too much, or gives what is no image.
-    fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError>;
+    fn augment_in_place(
+        &mut self,
+        image: ImageMut<'_>,
+        sample: &Sample,
+    ) -> Result<Option<Image>, CallError>;
+
+    /// Changes an image. After an error, what it contains is unspecified.
+    ///
+    /// # Errors
+    /// As [`augment_in_place`](Self::augment_in_place).
+    fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError> {
+        if let Some(made) = self.augment_in_place(image.as_mut(), sample)? {
+            *image = made;
+        }
+        Ok(())
+    }
 }
 
 /// Checks an image that a plugin gives for one of so many channels, by its sides and bytes.

@@ -21,7 +21,7 @@ mod words;
 
 pub use declared::Declared;
 pub use error::{Call, CallError, Cause, OpenError};
-pub use image::{Image, ImageAugmentation};
+pub use image::{Image, ImageAugmentation, ImageMut};
 pub use monitor::Monitor;
 pub use permissions::{FileGrant, Permissions};
 pub use plugin::{Origin, Plugin};

@@ -2,7 +2,7 @@
 
 use vitral_seed::Seed;
 
-use super::pipeline::Job;
+use super::stages::Job;
 use super::{Pipeline, Transform, horizontal_flip};
 use crate::decode::CodedImages;
 use crate::error::{DataError, DecodeError};
@@ -48,7 +48,7 @@ impl Pipeline {
             let flips = self.transforms().iter().enumerate().skip(plan.done);
             let flips = flips.filter(|(stage, transform)| match **transform {
                 Transform::HorizontalFlip { probability } => {
-                    horizontal_flip::is_flipped(probability, &mut seed.indexed(*stage as u64).rng())
+                    horizontal_flip::happens(probability, &mut seed.indexed(*stage as u64).rng())
                 }
                 _ => false,
             });

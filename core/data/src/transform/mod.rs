@@ -9,6 +9,7 @@ mod plan;
 mod plugin;
 mod random_resized_crop;
 mod resize;
+mod stages;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,9 @@ pub use pipeline::{Pipeline, StageError};
 pub use plugin::{PluginFailure, PluginStage};
 pub(crate) use resize::exactly as resized;
 
-use crate::error::{DataError, TransformError};
-use crate::pixels::{Image, MAX_IMAGE_SIDE};
+use crate::error::{DataError, DecodeError, TransformError};
+use crate::pixels::{Channels, Image, ImageView, MAX_IMAGE_SIDE, byte_count};
+use crate::region::Crop;
 
 /// Widest border that `PadCrop` may add, in pixels.
 const MAX_PADDING: u32 = 1024;
@@ -99,25 +101,116 @@ impl Transform {
     /// If the result would be too large an image.
     pub fn apply(
         &self,
-        image: Image,
+        mut image: Image,
         context: &TransformContext,
         rng: &mut Rng,
     ) -> Result<Image, TransformError> {
-        let size = context.size;
+        let (size, channels) = ((image.width(), image.height()), image.channels());
+        if self.works_in_place(size, context) {
+            self.apply_in_place(image.pixels_mut(), size.0, channels, rng);
+            return Ok(image);
+        }
+        let explain = |error: DecodeError| TransformError(error.to_string());
+        let (width, height) = self.size_after(size, channels, context)?;
+        let mut pixels = vec![0; byte_count(width, height, channels).map_err(explain)?];
+        self.apply_into(image.view(), context, rng, &mut pixels)?;
+        Image::new(width, height, channels, pixels).map_err(explain)
+    }
+
+    /// Whether the stage changes an image of `width` x `height` pixels where it lies, or not at all. A
+    /// plugin may; it tells if it does not.
+    pub(crate) fn works_in_place(
+        &self,
+        (width, height): (u32, u32),
+        context: &TransformContext,
+    ) -> bool {
+        match *self {
+            Self::HorizontalFlip { .. } | Self::Plugin(_) => true,
+            Self::Resize {} | Self::CenterCrop {} => {
+                (width, height) == (context.size, context.size)
+            }
+            Self::ResizeShorter { to } => width.min(height) == to,
+            Self::RandomResizedCrop { .. } | Self::PadCrop { .. } => false,
+        }
+    }
+
+    /// Applies a stage of this program that [works in place](Self::works_in_place), to pixels in rows of
+    /// `width`.
+    pub(crate) fn apply_in_place(
+        &self,
+        pixels: &mut [u8],
+        width: u32,
+        channels: Channels,
+        rng: &mut Rng,
+    ) {
+        if let Self::HorizontalFlip { probability } = *self
+            && horizontal_flip::happens(probability, rng)
+        {
+            horizontal_flip::flip(pixels, width, channels);
+        }
+    }
+
+    /// Width and height of what a stage of this program makes of an image of `width` x `height` pixels.
+    ///
+    /// # Errors
+    /// If the result would be too large an image.
+    pub(crate) fn size_after(
+        &self,
+        (width, height): (u32, u32),
+        channels: Channels,
+        context: &TransformContext,
+    ) -> Result<(u32, u32), TransformError> {
+        match *self {
+            Self::RandomResizedCrop { .. } | Self::Resize {} | Self::CenterCrop {} => {
+                Ok((context.size, context.size))
+            }
+            Self::ResizeShorter { to } => resize::shorter_size(width, height, channels, to),
+            Self::PadCrop { .. } | Self::HorizontalFlip { .. } | Self::Plugin(_) => {
+                Ok((width, height))
+            }
+        }
+    }
+
+    /// Applies a stage of this program that does not work in place, into `out`, which has the length of an
+    /// image of [`size_after`](Self::size_after). What was in it does not matter.
+    ///
+    /// # Errors
+    /// If the image cannot be resized, or the stage is a plugin's.
+    pub(crate) fn apply_into(
+        &self,
+        image: ImageView<'_>,
+        context: &TransformContext,
+        rng: &mut Rng,
+        out: &mut [u8],
+    ) -> Result<(), TransformError> {
+        let (width, height) = (image.width(), image.height());
+        let whole = Crop::whole(width, height).area();
         match *self {
             // A pipeline has opened it and applies it itself.
             Self::Plugin(ref plugin) => {
                 Err(TransformError(format!("plugin `{}` has not been opened", plugin.name)))
             }
             Self::RandomResizedCrop { scale, ratio } => {
-                random_resized_crop::apply(&image, scale, ratio, size, rng)
+                let part = random_resized_crop::choose(width, height, scale, ratio, rng);
+                resize::area_into(image, part.area(), context.size, context.size, out)
             }
-            Self::Resize {} => resize::exactly(image, size, size),
-            Self::ResizeShorter { to } => resize::shorter_side(image, to),
-            Self::CenterCrop {} => center_crop::apply(image, size),
-            Self::PadCrop { padding, fill } => pad_crop::apply(&image, padding, fill, rng),
-            Self::HorizontalFlip { probability } => {
-                Ok(horizontal_flip::apply(image, probability, rng))
+            Self::Resize {} => resize::area_into(image, whole, context.size, context.size, out),
+            Self::ResizeShorter { to } => {
+                let (columns, rows) = resize::shorter_size(width, height, image.channels(), to)?;
+                resize::area_into(image, whole, columns, rows, out)
+            }
+            Self::CenterCrop {} => {
+                center_crop::apply_into(image, context.size, out);
+                Ok(())
+            }
+            Self::PadCrop { padding, fill } => {
+                pad_crop::apply_into(image, padding, fill, rng, out);
+                Ok(())
+            }
+            Self::HorizontalFlip { .. } => {
+                out.copy_from_slice(image.pixels());
+                self.apply_in_place(out, width, image.channels(), rng);
+                Ok(())
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use vitral_config::OnPluginError;
-use vitral_host::{ImageAugmentation, Plugin, Sample, Settings};
+use vitral_host::{ImageAugmentation, ImageMut, Plugin, Sample, Settings};
 
 use crate::error::TransformError;
 use crate::pixels::{Channels, Image};
@@ -41,27 +41,43 @@ impl PluginStage {
         self.disabled.get().map(String::as_str)
     }
 
-    /// Applies the stage; one that has been disabled passes images on.
-    pub(super) fn apply(&self, image: Image, sample: &Sample) -> Result<Image, PluginFailure> {
+    /// Applies the stage to an image where it lies; one that has been disabled leaves it as it is. Some
+    /// image, if one takes the given one's place. `before` is memory for what the image was.
+    ///
+    /// # Errors
+    /// The plugin fails, and is not disabled then. What is in the image means nothing.
+    pub(super) fn apply(
+        &self,
+        image: ImageMut<'_>,
+        sample: &Sample,
+        before: &mut Vec<u8>,
+    ) -> Result<Option<Image>, PluginFailure> {
         if self.disabled.get().is_some() {
-            return Ok(image);
+            return Ok(None);
         }
-        // A failed call may have changed a part of the image.
-        let before = (self.on_error == OnPluginError::Disable).then(|| image.clone());
-        match (self.augment(image, sample), before) {
-            (Ok(image), _) => Ok(image),
-            (Err(message), Some(image)) => {
+        let ImageMut { width, height, channels, pixels } = image;
+        let disables = self.on_error == OnPluginError::Disable;
+        if disables {
+            // A failed call may have changed a part of the image.
+            before.clear();
+            before.extend_from_slice(pixels);
+        }
+        let image = ImageMut { width, height, channels, pixels: &mut *pixels };
+        match self.augment(image, sample) {
+            Ok(made) => Ok(made),
+            Err(message) if disables => {
+                pixels.copy_from_slice(before);
                 // The first failure is the one that is reported.
                 let _ = self.disabled.set(message);
-                Ok(image)
+                Ok(None)
             }
-            (Err(message), None) => {
+            Err(message) => {
                 Err(PluginFailure { message, skip: self.on_error == OnPluginError::Skip })
             }
         }
     }
 
-    fn augment(&self, image: Image, sample: &Sample) -> Result<Image, String> {
+    fn augment(&self, image: ImageMut<'_>, sample: &Sample) -> Result<Option<Image>, String> {
         let mut instance = match self.idle().pop() {
             Some(instance) => instance,
             None => {
@@ -69,28 +85,22 @@ impl PluginStage {
                 made.map_err(|error| error.to_string())?
             }
         };
-        let channels = image.channels();
-        let mut passed = vitral_host::Image {
-            width: image.width(),
-            height: image.height(),
-            channels: channels.count() as u32,
-            pixels: image.into_pixels(),
-        };
-        let result = instance.augment(&mut passed, sample);
+        let channels = image.channels;
+        let result = instance.augment_in_place(image, sample);
         // After an error, too: an instance recovers by itself.
         self.idle().push(instance);
-        result.map_err(|error| error.to_string())?;
-        self.image(passed, channels).map_err(|error| {
+        let Some(made) = result.map_err(|error| error.to_string())? else { return Ok(None) };
+        self.image(made, channels).map(Some).map_err(|error| {
             format!("plugin `{}` gave an image that cannot be used: {error}", self.name())
         })
     }
 
-    fn image(&self, image: vitral_host::Image, wanted: Channels) -> Result<Image, TransformError> {
-        let channels = Channels::from_count(image.channels as usize);
-        let channels = channels.filter(|&channels| channels == wanted).ok_or_else(|| {
-            TransformError(format!("it has {} channels, not {}", image.channels, wanted.count()))
+    fn image(&self, made: vitral_host::Image, wanted: u32) -> Result<Image, TransformError> {
+        let channels = Channels::from_count(made.channels as usize);
+        let channels = channels.filter(|_| made.channels == wanted).ok_or_else(|| {
+            TransformError(format!("it has {} channels, not {wanted}", made.channels))
         })?;
-        Image::new(image.width, image.height, channels, image.pixels)
+        Image::new(made.width, made.height, channels, made.pixels)
             .map_err(|error| TransformError(error.to_string()))
     }
 

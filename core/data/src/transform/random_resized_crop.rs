@@ -4,24 +4,10 @@
 use rand::Rng as _;
 use vitral_seed::Rng;
 
-use super::resize;
-use crate::error::TransformError;
-use crate::pixels::Image;
 use crate::region::Crop;
 
 /// How often a part is drawn before the middle of the image is taken.
 const TRIES: usize = 10;
-
-pub(super) fn apply(
-    image: &Image,
-    scale: (f64, f64),
-    ratio: (f64, f64),
-    size: u32,
-    rng: &mut Rng,
-) -> Result<Image, TransformError> {
-    let crop = choose(image.width(), image.height(), scale, ratio, rng);
-    resize::part(image, crop, size, size)
-}
 
 /// The part of an image of `width` x `height` pixels.
 pub(super) fn choose(
@@ -121,13 +107,5 @@ mod tests {
         assert_eq!((tall.width, tall.height, tall.top), (3, 4, 498));
         let dot = choose(1, 1, SCALE, (3.0, 3.0), &mut rng);
         assert_eq!((dot.width, dot.height), (1, 1));
-    }
-
-    #[test]
-    fn the_result_has_the_models_size() {
-        let image = Image::new(50, 30, crate::Channels::Rgb, vec![9; 4500]).unwrap();
-        let result = apply(&image, SCALE, RATIO, 24, &mut Seed::new(4).rng()).unwrap();
-        assert_eq!((result.width(), result.height()), (24, 24));
-        assert!(result.pixels().iter().all(|&value| value == 9));
     }
 }

@@ -24,12 +24,6 @@ pub(crate) fn exactly(image: Image, width: u32, height: u32) -> Result<Image, Tr
     part(&image, Crop::whole(image.width(), image.height()), width, height)
 }
 
-/// The whole image, resized so that its shorter side is `to`.
-pub(super) fn shorter_side(image: Image, to: u32) -> Result<Image, TransformError> {
-    let (width, height) = shorter_size(image.width(), image.height(), image.channels(), to)?;
-    exactly(image, width, height)
-}
-
 /// Width and height of an image of `width` x `height` pixels once its shorter side is `to`. As in
 /// torchvision, the longer side is rounded down.
 pub(super) fn shorter_size(
@@ -52,12 +46,7 @@ pub(super) fn shorter_size(
 }
 
 /// A part of the image, resized to `width` x `height`. Pixels outside the part have no influence.
-pub(super) fn part(
-    image: &Image,
-    crop: Crop,
-    width: u32,
-    height: u32,
-) -> Result<Image, TransformError> {
+fn part(image: &Image, crop: Crop, width: u32, height: u32) -> Result<Image, TransformError> {
     let channels = image.channels();
     let bytes =
         byte_count(width, height, channels).map_err(|error| TransformError(error.to_string()))?;
@@ -227,10 +216,7 @@ mod tests {
 
     #[test]
     fn the_shorter_side_gets_the_length() {
-        let size = |width, height, to| {
-            let image = shorter_side(grey(width, height, |_, _| 0), to).unwrap();
-            (image.width(), image.height())
-        };
+        let size = |width, height, to| shorter_size(width, height, Channels::Grey, to).unwrap();
         assert_eq!(size(500, 375, 256), (341, 256));
         assert_eq!(size(30, 40, 15), (15, 20));
         assert_eq!(size(32, 32, 32), (32, 32));
@@ -238,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_result_that_would_fill_memory_is_refused() {
-        let error = shorter_side(grey(16_384, 1, |_, _| 0), 512).unwrap_err();
+        let error = shorter_size(16_384, 1, Channels::Grey, 512).unwrap_err();
         assert!(error.to_string().contains("16384 x 1"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use vitral_program::Program;
 
 use super::keeper::{Keeper, Table};
 use crate::{
-    Call, CallError, Cause, Image, ImageAugmentation, Monitor, Settings,
+    Call, CallError, Cause, Image, ImageAugmentation, ImageMut, Monitor, Settings,
     image::check_made,
     monitor::{MonitorInstance, Recovering, no_input, state_words},
     plugin::Loaded,
@@ -109,7 +109,11 @@ impl Loaded for Native {
 struct Augmentation(Keeper);
 
 impl ImageAugmentation for Augmentation {
-    fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError> {
+    fn augment_in_place(
+        &mut self,
+        image: ImageMut<'_>,
+        sample: &Sample,
+    ) -> Result<Option<Image>, CallError> {
         let described = image.words(sample);
         image.check().map_err(|cause| self.0.error(Call::Augment, described.clone(), cause))?;
         let table = self.0.table();
@@ -132,13 +136,13 @@ impl ImageAugmentation for Augmentation {
                 })
             },
         )?;
-        if let Some(made) = context.images.pop() {
+        let made = context.images.pop();
+        if let Some(made) = &made {
             let size = (made.width, made.height, made.channels);
             check_made(size, made.pixels.len(), image.channels)
                 .map_err(|cause| self.0.error(Call::Augment, described, cause))?;
-            *image = made;
         }
-        Ok(())
+        Ok(made)
     }
 }
 

@@ -4,28 +4,42 @@ use std::sync::Arc;
 
 use vitral_abi::Sample;
 use vitral_seed::Seed;
+use wasmtime::component::{Component, ComponentExportIndex};
 
 use super::{
     bindings::exports::vitral::plugin::image_augmentations,
     convert,
     keeper::{Keeper, Request},
     open::Exports,
+    pixels::{Passed, Pixels, in_place},
 };
-use crate::{Call, CallError, Image, ImageAugmentation, image::check_made};
+use crate::{Call, CallError, Image, ImageAugmentation, ImageMut, image::check_made};
+
+/// What `augment` is called with, and what it gives.
+type Given = (Passed, image_augmentations::Sample);
+type Made = (Result<Option<Passed>, String>,);
+
+/// Where a component has `augment`, whose types are ours and not those of the bindings.
+pub(super) fn export(component: &Component) -> wasmtime::Result<ComponentExportIndex> {
+    const INTERFACE: &str = "vitral:plugin/image-augmentations@1.1.0";
+    let missing = || wasmtime::Error::msg(format!("no `augment` in `{INTERFACE}`"));
+    let interface = component.get_export_index(None, INTERFACE).ok_or_else(missing)?;
+    component.get_export_index(Some(&interface), "augment").ok_or_else(missing)
+}
 
 pub(super) struct Augmentation(pub(super) Keeper);
 
 impl ImageAugmentation for Augmentation {
-    fn augment(&mut self, image: &mut Image, sample: &Sample) -> Result<(), CallError> {
+    fn augment_in_place(
+        &mut self,
+        image: ImageMut<'_>,
+        sample: &Sample,
+    ) -> Result<Option<Image>, CallError> {
         let described = image.words(sample);
         let words = || described.clone();
         image.check().map_err(|cause| self.0.error(Call::Augment, words(), cause))?;
-        let passed = image_augmentations::Image {
-            width: image.width,
-            height: image.height,
-            channels: image.channels,
-            pixels: std::mem::take(&mut image.pixels),
-        };
+        let ImageMut { width, height, channels, pixels } = image;
+        let passed = Passed { width, height, channels, pixels: Pixels::InPlace };
         let exports = Arc::clone(self.0.exports());
         let request = Request {
             call: Call::Augment,
@@ -34,18 +48,29 @@ impl ImageAugmentation for Augmentation {
             seed: Some(Seed::new(sample.seed)),
             trace: None,
         };
-        let result = self.0.call(request, async |store, instance| {
-            let Exports::Image(indices) = &*exports else {
-                return Ok(Err("it is no image augmentation".to_owned()));
-            };
-            let guest = indices.load(&mut *store, instance)?;
-            guest.call_augment(store, &passed, convert::sample(sample)).await
+        let result = in_place(pixels, || {
+            self.0.call(request, async |store, instance| {
+                let Exports::Image(_, augment) = &*exports else {
+                    return Ok(Err("it is no image augmentation".to_owned()));
+                };
+                let augment = instance.get_typed_func::<Given, Made>(&mut *store, augment)?;
+                let (made,) = augment.call_async(store, (passed, convert::sample(sample))).await?;
+                Ok(made)
+            })
         });
-        image.pixels = passed.pixels;
-        let Some(made) = result? else { return Ok(()) };
-        check_made((made.width, made.height, made.channels), made.pixels.len(), image.channels)
+        let Some(made) = result? else { return Ok(None) };
+        let bytes = match &made.pixels {
+            Pixels::InPlace => pixels.len(),
+            Pixels::Elsewhere(pixels) => pixels.len(),
+        };
+        check_made((made.width, made.height, made.channels), bytes, channels)
             .map_err(|cause| self.0.error(Call::Augment, described, cause))?;
-        (image.width, image.height, image.pixels) = (made.width, made.height, made.pixels);
-        Ok(())
+        let pixels = match made.pixels {
+            Pixels::InPlace if (made.width, made.height) == (width, height) => return Ok(None),
+            // As many pixels in another shape.
+            Pixels::InPlace => pixels.to_vec(),
+            Pixels::Elsewhere(pixels) => pixels,
+        };
+        Ok(Some(Image { width: made.width, height: made.height, channels, pixels }))
     }
 }

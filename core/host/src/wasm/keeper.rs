@@ -70,7 +70,7 @@ impl Keeper {
             trace: None,
         };
         let configured = self.call_existing(request, async |store, instance| match &*exports {
-            Exports::Image(indices) => {
+            Exports::Image(indices, _) => {
                 let guest = indices.load(&mut *store, instance)?;
                 Ok(guest.call_configure(store, &settings).await?.map(|()| None))
             }

@@ -10,6 +10,7 @@ mod keeper;
 mod limits;
 mod monitor;
 mod open;
+mod pixels;
 mod state;
 mod trace;
 mod wasi;

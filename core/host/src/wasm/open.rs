@@ -5,7 +5,7 @@ use std::sync::Arc;
 use semver::Version;
 use vitral_abi::Kind;
 use vitral_seed::Seed;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::{
     Wasm, WasmEngine, WasmOptions,
@@ -33,7 +33,8 @@ const MAX_COMPONENT: usize = 256 << 20;
 
 /// Where the exports of each kind are found.
 pub(super) enum Exports {
-    Image(image_augmentations::GuestIndices),
+    /// `augment` beside, which has types of its own here.
+    Image(image_augmentations::GuestIndices, ComponentExportIndex),
     Batch(batch_augmentations::GuestIndices),
     Attention(attentions::GuestIndices),
     /// A monitor hears of the data path since contract 1.1.
@@ -62,7 +63,8 @@ pub(crate) fn open(
         refuse(format!("its exports are not those of contract {VERSION}: {error:#}"))
     };
     let exports = match kind {
-        Kind::ImageAugmentation => image_augmentations::GuestIndices::new(&pre).map(Exports::Image),
+        Kind::ImageAugmentation => image_augmentations::GuestIndices::new(&pre)
+            .and_then(|image| Ok(Exports::Image(image, super::image::export(&component)?))),
         Kind::BatchAugmentation => batch_augmentations::GuestIndices::new(&pre).map(Exports::Batch),
         Kind::Attention => attentions::GuestIndices::new(&pre).map(Exports::Attention),
         Kind::Monitor => monitors::GuestIndices::new(&pre).and_then(|monitor| {

@@ -5,6 +5,7 @@ mod compiled_in;
 mod guests;
 #[cfg(feature = "wasm")]
 mod hostile;
+mod in_place;
 #[cfg(feature = "wasm")]
 mod logs;
 #[cfg(feature = "wasm")]
