@@ -1,5 +1,5 @@
-"""Times Vitral's loader and PyTorch's DataLoader in turns, on the same photographs, and reports the
-ratios. Started by tests/peers/data/run, which makes the environment that this needs."""
+"""Times Vitral's loader and those of its peers in turns, on the same photographs, and reports the
+ratios. Started by tests/peers/data/run, which makes the environments that this needs."""
 
 import argparse
 import json
@@ -15,6 +15,8 @@ from load import Load  # noqa: E402
 
 OUTPUT = ROOT / "target" / "peers" / "data"
 SIZES = {"500x375": (500, 375, 640), "2000x1500": (2000, 1500, 64)}
+# The plugin, as tests/peers/data/run builds it.
+COMPONENT = ROOT / "plugins" / "randaugment" / "dist" / "vitral-randaugment.wasm"
 # Longer side of the images in the cache, which are pixels.
 CACHE_SIDE = 256
 
@@ -27,46 +29,54 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--no-cache", action="store_true")
-    parser.add_argument("--randaugment", help="also with this WebAssembly component")
-    parser.add_argument("--vitral", default=ROOT / "target" / "release" / "examples" / "loader_speed")
+    parser.add_argument("--randaugment", action="store_true", help="with RandAugment, too")
+    parser.add_argument("--ffcv", action="store_true", help="compare with FFCV, too")
+    parser.add_argument("--vitral", required=True, help="the built loader_speed")
     arguments = parser.parse_args()
     lines = [
-        "| photos | Vitral from | Vitral, img/s | PyTorch, img/s | ratio | least to most | others |",
-        "|---|---|---|---|---|---|---|",
+        "| photos | Vitral from | Vitral, img/s | peer | its img/s | ratio | least to most | others |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     results = []
     for name in arguments.photos:
         folder = photographs(name)
-        peers = {"torch": ([], True)}
-        cases = [("JPEG", "jpeg", "torch")]
-        vitral = {"jpeg": []}
+        torch = [sys.executable, Path(__file__).with_name("torch_loader.py"), folder]
+        ffcv = [ROOT / "target/ffcv/bin/python", Path(__file__).with_name("ffcv_loader.py"), folder]
+        own = [arguments.vitral, folder]
+        programs = {"jpeg": own, "torch": torch}
+        # What Vitral reads, its program, the peer, and the peer's program.
+        cases = [("JPEG", "jpeg", "PyTorch", "torch")]
+        if arguments.ffcv:
+            programs["ffcv"] = ffcv
+            cases.append(("JPEG", "jpeg", "FFCV, JPEG", "ffcv"))
         if not arguments.no_cache:
-            vitral["cache"] = ["--cache", str(CACHE_SIDE)]
-            cases.append((f"cache, {CACHE_SIDE} px", "cache", "torch"))
+            pixels = f"cache, {CACHE_SIDE} px"
+            programs["cache"] = [*own, "--cache", CACHE_SIDE]
+            cases.append((pixels, "cache", "PyTorch", "torch"))
+            if arguments.ffcv:
+                programs["ffcv raw"] = [*ffcv, "--raw", CACHE_SIDE]
+                cases.append((pixels, "cache", "FFCV, pixels", "ffcv raw"))
         if arguments.randaugment:
-            vitral["augmented"] = ["--randaugment", arguments.randaugment]
-            peers["torch augmented"] = (["--randaugment"], True)
-            cases.append(("JPEG, with RandAugment", "augmented", "torch augmented"))
-        rates = {case: [] for case in [*vitral, *peers]}
+            programs["augmented"] = [*own, "--randaugment", COMPONENT]
+            programs["torch augmented"] = [*torch, "--randaugment"]
+            cases.append(("JPEG, with RandAugment", "augmented", "PyTorch", "torch augmented"))
+        rates = {case: [] for case in programs}
         load = Load()
         for number in range(arguments.rounds):
-            turns = [(case, [str(arguments.vitral), folder, *more]) for case, more in vitral.items()]
-            script = str(Path(__file__).with_name("torch_loader.py"))
-            turns += [
-                (case, [sys.executable, script, folder, *more]) for case, (more, _) in peers.items()
-            ]
+            turns = list(programs.items())
             # Forth and back, so that a machine that slows down slows all.
             for case, command in turns if number % 2 == 0 else turns[::-1]:
                 rates[case].append(measure(command, arguments))
                 print(f"{name}, round {number + 1}, {case}: {rates[case][-1]:.0f} img/s", flush=True)
         others = load.others()
-        for label, own, peer in cases:
-            ratios = [a / b for a, b in zip(rates[own], rates[peer])]
-            row = [name, label, f"{median(rates[own]):.0f}", f"{median(rates[peer]):.0f}"]
+        for label, own, peer, its in cases:
+            ratios = [a / b for a, b in zip(rates[own], rates[its])]
+            row = [name, label, f"{median(rates[own]):.0f}", peer, f"{median(rates[its]):.0f}"]
             row += [f"{median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
             row += ["" if others is None else f"{100 * others:.0f}%"]
             lines.append(f"| {' | '.join(row)} |")
-            results.append({"photos": name, "case": label, "vitral": rates[own], "torch": rates[peer]})
+            result = {"photos": name, "case": label, "vitral": rates[own]}
+            results.append({**result, "peer": peer, "its": rates[its]})
     table = "\n".join(lines)
     print(table)
     (OUTPUT / "results.md").write_text(table + "\n")
@@ -87,8 +97,8 @@ def photographs(name):
 
 
 def measure(command, arguments):
-    command = [*command, "--seconds", str(arguments.seconds), "--batch", str(arguments.batch)]
-    command += ["--workers", str(arguments.workers)]
+    command = [*command, "--seconds", arguments.seconds, "--batch", arguments.batch]
+    command = [str(part) for part in [*command, "--workers", arguments.workers]]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
