@@ -3,6 +3,7 @@
 mod accumulation;
 mod auto_batch;
 mod bench;
+mod bench_data;
 mod bench_tricks;
 mod checkpoints;
 mod command_line;

@@ -136,6 +136,10 @@ pub enum BenchCommand {
     /// Measure the CPU kernels of a model's blocks, forward and backward, next to plain matrix
     /// products of the same sizes.
     Kernels(KernelArguments),
+    /// Measure how fast the training images of an experiment come, without its model: img/s, the time
+    /// of each stage and the bottleneck with different numbers of workers, next to reading, decoding
+    /// and copying alone.
+    Data(BenchDataArguments),
     /// Train with each efficiency technique alone and with all together, and compare time of an
     /// epoch, peak memory and accuracy with the plain loop; a table, and a plot as SVG.
     Tricks(TricksArguments),
@@ -170,6 +174,35 @@ pub struct TricksArguments {
     pub json: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchDataArguments {
+    /// The experiment, a RON file.
+    pub experiment: PathBuf,
+    /// Numbers of workers to try, as in `--workers 1,4`; by default 1, its doubles, and the number of
+    /// processors.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: Vec<u32>,
+    /// Seconds of each measurement of the whole path; a part of it alone is measured half as long.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// How often everything is measured; all take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// A length of time, in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("seconds are a number from 0.01 to 3600".into()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -44,4 +44,4 @@ pub use loss_scale::LossScale;
 pub use memory::memory;
 pub use micro_batch::MicroBatch;
 pub use predict::TrainedModel;
-pub use trainer::{Outcome, Trainer, eval_loader};
+pub use trainer::{Outcome, Trainer, eval_loader, train_loader};

@@ -23,7 +23,7 @@ use vitral_bundle::Lock;
 use vitral_data::{Datasets, PluginStage};
 use vitral_model::{device::Device, parameters::ParameterInfo};
 
-pub use self::loaders::eval_loader;
+pub use self::loaders::{eval_loader, train_loader};
 use self::monitors::Asked;
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use vitral_data::{Decoder, ImageBatch, LoaderOptions};
+use vitral_data::{DataConfig, Decoder, ImageBatch};
 use vitral_model::device::is_cpu;
 
 use super::{
     Trainer,
     feed::{DeviceBatch, Upload},
-    loaders::loader_options,
 };
 use crate::{Error, Event, Observer, read_back::scalar};
 
@@ -114,13 +113,13 @@ impl Trainer {
     }
 
     fn measure(&self, decoder: Decoder, compute: Duration) -> Result<Times, Error> {
-        let options = loader_options(&self.experiment);
-        let workers = match options.workers {
+        let data = &self.experiment.data;
+        let workers = match data.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let one = LoaderOptions { workers: 1, prefetch: 1, ..options };
-        let mut loader = self.train_loader_with(decoder, one)?;
+        let one = DataConfig { decoder, workers: 1, prefetch: 1, ..data.clone() };
+        let mut loader = self.train_loader_with(one)?;
         let upload = self.upload();
         let mut first = loader.next().transpose()?;
         let mut device = Duration::ZERO;

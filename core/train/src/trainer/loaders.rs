@@ -1,8 +1,10 @@
 //! The images that a run trains on and is evaluated on, as batches.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use vitral_data::{Datasets, Decoder, Loader, LoaderOptions, Shard};
+use vitral_data::{
+    DataConfig, Datasets, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source,
+};
 use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
@@ -10,25 +12,17 @@ use crate::{Error, Event, Observer, experiment::Experiment, micro_batch::MicroBa
 
 impl Trainer {
     pub(super) fn train_loader(&self) -> Result<Loader, Error> {
-        self.train_loader_with(self.decoder(), loader_options(&self.experiment))
+        self.train_loader_with(DataConfig {
+            decoder: self.decoder(),
+            ..self.experiment.data.clone()
+        })
     }
 
-    /// Training batches from the present step on, with a decoder and other options.
-    pub(super) fn train_loader_with(
-        &self,
-        decoder: Decoder,
-        options: LoaderOptions,
-    ) -> Result<Loader, Error> {
-        let (channels, size) = self.experiment.input()?;
-        let data = &self.experiment.data;
-        let mut pipeline = data
-            .train_pipeline(channels, size, self.stages.clone())?
-            .with_image_sizes(self.experiment.train.image_size.clone())?;
-        if decoder == Decoder::Hybrid {
-            pipeline = pipeline.with_hybrid_decoder()?;
-        }
+    /// Training batches from the present step on, with other settings of the data.
+    pub(super) fn train_loader_with(&self, data: DataConfig) -> Result<Loader, Error> {
+        let experiment = Experiment { data, ..self.experiment.clone() };
         let batches = self.state.step..self.plan.total();
-        Ok(Loader::train(Arc::clone(&self.datasets.train), Arc::new(pipeline), options, batches)?)
+        train_loader(&experiment, &self.datasets.train, self.stages.clone(), batches)
     }
 
     pub(super) fn report_skipped(
@@ -54,6 +48,29 @@ impl Trainer {
     }
 }
 
+/// The training batches of an experiment with these numbers, from the start of a run, with the opened
+/// plugins of `augment` in order. With `decoder: Auto`, the processor decodes them.
+///
+/// # Errors
+/// The data's settings do not fit the model, or a plugin is missing.
+pub fn train_loader(
+    experiment: &Experiment,
+    images: &Arc<dyn Source>,
+    stages: Vec<Arc<PluginStage>>,
+    batches: Range<u64>,
+) -> Result<Loader, Error> {
+    let (channels, size) = experiment.input()?;
+    let mut pipeline = experiment
+        .data
+        .train_pipeline(channels, size, stages)?
+        .with_image_sizes(experiment.train.image_size.clone())?;
+    if experiment.data.decoder == Decoder::Hybrid {
+        pipeline = pipeline.with_hybrid_decoder()?;
+    }
+    let options = loader_options(experiment);
+    Ok(Loader::train(Arc::clone(images), Arc::new(pipeline), options, batches)?)
+}
+
 /// Images that are evaluated at once where `batch: Auto` has found no micro-batch yet.
 const EVALUATED_AT_ONCE: usize = 16;
 
@@ -77,8 +94,7 @@ pub fn eval_loader(
     Ok(Loader::eval(Arc::clone(&datasets.val), Arc::new(pipeline), options)?)
 }
 
-/// How an experiment's batches are made.
-pub(super) fn loader_options(experiment: &Experiment) -> LoaderOptions {
+fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
         batch: experiment.train.batch.effective(),
         workers: experiment.data.workers,

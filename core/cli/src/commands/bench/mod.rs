@@ -1,6 +1,7 @@
-//! `vitral bench`: what training and inference cost on this machine.
+//! `vitral bench`: what training and inference cost on this machine, and how fast images come.
 
 mod cpu_time;
+mod data;
 mod kernels;
 mod limit;
 mod report;
@@ -17,6 +18,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode, Failure> {
     match command {
         BenchCommand::Step(arguments) => step::run(arguments)?,
         BenchCommand::Kernels(arguments) => kernels::run(arguments)?,
+        BenchCommand::Data(arguments) => data::run(arguments)?,
         BenchCommand::Tricks(arguments) => return tricks::run(arguments),
         BenchCommand::Measure(arguments) => tricks::measure::run(arguments)?,
     }
