@@ -1,27 +1,33 @@
 //! IDX files, the format of MNIST: a header of dimensions, then raw values.
 //!
 //! Compression is recognised by the file's first bytes. Memory is only taken for bytes that were
-//! really read, so a false header costs nothing.
+//! really read, so a false header costs nothing. Values of large files stay where they are.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::Source;
 use super::classes::{Classes, numbered};
+use super::positions::read_at;
+use super::{Source, Stored, read_loaded};
 use crate::error::{DataError, ReadError};
-use crate::pixels::{Channels, Image, byte_count};
+use crate::pixels::{Channels, Image, ImageView, byte_count};
 
-/// Images and labels from a pair of IDX files, held in memory.
+/// Bytes of the largest values that are held in memory, where they could stay in their file: those of
+/// every MNIST fit in.
+const HELD: u64 = 256 << 20;
+
+/// Images and labels from a pair of IDX files. Small files and compressed ones are held in memory; of
+/// others, each image is read when it is its turn.
 #[derive(Debug)]
 pub struct Idx {
     path: PathBuf,
     width: u32,
     height: u32,
     channels: Channels,
-    pixels: Vec<u8>,
+    pixels: Values,
     labels: Vec<u8>,
     class_names: Vec<String>,
 }
@@ -45,13 +51,23 @@ impl Idx {
         labels: &Path,
         classes: Classes<'_>,
     ) -> Result<Self, DataError> {
-        let image_file = IdxFile::read(images)?;
-        let label_file = IdxFile::read(labels)?;
+        Self::open_holding(HELD, images, labels, classes)
+    }
+
+    /// Opens files whose values are held in memory if they have at most so many bytes.
+    fn open_holding(
+        held: u64,
+        images: &Path,
+        labels: &Path,
+        classes: Classes<'_>,
+    ) -> Result<Self, DataError> {
+        let image_file = IdxFile::open(images, held)?;
+        let (dimensions, label_values) = read(labels)?;
         let (count, width, height, channels) = image_dimensions(images, &image_file.dimensions)?;
-        let &[label_count] = label_file.dimensions.as_slice() else {
+        let &[label_count] = dimensions.as_slice() else {
             let problem = format!(
                 "labels have one dimension, this file has {}; is it the image file?",
-                label_file.dimensions.len()
+                dimensions.len()
             );
             return Err(DataError::malformed(labels, problem));
         };
@@ -68,8 +84,8 @@ impl Idx {
             height,
             channels,
             pixels: image_file.values,
-            class_names: name_classes(labels, &label_file.values, classes)?,
-            labels: label_file.values,
+            class_names: name_classes(labels, &label_values, classes)?,
+            labels: label_values,
         })
     }
 }
@@ -88,10 +104,24 @@ impl Source for Idx {
     }
 
     fn read(&self, index: usize) -> Result<Image, ReadError> {
-        let length = self.pixels.len() / self.labels.len();
-        let pixels = self.pixels[index * length..][..length].to_vec();
-        Image::new(self.width, self.height, self.channels, pixels)
-            .map_err(|error| ReadError { name: self.name(index), reason: error.to_string() })
+        read_loaded(self, index)
+    }
+
+    fn load<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Stored<'a>, ReadError> {
+        let failed = |reason: String| ReadError { name: self.name(index), reason };
+        let length = self.width as usize * self.height as usize * self.channels.count();
+        let pixels = match &self.pixels {
+            Values::Held(values) => &values[index * length..][..length],
+            Values::InFile { file, start } => {
+                buffer.resize(length, 0);
+                let at = start + index as u64 * length as u64;
+                read_at(file, &self.path, at, buffer).map_err(|error| failed(error.to_string()))?;
+                buffer
+            }
+        };
+        ImageView::new(self.width, self.height, self.channels, pixels)
+            .map(Stored::Pixels)
+            .map_err(|error| failed(error.to_string()))
     }
 
     fn name(&self, index: usize) -> String {
@@ -148,43 +178,85 @@ fn name_classes(
     }
 }
 
-/// A whole IDX file of unsigned bytes.
+/// The values of an IDX file.
+#[derive(Debug)]
+enum Values {
+    Held(Vec<u8>),
+    /// They start at this byte.
+    InFile {
+        file: File,
+        start: u64,
+    },
+}
+
+/// An IDX file of unsigned bytes.
 struct IdxFile {
     dimensions: Vec<u32>,
-    values: Vec<u8>,
+    values: Values,
 }
 
 impl IdxFile {
-    fn read(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-        let mut file = BufReader::new(file);
-        let start = file.fill_buf().map_err(|error| DataError::io(path, error))?;
-        if start.starts_with(&[0x1f, 0x8b]) {
-            Self::parse(path, MultiGzDecoder::new(file))
-        } else {
-            Self::parse(path, file)
+    /// Opens a file, whose values are held in memory if they are compressed or have at most so many
+    /// bytes.
+    fn open(path: &Path, held: u64) -> Result<Self, DataError> {
+        let io = |error| DataError::io(path, error);
+        let mut file = BufReader::new(File::open(path).map_err(io)?);
+        let is_compressed = is_compressed(path, &mut file)?;
+        let metadata = file.get_ref().metadata().map_err(io)?;
+        if is_compressed || !metadata.is_file() || metadata.len() <= held {
+            let (dimensions, values) = parse(path, file, is_compressed)?;
+            return Ok(Self { dimensions, values: Values::Held(values) });
         }
+        let dimensions = read_dimensions(path, &mut file)?;
+        let start = file.stream_position().map_err(io)?;
+        Announced::new(path, &dimensions)?.check(path, metadata.len().saturating_sub(start))?;
+        Ok(Self { dimensions, values: Values::InFile { file: file.into_inner(), start } })
     }
+}
 
-    fn parse(path: &Path, mut reader: impl Read) -> Result<Self, DataError> {
-        let mut magic = [0; 4];
-        reader.read_exact(&mut magic).map_err(|error| header_error(path, error))?;
-        let [0, 0, kind, dimension_count] = magic else {
-            let problem = format!(
-                "is not an IDX file: it starts with {magic:02x?}, where an IDX file has two zero bytes"
-            );
-            return Err(DataError::malformed(path, problem));
-        };
-        check_kind(path, kind)?;
-        let mut dimensions = Vec::new();
-        for _ in 0..dimension_count {
-            let mut bytes = [0; 4];
-            reader.read_exact(&mut bytes).map_err(|error| header_error(path, error))?;
-            dimensions.push(u32::from_be_bytes(bytes));
-        }
-        let values = read_values(path, reader, &dimensions)?;
-        Ok(Self { dimensions, values })
+/// Dimensions and values of a file.
+fn read(path: &Path) -> Result<(Vec<u32>, Vec<u8>), DataError> {
+    let mut file = BufReader::new(File::open(path).map_err(|error| DataError::io(path, error))?);
+    let is_compressed = is_compressed(path, &mut file)?;
+    parse(path, file, is_compressed)
+}
+
+fn parse(
+    path: &Path,
+    file: BufReader<File>,
+    is_compressed: bool,
+) -> Result<(Vec<u32>, Vec<u8>), DataError> {
+    let mut reader: Box<dyn Read> = match is_compressed {
+        true => Box::new(MultiGzDecoder::new(file)),
+        false => Box::new(file),
+    };
+    let dimensions = read_dimensions(path, &mut reader)?;
+    let values = Announced::new(path, &dimensions)?.read(path, reader)?;
+    Ok((dimensions, values))
+}
+
+fn is_compressed(path: &Path, file: &mut BufReader<File>) -> Result<bool, DataError> {
+    let start = file.fill_buf().map_err(|error| DataError::io(path, error))?;
+    Ok(start.starts_with(&[0x1f, 0x8b]))
+}
+
+fn read_dimensions(path: &Path, reader: &mut impl Read) -> Result<Vec<u32>, DataError> {
+    let mut magic = [0; 4];
+    reader.read_exact(&mut magic).map_err(|error| header_error(path, error))?;
+    let [0, 0, kind, dimension_count] = magic else {
+        let problem = format!(
+            "is not an IDX file: it starts with {magic:02x?}, where an IDX file has two zero bytes"
+        );
+        return Err(DataError::malformed(path, problem));
+    };
+    check_kind(path, kind)?;
+    let mut dimensions = Vec::new();
+    for _ in 0..dimension_count {
+        let mut bytes = [0; 4];
+        reader.read_exact(&mut bytes).map_err(|error| header_error(path, error))?;
+        dimensions.push(u32::from_be_bytes(bytes));
     }
+    Ok(dimensions)
 }
 
 fn check_kind(path: &Path, kind: u8) -> Result<(), DataError> {
@@ -201,29 +273,50 @@ fn check_kind(path: &Path, kind: u8) -> Result<(), DataError> {
     Err(DataError::malformed(path, problem))
 }
 
-/// Reads as many bytes as the dimensions announce, and makes sure that there are no others.
-fn read_values(path: &Path, reader: impl Read, dimensions: &[u32]) -> Result<Vec<u8>, DataError> {
-    let sizes = dimensions.iter().map(|&size| u64::from(size));
-    let announced = sizes.clone().try_fold(1_u64, u64::checked_mul);
-    let shape = sizes.map(|size| size.to_string()).collect::<Vec<_>>().join(" x ");
-    let Some(limit) = announced.and_then(|bytes| bytes.checked_add(1)) else {
-        let problem = format!("its header announces {shape} bytes, more than any file can hold");
-        return Err(DataError::malformed(path, problem));
-    };
-    let mut values = Vec::new();
-    reader.take(limit).read_to_end(&mut values).map_err(|error| body_error(path, error))?;
-    let found = values.len() as u64;
-    if found == limit {
-        let problem = format!("its header announces {shape} bytes of data, but more follow");
-        return Err(DataError::malformed(path, problem));
+/// How many bytes of values the dimensions announce.
+struct Announced {
+    bytes: u64,
+    shape: String,
+}
+
+impl Announced {
+    fn new(path: &Path, dimensions: &[u32]) -> Result<Self, DataError> {
+        let sizes = dimensions.iter().map(|&size| u64::from(size));
+        let bytes = sizes.clone().try_fold(1_u64, u64::checked_mul);
+        let shape = sizes.map(|size| size.to_string()).collect::<Vec<_>>().join(" x ");
+        // One more is looked for.
+        match bytes.filter(|&bytes| bytes < u64::MAX) {
+            Some(bytes) => Ok(Self { bytes, shape }),
+            None => {
+                let problem =
+                    format!("its header announces {shape} bytes, more than any file can hold");
+                Err(DataError::malformed(path, problem))
+            }
+        }
     }
-    if found < limit - 1 {
-        let problem = format!(
-            "is cut short: its header announces {shape} bytes of data, but only {found} follow"
-        );
-        return Err(DataError::malformed(path, problem));
+
+    /// Reads all of them, and makes sure that there are no others.
+    fn read(&self, path: &Path, reader: impl Read) -> Result<Vec<u8>, DataError> {
+        let mut values = Vec::new();
+        let limit = self.bytes + 1;
+        reader.take(limit).read_to_end(&mut values).map_err(|error| body_error(path, error))?;
+        self.check(path, values.len() as u64)?;
+        Ok(values)
     }
-    Ok(values)
+
+    fn check(&self, path: &Path, found: u64) -> Result<(), DataError> {
+        let Self { bytes, shape } = self;
+        let problem = if found > *bytes {
+            format!("its header announces {shape} bytes of data, but more follow")
+        } else if found < *bytes {
+            format!(
+                "is cut short: its header announces {shape} bytes of data, but only {found} follow"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(DataError::malformed(path, problem))
+    }
 }
 
 fn header_error(path: &Path, error: io::Error) -> DataError {
@@ -267,12 +360,32 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn open(images: &[u8], labels: &[u8], classes: Option<&[String]>) -> Result<Idx, DataError> {
+    /// Opens files, from which images are read both in memory and where they are. Errors are the same.
+    fn open_both(
+        images: &[u8],
+        labels: &[u8],
+        classes: Option<&[String]>,
+    ) -> Result<[Idx; 2], DataError> {
         let folder = TempDir::new().unwrap();
         let (image_path, label_path) = (folder.path().join("images"), folder.path().join("labels"));
         std::fs::write(&image_path, images).unwrap();
         std::fs::write(&label_path, labels).unwrap();
-        Idx::open(&image_path, &label_path, classes)
+        let [held, in_file] = [HELD, 0].map(|held| {
+            let classes = Classes::choose(classes, None);
+            Idx::open_holding(held, &image_path, &label_path, classes)
+        });
+        match (held, in_file) {
+            (Ok(held), Ok(in_file)) => Ok([held, in_file]),
+            (Err(held), Err(in_file)) => {
+                assert_eq!(held.to_string(), in_file.to_string());
+                Err(held)
+            }
+            (held, in_file) => panic!("{held:?} in memory, {in_file:?} in the file"),
+        }
+    }
+
+    fn open(images: &[u8], labels: &[u8], classes: Option<&[String]>) -> Result<Idx, DataError> {
+        open_both(images, labels, classes).map(|[held, _]| held)
     }
 
     fn images() -> Vec<u8> {
@@ -288,14 +401,30 @@ mod tests {
         for (images, labels) in
             [(images(), labels()), (gzip(&images()), gzip(&labels())), (images(), gzip(&labels()))]
         {
-            let source = open(&images, &labels, None).unwrap();
-            assert_eq!((source.len(), source.class_names()), (3, &numbered(3)[..]));
-            assert_eq!([0, 1, 2].map(|i| source.label(i)), [2, 0, 1]);
-            let image = source.read(1).unwrap();
-            assert_eq!((image.width(), image.height(), image.channels()), (4, 2, Channels::Grey));
-            assert_eq!(image.pixels(), (8..16).collect::<Vec<_>>());
-            assert!(source.name(1).ends_with("images, image 1"));
+            for source in open_both(&images, &labels, None).unwrap() {
+                assert_eq!((source.len(), source.class_names()), (3, &numbered(3)[..]));
+                assert_eq!([0, 1, 2].map(|i| source.label(i)), [2, 0, 1]);
+                let image = source.read(1).unwrap();
+                let size = (image.width(), image.height(), image.channels());
+                assert_eq!(size, (4, 2, Channels::Grey));
+                assert_eq!(image.pixels(), (8..16).collect::<Vec<_>>());
+                assert!(source.name(1).ends_with("images, image 1"));
+            }
         }
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_told_by_the_image() {
+        let folder = TempDir::new().unwrap();
+        let (images_at, labels_at) = (folder.path().join("images"), folder.path().join("labels"));
+        std::fs::write(&images_at, images()).unwrap();
+        std::fs::write(&labels_at, labels()).unwrap();
+        let classes = Classes::choose(None, None);
+        let source = Idx::open_holding(0, &images_at, &labels_at, classes).unwrap();
+        std::fs::write(&images_at, &images()[..30]).unwrap();
+        assert!(source.read(0).is_ok());
+        let error = source.read(2).unwrap_err();
+        assert!(error.name.ends_with("images, image 2"), "{error:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod idx;
 mod image_folder;
 mod parquet;
 mod patterns;
+mod positions;
 mod web_dataset;
 
 use std::path::{Path, PathBuf};
