@@ -17,6 +17,11 @@ impl Crop {
         Self { left: 0, top: 0, width, height }
     }
 
+    /// Where the part lies once its image, `width` pixels wide, is mirrored left and right.
+    pub fn mirrored(self, width: u32) -> Self {
+        Self { left: width - self.left - self.width, ..self }
+    }
+
     /// The part as an area.
     pub fn area(self) -> Area {
         Area {

@@ -9,7 +9,7 @@ use vitral_seed::Seed;
 
 use super::pipeline::{Pipeline, StageError};
 use super::plan::Plan;
-use super::{Transform, TransformContext, resize};
+use super::{Transform, TransformContext, horizontal_flip, resize};
 use crate::error::{DecodeError, TransformError};
 use crate::pixels::{Channels, Image, ImageView, byte_count};
 use crate::region::{Area, Crop};
@@ -88,12 +88,19 @@ impl Pipeline {
         out: &mut [u8],
     ) -> Result<Between, StageError> {
         let (width, height) = (plan.request.width, plan.request.height);
+        let mirror = |pixels: &mut [u8]| {
+            if plan.mirrored {
+                horizontal_flip::flip(pixels, width, self.channels());
+            }
+        };
         if self.stays(plan.done, (width, height), job) {
             resize::area_into(image, area, width, height, out)?;
+            mirror(out);
             return Ok(Between::Batch);
         }
         let mut pixels = scratch.room(width, height, self.channels())?;
         resize::area_into(image, area, width, height, &mut pixels)?;
+        mirror(&mut pixels);
         Ok(Between::Elsewhere(self.image(width, height, pixels)?))
     }
 

@@ -98,7 +98,11 @@ fn files_give_what_whole_images_give() {
         (20, vec![Transform::Resize {}]),
         (20, vec![]),
         (28, vec![Transform::ResizeShorter { to: 32 }, Transform::CenterCrop {}, flip.clone()]),
-        (50, vec![flip, crop((0.3, 1.0))]),
+        (50, vec![flip.clone(), crop((0.3, 1.0))]),
+        (20, vec![flip.clone(), crop((0.3, 1.0)), flip.clone()]),
+        (20, vec![flip.clone()]),
+        (20, vec![flip.clone(), flip.clone(), Transform::Resize {}]),
+        (28, vec![flip, Transform::ResizeShorter { to: 32 }, Transform::CenterCrop {}]),
     ];
     for channels in [Channels::Rgb, Channels::Grey] {
         for (size, transforms) in &cases {
