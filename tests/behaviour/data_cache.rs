@@ -1,7 +1,13 @@
 //! `vitral data cache`: a run on a cache is the run on its source, a killed attempt is gone on with,
 //! and a cache that was altered is refused.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use rand::Rng as _;
+use vitral_seed::Seed;
 
 use crate::support::{
     images::{Workspace, write_image_folder},
@@ -74,9 +80,8 @@ fn several_runs_share_a_cache() {
     assert!(fs::read(workspace.join("x.vcache")).unwrap() == before);
 }
 
-#[test]
-fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
-    let workspace = Workspace::new();
+/// So many images that a cache of them is written in several parts.
+fn write_many_images(workspace: &Workspace) {
     let class = workspace.join("images/class");
     fs::create_dir_all(&class).unwrap();
     for number in 0..1600_u32 {
@@ -85,6 +90,12 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
         });
         image.save(class.join(format!("{number:04}.png"))).unwrap();
     }
+}
+
+#[test]
+fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
+    let workspace = Workspace::new();
+    write_many_images(&workspace);
     let command = |out: &'static str| ["data", "cache", "images", "--out", out];
     vitral(workspace.path(), &command("whole.vcache")).succeeded();
     let mut child = start(workspace.path(), &command("killed.vcache"));
@@ -104,6 +115,47 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     }
     assert!(fs::read(&out).unwrap() == fs::read(workspace.join("whole.vcache")).unwrap());
     assert!(!journal.exists() && !workspace.join("killed.vcache.partial").exists());
+}
+
+/// The first attempt is killed as soon as it is there, others after times that are spread over what a
+/// whole one takes.
+#[test]
+fn attempts_that_are_killed_at_any_time_end_in_the_same_bytes() {
+    let workspace = Workspace::new();
+    write_many_images(&workspace);
+    let mut rng = Seed::new(4).rng();
+    for kind in ["pixels", "encoded"] {
+        let command = |out: &'static str| {
+            let mut command = vec!["data", "cache", "images", "--out", out];
+            command.extend((kind == "encoded").then_some("--encoded"));
+            command
+        };
+        let start_time = Instant::now();
+        vitral(workspace.path(), &command("whole.vcache")).succeeded();
+        let whole_time = start_time.elapsed();
+        let out = workspace.join("killed.vcache");
+        let mut kills = 0;
+        while kills < 8 && !out.exists() {
+            let share = if kills == 0 { 0.0 } else { rng.random_range(0.0..0.5) };
+            let mut child = start(workspace.path(), &command("killed.vcache"));
+            thread::sleep(whole_time.mul_f64(share));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+        }
+        if !out.exists() {
+            vitral(workspace.path(), &command("killed.vcache")).succeeded();
+            assert!(!workspace.join("killed.vcache.journal").exists(), "the journal is left");
+        }
+        let whole = fs::read(workspace.join("whole.vcache")).unwrap();
+        assert!(fs::read(&out).unwrap() == whole, "{kind}, after {kills} kills");
+        vitral(workspace.path(), &["data", "verify", "killed.vcache"]).succeeded();
+        assert!(!workspace.join("killed.vcache.partial").exists(), "a part is left");
+        println!("{kind}: {kills} kills within {whole_time:?} of work");
+        for file in ["whole.vcache", "killed.vcache"] {
+            fs::remove_file(workspace.join(file)).unwrap();
+        }
+    }
 }
 
 #[test]

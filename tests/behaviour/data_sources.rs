@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use serde_json::Value;
+
 use crate::support::{
     images::{Workspace, write_image_folder},
     program::{Finished, vitral},
@@ -55,15 +57,51 @@ fn train(workspace: &Workspace, source: &str, output: &str, more: &[&str]) -> Fi
     vitral(workspace.path(), &arguments)
 }
 
-/// With `Stop`, the run ends at the first damaged image; with `Skip`, it leaves out both.
+/// With `Stop`, the run ends at the first damaged image; with `Skip`, it leaves out both, and says so of
+/// these and of no others wherever it tells of its images.
 fn check(workspace: &Workspace, name: &str, source: &str, damaged: [&str; 2]) {
-    let stopped = train(workspace, source, &format!("{name}-stop"), &[]).failed_with(1).stderr;
+    check_of(IMAGES - 2, workspace, name, source, damaged);
+}
+
+/// The same of a source of so many good images.
+fn check_of(good: usize, workspace: &Workspace, name: &str, source: &str, damaged: [&str; 2]) {
+    let run = format!("{name}-stop");
+    let stopped = train(workspace, source, &run, &[]).failed_with(1);
     let names = |said: &str| damaged.map(|image| said.contains(image));
-    assert!(names(&stopped).contains(&true), "{name}: {stopped}");
-    let skipped = ["data.on_error=Skip"];
-    let said = train(workspace, source, &format!("{name}-skip"), &skipped).succeeded();
+    assert!(names(&stopped.stderr).contains(&true), "{name}: {}", stopped.stderr);
+    assert!(!stopped.stdout.contains("trained"), "{name}: {}", stopped.stdout);
+    assert!(lines(workspace, &run).iter().all(|line| line["kind"] != "eval"), "{name}");
+
+    let run = format!("{name}-skip");
+    let said = train(workspace, source, &run, &["data.on_error=Skip"]).succeeded();
     assert_eq!(names(&said.stderr), [true, true], "{name}: {}", said.stderr);
-    assert!(said.stdout.contains("could not be read"), "{name}: {}", said.stdout);
+    assert_eq!(said.stderr.matches("left out").count(), 2, "{name}: {}", said.stderr);
+    let left_out = "2 training images (repeats counted) that could not be read";
+    for words in [left_out, &format!("of {good} validation")] {
+        assert!(said.stdout.contains(words), "{name}: {}", said.stdout);
+    }
+    let lines = lines(workspace, &run);
+    let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
+    let left_out = |line: &&Value| line["left_out"].as_u64().unwrap();
+    let counts: Vec<_> = of("step").iter().map(left_out).collect();
+    assert!(counts.is_sorted() && counts.last() == Some(&2), "{name}: {counts:?}");
+    let evaluated = of("eval");
+    assert!(!evaluated.is_empty(), "{name}");
+    for line in evaluated {
+        assert!(line["images"] == good && line["skipped"] == 2, "{name}: {line}");
+    }
+    vitral(workspace.path(), &["report", &run]).succeeded();
+    let page = fs::read_to_string(workspace.join(&run).join("report.html")).unwrap();
+    let evaluated = format!("{good} images (2 more could not be read)");
+    for words in ["2 training images (repeats counted)", &evaluated] {
+        assert!(page.contains(words), "{name}: {words} is not in the report");
+    }
+}
+
+/// What a run has noted.
+fn lines(workspace: &Workspace, run: &str) -> Vec<Value> {
+    let metrics = fs::read_to_string(workspace.join(run).join("metrics.jsonl")).unwrap();
+    metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -117,7 +155,8 @@ fn caches_with_damaged_images_stop_a_run_or_they_are_left_out() {
     }
     fs::write(workspace.join("pixels.vcache"), bytes).unwrap();
     let damaged = ["pixels.vcache, image 3:", "pixels.vcache, image 150:"];
-    check(&workspace, "pixels", r#"Cache(path: "pixels.vcache")"#, damaged);
+    // Two were left out of it, and two of the others are damaged.
+    check_of(IMAGES - 4, &workspace, "pixels", r#"Cache(path: "pixels.vcache")"#, damaged);
 }
 
 #[test]

@@ -65,10 +65,7 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
         if self.skipped > NAMED_SKIPS {
-            eprintln!(
-                "{} images in all could not be read and were left out",
-                HumanCount(self.skipped)
-            );
+            eprintln!("{} images in all were left out", HumanCount(self.skipped));
         }
     }
 

@@ -87,6 +87,9 @@ pub struct StepReport {
     pub epoch: f64,
     /// Images of the step.
     pub images: usize,
+    /// Training images that the run has left out so far, repeats counted: those that could not be read,
+    /// and those that a plugin failed on.
+    pub left_out: u64,
     /// Images that go through the model at once, where the experiment leaves that open.
     pub micro_batch: Option<usize>,
     /// Learning rate of the step.

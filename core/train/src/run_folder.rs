@@ -96,6 +96,7 @@ impl RunFolder {
             "learning_rate": report.learning_rate,
             "images_per_second": report.images as f64 / report.time.as_secs_f64().max(1e-9),
             "data_wait": report.data_wait.as_secs_f64(),
+            "left_out": report.left_out,
         });
         if let Some(scaling) = report.scaling {
             line["loss_scale"] = json!(scaling.scale);

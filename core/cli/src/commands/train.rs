@@ -139,7 +139,8 @@ fn summarize(outcome: &Outcome) {
     }
     if outcome.skipped > 0 {
         println!(
-            "  left out     {} training images (repeats counted) could not be read",
+            "  left out     {} training images (repeats counted) that could not be read, or that a plugin \
+             failed on",
             outcome.skipped
         );
     }

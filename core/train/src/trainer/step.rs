@@ -58,6 +58,7 @@ impl Trainer {
             step: self.state.step,
             epoch: self.epoch(),
             images: count,
+            left_out: self.state.skipped,
             micro_batch: self.state.micro_batch.as_ref().map(MicroBatch::size),
             learning_rate,
             figures,

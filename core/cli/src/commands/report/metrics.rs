@@ -28,6 +28,9 @@ pub struct Step {
     pub gradient_norm: Option<f64>,
     pub learning_rate: f64,
     pub images_per_second: f64,
+    /// Training images that the run has left out so far; not in the metrics of older versions.
+    #[serde(default)]
+    pub left_out: u64,
     /// Not in the metrics of older versions.
     pub data: Option<Data>,
 }
@@ -59,6 +62,9 @@ pub struct Eval {
     pub top1: f64,
     pub top5: f64,
     pub images: u64,
+    /// Images that could not be read.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// Something that the user was told.
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn lines_are_read_and_the_rest_is_passed_over() {
         let text = r#"{"kind":"step","step":1,"epoch":0.1,"loss":2.5,"accuracy":0.1,"gradient_norm":3.0,"learning_rate":0.001,"images_per_second":100.0,"data_wait":0.0,"micro_batch":4,"data":{"seconds":2.0,"wait":0.5,"workers":2,"prefetch":4,"stages":{"read":1.0,"decode":2.0}}}
-{"kind":"step","step":2,"epoch":0.2,"loss":null,"accuracy":0.1,"gradient_norm":null,"learning_rate":0.001,"images_per_second":100.0,"data":{"seconds":2.0,"wait":0.0,"workers":2,"prefetch":4,"stages":{"read":1.0}}}
+{"kind":"step","step":2,"epoch":0.2,"loss":null,"accuracy":0.1,"gradient_norm":null,"learning_rate":0.001,"images_per_second":100.0,"left_out":3,"data":{"seconds":2.0,"wait":0.0,"workers":2,"prefetch":4,"stages":{"read":1.0}}}
 {"kind":"monitor","step":2,"monitor":"throughput","name":"x","value":1.0}
 {"kind":"notice","step":2,"from":"early-stop","message":"a <b>"}
 {"kind":"eval","step":2,"epoch":1.0,"loss":1.5,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
@@ -143,6 +149,7 @@ mod tests {
         let metrics = Metrics::parse(text);
         assert_eq!((metrics.steps.len(), metrics.evals.len(), metrics.notices.len()), (2, 2, 1));
         assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
+        assert_eq!((metrics.steps[0].left_out, metrics.steps[1].left_out), (0, 3));
         assert_eq!(metrics.best().unwrap().step, 2);
         let data = metrics.data().unwrap();
         assert_eq!((data.waiting_share(), data.stages["read"]), (Some(0.125), 2.0));

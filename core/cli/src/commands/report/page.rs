@@ -92,8 +92,12 @@ fn summary(metrics: &Metrics) -> Vec<(&'static str, String)> {
     let newest = logged.into_iter().chain(evaluated).max_by_key(|(step, _)| *step);
     rows.extend(newest.map(|(step, epoch)| ("steps", format!("{step} ({epoch:.2} epochs)"))));
     let show = |eval: &Eval| {
+        let left_out = match eval.skipped {
+            0 => String::new(),
+            count => format!(" ({count} more could not be read)"),
+        };
         format!(
-            "top-1 {:.2}%, top-5 {:.2}% of {} images, after step {}",
+            "top-1 {:.2}%, top-5 {:.2}% of {} images{left_out}, after step {}",
             eval.top1 * 100.0,
             eval.top5 * 100.0,
             eval.images,
@@ -102,6 +106,10 @@ fn summary(metrics: &Metrics) -> Vec<(&'static str, String)> {
     };
     rows.extend(metrics.best().map(|eval| ("best evaluation", show(eval))));
     rows.extend(metrics.evals.last().map(|eval| ("last evaluation", show(eval))));
+    if let Some(step) = metrics.steps.last().filter(|step| step.left_out > 0) {
+        let count = format!("{} training images (repeats counted)", step.left_out);
+        rows.push(("left out", count));
+    }
     if let Some(data) = metrics.data() {
         let share = 100.0 * data.waiting_share().unwrap_or(0.0);
         rows.push(("waiting for data", format!("{share:.2}% of the steps' time")));
@@ -140,7 +148,15 @@ mod tests {
 
     #[test]
     fn what_a_run_says_cannot_break_its_page() {
-        let eval = Eval { step: 5, epoch: 1.0, loss: Some(1.0), top1: 0.5, top5: 0.75, images: 8 };
+        let eval = Eval {
+            step: 5,
+            epoch: 1.0,
+            loss: Some(1.0),
+            top1: 0.5,
+            top5: 0.75,
+            images: 8,
+            skipped: 0,
+        };
         let notice = Notice { step: 3, from: "a&b".into(), message: "<script>".into() };
         let metrics = Metrics { steps: Vec::new(), evals: vec![eval], notices: vec![notice] };
         let text = page("<run>", &metrics, "(output: \"<x>\")").unwrap();
