@@ -35,7 +35,7 @@ const FIRST_PREFETCH: usize = 4;
 const AHEAD_BYTES: usize = 64 << 20;
 
 /// Workers for each processor, at most, where reading takes them most of the time.
-const READERS: usize = 4;
+pub(crate) const READERS: usize = 4;
 
 /// How a loader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,11 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::format::{ALIGNMENT, Entry, Header, PAGE, aligned, checksum};
 use super::journal::{Journal, Progress};
 use super::plan::{Keep, Packed, Plan};
 use crate::error::{DataError, ReadError};
+use crate::loader::READERS;
 use crate::pixels::MAX_IMAGE_SIDE;
 use crate::source::Source;
 use crate::worker::{OnError, Skipped};
@@ -86,12 +88,14 @@ pub fn pack(
     let measure = || observe(PackEvent::Measured(measured.fetch_add(1, Ordering::Relaxed) + 1));
     let fingerprint = fingerprint(source, options);
     let (mut journal, mut progress) = Journal::open(&beside(path, "journal"), fingerprint)?;
-    let plan = Plan::make(source, options.keep, options.max_side, &measure)?;
+    let readers = readers()?;
+    let plan = readers.install(|| Plan::make(source, options.keep, options.max_side, &measure))?;
     let mut payload = Payload::open(&beside(path, "partial"), &mut journal, &mut progress)?;
     if progress.next > 0 {
         observe(PackEvent::Resumed(progress.next));
     }
-    let mut made = payload.pack(source, options, &plan, &mut journal, &mut progress, observe);
+    let pack = || payload.pack(source, options, &plan, &mut journal, &mut progress, observe);
+    let mut made = readers.install(pack);
     if made.is_ok() && progress.entries.is_empty() {
         made = Err(DataError::malformed(path, "would hold no images: none can be read"));
     }
@@ -99,6 +103,14 @@ pub fn pack(
     let bytes = payload.finish(&progress, source.class_names(), path)?;
     journal.remove()?;
     Ok(PackReport { images: progress.entries.len() as u64, bytes })
+}
+
+/// Threads that make images: more than there are processors, since many wait for the disk where images are
+/// files of their own.
+fn readers() -> Result<ThreadPool, DataError> {
+    let threads = (READERS * rayon::current_num_threads()).min(AT_ONCE);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| DataError::Worker(error.to_string()))
 }
 
 /// A number that stands for everything that decides what is in the cache, but for the images' bytes.

@@ -12,17 +12,18 @@ use crate::error::{DataError, DecodeError};
 /// # Errors
 /// The first stage that is something else.
 pub(crate) fn check(transforms: &[Transform]) -> Result<(), DataError> {
+    let is_flip = |transform: &Transform| matches!(transform, Transform::HorizontalFlip { .. });
+    let first = transforms.iter().position(|transform| !is_flip(transform));
     let other = transforms.iter().enumerate().find(|(stage, transform)| match transform {
-        Transform::RandomResizedCrop { .. } | Transform::Resize {} => *stage > 0,
-        Transform::HorizontalFlip { .. } => *stage == 0,
-        _ => true,
+        Transform::RandomResizedCrop { .. } | Transform::Resize {} => first != Some(*stage),
+        transform => !is_flip(transform),
     });
     let Some((stage, transform)) = other else { return Ok(()) };
     Err(DataError::setting(
         format!("augment[{stage}]"),
         format!(
             "`{}` needs pixels, which with `decoder: Hybrid` are not there before the batch is on the \
-             device; it can have one `RandomResizedCrop` or `Resize`, and flips after it",
+             device; it can have one `RandomResizedCrop` or `Resize`, and flips",
             transform.name()
         ),
     ))
@@ -52,7 +53,7 @@ impl Pipeline {
                 }
                 _ => false,
             });
-            Ok((plan.request, flips.count() % 2 == 1))
+            Ok((plan.request, plan.mirrored != (flips.count() % 2 == 1)))
         })
     }
 }

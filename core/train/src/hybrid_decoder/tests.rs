@@ -106,7 +106,9 @@ fn check(device: &Device, sizes: &[u32]) {
     let (_folder, source) = folder(&files);
     for &size in sizes {
         for channels in [Channels::Rgb, Channels::Grey] {
-            for transforms in [stages((0.1, 1.0)), vec![Transform::Resize {}]] {
+            let flip = Transform::HorizontalFlip { probability: 0.5 };
+            let flip_first = [&[flip.clone()][..], &stages((0.1, 1.0))].concat();
+            for transforms in [stages((0.1, 1.0)), flip_first, vec![Transform::Resize {}, flip]] {
                 let pipeline = Pipeline::new(channels, size, transforms).unwrap();
                 let coded =
                     &batches(&source, pipeline.clone().with_hybrid_decoder().unwrap(), 1)[0];
