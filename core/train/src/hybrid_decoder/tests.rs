@@ -117,7 +117,8 @@ fn check(device: &Device, sizes: &[u32]) {
                 let worst = found.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
                 let mean = found.iter().map(|(_, levels)| levels).sum::<f64>() / found.len() as f64;
                 println!("{size} px, {channels:?}: mean {mean:.3}, worst {worst:?}");
-                assert!(mean < 1.0 && worst.1 < 1.5, "{size} px, {channels:?}: {mean}, {worst:?}");
+                // The small ones, at a quarter of their size, have the most detail to lose.
+                assert!(mean < 1.0 && worst.1 < 2.0, "{size} px, {channels:?}: {mean}, {worst:?}");
             }
         }
     }
@@ -150,7 +151,7 @@ fn what_has_no_coefficients_has_pixels_at_its_place() {
     let (_folder, source) = folder(&files);
     let pipeline = Pipeline::new(Channels::Rgb, 12, stages((0.3, 1.0))).unwrap();
     for (name, levels) in differences(&source, &pipeline, &Device::flex()) {
-        assert!(levels < 1.5, "{name}: {levels}");
+        assert!(levels < 2.0, "{name}: {levels}");
     }
     let hybrid = batches(&source, pipeline.clone().with_hybrid_decoder().unwrap(), 1).remove(0);
     assert_eq!((hybrid.coded.images.len(), hybrid.images.len()), (37, 3 * 12 * 12 * 3));
