@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
                 _ => return Err(SHORT),
             };
             let slot = tables.get_mut(usize::from(kind & 15)).ok_or(SHORT)?;
-            *slot = Some(Rc::new(Table::new(counts, symbols)?));
+            *slot = Some(Table::shared(counts, symbols)?);
             segment = rest;
         }
         Ok(())

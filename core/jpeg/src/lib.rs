@@ -108,7 +108,7 @@ impl<'a> Jpeg<'a> {
     }
 
     /// Reads the blocks of a part into `sink`, of the components that `limits` has an entry for. A
-    /// component's entry is the last coefficient that is wanted, in zigzag order.
+    /// component's entry is the last coefficient that is wanted, in zigzag order; others may be given, too.
     ///
     /// # Errors
     /// The image is damaged, or coded in a way that cannot be read. Some blocks may have been read.

@@ -1,6 +1,6 @@
 //! Files whose scans make all blocks better step by step (ITU-T T.81, annex G).
 
-use crate::bits::Bits;
+use crate::bits::{Bits, Cursor, Ready};
 use crate::header::{Scan, Tables};
 use crate::huffman::Table;
 use crate::{Block, Error, Frame, Jpeg, Part, Sink, ZIGZAG};
@@ -147,14 +147,17 @@ impl Decoder<'_, '_> {
         block: &mut [i16; 64],
     ) -> Result<(), Error> {
         let (before, now) = self.scan.precision;
+        let (ready, mut cursor) = self.bits.block();
         if before != 0 {
-            block[0] |= i16::from(self.bits.bit()) << now;
-            return Ok(());
+            block[0] |= i16::from(cursor.bit(ready)) << now;
+        } else {
+            let table = self.tables.dc[table].as_deref().ok_or(MISSING)?;
+            let entry = table.next(ready, &mut cursor)?;
+            *prediction = prediction.wrapping_add(cursor.number(0, entry.size()));
+            cursor.skip(entry.size());
+            block[0] = shifted(*prediction, now)?;
         }
-        let table = self.tables.dc[table].as_deref().ok_or(MISSING)?;
-        let size = table.symbol(self.bits)?.size();
-        *prediction = prediction.wrapping_add(self.bits.number(size));
-        block[0] = shifted(*prediction, now)?;
+        self.bits.cursor = cursor;
         Ok(())
     }
 
@@ -174,50 +177,48 @@ impl Decoder<'_, '_> {
             return Ok(());
         }
         let (mut at, last) = self.scan.spectrum;
+        let (ready, mut cursor) = self.bits.block();
         while at <= last {
-            let entry = table.symbol(self.bits)?;
-            let (run, size) = (entry.run(), entry.size());
-            if size == 0 {
-                if run < 15 {
-                    self.rest = self.blocks(run) - 1;
-                    return Ok(());
-                }
+            let entry = table.next(ready, &mut cursor)?;
+            if entry.count() == 0 {
+                self.rest = blocks(&mut cursor, entry.size_of_ends()) - 1;
+                self.bits.cursor = cursor;
+                return Ok(());
+            }
+            if entry.size() == 0 {
                 at += 16;
                 continue;
             }
-            at += run as usize;
-            let number = self.bits.number(size);
+            at += entry.run();
+            let number = cursor.number(0, entry.size());
+            cursor.skip(entry.size());
             if at > last {
                 break;
             }
             block[usize::from(ZIGZAG[at])] = shifted(number, self.scan.precision.1)?;
             at += 1;
         }
+        self.bits.cursor = cursor;
         // Exactly one after the last, unless a run went too far.
         if at == last + 1 { Ok(()) } else { Err(TOO_MANY) }
-    }
-
-    /// How many blocks have no more coefficients, this one included.
-    fn blocks(&mut self, size: u32) -> u32 {
-        // A code may leave as few as 16 known bits.
-        (1 << size) + self.bits.take(size)
     }
 
     /// One more bit for each coefficient that is known, and those that come new.
     fn refine(&mut self, table: &Table, block: &mut [i16; 64]) -> Result<(), Error> {
         let (mut at, last) = self.scan.spectrum;
         let bit = 1_i16 << self.scan.precision.1;
+        let (ready, mut cursor) = self.bits.block();
         while self.rest == 0 && at <= last {
-            let entry = table.symbol(self.bits)?;
+            let entry = table.next(ready, &mut cursor)?;
             let (mut zeros, size) = (entry.run(), entry.size());
             let mut new = 0;
             match size {
-                0 if zeros < 15 => {
-                    self.rest = self.blocks(zeros);
+                0 if entry.count() == 0 => {
+                    self.rest = blocks(&mut cursor, entry.size_of_ends());
                     break;
                 }
                 0 => {}
-                1 => new = if self.bits.bit() { bit } else { -bit },
+                1 => new = if cursor.bit(ready) { bit } else { -bit },
                 _ => return Err(Error::Damaged("a coefficient grows by more than a bit")),
             }
             // Past the coefficients that are known, and as many zeros as the run has.
@@ -228,7 +229,7 @@ impl Decoder<'_, '_> {
                 let value = &mut block[usize::from(ZIGZAG[at])];
                 at += 1;
                 if *value != 0 {
-                    self.correct(value, bit);
+                    correct(ready, &mut cursor, value, bit);
                 } else if zeros == 0 {
                     *value = new;
                     break;
@@ -241,18 +242,26 @@ impl Decoder<'_, '_> {
             for at in at..=last {
                 let value = &mut block[usize::from(ZIGZAG[at])];
                 if *value != 0 {
-                    self.correct(value, bit);
+                    correct(ready, &mut cursor, value, bit);
                 }
             }
             self.rest -= 1;
         }
+        self.bits.cursor = cursor;
         Ok(())
     }
+}
 
-    fn correct(&mut self, value: &mut i16, bit: i16) {
-        if self.bits.bit() && *value & bit == 0 {
-            *value = value.saturating_add(if *value > 0 { bit } else { -bit });
-        }
+/// How many blocks have no more coefficients, this one included.
+fn blocks(cursor: &mut Cursor, size: u32) -> u32 {
+    // A code may leave as few as 16 known bits.
+    (1 << size) + cursor.take(size)
+}
+
+/// One more bit of a coefficient that is known.
+fn correct(ready: &Ready, cursor: &mut Cursor, value: &mut i16, bit: i16) {
+    if cursor.bit(ready) && *value & bit == 0 {
+        *value = value.saturating_add(if *value > 0 { bit } else { -bit });
     }
 }
 

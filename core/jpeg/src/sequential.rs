@@ -1,8 +1,8 @@
 //! Files whose single scan has every block as a whole (baseline and extended sequential).
 
-use crate::bits::Bits;
+use crate::bits::{Bits, Cursor, Ready};
 use crate::header::Tables;
-use crate::huffman::Table;
+use crate::huffman::{Entry, LONGEST, Table};
 use crate::{Block, Error, Jpeg, Part, Sink, ZIGZAG};
 
 /// One block of a unit.
@@ -47,17 +47,21 @@ pub(crate) fn read(
             let wanted = row >= part.top && column >= part.left && column - part.left < part.width;
             for place in &places {
                 let prediction = &mut predictions[place.component];
+                let (ready, mut cursor) = bits.block();
                 match place.limit {
                     Some(limit) if wanted => {
-                        read_block(&mut bits, place, prediction, limit, &mut block)?;
+                        read_block(ready, &mut cursor, place, prediction, limit, &mut block)?;
+                        bits.cursor = cursor;
                         let column = (column - part.left) * place.across + place.column;
                         let row = (row - part.top) * place.down + place.row;
                         sink.block(place.component, column, row, &block);
                         block.values = [0; 64];
                     }
                     _ => {
-                        *prediction = prediction.wrapping_add(read_dc(&mut bits, place.dc)?);
-                        skip_from(1, &mut bits, place.ac)?;
+                        let difference = read_dc(ready, &mut cursor, place.dc)?;
+                        *prediction = prediction.wrapping_add(difference);
+                        skip_from(1, ready, &mut cursor, place.ac)?;
+                        bits.cursor = cursor;
                     }
                 }
             }
@@ -94,71 +98,101 @@ fn places<'t>(
 
 /// Reads how much a block's mean differs from that of the block before.
 #[inline(always)]
-fn read_dc(bits: &mut Bits<'_>, table: &Table) -> Result<i32, Error> {
-    bits.fill();
-    let entry = table.entry(bits)?;
-    if let Some(number) = entry.number() {
-        bits.skip(entry.length());
-        return Ok(number);
-    }
-    bits.skip(entry.code());
-    Ok(bits.number(entry.size()))
+fn read_dc(ready: &Ready, cursor: &mut Cursor, table: &Table) -> Result<i32, Error> {
+    cursor.fill(ready);
+    let entry = table.entry(*cursor)?;
+    let number = cursor.number(entry.code(), entry.size());
+    cursor.skip(entry.length());
+    Ok(number)
 }
 
 /// Reads a block, whose values are all 0 before.
 #[inline(always)]
 fn read_block(
-    bits: &mut Bits<'_>,
+    ready: &Ready,
+    cursor: &mut Cursor,
     place: &Place<'_>,
     prediction: &mut i32,
     limit: usize,
     block: &mut Block,
 ) -> Result<(), Error> {
-    *prediction = prediction.wrapping_add(read_dc(bits, place.dc)?);
+    *prediction = prediction.wrapping_add(read_dc(ready, cursor, place.dc)?);
     let outside = |_| Error::Damaged("a value is too large");
     block.values[0] = i16::try_from(*prediction).map_err(outside)?;
     block.last = 0;
     let mut at = 1;
+    // Sizes are below 16, so that numbers have 16 bits; and runs lead at most to index 63 + 15.
+    let mut put = |at: usize, number: i16| block.values[usize::from(ZIGZAG[at])] = number;
+    let mut looks = 0;
     while at <= limit {
-        bits.fill();
-        let entry = place.ac.entry(bits)?;
-        let number = match entry.number() {
-            Some(number) => {
-                bits.skip(entry.length());
-                number
-            }
-            None => {
-                bits.skip(entry.code());
-                bits.number(entry.size())
-            }
-        };
-        at += entry.run() as usize;
-        if entry.size() == 0 {
-            if entry.run() < 15 {
-                return Ok(());
-            }
-            at += 1;
-            continue;
+        let entry = look_up(ready, cursor, &mut looks, place.ac)?;
+        at += entry.run();
+        // The end of a block, and 16 zeros, put a 0 where one is.
+        put(at, cursor.number(entry.code(), entry.size()) as i16);
+        at += entry.count();
+        if at > 63 {
+            // What follows is no longer the block's.
+            cursor.skip(entry.length());
+            break;
         }
-        // Sizes are below 16, so that numbers have 16 bits; and runs lead at most to index 63 + 15.
-        block.values[usize::from(ZIGZAG[at])] = number as i16;
-        block.last = at;
-        at += 1;
+        at += entry.second_run();
+        put(at, entry.second());
+        at += entry.second_count();
+        cursor.skip(entry.length_of_all());
+        if entry.ends() {
+            block.last = at - 1;
+            return Ok(());
+        }
     }
-    skip_from(at, bits, place.ac)
+    block.last = at.min(64) - 1;
+    skip_from(at, ready, cursor, place.ac)
 }
 
 /// Skips the rest of a block.
 #[inline(always)]
-fn skip_from(mut at: usize, bits: &mut Bits<'_>, table: &Table) -> Result<(), Error> {
+fn skip_from(
+    mut at: usize,
+    ready: &Ready,
+    cursor: &mut Cursor,
+    table: &Table,
+) -> Result<(), Error> {
+    let mut looks = 0;
     while at < 64 {
-        bits.fill();
-        let entry = table.entry(bits)?;
-        bits.skip(entry.length());
-        if entry.size() == 0 && entry.run() < 15 {
+        let entry = look_up(ready, cursor, &mut looks, table)?;
+        at += entry.run() + entry.count();
+        if at > 63 {
+            cursor.skip(entry.length());
+            break;
+        }
+        at += entry.second_run() + entry.second_count();
+        cursor.skip(entry.length_of_all());
+        if entry.ends() {
             return Ok(());
         }
-        at += entry.run() as usize + 1;
     }
     if at == 64 { Ok(()) } else { Err(Error::Damaged("a block has too many values")) }
+}
+
+/// Looks up what comes next; nothing is taken. `looks` counts how often that is possible with the bits that
+/// are known, of which there are 56 when more have been made known.
+#[inline(always)]
+fn look_up(
+    ready: &Ready,
+    cursor: &mut Cursor,
+    looks: &mut u32,
+    table: &Table,
+) -> Result<Entry, Error> {
+    if *looks == 0 {
+        cursor.fill(ready);
+        *looks = 56 / LONGEST;
+    }
+    *looks -= 1;
+    let entry = table.look_up(*cursor);
+    if entry.is_known() {
+        return Ok(entry);
+    }
+    // Long codes may take all bits that are known for several.
+    *looks = 0;
+    cursor.fill(ready);
+    table.entry(*cursor)
 }
