@@ -75,8 +75,6 @@ pub(crate) struct Decoded {
 /// Decodes one image after the other, with memory that it keeps.
 #[derive(Default)]
 pub(crate) struct Decoder {
-    #[cfg(feature = "turbojpeg")]
-    turbo: Option<turbo::Turbo>,
     #[cfg(not(feature = "turbojpeg"))]
     pure: vitral_jpeg::Pixels,
     /// Memory of an image that is no longer needed.
@@ -140,10 +138,8 @@ impl Decoder {
         channels: Option<Channels>,
         choose: impl FnOnce(u32, u32) -> Result<Request, DecodeError>,
     ) -> Result<Decoded, DecodeError> {
-        let turbo = match &mut self.turbo {
-            Some(turbo) => turbo,
-            none => none.insert(turbo::Turbo::new()?),
-        };
+        // A new one each time: it would give Huffman tables of this file to files that lack their own.
+        let mut turbo = turbo::Turbo::new()?;
         turbo.part(bytes, segments, channels, choose, std::mem::take(&mut self.buffer))
     }
 

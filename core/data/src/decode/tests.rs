@@ -311,3 +311,21 @@ fn altered_files_do_no_harm() {
         });
     }
 }
+
+/// Without tables of its own, a file (a frame of Motion JPEG, say) has the standard's, or is refused.
+#[test]
+fn a_file_is_decoded_as_if_no_other_was_before_it() {
+    let mut bytes = encode(ImageFormat::Jpeg, &gradient(64, 48));
+    while let Some(at) = bytes.windows(2).position(|marker| marker == [0xff, 0xc4]) {
+        let length = u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]);
+        bytes.drain(at..at + 2 + usize::from(length));
+    }
+    let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+    let decode = |decoder: &mut Decoder| decoder.part(&bytes, None, all).ok().map(|it| it.image);
+    let alone = decode(&mut Decoder::default());
+    let mut decoder = Decoder::default();
+    for _ in 0..2 {
+        decoder.part(PROGRESSIVE, None, all).unwrap();
+        assert_eq!(decode(&mut decoder), alone);
+    }
+}
