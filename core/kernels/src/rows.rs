@@ -29,8 +29,13 @@ pub(crate) fn for_each(tasks: usize, body: impl Fn(usize) + Sync + Send) {
     match tasks {
         0 => {}
         1 => body(0),
-        _ => (0..tasks).into_par_iter().with_max_len(1).for_each(body),
+        _ => share(tasks, &body),
     }
+}
+
+/// Behind a pointer, so that Rayon's part is compiled once and not for each kernel.
+fn share(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
+    (0..tasks).into_par_iter().with_max_len(1).for_each(body);
 }
 
 /// Memory that tasks write to, each its own part.
