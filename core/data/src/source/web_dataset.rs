@@ -234,7 +234,7 @@ fn samples_of(path: &Path, label_key: &str) -> Result<Vec<Found>, DataError> {
     let mut pending: Option<Pending> = None;
     for entry in archive.entries_with_seek().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = text_of(&entry.path_bytes());
         if !entry.header().entry_type().is_file() || is_hidden(&name) {
             continue;
         }
@@ -270,6 +270,16 @@ fn samples_of(path: &Path, label_key: &str) -> Result<Vec<Found>, DataError> {
     }
     finish(path, pending, &mut samples)?;
     Ok(samples)
+}
+
+/// A name as text. Bytes that are no UTF-8 are written out, so that names which differ stay different.
+fn text_of(name: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 /// Takes the sample whose entries are over. What has no image is no sample of this data set.

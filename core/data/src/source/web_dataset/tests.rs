@@ -99,3 +99,29 @@ fn shards_that_are_cut_short_compressed_or_no_tar_are_refused() {
     assert!(refused(&[7; 4096]).contains("is not a whole tar file"));
     assert!(refused(b"").contains("holds no samples"));
 }
+
+/// Made lossy, their names would be one.
+#[cfg(unix)]
+#[test]
+fn samples_whose_names_are_not_unicode_stay_apart() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("shard.tar");
+    let mut builder = tar::Builder::new(File::create(&path).unwrap());
+    for (name, bytes) in [
+        (&b"\xe4.png"[..], &b"?"[..]),
+        (b"\xe4.cls", b"0"),
+        (b"\xf6.png", b"?"),
+        (b"\xf6.cls", b"1"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, OsStr::from_bytes(name), bytes).unwrap();
+    }
+    builder.finish().unwrap();
+    let source = WebDataset::open(&[path], None, "label", None).unwrap();
+    assert_eq!([0, 1].map(|index| source.label(index)), [0, 1]);
+    assert!(source.name(1).ends_with(r"shard.tar, \xf6.png"), "{}", source.name(1));
+}
