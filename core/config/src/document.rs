@@ -20,6 +20,8 @@ const CHANGED: &str = " with --set";
 pub struct Document {
     name: String,
     text: String,
+    /// The fields that [`set`](Self::set) has given a value.
+    assigned: Vec<Path>,
 }
 
 impl Document {
@@ -30,7 +32,7 @@ impl Document {
             Some(without_mark) => without_mark.to_owned(),
             None => text,
         };
-        Self { name: name.into(), text }
+        Self { name: name.into(), text, assigned: Vec::new() }
     }
 
     /// Reads a file.
@@ -65,7 +67,29 @@ impl Document {
         if !self.name.ends_with(CHANGED) {
             self.name.push_str(CHANGED);
         }
+        // It was read before.
+        let field = assignment.split_once('=').map_or(assignment, |(field, _)| field).trim();
+        self.assigned.extend(Path::parse(field));
         Ok(())
+    }
+
+    /// The fields that [`set`](Self::set) has given a value, as `model.heads`, in the order of the
+    /// assignments.
+    pub fn assigned(&self) -> impl Iterator<Item = String> {
+        self.assigned.iter().map(ToString::to_string)
+    }
+
+    /// Whether [`set`](Self::set) has given this field its value, by itself or with what it is a part of.
+    pub fn is_assigned(&self, field: &str) -> bool {
+        let field = Path::parse(field).unwrap_or_default();
+        self.assigned.iter().any(|assigned| field.0.starts_with(&assigned.0))
+    }
+
+    /// Whether the text gives this field a value other than `None`.
+    pub fn gives(&self, field: &str) -> bool {
+        let source = Source::new(&self.text);
+        let path = Path::parse(field).unwrap_or_default();
+        source.exact(&path).is_some_and(|node| &self.text[node.span.clone()] != "None")
     }
 
     /// Deserialises the text, then checks the ranges in the JSON schema of `T`.

@@ -14,6 +14,7 @@ mod format;
 mod given;
 mod limits;
 mod path;
+pub mod path_text;
 mod plugin;
 mod schema;
 mod set;

@@ -107,7 +107,7 @@ fn read_value(text: &str, offset: usize, old: Option<&Node>) -> Result<String, F
 }
 
 /// A RON string that holds a text.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -162,3 +162,19 @@ fn malformed_assignments_are_refused() {
     assert_eq!(underlined(&error), "(1,");
     assert!(error.message.starts_with("the value behind `=` is not valid RON"));
 }
+
+#[test]
+fn what_was_assigned_is_known() {
+    let mut document = Document::new("t.ron", "(a: (b: 1), c: None, d: [2])");
+    document.set("a.b=3").unwrap();
+    document.set(" d = [4, 5]").unwrap();
+    assert_eq!(document.assigned().collect::<Vec<_>>(), ["a.b", "d"]);
+    for (field, is_assigned) in
+        [("a.b", true), ("a.b.c", true), ("a", false), ("d[1]", true), ("c", false)]
+    {
+        assert_eq!(document.is_assigned(field), is_assigned, "{field}");
+    }
+    for (field, is_given) in [("a.b", true), ("a.x", false), ("c", false), ("d[0]", true)] {
+        assert_eq!(document.gives(field), is_given, "{field}");
+    }
+}
