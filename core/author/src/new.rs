@@ -118,6 +118,12 @@ pub fn new(
     if fs::symlink_metadata(folder).is_ok() && !is_empty_folder(folder) {
         return Err(AuthorError::NotEmpty(folder.to_owned()));
     }
+    if let Sdk::Path(path) = sdk
+        && path.to_str().is_none()
+    {
+        let problem = "this folder of the SDK cannot be written in Cargo.toml, which is Unicode";
+        return Err(AuthorError::Crate { folder: path.clone(), problem: problem.into() });
+    }
     for (path, content) in contents(kind, name, sdk) {
         progress(&format!("write {}", folder.join(path).display()));
         files::write(&folder.join(path), content.as_bytes())?;

@@ -166,7 +166,11 @@ fn files_in(folder: &Path) -> Result<Vec<(PathBuf, String)>, BundleError> {
     for entry in list {
         let entry = entry.map_err(at)?;
         if entry.file_type().map_err(at)?.is_file() {
-            files.push((entry.path(), entry.file_name().to_string_lossy().into_owned()));
+            let name = entry.file_name().into_string().map_err(|_| {
+                let problem = io::Error::other("names in a bundle are Unicode, and this is not");
+                BundleError::io("pack", &entry.path(), problem)
+            })?;
+            files.push((entry.path(), name));
         }
     }
     files.sort();
