@@ -35,7 +35,8 @@ fn gradients(batch: BatchSize, cut: Option<usize>) -> BatchGradients {
     let device = Device::flex();
     let mix = Mix { mixup: 0.3, cutmix: 0.5, ..Mix::default() };
     let config = TrainConfig { batch, mix, ..TrainConfig::default() };
-    let schedule = Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+    let schedule =
+        Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
     let mut model = tiny_token();
     (model.drop_path, model.dropout, model.attention_dropout) = (0.4, 0.2, 0.2);
     let mut learner = Learner::new(&model, &config, schedule, Seed::new(3), &device).unwrap();
@@ -313,8 +314,14 @@ mod gpu {
     fn learner(device: &Device) -> Learner {
         let batch = BatchSize::Auto { effective: 8, memory: None };
         let config = TrainConfig { batch, ..TrainConfig::default() };
-        let schedule =
-            Schedule { decay: Decay::Constant, peak: 1e-3, floor: 1e-3, warmup: 0, total: 9 };
+        let schedule = Schedule {
+            decay: Decay::Constant,
+            peak: 1e-3,
+            floor: 1e-3,
+            warmup: 0,
+            total: 9,
+            lead: 0,
+        };
         let mut model = tiny_token();
         (model.drop_path, model.dropout) = (0.4, 0.2);
         Learner::new(&model, &config, schedule, Seed::new(3), device).unwrap()

@@ -23,7 +23,7 @@ use vitral_train::{
 use crate::support::{oracle::to_tensors, values};
 
 const SCHEDULE: Schedule =
-    Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+    Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
 
 fn base() -> ViTConfig {
     ViTConfig {

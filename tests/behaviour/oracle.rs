@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 const SCHEDULE: Schedule =
-    Schedule { decay: Decay::Cosine, peak: 0.03, floor: 0.0, warmup: 5, total: 20 };
+    Schedule { decay: Decay::Cosine, peak: 0.03, floor: 0.0, warmup: 5, total: 20, lead: 0 };
 
 #[test]
 fn logits_equal_vit_jax() {

@@ -50,7 +50,7 @@ fn f16(initial_scale: f64, growth_interval: u64) -> Precision {
 fn learner(model: &ViTConfig, train: &TrainConfig) -> Learner {
     let device = Device::flex();
     let schedule =
-        Schedule { decay: Decay::Constant, peak: 0.01, floor: 0.0, warmup: 0, total: 100 };
+        Schedule { decay: Decay::Constant, peak: 0.01, floor: 0.0, warmup: 0, total: 100, lead: 0 };
     let mut learner = Learner::new(model, train, schedule, Seed::new(7), &device).unwrap();
     let start = learner.parameters().iter().map(|info| {
         let around =

@@ -76,7 +76,7 @@ impl Progress {
             HumanCount(info.train_images as u64),
             HumanCount(info.val_images as u64),
             HumanCount(info.total_steps),
-            round(info.total_steps as f64 / info.steps_per_epoch as f64),
+            round(info.epochs),
         ));
         if info.start_step > 0 {
             self.line(&format!("going on after step {}", info.start_step));
@@ -117,7 +117,7 @@ impl Progress {
         let place = format!(
             "epoch {}/{} step {}/{}",
             round((report.epoch - 1e-9).floor() + 1.0),
-            round((info.total_steps as f64 / info.steps_per_epoch as f64).ceil()),
+            round((info.epochs - 1e-9).ceil()),
             report.step,
             info.total_steps,
         );

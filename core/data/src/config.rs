@@ -91,10 +91,11 @@ impl DataConfig {
         Ok(Datasets { train, val })
     }
 
-    /// Makes relative paths start at `base`, the folder of the experiment's file.
-    pub fn resolve_paths(&mut self, base: &Path) {
-        self.train.resolve_paths(base);
-        self.val.resolve_paths(base);
+    /// Makes relative paths start at a folder: the one that `base` gives for each of them, by the field
+    /// that it stands in, as `train.path`.
+    pub fn resolve_paths<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
+        self.train.resolve_paths(|field| base(&format!("train.{field}")));
+        self.val.resolve_paths(|field| base(&format!("val.{field}")));
     }
 
     /// The pipeline of training images for a model with inputs of `size` x `size` pixels, with the
@@ -155,7 +156,7 @@ mod tests {
         }
         let text = r#"(train: ImageFolder(path: "train"), val: ImageFolder(path: "val"))"#;
         let mut config = read(text).unwrap();
-        config.resolve_paths(folder.path());
+        config.resolve_paths(|_| folder.path());
         (folder, config)
     }
 

@@ -73,6 +73,8 @@ pub struct RunInfo {
     pub total_steps: u64,
     /// Steps of an epoch.
     pub steps_per_epoch: u64,
+    /// Epochs in all.
+    pub epochs: f64,
     /// Images that go through the model at once, where the experiment leaves that open and it is
     /// known from before; a new run says it in a notice.
     pub micro_batch: Option<usize>,

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use schemars::JsonSchema;
@@ -14,15 +13,8 @@ use vitral_data::{Channels, DataConfig, Decoder, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
-    batch_size::BatchSize,
-    groups::GroupOverride,
-    init::Init,
-    loss::Loss,
-    mix::Mix,
-    optimizer::Optimizer,
-    plugins::PluginConfig,
-    precision::Precision,
-    schedule::{Decay, Schedule},
+    batch_size::BatchSize, groups::GroupOverride, init::Init, loss::Loss, mix::Mix,
+    optimizer::Optimizer, plugins::PluginConfig, precision::Precision, schedule::Decay,
 };
 
 /// An experiment, as one RON file describes it.
@@ -36,7 +28,8 @@ pub struct Experiment {
     #[serde(default = "default_device")]
     pub device: String,
     /// Folder of the run; relative to where vitral is started.
-    #[serde(default = "default_output")]
+    #[serde(default = "default_output", with = "vitral_config::path_text")]
+    #[schemars(with = "PathBuf")]
     pub output: PathBuf,
     /// The model: a Vision Transformer, a hybrid or an MLP-Mixer.
     #[serde(default, deserialize_with = "vitral_model::config::model_of_variant")]
@@ -75,7 +68,7 @@ pub struct TrainConfig {
     /// Passes over the training images.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub epochs: f64,
-    /// Steps in place of epochs.
+    /// Steps in place of epochs, which then count for nothing.
     #[schemars(range(min = 1))]
     pub steps: Option<u64>,
     /// Images of one step (the effective batch): a number, or `Auto(effective: 1024)`, which finds
@@ -238,50 +231,6 @@ impl Metric {
     }
 }
 
-/// The steps of a run, once the number of training images is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Plan {
-    pub steps_per_epoch: u64,
-    pub schedule: Schedule,
-}
-
-impl Plan {
-    pub(crate) fn total(&self) -> u64 {
-        self.schedule.total
-    }
-
-    /// Whether something of this rhythm is due after so many steps, `since` after the last time.
-    pub(crate) fn is_due(&self, every: Every, steps_done: u64, since: Duration) -> bool {
-        match every {
-            Every::Steps(steps) => steps_done.is_multiple_of(steps),
-            Every::Minutes(minutes) => since.as_secs_f64() >= minutes * 60.0,
-            Every::Epochs(epochs) => {
-                // Due when the count of whole periods grows with this step.
-                let periods = |steps: u64| {
-                    (steps as f64 / (epochs * self.steps_per_epoch as f64) + 1e-9).floor()
-                };
-                steps_done > 0 && periods(steps_done) > periods(steps_done - 1)
-            }
-        }
-    }
-}
-
-impl TrainConfig {
-    pub(crate) fn plan(&self, steps_per_epoch: u64) -> Plan {
-        let steps = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
-        let total = self.steps.unwrap_or_else(|| steps(self.epochs));
-        let warmup = self.warmup_steps.unwrap_or_else(|| steps(self.warmup_epochs));
-        let schedule = Schedule {
-            decay: self.decay,
-            peak: self.learning_rate,
-            floor: self.min_learning_rate,
-            warmup: warmup.min(total),
-            total,
-        };
-        Plan { steps_per_epoch, schedule }
-    }
-}
-
 impl Experiment {
     /// Checks what no single field can say.
     ///
@@ -372,12 +321,20 @@ impl Experiment {
         Ok((channels, size))
     }
 
-    /// Makes relative data paths relative to a folder (that of the experiment's file).
+    /// Makes relative paths of what is read start at a folder (that of the experiment's file).
     pub fn resolve_paths(&mut self, base: &Path) {
-        self.data.resolve_paths(base);
-        self.init.resolve_path(base);
-        for bundle in self.plugins.values_mut().filter_map(|plugin| plugin.bundle.as_mut()) {
-            *bundle = base.join(&*bundle);
+        self.resolve_each_path(|_| base);
+    }
+
+    /// The same, with the folder that `base` gives for each of them, by its field, as
+    /// `data.train.path`.
+    pub fn resolve_each_path<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
+        self.data.resolve_paths(|field| base(&format!("data.{field}")));
+        self.init.resolve_path(base("init.path"));
+        for (name, plugin) in &mut self.plugins {
+            if let Some(bundle) = &mut plugin.bundle {
+                *bundle = base(&format!("plugins[{name:?}].bundle")).join(&*bundle);
+            }
         }
     }
 
@@ -401,22 +358,6 @@ mod tests {
     }
 
     #[test]
-    fn epochs_become_steps() {
-        let train = TrainConfig { epochs: 2.5, warmup_epochs: 0.5, ..TrainConfig::default() };
-        let plan = train.plan(10);
-        assert_eq!((plan.total(), plan.schedule.warmup), (25, 5));
-        let due = |every| {
-            (1..=25).filter(|&step| plan.is_due(every, step, Duration::ZERO)).collect::<Vec<u64>>()
-        };
-        assert_eq!(due(Every::Epochs(1.0)), [10, 20]);
-        assert_eq!(due(Every::Epochs(0.5)), [5, 10, 15, 20, 25]);
-        assert_eq!(due(Every::Epochs(0.25)), [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]);
-        assert_eq!(due(Every::Steps(7)), [7, 14, 21]);
-        assert_eq!(due(Every::Minutes(1.0)), [0u64; 0]);
-        assert!(plan.is_due(Every::Minutes(0.5), 3, Duration::from_secs(30)));
-    }
-
-    #[test]
     fn patches_are_dropped_until_an_epoch() {
         let text = |train: &str, rate: f64| {
             let text = format!(
@@ -437,13 +378,5 @@ mod tests {
         assert_eq!((rates(&tuned), tuned.check()), ([0.5, 0.5, 0.0, 0.0], Ok(())));
         let problem = text("patch_dropout_epochs: 1.5", 0.0).check().unwrap_err();
         assert_eq!(problem.field, "train.patch_dropout_epochs");
-    }
-
-    #[test]
-    fn steps_and_warmup_steps_replace_epochs() {
-        let train =
-            TrainConfig { steps: Some(20), warmup_steps: Some(50), ..TrainConfig::default() };
-        let plan = train.plan(10);
-        assert_eq!((plan.total(), plan.schedule.warmup), (20, 20), "warm-up ends with the run");
     }
 }

@@ -13,8 +13,12 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     name.push(path.file_name().unwrap_or_default());
     name.push(".writing");
     let temporary = path.with_file_name(name);
-    write_durably(&temporary, content)?;
-    fs::rename(&temporary, path)?;
+    let written = write_durably(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // A part of a file is of no use, and may be what fills the disk.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 

@@ -28,6 +28,8 @@ pub enum Init {
     Pretrained {
         /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors` of timm or
         /// Hugging Face (or its folder), or a run or checkpoint of Vitral.
+        #[serde(with = "vitral_config::path_text")]
+        #[schemars(with = "PathBuf")]
         path: PathBuf,
         /// How learned positions are taken to another grid.
         #[serde(default)]

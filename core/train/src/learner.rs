@@ -33,7 +33,7 @@ use crate::{
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
     read_back::scalar,
-    schedule::{Schedule, weight_decay},
+    schedule::Schedule,
     statistics::parameter_statistics,
 };
 
@@ -161,6 +161,11 @@ impl Learner {
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
+    }
+
+    /// Follows another schedule from now on.
+    pub(crate) fn set_schedule(&mut self, schedule: Schedule) {
+        self.schedule = schedule;
     }
 
     /// Sets the share of the patches that training images lose from now on, as
@@ -293,11 +298,10 @@ impl Learner {
         let update = (step + 1).saturating_sub(self.skipped_steps).max(1);
         let hyper = Hyper {
             learning_rate: self.schedule.learning_rate(step) * rate_scale,
-            weight_decay: weight_decay(
+            weight_decay: self.schedule.weight_decay(
                 config.weight_decay,
                 config.weight_decay_end,
                 step,
-                self.schedule.total,
             ),
             update,
         };

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use vitral_bundle::Lock;
 
 use crate::{
-    DataReport, Error, Evaluation, error::AtPath, event::StepReport, experiment::Experiment,
-    files::write_atomically,
+    DataReport, Error, Evaluation, checkpoint::clear_away, error::AtPath, event::StepReport,
+    experiment::Experiment, files::write_atomically,
 };
 
 const CONFIG: &str = "config.ron";
@@ -43,6 +43,7 @@ impl RunFolder {
     pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
         // Locked before anything is read or written: the run may be going on.
         let lock = lock(path)?;
+        clear_away(path)?;
         keep_until(path, step)?;
         let folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;

@@ -1,6 +1,7 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod changes;
 mod decoder;
 mod evaluate_and_save;
 mod feed;
@@ -28,8 +29,10 @@ use self::monitors::Asked;
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
     checkpoint::{CheckpointManager, State},
-    experiment::{Experiment, Plan},
+    experiment::Experiment,
     learner::Learner,
+    place::Place,
+    plan::Plan,
     plugins::{Monitors, Programs},
     run_folder::RunFolder,
 };
@@ -41,6 +44,8 @@ pub struct Outcome {
     pub run: PathBuf,
     /// Steps made.
     pub step: u64,
+    /// The field of the experiment that says how long it is.
+    pub length: &'static str,
     /// Whether it was stopped before its last step.
     pub interrupted: bool,
     /// The last evaluation.
@@ -76,8 +81,8 @@ pub struct Trainer {
     lock: Lock,
     state: State,
     stopped: Option<String>,
-    /// What was changed in the weights that the run started from, as long as it has not been told.
-    notes: Vec<String>,
+    /// What is to be told before the first step, with who tells it.
+    notes: Vec<(&'static str, String)>,
     /// Why plugins of the data pipeline are no longer used, as far as that has been reported.
     disabled: Vec<String>,
     last_evaluation: Option<Evaluation>,
@@ -96,10 +101,10 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
         observer.on_event(&Event::Started(self.info()));
-        for message in self.notes.drain(..) {
-            observer.on_event(&Event::Notice { from: "init".into(), message });
+        for (from, message) in self.notes.drain(..) {
+            observer.on_event(&Event::Notice { from: from.into(), message });
         }
-        let total = self.plan.total();
+        let total = self.plan.total;
         let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
         let mut feed = self.feed()?;
         let mut interrupted = false;
@@ -133,7 +138,7 @@ impl Trainer {
         }
         self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
-            // The run was resumed at its end, or has no steps.
+            // The run was resumed at its end.
             self.folder.forget_evaluation(self.state.step)?;
             self.evaluate(&mut Asked::default(), observer)?;
             self.save(false, observer)?;
@@ -141,6 +146,7 @@ impl Trainer {
         Ok(Outcome {
             run: self.folder.path().into(),
             step: self.state.step,
+            length: self.experiment.train.length().0,
             interrupted: interrupted && self.state.step < total,
             evaluation: self.last_evaluation.clone(),
             best: self.state.best,
@@ -154,7 +160,15 @@ impl Trainer {
     }
 
     fn epoch(&self) -> f64 {
-        self.state.step as f64 / self.plan.steps_per_epoch as f64
+        self.plan.epoch(self.state.step)
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            batch: self.experiment.train.batch.effective(),
+            images: self.datasets.train.len(),
+            batches: self.plan.batch(self.state.step),
+        }
     }
 
     fn info(&self) -> RunInfo {
@@ -163,8 +177,9 @@ impl Trainer {
             train_images: self.datasets.train.len(),
             val_images: self.datasets.val.len(),
             start_step: self.state.step,
-            total_steps: self.plan.total(),
+            total_steps: self.plan.total,
             steps_per_epoch: self.plan.steps_per_epoch,
+            epochs: self.plan.epoch(self.plan.total),
             micro_batch: self.known_micro_batch(),
         }
     }

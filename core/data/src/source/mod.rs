@@ -130,8 +130,12 @@ pub enum SourceConfig {
     /// A pair of IDX files, as MNIST and Fashion-MNIST come, plain or compressed with gzip.
     Idx {
         /// File with the images: bytes of shape [n, height, width] or [n, height, width, channels].
+        #[serde(with = "vitral_config::path_text")]
+        #[schemars(with = "PathBuf")]
         images: PathBuf,
         /// File with one byte per image, its class.
+        #[serde(with = "vitral_config::path_text")]
+        #[schemars(with = "PathBuf")]
         labels: PathBuf,
         /// Names of the classes in the order of their numbers. Without them, the numbers are the names.
         #[serde(default)]
@@ -140,6 +144,8 @@ pub enum SourceConfig {
     /// A folder with one folder of images (jpg, jpeg, png, webp) for each class.
     ImageFolder {
         /// The folder that holds the classes' folders.
+        #[serde(with = "vitral_config::path_text")]
+        #[schemars(with = "PathBuf")]
         path: PathBuf,
         /// The classes' folders in the order of their numbers. Without them, all folders by name.
         #[serde(default)]
@@ -148,12 +154,16 @@ pub enum SourceConfig {
     /// CIFAR-10 in its binary version.
     Cifar10 {
         /// The files, such as data_batch_1.bin. Class names come from batches.meta.txt beside the first.
+        #[serde(with = "vitral_config::path_text::list")]
+        #[schemars(with = "Vec<PathBuf>")]
         files: Vec<PathBuf>,
     },
     /// CIFAR-100 in its binary version.
     Cifar100 {
         /// The files, such as train.bin. Class names come from fine_label_names.txt (or
         /// coarse_label_names.txt) beside the first.
+        #[serde(with = "vitral_config::path_text::list")]
+        #[schemars(with = "Vec<PathBuf>")]
         files: Vec<PathBuf>,
         /// Use the 20 coarse classes instead of the 100 fine ones.
         #[serde(default)]
@@ -162,6 +172,8 @@ pub enum SourceConfig {
     /// WebDataset: tar files whose samples are an image and its class, as in `7.jpg` and `7.cls`.
     WebDataset {
         /// The tar files: paths, `train-{000000..000009}.tar`, `train-*.tar`.
+        #[serde(with = "vitral_config::path_text::list")]
+        #[schemars(with = "Vec<PathBuf>")]
         shards: Vec<PathBuf>,
         /// Names of the classes in the order of their numbers. Without them, the names in the samples
         /// are sorted; where these have numbers, the numbers are the names.
@@ -181,6 +193,8 @@ pub enum SourceConfig {
     /// group at a time, in a random order.
     Parquet {
         /// The files: paths, or patterns such as `data/train-*.parquet`.
+        #[serde(with = "vitral_config::path_text::list")]
+        #[schemars(with = "Vec<PathBuf>")]
         files: Vec<PathBuf>,
         /// Names of the classes in the order of their numbers. Without them, those in the file.
         #[serde(default)]
@@ -200,6 +214,8 @@ pub enum SourceConfig {
     /// A cache of any other data set, which `vitral data cache` makes.
     Cache {
         /// The cache's file.
+        #[serde(with = "vitral_config::path_text")]
+        #[schemars(with = "PathBuf")]
         path: PathBuf,
     },
 }
@@ -245,18 +261,46 @@ impl SourceConfig {
         })
     }
 
-    /// Makes relative paths start at `base`, the folder of the file they are written in.
-    pub fn resolve_paths(&mut self, base: &Path) {
-        let resolve = |path: &mut PathBuf| *path = base.join(&path);
-        match self {
-            Self::Idx { images, labels, .. } => [images, labels].into_iter().for_each(resolve),
-            Self::ImageFolder { path, .. } | Self::Cache { path } => resolve(path),
-            Self::Cifar10 { files }
-            | Self::Cifar100 { files, .. }
-            | Self::WebDataset { shards: files, .. }
-            | Self::Parquet { files, .. } => files.iter_mut().for_each(resolve),
+    /// Makes relative paths start at a folder: the one that `base` gives for each of them, by the field
+    /// that it stands in, as `path` or `shards[0]`.
+    pub fn resolve_paths<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
+        for (field, path) in self.paths() {
+            *path = base(&field).join(&*path);
         }
     }
+
+    /// Whether something is where each of its paths says, of patterns whether they match.
+    pub fn is_there(&self) -> bool {
+        let mut paths = self.clone();
+        let paths: Vec<PathBuf> = paths.paths().into_iter().map(|(_, path)| path.clone()).collect();
+        let files = if self.is_patterned() { patterns::expand("files", &paths) } else { Ok(paths) };
+        files.is_ok_and(|files| files.iter().all(|file| file.exists()))
+    }
+
+    /// Every path with the field that it stands in.
+    pub fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        match self {
+            Self::Idx { images, labels, .. } => {
+                vec![("images".into(), images), ("labels".into(), labels)]
+            }
+            Self::ImageFolder { path, .. } | Self::Cache { path } => vec![("path".into(), path)],
+            Self::WebDataset { shards, .. } => numbered("shards", shards),
+            Self::Cifar10 { files }
+            | Self::Cifar100 { files, .. }
+            | Self::Parquet { files, .. } => numbered("files", files),
+        }
+    }
+
+    /// Whether its paths may be patterns of files.
+    fn is_patterned(&self) -> bool {
+        matches!(self, Self::WebDataset { .. } | Self::Parquet { .. })
+    }
+}
+
+/// The paths of a list, each with its place in the field.
+fn numbered<'a>(field: &str, paths: &'a mut [PathBuf]) -> Vec<(String, &'a mut PathBuf)> {
+    let named = |(index, path)| (format!("{field}[{index}]"), path);
+    paths.iter_mut().enumerate().map(named).collect()
 }
 
 /// Data sets in the formats of others, which `tests/fixtures/sources/make.py` has written.
@@ -318,10 +362,17 @@ mod tests {
     fn relative_paths_start_at_the_base_and_absolute_ones_stay() {
         let mut config =
             SourceConfig::Idx { images: "data/a".into(), labels: "/b".into(), classes: None };
-        config.resolve_paths(Path::new("/home/me"));
+        config.resolve_paths(|_| Path::new("/home/me"));
         let SourceConfig::Idx { images, labels, .. } = config else {
             unreachable!("it is still an Idx");
         };
         assert_eq!((images, labels), ("/home/me/data/a".into(), "/b".into()));
+    }
+
+    #[test]
+    fn each_path_can_start_elsewhere() {
+        let mut config = SourceConfig::Cifar10 { files: vec!["a".into(), "b".into()] };
+        config.resolve_paths(|field| Path::new(if field == "files[1]" { "/x" } else { "/y" }));
+        assert_eq!(config, SourceConfig::Cifar10 { files: vec!["/y/a".into(), "/x/b".into()] });
     }
 }

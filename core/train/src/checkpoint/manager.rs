@@ -26,13 +26,7 @@ impl CheckpointManager {
     pub(crate) fn open(run: &Path, keep: usize) -> Result<Self, CheckpointError> {
         let folder = run.join(FOLDER);
         fs::create_dir_all(&folder).map_err(at(&folder))?;
-        for entry in fs::read_dir(&folder).map_err(at(&folder))?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(WRITING) || name.starts_with(REMOVING) {
-                fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
-            }
-        }
+        clear_away(run)?;
         Ok(Self { run: run.into(), keep })
     }
 
@@ -49,10 +43,7 @@ impl CheckpointManager {
                 self.remove(path)?;
             }
             let name = name_of(checkpoint.state.step);
-            let writing = folder.join(format!("{WRITING}{name}"));
-            fs::create_dir(&writing).map_err(at(&writing))?;
-            checkpoint.write(&writing)?;
-            fs::rename(&writing, path).map_err(at(path))?;
+            checkpoint.write_whole(&folder.join(format!("{WRITING}{name}")), path)?;
             files::sync_folder(&folder).map_err(at(&folder))?;
         }
         self.point("last", checkpoint.state.step)?;
@@ -111,6 +102,24 @@ impl CheckpointManager {
         fs::rename(path, &removing).map_err(at(path))?;
         fs::remove_dir_all(&removing).map_err(at(&removing))
     }
+}
+
+/// Removes what a killed process left half done of a run's checkpoints. It may fill the disk, so this
+/// comes before anything is written.
+pub(crate) fn clear_away(run: &Path) -> Result<(), CheckpointError> {
+    let folder = run.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(at(&folder))?,
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(WRITING) || name.starts_with(REMOVING) {
+            fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The newest checkpoint of a run, whole or not.
@@ -177,4 +186,65 @@ fn read_pointer(pointer: &Path) -> Option<PathBuf> {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError + use<> {
     let path = path.to_path_buf();
     move |source| CheckpointError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        checkpoint::{NamedTensor, State},
+        experiment::Experiment,
+        learner::Tensors,
+    };
+
+    /// A checkpoint whose second file cannot be written.
+    fn failing(path: PathBuf) -> Checkpoint {
+        let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
+        let experiment: Experiment = ron::from_str(text).unwrap();
+        let tensor = |values: Vec<f32>| NamedTensor { name: "a".into(), shape: vec![2], values };
+        Checkpoint {
+            path,
+            written: experiment.clone(),
+            experiment,
+            state: State::default(),
+            programs: Default::default(),
+            tensors: Tensors {
+                model: vec![tensor(vec![1.0, 2.0])],
+                ema: None,
+                optimizer: vec![tensor(vec![1.0])],
+            },
+            monitors: Vec::new(),
+            lock: Default::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_checkpoint_that_cannot_be_written() {
+        let run = tempfile::TempDir::new().unwrap();
+        let manager = CheckpointManager::open(run.path(), 3).unwrap();
+        let failed = manager.save(&failing(manager.path_of(7)), true);
+        assert!(matches!(failed, Err(CheckpointError::Io { .. })), "{failed:?}");
+        assert_eq!(fs::read_dir(run.path().join(FOLDER)).unwrap().count(), 0);
+        assert!(!run.path().join("last").exists() && !run.path().join("best").exists());
+        let folder = run.path().join("model");
+        let mut model = failing(PathBuf::new());
+        model.tensors.model[0].values.pop();
+        assert!(model.write_model(&folder).is_err());
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1, "the checkpoints' folder");
+    }
+
+    #[test]
+    fn what_was_left_half_done_is_cleared_away() {
+        let run = tempfile::TempDir::new().unwrap();
+        clear_away(run.path()).unwrap();
+        for name in [".writing-step-00000003", ".removing-step-00000001", "step-00000002"] {
+            fs::create_dir_all(run.path().join(FOLDER).join(name)).unwrap();
+            fs::write(run.path().join(FOLDER).join(name).join("model.safetensors"), b"").unwrap();
+        }
+        clear_away(run.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(run.path().join(FOLDER)).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].file_name(), "step-00000002");
+    }
 }

@@ -5,7 +5,7 @@
 //! | `model.safetensors` | the weights, by timm's names |
 //! | `ema.safetensors` | their moving average, if the run keeps one |
 //! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>`, if it keeps any |
-//! | `state.ron` | step, best score, loss scale, counters, the micro-batch of `batch: Auto` |
+//! | `state.ron` | step, place in the data, best score, loss scale, counters, the micro-batch of `batch: Auto` |
 //! | `config.ron` | the resolved experiment |
 //! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
 //! | `batch-<n>.program.ron` | the program of a batch augmentation |
@@ -13,11 +13,12 @@
 //! | `plugins.lock.ron` | which plugins the run uses, by content |
 //! | `SHA256SUMS` | checksums of the others, as `sha256sum -c` reads them |
 //!
-//! Random generators and the sampler's position need no file: all follow from the seed in the
-//! experiment and the step.
+//! Random generators need no file: all follow from the seed in the experiment and the step, and the
+//! order of the images from the seed and the place.
 
 mod checksum;
 mod manager;
+mod moved;
 mod plugins;
 mod tensors;
 
@@ -28,7 +29,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use manager::CheckpointManager;
+pub(crate) use manager::{CheckpointManager, clear_away};
 pub use manager::{find, newest};
 pub(crate) use tensors::{NamedTensor, to_device};
 
@@ -38,7 +39,7 @@ use vitral_interchange::{Array, Pretrained};
 
 use crate::{
     experiment::Experiment, files, learner::Tensors, loss_scale::LossScale,
-    micro_batch::MicroBatch, plugins::Programs,
+    micro_batch::MicroBatch, place::Place, plugins::Programs,
 };
 
 const MODEL: &str = "model.safetensors";
@@ -106,6 +107,12 @@ pub struct State {
     pub format: u32,
     /// Steps made.
     pub step: u64,
+    /// Where the run is in its data; a model alone is nowhere, and older checkpoints do not say.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// The run's folder when this was written, from the root.
+    #[serde(default, with = "vitral_config::path_text::option")]
+    pub folder: Option<PathBuf>,
     /// The best score so far (more is better), and its step.
     pub best: Option<(f64, u64)>,
     /// Seconds of training so far.
@@ -140,6 +147,8 @@ impl Default for State {
         Self {
             format: FORMAT,
             step: 0,
+            place: None,
+            folder: None,
             best: None,
             seconds: 0.0,
             skipped: 0,
@@ -159,14 +168,18 @@ pub struct Checkpoint {
     pub path: PathBuf,
     /// What the run was; may be changed before going on.
     pub experiment: Experiment,
+    /// The same as it was written.
+    pub(crate) written: Experiment,
     /// Where it was.
     pub state: State,
     /// What the plugins of the run became.
     pub programs: Programs,
     pub(crate) tensors: Tensors,
-    /// The states of the monitors, in the experiment's order.
+    /// The states of the monitors, in the order of the experiment as it was written.
     pub(crate) monitors: Vec<Vec<u8>>,
     pub(crate) lock: Lock,
+    /// What is to be known of how it was read, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Checkpoint {
@@ -186,10 +199,17 @@ impl Checkpoint {
             return Err(CheckpointError::TooNew { path: path.into(), found: state.format });
         }
         let config_text = read_text(&path.join(CONFIG))?;
-        let experiment =
+        let mut experiment: Experiment =
             vitral_config::Document::new(path.join(CONFIG).display().to_string(), config_text)
                 .parse()
                 .map_err(|error| damaged(error.to_string()))?;
+        let notes = match &state.folder {
+            Some(written) => {
+                let now = run_of(path).map_err(|source| io_error(path, source))?;
+                moved::follow(&mut experiment, written, &now)
+            }
+            None => Vec::new(),
+        };
         let read = |name: &str| {
             tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
         };
@@ -199,6 +219,8 @@ impl Checkpoint {
             programs,
             monitors,
             lock,
+            notes,
+            written: experiment.clone(),
             experiment,
             state,
             tensors: Tensors {
@@ -218,6 +240,7 @@ impl Checkpoint {
         let tensor = |(name, Array { shape, values })| NamedTensor { name, shape, values };
         Self {
             path: PathBuf::new(),
+            written: experiment.clone(),
             experiment,
             state: State { class_names: model.class_names, ..State::default() },
             programs: Programs::default(),
@@ -228,7 +251,15 @@ impl Checkpoint {
             },
             monitors: Vec::new(),
             lock: Lock::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// Where the run is in its data, which is `images` now; a checkpoint that does not say was never
+    /// resumed with another batch, or its steps meant what they do now.
+    pub(crate) fn place(&self, images: usize) -> Place {
+        let batch = self.written.train.batch.effective();
+        self.state.place.unwrap_or(Place { batch, images, batches: self.state.step })
     }
 
     /// Whether there is a run to go on with.
@@ -261,6 +292,7 @@ impl Checkpoint {
         }
         self.tensors.model = self.tensors.ema.take().unwrap_or(self.tensors.model);
         self.tensors.optimizer.clear();
+        (self.state.place, self.state.folder) = (None, None);
         self.monitors.clear();
         self.experiment.monitors.clear();
         let parent = match folder.parent() {
@@ -268,15 +300,29 @@ impl Checkpoint {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(at(parent))?;
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let writing = parent.join(format!(".{name}.writing"));
+        let mut name = std::ffi::OsString::from(".");
+        name.push(folder.file_name().unwrap_or_default());
+        name.push(".writing");
+        let writing = parent.join(name);
         if writing.exists() {
             fs::remove_dir_all(&writing).map_err(at(&writing))?;
         }
-        fs::create_dir(&writing).map_err(at(&writing))?;
-        self.write(&writing)?;
-        fs::rename(&writing, folder).map_err(at(folder))?;
+        self.write_whole(&writing, folder)?;
         files::sync_folder(parent).map_err(at(parent))
+    }
+
+    /// Writes all files into a new folder, which then becomes another; if that fails, nothing is left of
+    /// it, as it may be that the disk is full.
+    fn write_whole(&self, writing: &Path, folder: &Path) -> Result<(), CheckpointError> {
+        let made = fs::create_dir(writing).map_err(|source| io_error(writing, source));
+        let written = made
+            .and_then(|()| self.write(writing))
+            .and_then(|()| fs::rename(writing, folder).map_err(|source| io_error(folder, source)));
+        if written.is_err() {
+            // What cannot be removed now is when the run goes on.
+            let _ = fs::remove_dir_all(writing);
+        }
+        written
     }
 
     /// Writes all files into an empty folder, checksums last.
@@ -313,7 +359,18 @@ impl Checkpoint {
 }
 
 fn read_text(path: &Path) -> Result<String, CheckpointError> {
-    fs::read_to_string(path).map_err(|source| CheckpointError::Io { path: path.into(), source })
+    fs::read_to_string(path).map_err(|source| io_error(path, source))
+}
+
+fn io_error(path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Io { path: path.into(), source }
+}
+
+/// The folder of the run that a checkpoint is in, `<run>/checkpoints/step-<n>`, from the root.
+pub(crate) fn run_of(checkpoint: &Path) -> io::Result<PathBuf> {
+    // Also where the path starts inside of the run.
+    let absolute = std::path::absolute(checkpoint)?;
+    Ok(absolute.ancestors().nth(2).unwrap_or(&absolute).to_path_buf())
 }
 
 #[cfg(test)]
@@ -325,5 +382,6 @@ mod tests {
         let text = r#"(format: 1, step: 7, best: Some((0.5, 6)), seconds: 1.5, skipped: 0, class_names: ["a"])"#;
         let state: State = ron::from_str(text).unwrap();
         assert_eq!((state.step, state.loss_scale, state.skipped_steps), (7, None, 0));
+        assert_eq!((state.place, state.folder), (None, None));
     }
 }

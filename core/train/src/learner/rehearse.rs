@@ -103,8 +103,14 @@ mod tests {
             activation_checkpointing: checkpointing,
             ..TrainConfig::default()
         };
-        let schedule =
-            Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1 };
+        let schedule = Schedule {
+            decay: Decay::Constant,
+            peak: 0.0,
+            floor: 0.0,
+            warmup: 0,
+            total: 1,
+            lead: 0,
+        };
         let mut learner =
             Learner::new(&model, &config, schedule, Seed::new(0), &Device::flex()).unwrap();
         let mut plans = Vec::new();

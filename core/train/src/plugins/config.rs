@@ -12,6 +12,8 @@ use vitral_host::Permissions;
 #[serde(default, deny_unknown_fields)]
 pub struct PluginConfig {
     /// A bundle (`name-version.vitral`) to take the plugin from, in place of the installed ones.
+    #[serde(with = "vitral_config::path_text::option")]
+    #[schemars(with = "Option<PathBuf>")]
     pub bundle: Option<PathBuf>,
     /// Which form of the plugin runs. `Native` trusts its code with everything that you may do.
     pub run: Option<RunAs>,

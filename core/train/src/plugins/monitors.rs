@@ -13,8 +13,7 @@ pub(crate) struct Monitors {
 }
 
 struct Running {
-    name: String,
-    on_error: OnPluginError,
+    used: PluginUse,
     monitor: Box<dyn Monitor>,
     interests: Interests,
     disabled: bool,
@@ -37,8 +36,7 @@ impl Monitors {
             let opened = registry.open(experiment, used, Kind::Monitor, &field)?;
             let monitor = opened.plugin.monitor(&opened.settings).map_err(Error::Plugin)?;
             Ok(Running {
-                name: used.name.clone(),
-                on_error: used.on_error,
+                used: used.clone(),
                 interests: monitor.interests(),
                 monitor,
                 disabled: false,
@@ -79,7 +77,8 @@ impl Monitors {
             }
             match running.monitor.observe(event) {
                 Ok(actions) => {
-                    let asked = actions.into_iter().map(|action| (running.name.clone(), action));
+                    let asked =
+                        actions.into_iter().map(|action| (running.used.name.clone(), action));
                     heard.requests.extend(asked);
                 }
                 Err(error) => heard.failures.push(running.failed(error)?),
@@ -99,19 +98,55 @@ impl Monitors {
         self.monitors.iter_mut().map(save).collect()
     }
 
-    /// Takes up saved states, one for each monitor.
-    pub(crate) fn restore(&mut self, states: &[Vec<u8>]) -> Result<(), Error> {
-        for (running, state) in self.monitors.iter_mut().zip(states) {
-            running.monitor.restore(state).map_err(Error::Plugin)?;
+    /// Takes up saved states, `states` being those of `saved` in its order: each monitor the one of its
+    /// name, and of several of a name the one with its settings. Returns which monitors have none, and
+    /// which states nobody takes up, in sentences.
+    ///
+    /// # Errors
+    /// A monitor refuses the state of its name.
+    pub(crate) fn restore(
+        &mut self,
+        saved: &[PluginUse],
+        states: &[Vec<u8>],
+    ) -> Result<Vec<String>, Error> {
+        let mut left: Vec<_> = saved.iter().zip(states).collect();
+        let mut waiting: Vec<&mut Running> = self.monitors.iter_mut().collect();
+        for same_settings in [true, false] {
+            let mut without = Vec::new();
+            for running in waiting {
+                let (name, settings) = (&running.used.name, &running.used.settings);
+                let is_its = |(saved, _): &(&PluginUse, &Vec<u8>)| {
+                    saved.name == *name && (!same_settings || saved.settings == *settings)
+                };
+                let Some(at) = left.iter().position(is_its) else {
+                    without.push(running);
+                    continue;
+                };
+                let (_, state) = left.remove(at);
+                // One that was disabled has none.
+                if !state.is_empty() {
+                    running.monitor.restore(state).map_err(Error::Plugin)?;
+                }
+            }
+            waiting = without;
         }
-        Ok(())
+        let new = waiting.into_iter().map(|running| {
+            format!(
+                "monitor `{}` starts anew, as the checkpoint has nothing of it",
+                running.used.name
+            )
+        });
+        let gone = left.into_iter().map(|(saved, _)| {
+            format!("monitor `{}` is no longer there, and what it noted is dropped", saved.name)
+        });
+        Ok(new.chain(gone).collect())
     }
 }
 
 impl Running {
     /// What the user hears of a failure that the run survives.
     fn failed(&mut self, error: CallError) -> Result<String, Error> {
-        match self.on_error {
+        match self.used.on_error {
             OnPluginError::Stop => Err(Error::Plugin(error)),
             OnPluginError::Skip => Ok(error.to_string()),
             OnPluginError::Disable => {

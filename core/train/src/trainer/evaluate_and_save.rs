@@ -6,6 +6,7 @@ use super::{Trainer, loaders::eval_loader, monitors::Asked};
 use crate::{
     Error, Event, Observer,
     checkpoint::{Checkpoint, State},
+    error::AtPath,
     evaluate::evaluate,
 };
 
@@ -18,7 +19,7 @@ impl Trainer {
         save_asked: bool,
     ) -> Result<Asked, Error> {
         let step = self.state.step;
-        let last = step == self.plan.total() || self.stopped.is_some();
+        let last = step == self.plan.total || self.stopped.is_some();
         let is_due = |every, last: Instant| self.plan.is_due(every, step, last.elapsed());
         let eval_due = last || is_due(self.experiment.train.eval_every, self.last_eval);
         let save_due = last
@@ -86,7 +87,10 @@ impl Trainer {
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
             experiment: self.experiment.clone(),
+            written: self.experiment.clone(),
             state: State {
+                place: Some(self.place()),
+                folder: Some(std::path::absolute(self.folder.path()).at(self.folder.path())?),
                 loss_scale: self.learner.loss_scale(),
                 skipped_steps: self.learner.skipped_steps(),
                 ..self.state.clone()
@@ -95,6 +99,7 @@ impl Trainer {
             programs: self.programs.clone(),
             monitors: self.monitors.save()?,
             lock: self.lock.clone(),
+            notes: Vec::new(),
         };
         self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();

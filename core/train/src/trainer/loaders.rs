@@ -21,7 +21,7 @@ impl Trainer {
     /// Training batches from the present step on, with other settings of the data.
     pub(super) fn train_loader_with(&self, data: DataConfig) -> Result<Loader, Error> {
         let experiment = Experiment { data, ..self.experiment.clone() };
-        let batches = self.state.step..self.plan.total();
+        let batches = self.plan.batch(self.state.step)..self.plan.batch(self.plan.total);
         train_loader(&experiment, &self.datasets.train, self.stages.clone(), batches)
     }
 

@@ -8,6 +8,7 @@ use crate::{
     Error, Event, Observer, StepReport,
     checkpoint::{self, Checkpoint, CheckpointError, State},
     memory::memory,
+    place::Place,
 };
 
 /// What monitors ask for that is done between steps.
@@ -129,6 +130,11 @@ impl Trainer {
             return Ok(false);
         };
         let loaded = Checkpoint::load(&path)?;
+        // It may be from before the run went on with another batch.
+        let Place { batch, images, .. } = self.place();
+        let place = loaded.place(images).with(batch, images);
+        self.plan = self.experiment.train.plan(place, loaded.state.step);
+        self.learner.set_schedule(self.plan.schedule);
         self.learner
             .import(&loaded.tensors, &self.device)
             .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;

@@ -3,18 +3,23 @@
 use std::{sync::Arc, time::Instant};
 
 use vitral_bundle::Lock;
-use vitral_data::{Datasets, Loader, PluginStage};
+use vitral_data::{Datasets, PluginStage};
 use vitral_model::{ConfigProblem, device::Device};
 use vitral_seed::Seed;
 
-use super::Trainer;
+use super::{
+    Trainer,
+    changes::{Meaning, changes, doubts},
+};
 use crate::{
     Error,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, run_of},
     error::AtPath,
-    experiment::{Experiment, Plan},
+    experiment::Experiment,
     init,
     learner::Learner,
+    place::Place,
+    plan::Plan,
     plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
 };
@@ -31,8 +36,11 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, Error> {
         let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
-        let mut parts = Parts::open(experiment, registry, device, trace)?;
+        let mut parts = Parts::open(experiment, registry, device, Start::Fresh, trace)?;
         let notes = init::start(&parts.experiment, &mut parts.learner, device)?;
+        let notes = notes.into_iter().map(|note| ("init", note));
+        let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
+        let notes = doubts.chain(notes).collect();
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
@@ -54,11 +62,24 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, Error> {
         checkpoint.check_resumable()?;
-        let Checkpoint { path, experiment, state, tensors, programs, monitors, lock } = checkpoint;
-        let resume = |experiment: &Experiment| programs.resume(experiment, registry);
-        let mut parts = Parts::open(experiment, registry, device, resume)?;
+        let resume =
+            |experiment: &Experiment| checkpoint.programs.clone().resume(experiment, registry);
+        let experiment = checkpoint.experiment.clone();
+        let mut parts = Parts::open(experiment, registry, device, Start::At(&checkpoint), resume)?;
+        let place = checkpoint.place(parts.images());
+        let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
+        let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
+        let Checkpoint { path, state, tensors, monitors, lock, written, notes, .. } = checkpoint;
         let lock = registry.relock(&lock)?;
-        parts.monitors.restore(&monitors)?;
+        let restored = parts.monitors.restore(&written.monitors, &monitors)?;
+        let average = match (&tensors.ema, parts.experiment.train.ema) {
+            (None, Some(_)) => Some("the moving average starts with the weights as they are"),
+            (Some(_), None) => Some("the moving average of the weights is dropped"),
+            _ => None,
+        };
+        let average = average.map(str::to_owned);
+        let notes = notes.into_iter().chain(changes).chain(restored).chain(average);
+        let notes = notes.map(|note| ("resume", note)).collect();
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
         if state.class_names != parts.datasets.train.class_names() {
             return Err(mismatch(
@@ -68,14 +89,36 @@ impl Trainer {
         }
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
-        // <run>/checkpoints/step-<n>, also where the path starts inside of the run.
-        let absolute = std::path::absolute(&path).at(&path)?;
-        let run = absolute.ancestors().nth(2).unwrap_or(&absolute);
-        let folder = RunFolder::reopen(run, &parts.experiment, state.step)?;
+        let run = run_of(&path).at(&path)?;
+        let folder = RunFolder::reopen(&run, &parts.experiment, state.step)?;
         let trainer = parts.in_folder(folder, lock, state)?;
         let (step, best) = (trainer.state.step, trainer.state.best);
         trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
-        Ok(trainer)
+        Ok(Self { notes, ..trainer })
+    }
+}
+
+/// Where a run begins.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Fresh,
+    At(&'a Checkpoint),
+}
+
+impl Start<'_> {
+    fn step(self) -> u64 {
+        match self {
+            Self::Fresh => 0,
+            Self::At(checkpoint) => checkpoint.state.step,
+        }
+    }
+
+    /// The place in the data for batches and training images as they are now.
+    fn place(self, batch: usize, images: usize) -> Place {
+        match self {
+            Self::Fresh => Place { batch, images, batches: 0 },
+            Self::At(checkpoint) => checkpoint.place(images).with(batch, images),
+        }
     }
 }
 
@@ -83,12 +126,14 @@ impl Trainer {
 struct Parts {
     experiment: Experiment,
     datasets: Datasets,
+    place: Place,
     plan: Plan,
     device: Device,
     learner: Learner,
     programs: Programs,
     stages: Vec<Arc<PluginStage>>,
     monitors: Monitors,
+    step: u64,
 }
 
 impl Parts {
@@ -97,9 +142,14 @@ impl Parts {
         experiment: Experiment,
         registry: &Registry,
         device: &Device,
+        start: Start<'_>,
         programs: impl FnOnce(&Experiment) -> Result<Programs, Error>,
     ) -> Result<Self, Error> {
-        let (experiment, datasets, plan) = open(experiment)?;
+        let (experiment, datasets) = open(experiment)?;
+        let step = start.step();
+        let place = start.place(experiment.train.batch.effective(), datasets.train.len());
+        let plan = experiment.train.plan(place, step);
+        check_length(&experiment, &plan)?;
         let programs = programs(&experiment)?;
         Ok(Self {
             stages: open_stages(&experiment, registry)?,
@@ -107,10 +157,21 @@ impl Parts {
             learner: learner(&experiment, &programs, &plan, device)?,
             experiment,
             datasets,
+            place,
             plan,
             device: device.clone(),
             programs,
+            step,
         })
+    }
+
+    fn images(&self) -> usize {
+        self.datasets.train.len()
+    }
+
+    /// What the run's next step means.
+    fn meaning(&self) -> Meaning<'_> {
+        Meaning::of(&self.experiment, self.place, self.step)
     }
 
     fn in_folder(self, folder: RunFolder, lock: Lock, state: State) -> Result<Trainer, Error> {
@@ -138,8 +199,23 @@ impl Parts {
     }
 }
 
+/// Refuses a run without steps.
+fn check_length(experiment: &Experiment, plan: &Plan) -> Result<(), ConfigProblem> {
+    if plan.schedule.total > 0 {
+        return Ok(());
+    }
+    Err(ConfigProblem {
+        field: "train.epochs".into(),
+        message: format!(
+            "{} epochs of {} steps come to no step",
+            experiment.train.epochs, plan.steps_per_epoch
+        ),
+        help: "train for more epochs, or say how many `steps`".into(),
+    })
+}
+
 /// Checks an experiment and opens its data; the experiment then has every size written out.
-fn open(experiment: Experiment) -> Result<(Experiment, Datasets, Plan), Error> {
+fn open(experiment: Experiment) -> Result<(Experiment, Datasets), Error> {
     experiment.check()?;
     let datasets = experiment.data.open()?;
     let found = datasets.train.class_names().len();
@@ -154,10 +230,7 @@ fn open(experiment: Experiment) -> Result<(Experiment, Datasets, Plan), Error> {
         }
         classes => classes,
     };
-    let experiment = experiment.resolved(classes);
-    let train = &experiment.train;
-    let plan = train.plan(Loader::batches_per_epoch(datasets.train.len(), train.batch.effective()));
-    Ok((experiment, datasets, plan))
+    Ok((experiment.resolved(classes), datasets))
 }
 
 fn learner(

@@ -26,7 +26,7 @@ impl Trainer {
     ) -> Result<(StepReport, Asked), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
         let DeviceBatch { images, targets, count, .. } = batch;
-        let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total();
+        let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total;
         let computing = Instant::now();
         self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
         let gradients = self.gradients(step, images, targets, observer)?;
@@ -35,7 +35,7 @@ impl Trainer {
         let skipped = self.learner.overflowed(&gradients)?;
         if self.monitors.want_layers(step + 1) && !skipped {
             let parameters = self.learner.statistics(&gradients)?;
-            let epoch = (step + 1) as f64 / self.plan.steps_per_epoch as f64;
+            let epoch = self.plan.epoch(step + 1);
             let report = LayerReport { step: step + 1, epoch, parameters };
             asked = self.tell(&vitral_host::Event::Layers(report), observer)?;
         }
