@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{images::Workspace, program::vitral};
+use crate::{
+    resume::{assert_same, copy_folder},
+    support::{images::Workspace, program::vitral},
+};
 
 fn checkpoints(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join("checkpoints")).unwrap().flatten();
@@ -147,4 +150,27 @@ fn a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint() {
     if workspace.join("run/last").exists() {
         vitral(workspace.path(), &["eval", "run/last"]).succeeded();
     }
+}
+
+/// The system refuses to write a file beyond a size that the weights have, as a full disk would.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_fails_leaves_nothing_behind_and_the_run_goes_on_later() {
+    let wide = ["--set", "model.width=32", "--set", "model.depth=4"];
+    let workspace = trained(&wide);
+    copy_folder(&workspace.join("run"), &workspace.join("whole"));
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 24; exec '{}' train --resume run/checkpoints/step-00000006",
+        env!("CARGO_BIN_EXE_vitral")
+    );
+    let mut bash = std::process::Command::new("bash");
+    let failed = bash.args(["-c", &limited]).current_dir(workspace.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(said.contains(".writing-step-") && said.contains("too large"), "{said}");
+    let left = checkpoints(&workspace.join("run"));
+    assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
+    assert!(left.contains(&"step-00000006".into()), "{left:?}");
+    vitral(workspace.path(), &["train", "--resume", "run"]).succeeded();
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
 }

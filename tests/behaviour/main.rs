@@ -12,12 +12,15 @@ mod data_cache;
 mod data_sources;
 mod exports;
 mod families;
+mod going_on;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;
 mod hybrid_decoder;
 mod oracle;
 mod oracle_families;
+mod overrides;
+mod paths;
 mod plugins;
 mod precision;
 mod presets;

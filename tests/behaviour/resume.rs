@@ -227,30 +227,34 @@ fn killed_run_resumes_from_its_newest_whole_checkpoint() {
     assert!(left.iter().all(|name| name.to_string_lossy().starts_with("step-")), "{left:?}");
 }
 
+/// Ctrl-C, and what a cluster's scheduler sends.
 #[cfg(unix)]
 #[test]
 fn interrupted_run_writes_a_checkpoint_and_goes_on() {
-    let workspace = Workspace::new();
-    let long = ["--set", "train.steps=300", "--set", "checkpoints.every=Steps(1000)"];
-    whole_run(&workspace, &long);
-    let mut arguments = vec!["train", "experiment.ron"];
-    arguments.extend(long);
-    let child = start(workspace.path(), &arguments);
-    let metrics = workspace.join("run/metrics.jsonl");
-    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
-        thread::sleep(Duration::from_millis(5));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let workspace = Workspace::new();
+        let long = ["--set", "train.steps=300", "--set", "checkpoints.every=Steps(1000)"];
+        whole_run(&workspace, &long);
+        let mut arguments = vec!["train", "experiment.ron"];
+        arguments.extend(long);
+        let child = start(workspace.path(), &arguments);
+        let metrics = workspace.join("run/metrics.jsonl");
+        while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("train --resume run"), "{said}");
+        let last = fs::read_to_string(workspace.join("run/last")).unwrap();
+        assert!(!last.contains("step-00000300"), "it was not interrupted: {last}");
+        vitral(workspace.path(), &["train", "--resume", "run"]).succeeded();
+        // The best checkpoints differ in number only by what was added then; the results do not.
+        assert_same(&workspace.join("run"), &workspace.join("whole"));
     }
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("train --resume run"), "{said}");
-    let last = fs::read_to_string(workspace.join("run/last")).unwrap();
-    assert!(!last.contains("step-00000300"), "it was not interrupted: {last}");
-    vitral(workspace.path(), &["train", "--resume", "run"]).succeeded();
-    // The best checkpoints differ in number only by what Ctrl-C added; the results do not.
-    assert_same(&workspace.join("run"), &workspace.join("whole"));
 }
 
 pub fn copy_folder(from: &Path, to: &Path) {

@@ -72,7 +72,7 @@ pub struct DataArguments {
     /// An experiment (a RON file), a folder of class folders, a cache (.vcache), shards (.tar) or
     /// files (.parquet) or a pattern of such, or a source as an experiment writes it:
     /// `Cifar10(files: ["train.bin"])`.
-    pub data: String,
+    pub data: PathBuf,
     /// The experiment's training or validation images; by default `info` shows both, and `cache` packs
     /// the training images.
     #[arg(long)]
@@ -258,12 +258,12 @@ pub enum PluginCommand {
     /// Show what a bundle, an installed plugin or one that is compiled in is and takes.
     Inspect {
         /// A bundle's file, or a plugin's name (`name` or `name@version`).
-        plugin: String,
+        plugin: PathBuf,
     },
     /// Check every file of a bundle or an installed plugin, and who signed it.
     Verify {
         /// A bundle's file, or an installed plugin's name.
-        plugin: String,
+        plugin: PathBuf,
         /// A public key that must have signed it.
         #[arg(long, value_name = "KEY.pub")]
         key: Option<PathBuf>,
@@ -412,7 +412,8 @@ pub struct InstallArguments {
 /// Changes to an experiment from the command line.
 #[derive(Debug, Args)]
 pub struct Overrides {
-    /// Set a field of the experiment, e.g. `--set train.batch=64`; can be given several times.
+    /// Set a field of the experiment, e.g. `--set train.batch=64`; can be given several times. Relative
+    /// paths start where vitral is started.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
 }
@@ -481,9 +482,14 @@ pub struct StepArguments {
 pub struct EvalArguments {
     /// A run's folder, its `best` or `last`, or a checkpoint.
     pub checkpoint: PathBuf,
-    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// Evaluate on these images: a folder of class folders, a cache (.vcache), shards (.tar) or files
+    /// (.parquet) or a pattern of such, an experiment (.ron), whose validation images they are, or a
+    /// source as an experiment writes it. By default the experiment's validation images.
+    #[arg(long, value_name = "FOLDER_OR_FILE")]
+    pub data: Option<PathBuf>,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, also where the model was trained to.
     #[arg(long, value_name = "R")]
@@ -505,9 +511,9 @@ pub struct PredictArguments {
     /// How many classes to show for each image.
     #[arg(long, short = 'k', default_value_t = 5)]
     pub top: usize,
-    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, also where the model was trained to.
     #[arg(long, value_name = "R")]

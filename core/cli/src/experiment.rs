@@ -8,9 +8,9 @@ use vitral_model::{
     device::{Device, DeviceChoice},
     token_merging::{MergeSchedule, TokenMerging},
 };
-use vitral_train::{Error, Experiment};
+use vitral_train::{Error, Experiment, checkpoint::Checkpoint};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, overrides};
 
 /// An experiment and the text that it was read from, for errors found later.
 pub struct Loaded {
@@ -19,25 +19,48 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads an experiment. Its relative data paths start at its own folder.
+    /// Reads an experiment. Its relative paths start at its own folder, and those of `set` where vitral
+    /// was started.
     pub fn read(path: &Path, set: &[String]) -> Result<Self, Failure> {
         let absolute = std::path::absolute(path)
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
         Self::parse(Document::read(path)?, set, absolute.parent().unwrap_or(Path::new(".")))
     }
 
-    /// Makes an experiment of a text at hand. Its relative data paths start at the folder.
+    /// The experiment of a checkpoint, with changes.
+    pub fn of_checkpoint(checkpoint: &Checkpoint, set: &[String]) -> Result<Self, Failure> {
+        let name = checkpoint.path.join("config.ron").display().to_string();
+        let document = Document::new(name, vitral_config::to_ron(&checkpoint.experiment)?);
+        Self::parse(document, set, &checkpoint.path)
+    }
+
+    /// Makes an experiment of a text at hand. Its relative paths start at the folder, and those of `set`
+    /// where vitral was started.
     pub fn parse(mut document: Document, set: &[String], folder: &Path) -> Result<Self, Failure> {
         for assignment in set {
             document.set(assignment)?;
         }
         let mut experiment: Experiment = document.parse()?;
-        experiment.resolve_paths(folder);
+        let here = std::env::current_dir().map_err(|error| {
+            Failure::Other(format!("the folder that vitral was started in: {error}"))
+        })?;
+        experiment.resolve_each_path(|field| {
+            if document.is_assigned(field) { here.as_path() } else { folder }
+        });
         let loaded = Self { experiment, document };
-        match loaded.experiment.check() {
+        let checked = loaded
+            .experiment
+            .check()
+            .and_then(|()| overrides::check_length(&loaded.document, &loaded.experiment.train));
+        match checked {
             Ok(()) => Ok(loaded),
             Err(problem) => Err(loaded.locate(problem.into())),
         }
+    }
+
+    /// The text that it was read from.
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
     /// Points into the text where an error is about fields of the experiment.

@@ -10,9 +10,11 @@ mod commands;
 mod experiment;
 mod failure;
 mod files;
+mod overrides;
 mod plot;
 mod plugins;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Running the vitral program.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -28,7 +29,7 @@ impl Finished {
     }
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
     // Mesa's driver would print a complaint where this variable is not set.
     command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
@@ -37,6 +38,11 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("VITRAL_LOG");
     command
+}
+
+/// Runs the program in a folder to its end, with arguments that need not be Unicode.
+pub fn vitral_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
+    finish(&mut command(folder, arguments))
 }
 
 /// Runs the program in a folder to its end.

@@ -1,29 +1,45 @@
 //! `vitral eval`.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
+use vitral_data::SourceConfig;
 use vitral_train::{
     Error, Evaluation, TrainedModel,
     checkpoint::{self, Checkpoint},
 };
 
+use super::data;
 use crate::{
     args::EvalArguments,
     experiment::{Loaded, merge_tokens, open_device},
     failure::Failure,
+    overrides,
     progress::counting,
 };
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
-    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
-    let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
-    let mut model = TrainedModel::new(checkpoint, &device)?;
-    if !arguments.overrides.set.is_empty() {
-        model.experiment.data =
-            Loaded::read(&path.join("config.ron"), &arguments.overrides.set)?.experiment.data;
+    for note in &checkpoint.notes {
+        eprintln!("{note}");
     }
+    let set = &arguments.overrides.set;
+    if !set.is_empty() {
+        let changed = Loaded::of_checkpoint(&checkpoint, set)?;
+        overrides::check_eval(changed.document())?;
+        if arguments.data.is_some() && changed.document().is_assigned("data.val") {
+            return Err(Failure::Other(
+                "`--data` and `--set data.val` say the same: give one".into(),
+            ));
+        }
+        checkpoint.experiment = changed.experiment;
+    }
+    if let Some(images) = &arguments.data {
+        checkpoint.experiment.data.val = validation(images)?;
+    }
+    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
+    let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
+    let model = TrainedModel::new(checkpoint, &device)?;
     let bar = counting("evaluating");
     let evaluation = model.evaluate(|done, total| {
         bar.set_length(total);
@@ -41,6 +57,14 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
         print_table(&evaluation);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The images that a path, a pattern or RON stands for; of an experiment, those for validation.
+fn validation(images: &Path) -> Result<SourceConfig, Failure> {
+    match data::is_experiment(images) {
+        true => Ok(Loaded::read(images, &[])?.experiment.data.val),
+        false => data::source(images),
+    }
 }
 
 fn print_table(evaluation: &Evaluation) {

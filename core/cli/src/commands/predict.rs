@@ -1,8 +1,8 @@
 //! `vitral predict`.
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vitral_train::{
     Error, TrainedModel,
     checkpoint::{self, Checkpoint},
@@ -19,7 +19,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
-    let device = open_device(Some(&arguments.device), &checkpoint.experiment)?;
+    let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
     for file in &arguments.images {
@@ -44,7 +44,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
                 .iter()
                 .map(|(name, p)| json!({ "class": name, "probability": p }))
                 .collect();
-            println!("{}", json!({ "image": file, "classes": classes }));
+            println!("{}", answer(file, &classes));
         } else {
             println!("{}", file.display());
             for (name, probability) in classes {
@@ -53,4 +53,33 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One image's classes as JSON. A file name that is not Unicode, which JSON must be, is there in bytes,
+/// too.
+fn answer(file: &Path, classes: &[Value]) -> Value {
+    let mut answer = json!({ "image": file.to_string_lossy(), "classes": classes });
+    if file.to_str().is_none() {
+        answer["image_bytes"] = json!(file.as_os_str().as_encoded_bytes());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_text_and_where_they_are_none_bytes() {
+        let answer = |file: &Path| answer(file, &[]).to_string();
+        assert_eq!(answer(Path::new("ä.png")), r#"{"classes":[],"image":"ä.png"}"#);
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt as _;
+
+            let odd = Path::new(std::ffi::OsStr::from_bytes(b"\xe4."));
+            let expected = "{\"classes\":[],\"image\":\"\u{fffd}.\",\"image_bytes\":[228,46]}";
+            assert_eq!(answer(odd), expected);
+        }
+    }
 }

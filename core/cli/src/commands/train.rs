@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use vitral_config::path_text;
 use vitral_model::device;
 use vitral_train::{
     Error, Outcome, Trainer,
@@ -19,12 +20,11 @@ use crate::{
     args::TrainArguments,
     experiment::{Loaded, open_device},
     failure::Failure,
+    overrides,
     plugins::registry,
     progress::{Progress, duration},
+    signals,
 };
-
-/// What a shell reports of a process that Ctrl-C ended.
-pub const INTERRUPTED: u8 = 130;
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();
@@ -44,7 +44,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             program(),
             outcome.run.display()
         );
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(ExitCode::from(signals::exit_code()));
     }
     if let Some(reason) = &outcome.stopped {
         println!("ended early by {reason}");
@@ -56,12 +56,12 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
 fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
     let mut set = arguments.overrides.set.clone();
     if let Some(init) = &arguments.init {
-        // The experiment's own paths start at its folder, this one where vitral was started.
-        let init = std::path::absolute(init)
-            .map_err(|error| Failure::Other(format!("{}: {error}", init.display())))?;
-        set.push(format!("init=Pretrained(path: {:?})", init.display().to_string()));
+        set.push(format!("init=Pretrained(path: {})", path_text::quoted(init)));
     }
     let loaded = Loaded::read(path, &set)?;
+    for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
+        progress.line(&twice);
+    }
     let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
     let mut experiment = loaded.experiment.clone();
     let output = free_folder(&experiment.output);
@@ -81,7 +81,8 @@ fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     let path = checkpoint::find(run).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     if !arguments.overrides.set.is_empty() {
-        let changed = Loaded::read(&path.join("config.ron"), &arguments.overrides.set)?;
+        let changed = Loaded::of_checkpoint(&checkpoint, &arguments.overrides.set)?;
+        overrides::check_resume(changed.document())?;
         checkpoint.experiment = changed.experiment;
     }
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
@@ -108,11 +109,12 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
+            std::process::exit(i32::from(signals::exit_code()));
         }
         eprintln!("stopping after this step, with a checkpoint (Ctrl-C again: at once)");
     })
     .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
+    signals::watch_termination()?;
     Ok(stop)
 }
 
@@ -159,13 +161,14 @@ fn summarize(outcome: &Outcome) {
     println!("try next");
     println!("  {program} eval {run}/best                   accuracy of each class");
     println!("  {program} predict {run}/best IMAGE...       classify image files");
-    println!("  {program} train --resume {run} --set train.epochs=...    train it longer");
+    println!("  {program} train --resume {run} --set {}=...    train it longer", outcome.length);
     println!("  {program} config schema                     every field of an experiment");
 }
 
 /// How the user called this program.
 fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "vitral".into())
+    let program = std::env::args_os().next();
+    program.map_or_else(|| "vitral".into(), |program| program.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use indicatif::HumanCount;
+use vitral_config::path_text;
 use vitral_data::{Cache, Keep, OnError, PackEvent, PackOptions, Source as _, pack};
 use vitral_train::batch_size::MemorySize;
 
@@ -73,7 +74,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         HumanCount(report.images - raw),
         MemorySize::new(report.bytes).rounded(),
     );
-    println!("to use it: Cache(path: {:?})", arguments.out);
+    println!("to use it: Cache(path: {})", path_text::quoted(&arguments.out));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,8 @@ mod info;
 mod sheet;
 mod subject;
 
+pub use self::subject::{is_experiment, source};
+
 use std::process::ExitCode;
 
 use crate::{args::DataCommand, failure::Failure};

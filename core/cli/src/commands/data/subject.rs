@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use vitral_config::Document;
+use vitral_config::{Document, path_text};
 use vitral_data::{Source, SourceConfig};
 
 use super::failure;
@@ -29,17 +29,19 @@ pub struct Subjects {
 
 impl Subjects {
     pub fn open(arguments: &DataArguments) -> Result<Self, Failure> {
-        let text = arguments.data.as_str();
-        let path = Path::new(text);
-        if path.extension().is_some_and(|extension| extension == "ron") {
+        let path = arguments.data.as_path();
+        if is_experiment(path) {
             return Self::of_experiment(Loaded::read(path, &arguments.overrides.set)?, arguments);
         }
         if arguments.split.is_some() || !arguments.overrides.set.is_empty() {
-            let problem = format!("{text} is no experiment, so `--split` and `--set` mean nothing");
+            let problem = format!(
+                "{} is no experiment, so `--split` and `--set` mean nothing",
+                path.display()
+            );
             return Err(Failure::Other(problem));
         }
-        let source = config(text)?.open().map_err(failure)?;
-        let sets = vec![Subject { name: text.to_owned(), split: None, source }];
+        let source = source(path)?.open().map_err(failure)?;
+        let sets = vec![Subject { name: path.display().to_string(), split: None, source }];
         Ok(Self { sets, experiment: None })
     }
 
@@ -55,22 +57,30 @@ impl Subjects {
     }
 }
 
+/// Whether a path is that of an experiment.
+pub fn is_experiment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ron")
+}
+
 /// The source that a path, a pattern or RON stands for.
-fn config(text: &str) -> Result<SourceConfig, Failure> {
-    let path = Path::new(text);
+pub fn source(path: &Path) -> Result<SourceConfig, Failure> {
     let extension = path.extension().and_then(|extension| extension.to_str());
+    let quoted = || path_text::quoted(path);
     Ok(match extension {
         _ if path.is_dir() => SourceConfig::ImageFolder { path: path.into(), classes: None },
         Some("vcache") => SourceConfig::Cache { path: path.into() },
-        Some("tar") => parse(&format!("WebDataset(shards: [{text:?}])"))?,
-        Some("parquet") => parse(&format!("Parquet(files: [{text:?}])"))?,
-        _ if text.contains('(') => parse(text)?,
-        _ => {
-            return Err(Failure::Other(format!(
-                "{text} is no data set: give an experiment (.ron), a folder of class folders, .vcache, \
-                 .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])"
-            )));
-        }
+        Some("tar") => parse(&format!("WebDataset(shards: [{}])", quoted()))?,
+        Some("parquet") => parse(&format!("Parquet(files: [{}])", quoted()))?,
+        _ => match path.to_str().filter(|text| text.contains('(')) {
+            Some(text) => parse(text)?,
+            None => {
+                return Err(Failure::Other(format!(
+                    "{} is no data set: give an experiment (.ron), a folder of class folders, .vcache, \
+                     .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])",
+                    path.display()
+                )));
+            }
+        },
     })
 }
 

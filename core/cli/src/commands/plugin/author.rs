@@ -114,5 +114,6 @@ fn say(line: &str) {
 }
 
 fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "vitral".into())
+    let program = std::env::args_os().next();
+    program.map_or_else(|| "vitral".into(), |program| program.to_string_lossy().into_owned())
 }

@@ -11,8 +11,7 @@ use vitral_host::{Description, Kind};
 use crate::{args::InstallArguments, failure::Failure, plugins};
 
 /// `vitral plugin inspect`: a bundle's file, or a plugin that is installed or compiled in.
-pub fn inspect(plugin: &str) -> Result<(), Failure> {
-    let path = Path::new(plugin);
+pub fn inspect(path: &Path) -> Result<(), Failure> {
     if path.is_file() {
         let bundle = Bundle::open(path)?;
         describe(&bundle.declared(), None);
@@ -23,6 +22,7 @@ pub fn inspect(plugin: &str) -> Result<(), Failure> {
         }
         return Ok(());
     }
+    let plugin = as_name(path)?;
     let (name, wanted) = name_and_version(plugin)?;
     if let Ok(store) = Store::of_user()
         && let Ok(installed) = resolve(&store.list()?.plugins, name, &wanted)
@@ -44,18 +44,17 @@ pub fn inspect(plugin: &str) -> Result<(), Failure> {
 }
 
 /// `vitral plugin verify`: checksums and signature of a bundle or an installed plugin.
-pub fn verify(plugin: &str, key: Option<&Path>) -> Result<(), Failure> {
+pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
     let keys = match key {
         Some(path) => vec![TrustedKey::read(path)?],
         None => trusted()?,
     };
-    let path = Path::new(plugin);
     let (what, found, required) = if path.is_file() {
         let bundle = Bundle::open(path)?;
         let required = key.map(|_| bundle.require_trusted(&keys));
         (bundle.manifest().id(), bundle.signature(&keys)?, required)
     } else {
-        let installed = installed(plugin)?;
+        let installed = installed(as_name(path)?)?;
         installed.verify()?;
         let required = key.map(|_| installed.require_trusted(&keys));
         (installed.manifest().id(), installed.signature(&keys)?, required)
@@ -174,6 +173,11 @@ fn installed(plugin: &str) -> Result<Installed, Failure> {
     let listing = Store::of_user()?.list()?;
     let found = resolve(&listing.plugins, name, &wanted);
     found.cloned().map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// A plugin's name where a file's might have been given.
+fn as_name(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| Failure::Other(format!("{} is no file", path.display())))
 }
 
 /// `name` or `name@version`.

@@ -20,6 +20,7 @@ use std::{
 
 use clap::ValueEnum as _;
 use tempfile::TempDir;
+use vitral_config::path_text;
 use vitral_train::Experiment;
 
 pub use self::techniques::Technique;
@@ -33,10 +34,10 @@ use self::{
 use super::step::name_of;
 use crate::{
     args::TricksArguments,
-    commands::train::INTERRUPTED,
     experiment::{Loaded, open_device},
     failure::Failure,
     files::write,
+    signals,
 };
 
 pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
@@ -71,7 +72,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
         print!("{table}");
         println!("plot: {}", arguments.plot.display());
     }
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(signals::exit_code()) })
 }
 
 /// The experiment without any technique.
@@ -132,7 +133,10 @@ fn compare(
         let changes = technique
             .map_or_else(Vec::new, |technique| technique.settings(&plain.experiment, reference));
         let folder = TempDir::new().map_err(failed)?;
-        let of_run = [format!("seed={seed}"), format!("output={:?}", folder.path().join("run"))];
+        let of_run = [
+            format!("seed={seed}"),
+            format!("output={}", path_text::quoted(&folder.path().join("run"))),
+        ];
         let settings = [&plain.settings[..], &changes, &of_run].concat();
         progress.start(&table.rows[index].name);
         let ended = measure(
@@ -176,5 +180,6 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
         .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
+    signals::watch_termination()?;
     Ok(stop)
 }

@@ -54,14 +54,15 @@ pub fn measure(
     })
 }
 
-/// Whether Ctrl-C ended the process, which may be seen before this one hears of it.
+/// Whether Ctrl-C ended the process, or a request to end, which may be seen before this one hears of it.
 fn is_interrupted(status: ExitStatus) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt as _;
 
         const SIGINT: i32 = 2;
-        status.signal() == Some(SIGINT)
+        const SIGTERM: i32 = 15;
+        matches!(status.signal(), Some(SIGINT | SIGTERM))
     }
     #[cfg(not(unix))]
     {
