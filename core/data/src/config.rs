@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
-use crate::source::{Source, SourceConfig, check_same};
+use crate::source::{ClassList, Source, SourceConfig, TRAINING, VALIDATION, Whose};
 use crate::transform::{Pipeline, PluginStage, Transform, check_hybrid};
 use crate::worker::OnError;
 
@@ -19,7 +19,7 @@ use crate::worker::OnError;
 pub struct DataConfig {
     /// Images to train with.
     pub train: SourceConfig,
-    /// Images to validate with. Its classes must be those of the training images.
+    /// Images to validate with. Its classes are matched with those of the training images, by name.
     pub val: SourceConfig,
     /// What happens to training images, in this order. At the end they are resized to the model's
     /// input size if they do not have it.
@@ -76,18 +76,36 @@ pub struct Datasets {
     pub val: Arc<dyn Source>,
 }
 
+impl Datasets {
+    /// The same images with labels that are positions in another list of the same classes.
+    ///
+    /// # Errors
+    /// If the training set has other classes, or fewer.
+    pub fn in_order_of(self, classes: &ClassList) -> Result<Self, DataError> {
+        let of = |name| Whose { name, numbered: false };
+        classes.check_whole(self.train.class_names(), of(TRAINING))?;
+        Ok(Self {
+            train: classes.order(self.train, of(TRAINING))?,
+            val: classes.order(self.val, of(VALIDATION))?,
+        })
+    }
+}
+
 impl DataConfig {
     /// Opens both data sets.
     ///
-    /// Where the validation set has no class list of its own, it takes the training set's.
+    /// Labels of both are positions in the training set's list of classes.
     ///
     /// # Errors
-    /// If a data set cannot be opened, or if the validation set has a class that the training set
-    /// lacks or numbers its classes differently.
+    /// If a data set cannot be opened, or if the validation set has images of a class that the
+    /// training set lacks.
     pub fn open(&self) -> Result<Datasets, DataError> {
         let train = self.train.open()?;
-        let val = self.val.open_like(Some(train.class_names()))?;
-        check_same(train.class_names(), val.class_names())?;
+        let val = self.val.open_validation(Some(&ClassList {
+            owner: TRAINING,
+            names: train.class_names().to_vec(),
+            numbered: self.train.is_numbered(),
+        }))?;
         Ok(Datasets { train, val })
     }
 
@@ -202,17 +220,50 @@ mod tests {
     fn a_class_that_training_lacks_is_named() {
         let (_folder, config) = folders(&["cat", "dog"], &["cat", "fox"]);
         let error = config.open().err().unwrap().to_string();
-        assert!(error.contains("`fox`") && error.contains("training set: cat, dog"), "{error}");
+        assert!(
+            error.contains("has not: fox") && error.contains("training data: cat, dog"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn class_lists_in_another_order_are_refused() {
+    fn class_lists_in_another_order_are_matched_by_name() {
         let (_folder, mut config) = folders(&["cat", "dog"], &["cat", "dog"]);
         if let SourceConfig::ImageFolder { classes, .. } = &mut config.val {
             *classes = Some(vec!["dog".into(), "cat".into()]);
         }
-        let error = config.open().err().unwrap().to_string();
-        assert!(error.contains("class 0 is `cat` in training"), "{error}");
+        let sets = config.open().unwrap();
+        assert_eq!(sets.val.class_names(), ["cat", "dog"]);
+        for index in 0..2 {
+            let folder = ["cat", "dog"][sets.val.label(index) as usize];
+            assert!(sets.val.name(index).contains(folder), "{}", sets.val.name(index));
+        }
+    }
+
+    #[test]
+    fn data_sets_take_the_order_of_a_run_that_has_the_same_classes() {
+        let (_folder, config) = folders(&["cat", "dog"], &["dog"]);
+        let of = |names: &[&str]| ClassList {
+            owner: "the run",
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            numbered: false,
+        };
+        let sets = config.open().unwrap().in_order_of(&of(&["dog", "cat"])).unwrap();
+        assert_eq!([sets.train.label(0), sets.train.label(1), sets.val.label(0)], [1, 0, 0]);
+        for (names, problem) in [
+            (&["cat"][..], "has not: dog"),
+            (&["cat", "dog", "emu"], "the training data lacks classes of the run: emu"),
+        ] {
+            let error = config.open().unwrap().in_order_of(&of(names)).err().unwrap().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_class_of_validation_may_have_no_images() {
+        let (folder, config) = folders(&["cat", "dog"], &["cat"]);
+        fs::create_dir(folder.path().join("val/dog")).unwrap();
+        assert_eq!(config.open().unwrap().val.len(), 1);
     }
 
     /// Help texts, ranges and the refusal of unknown fields all come from the schema.

@@ -46,8 +46,8 @@ pub enum DataError {
         /// What is wrong with its value, and what would be right.
         problem: String,
     },
-    /// Training and validation data do not have the same classes.
-    #[error("training and validation data do not fit together: {0}")]
+    /// Two sets of classes that are to be the same are not. The message has both.
+    #[error("{0}")]
     Classes(String),
     /// One sample could not be read, and the run is to stop at such samples.
     #[error(transparent)]

@@ -37,7 +37,8 @@ pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::{epoch_order, grouped_order};
 pub use shard::Shard;
 pub use source::{
-    Cifar, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
+    Cifar, ClassList, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
+    abridged, match_classes,
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Source;
-use super::classes::numbered;
+use super::matching::numbered;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Channels, Image};
 

@@ -1,7 +1,8 @@
-//! Which classes a source has, and whether those of two sources agree.
+//! Which classes a source has: what its files say, or what a list in the experiment says of them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
+use super::matching::{Finder, abridged, is_numbered, numbered};
 use crate::error::DataError;
 
 /// Where the classes of a source are to come from.
@@ -11,17 +12,11 @@ pub(crate) enum Classes<'a> {
     Found,
     /// From the list in the source's own configuration.
     Listed(&'a [String]),
-    /// From the training set that this source is to validate.
-    OfTraining(&'a [String]),
 }
 
 impl<'a> Classes<'a> {
-    pub(crate) fn choose(own: Option<&'a [String]>, training: Option<&'a [String]>) -> Self {
-        match (own, training) {
-            (Some(own), _) => Self::Listed(own),
-            (None, Some(training)) => Self::OfTraining(training),
-            (None, None) => Self::Found,
-        }
+    pub(crate) fn choose(listed: Option<&'a [String]>) -> Self {
+        listed.map_or(Self::Found, Self::Listed)
     }
 
     /// The names that are given from outside the data, if any.
@@ -31,7 +26,6 @@ impl<'a> Classes<'a> {
     pub(crate) fn given(self) -> Result<Option<&'a [String]>, DataError> {
         match self {
             Self::Found => Ok(None),
-            Self::OfTraining(names) => Ok(Some(names)),
             Self::Listed([]) => {
                 Err(DataError::setting("classes", "is empty; list every class, or leave it out"))
             }
@@ -46,21 +40,12 @@ impl<'a> Classes<'a> {
             }
         }
     }
-
-    /// Whose the given names are, for a message: "classes of the training set: cat, dog".
-    pub(crate) fn describe(self) -> String {
-        match self {
-            Self::Found => "classes, which are numbered from 0".into(),
-            Self::Listed(names) => format!("classes that are listed: {}", abridged(names)),
-            Self::OfTraining(names) => format!("classes of the training set: {}", abridged(names)),
-        }
-    }
 }
 
 /// The class of one image as its file says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
-    /// A position in the list of classes.
+    /// A number, which the file or a list in the experiment may give a name.
     Number(i64),
     /// A name.
     Name(String),
@@ -69,13 +54,15 @@ pub(crate) enum Label {
 /// Most classes that numbers may come to where nothing lists them.
 const MAX_CLASSES: i64 = 1_000_000;
 
-/// Makes classes of what the images say: each image's, and the names of all. `name` says what to call
-/// an image in a message.
+/// Makes classes of what the images say: each image's, and the names of all. `own` are the names that
+/// the files themselves give to numbers, and `name` says what to call an image in a message.
 ///
-/// Without given classes, names are sorted, and numbers go up to the highest that is there.
+/// Without a list, names are sorted, and numbers go up to the highest that is there. A list orders names,
+/// and those that the files give to numbers; it never renames them. It names numbers that have no names.
 pub(crate) fn name_labels(
     labels: Vec<Label>,
     classes: Classes<'_>,
+    own: Option<&[String]>,
     name: impl Fn(usize) -> String,
 ) -> Result<(Vec<u32>, Vec<String>), DataError> {
     let named = matches!(labels.first(), Some(Label::Name(_)));
@@ -85,34 +72,85 @@ pub(crate) fn name_labels(
             problem: "its class and the first image's are not both numbers or both names".into(),
         });
     }
-    let class_names = match classes.given()? {
-        Some(given) => given.to_vec(),
-        None if named => {
-            let names: BTreeSet<_> = labels.iter().filter_map(Label::name).collect();
-            names.into_iter().map(str::to_owned).collect()
-        }
-        None => {
+    let given = classes.given()?;
+    // Names that are the numbers themselves are none.
+    let own = own.filter(|names| !named && !is_numbered(names));
+    let class_names = match (given, own) {
+        (Some(given), _) => given.to_vec(),
+        (None, Some(own)) => own.to_vec(),
+        (None, None) if named => names_in(&labels),
+        (None, None) => {
             let highest = labels.iter().filter_map(Label::number).max().unwrap_or(0);
             numbered(highest.clamp(0, MAX_CLASSES - 1) as usize + 1)
         }
     };
-    let positions: HashMap<&str, u32> =
-        (0..).zip(&class_names).map(|(position, name)| (name.as_str(), position)).collect();
+    let finder = Finder::new(&class_names);
+    let position = |label: &Label| match (label, own, given) {
+        (Label::Name(name), ..) => finder.find(name),
+        (Label::Number(number), Some(own), Some(_)) => {
+            own.get(usize::try_from(*number).ok()?).and_then(|name| finder.find(name))
+        }
+        (Label::Number(number), Some(own), None) => {
+            usize::try_from(*number).ok().filter(|&position| position < own.len())
+        }
+        (Label::Number(number), None, _) => finder.find_number(*number),
+    };
     let mut numbers = Vec::with_capacity(labels.len());
     for (index, label) in labels.iter().enumerate() {
-        let (number, shown) = match label {
-            Label::Name(name) => (positions.get(name.as_str()).copied(), format!("`{name}`")),
-            Label::Number(number) => {
-                let known = (0..class_names.len() as i64).contains(number);
-                (known.then_some(*number as u32), number.to_string())
+        match position(label) {
+            Some(position) => numbers.push(position as u32),
+            None => {
+                let problem = unlisted(label, given, own, &labels);
+                return Err(DataError::Label { image: name(index), problem });
             }
-        };
-        let problem = || format!("its class {shown} is not among the {}", classes.describe());
-        numbers.push(
-            number.ok_or_else(|| DataError::Label { image: name(index), problem: problem() })?,
-        );
+        }
     }
     Ok((numbers, class_names))
+}
+
+/// Why an image's class has no place among the classes, with the names on both sides.
+fn unlisted(
+    label: &Label,
+    given: Option<&[String]>,
+    own: Option<&[String]>,
+    labels: &[Label],
+) -> String {
+    let shown = match (label, own) {
+        (Label::Name(name), _) => format!("`{name}`"),
+        (Label::Number(number), own) => {
+            let name = usize::try_from(*number).ok().and_then(|number| own?.get(number));
+            name.map_or_else(|| number.to_string(), |name| format!("`{name}`"))
+        }
+    };
+    let found = match (label, own) {
+        (Label::Name(_), _) => names_in(labels),
+        (Label::Number(_), own) => own.unwrap_or_default().to_vec(),
+    };
+    match (given, found.as_slice()) {
+        (Some(given), []) => {
+            format!(
+                "its class {shown} is not among the classes that are listed: {}",
+                abridged(given)
+            )
+        }
+        (Some(given), found) => format!(
+            "its class {shown} is not among the classes that are listed: {}; those of the data: {}",
+            abridged(given),
+            abridged(found)
+        ),
+        (None, []) => {
+            format!("its class {shown} is not among the classes, which are numbered from 0")
+        }
+        (None, found) => {
+            format!("its class {shown} is not among the classes of the data: {}", abridged(found))
+        }
+    }
+}
+
+/// The different names, sorted.
+fn names_in(labels: &[Label]) -> Vec<String> {
+    let names: BTreeSet<_> = labels.iter().filter_map(Label::name).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 impl Label {
@@ -131,69 +169,28 @@ impl Label {
     }
 }
 
-/// The names "0", "1" and so on of classes that have no others.
-pub(crate) fn numbered(count: usize) -> Vec<String> {
-    (0..count).map(|number| number.to_string()).collect()
-}
-
-/// Checks that a label means the same in validation data as in training data.
-///
-/// Numbers in place of names fit any names. Validation data may lack the last classes.
-pub(crate) fn check_same(training: &[String], validation: &[String]) -> Result<(), DataError> {
-    let unnamed = is_numbered(training) || is_numbered(validation);
-    for (number, name) in validation.iter().enumerate() {
-        match training.get(number) {
-            None => {
-                return Err(DataError::Classes(format!(
-                    "class `{name}` of the validation data is not one of the {} classes of the training data: {}",
-                    training.len(),
-                    abridged(training)
-                )));
-            }
-            Some(expected) if name != expected && !unnamed => {
-                return Err(DataError::Classes(format!(
-                    "class {number} is `{expected}` in training and `{name}` in validation; \
-                     give both the same `classes`"
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn is_numbered(names: &[String]) -> bool {
-    names == numbered(names.len())
-}
-
-fn abridged(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type Named = Result<(Vec<u32>, Vec<String>), DataError>;
 
     fn names(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
-    #[test]
-    fn classes_must_mean_the_same_in_both_sets() {
-        let animals = names("cat dog emu");
-        assert!(check_same(&animals, &animals).is_ok());
-        assert!(check_same(&animals, &names("cat dog")).is_ok());
-        assert!(check_same(&animals, &names("0 1 2")).is_ok());
-        let extra = check_same(&animals, &names("cat dog emu fox")).unwrap_err();
-        assert!(extra.to_string().contains("`fox`"), "{extra}");
-        let other = check_same(&animals, &names("cat emu dog")).unwrap_err();
-        assert!(other.to_string().contains("`dog` in training and `emu`"), "{other}");
-        assert!(check_same(&names("0 1"), &names("0 1 2")).is_err());
+    fn of_names(names: &[&str], classes: Classes<'_>) -> Named {
+        let labels = names.iter().map(|name| Label::Name((*name).into())).collect();
+        name_labels(labels, classes, None, |index| format!("image {index}"))
+    }
+
+    fn of_numbers(numbers: &[i64], classes: Classes<'_>, own: Option<&[String]>) -> Named {
+        let labels = numbers.iter().copied().map(Label::Number).collect();
+        name_labels(labels, classes, own, |index| format!("image {index}"))
+    }
+
+    fn message(result: Named) -> String {
+        result.unwrap_err().to_string()
     }
 
     #[test]
@@ -206,38 +203,55 @@ mod tests {
 
     #[test]
     fn labels_become_positions_in_the_list() {
-        let name = |index: usize| format!("image {index}");
-        let of_names = |names: &[&str], classes: Classes<'_>| {
-            let labels = names.iter().map(|name| Label::Name((*name).into())).collect();
-            name_labels(labels, classes, name)
-        };
-        let of_numbers = |numbers: &[i64], classes: Classes<'_>| {
-            name_labels(numbers.iter().copied().map(Label::Number).collect(), classes, name)
-        };
         let listed = names("emu cat");
         let (labels, found) = of_names(&["dog", "cat", "dog"], Classes::Found).unwrap();
         assert_eq!((labels, found), (vec![1, 0, 1], names("cat dog")));
         assert_eq!(of_names(&["cat"], Classes::Listed(&listed)).unwrap().0, [1]);
-        assert_eq!(of_numbers(&[0, 2], Classes::Found).unwrap().1, numbered(3));
-        assert_eq!(of_numbers(&[1], Classes::Listed(&listed)).unwrap().1, listed);
-
-        let message =
-            |result: Result<(Vec<u32>, Vec<String>), DataError>| result.unwrap_err().to_string();
-        let unknown = message(of_names(&["cat", "fox"], Classes::OfTraining(&listed)));
-        assert!(
-            unknown.contains("image 1: its class `fox`") && unknown.contains("emu, cat"),
-            "{unknown}"
-        );
-        assert!(message(of_numbers(&[0, 2], Classes::Listed(&listed))).contains("class 2"));
-        assert!(message(of_numbers(&[0, -1], Classes::Found)).contains("image 1: its class -1"));
-        assert!(message(of_numbers(&[i64::MAX], Classes::Found)).contains("image 0"));
-        let mixed = vec![Label::Number(0), Label::Name("cat".into())];
-        assert!(message(name_labels(mixed, Classes::Found, name)).contains("image 1"));
+        assert_eq!(of_numbers(&[0, 2], Classes::Found, None).unwrap().1, numbered(3));
+        assert_eq!(of_numbers(&[1], Classes::Listed(&listed), None).unwrap(), (vec![1], listed));
     }
 
     #[test]
-    fn long_lists_are_abridged() {
-        assert_eq!(abridged(&names("a b")), "a, b");
-        assert!(abridged(&numbered(100)).ends_with("9 and 90 more"));
+    fn classes_that_are_not_listed_are_named_with_both_lists() {
+        let listed = names("emu cat");
+        let unknown = message(of_names(&["cat", "fox"], Classes::Listed(&listed)));
+        assert!(unknown.contains("image 1: its class `fox`"), "{unknown}");
+        assert!(unknown.contains("listed: emu, cat; those of the data: cat, fox"), "{unknown}");
+        assert!(message(of_numbers(&[0, 2], Classes::Listed(&listed), None)).contains("class 2"));
+        let negative = message(of_numbers(&[0, -1], Classes::Found, None));
+        assert!(negative.contains("image 1: its class -1"), "{negative}");
+        assert!(message(of_numbers(&[i64::MAX], Classes::Found, None)).contains("image 0"));
+        let mixed = vec![Label::Number(0), Label::Name("cat".into())];
+        let mixed = name_labels(mixed, Classes::Found, None, |index| format!("image {index}"));
+        assert!(message(mixed).contains("image 1"));
+    }
+
+    #[test]
+    fn a_list_orders_the_names_that_a_file_gives_to_numbers_and_never_renames_them() {
+        let own = names("emu cat dog");
+        let found = of_numbers(&[0, 1, 2], Classes::Found, Some(&own)).unwrap();
+        assert_eq!(found, (vec![0, 1, 2], own.clone()));
+        let listed = names("cat dog emu");
+        let ordered = of_numbers(&[0, 1, 2], Classes::Listed(&listed), Some(&own)).unwrap();
+        assert_eq!(ordered, (vec![2, 0, 1], listed));
+        let others = names("apple fig kiwi");
+        let refused = message(of_numbers(&[0], Classes::Listed(&others), Some(&own)));
+        assert!(refused.contains("its class `emu`"), "{refused}");
+        assert!(
+            refused.contains("apple, fig, kiwi; those of the data: emu, cat, dog"),
+            "{refused}"
+        );
+        assert!(message(of_numbers(&[3], Classes::Found, Some(&own))).contains("class 3 is not"));
+        // Names that say nothing may be replaced.
+        let digits = of_numbers(&[1, 0], Classes::Listed(&others), Some(&numbered(3))).unwrap();
+        assert_eq!(digits, (vec![1, 0], others));
+    }
+
+    #[test]
+    fn numbers_are_found_by_value_in_a_list_of_numbers() {
+        let listed = names("0 1 10 2");
+        let found = of_numbers(&[2, 10], Classes::Listed(&listed), None).unwrap();
+        assert_eq!(found.0, [3, 2]);
+        assert!(message(of_numbers(&[3], Classes::Listed(&listed), None)).contains("class 3"));
     }
 }

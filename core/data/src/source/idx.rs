@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::classes::{Classes, numbered};
+use super::classes::Classes;
+use super::matching::{Finder, abridged, numbered};
 use super::positions::read_at;
 use super::{Source, Stored, read_loaded};
 use crate::error::{DataError, ReadError};
@@ -28,7 +29,7 @@ pub struct Idx {
     height: u32,
     channels: Channels,
     pixels: Values,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
     class_names: Vec<String>,
 }
 
@@ -43,7 +44,7 @@ impl Idx {
         labels: &Path,
         classes: Option<&[String]>,
     ) -> Result<Self, DataError> {
-        Self::open_with(images, labels, Classes::choose(classes, None))
+        Self::open_with(images, labels, Classes::choose(classes))
     }
 
     pub(crate) fn open_with(
@@ -78,14 +79,15 @@ impl Idx {
             );
             return Err(DataError::malformed(labels, problem));
         }
+        let (label_values, class_names) = name_classes(labels, &label_values, classes)?;
         Ok(Self {
             path: images.to_owned(),
             width,
             height,
             channels,
             pixels: image_file.values,
-            class_names: name_classes(labels, &label_values, classes)?,
             labels: label_values,
+            class_names,
         })
     }
 }
@@ -100,7 +102,7 @@ impl Source for Idx {
     }
 
     fn label(&self, index: usize) -> u32 {
-        u32::from(self.labels[index])
+        self.labels[index]
     }
 
     fn read(&self, index: usize) -> Result<Image, ReadError> {
@@ -155,27 +157,30 @@ fn image_dimensions(
     Ok((count, width, height, channels))
 }
 
+/// Each image's class, and the names of all.
 fn name_classes(
     path: &Path,
     labels: &[u8],
     classes: Classes<'_>,
-) -> Result<Vec<String>, DataError> {
+) -> Result<(Vec<u32>, Vec<String>), DataError> {
     let Some(names) = classes.given()? else {
         let count = labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
-        return Ok(numbered(count));
+        return Ok((labels.iter().map(|&label| label.into()).collect(), numbered(count)));
     };
-    match labels.iter().position(|&label| usize::from(label) >= names.len()) {
-        None => Ok(names.to_vec()),
-        Some(index) => {
+    let finder = Finder::new(names);
+    let mut positions = Vec::with_capacity(labels.len());
+    for (index, &label) in labels.iter().enumerate() {
+        let Some(position) = finder.find_number(label.into()) else {
             let problem = format!(
-                "label {} of image {index} is not among the {} {}",
-                labels[index],
+                "label {label} of image {index} is not among the {} classes that are listed: {}",
                 names.len(),
-                classes.describe()
+                abridged(names)
             );
-            Err(DataError::malformed(path, problem))
-        }
+            return Err(DataError::malformed(path, problem));
+        };
+        positions.push(position as u32);
     }
+    Ok((positions, names.to_vec()))
 }
 
 /// The values of an IDX file.
@@ -371,7 +376,7 @@ mod tests {
         std::fs::write(&image_path, images).unwrap();
         std::fs::write(&label_path, labels).unwrap();
         let [held, in_file] = [HELD, 0].map(|held| {
-            let classes = Classes::choose(classes, None);
+            let classes = Classes::choose(classes);
             Idx::open_holding(held, &image_path, &label_path, classes)
         });
         match (held, in_file) {
@@ -419,7 +424,7 @@ mod tests {
         let (images_at, labels_at) = (folder.path().join("images"), folder.path().join("labels"));
         std::fs::write(&images_at, images()).unwrap();
         std::fs::write(&labels_at, labels()).unwrap();
-        let classes = Classes::choose(None, None);
+        let classes = Classes::choose(None);
         let source = Idx::open_holding(0, &images_at, &labels_at, classes).unwrap();
         std::fs::write(&images_at, &images()[..30]).unwrap();
         assert!(source.read(0).is_ok());

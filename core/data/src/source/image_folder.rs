@@ -6,12 +6,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::classes::Classes;
-use super::{Source, Stored};
+use super::matching::abridged;
+use super::{Purpose, Source, Stored};
 use crate::decode::decode;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
 
 pub(super) const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+
+/// What folders of training images are called where a data set is in parts.
+const TRAINING_PARTS: [&str; 2] = ["train", "training"];
+/// What folders of other images are called there.
+const OTHER_PARTS: [&str; 7] = ["val", "valid", "validation", "dev", "eval", "test", "testing"];
 
 /// Folders in folders that are followed. More are taken for a link that leads back up.
 const MAX_DEPTH: usize = 32;
@@ -31,18 +37,30 @@ impl ImageFolder {
     /// sorted by name. Hidden files and folders are ignored.
     ///
     /// # Errors
-    /// If a folder cannot be read, there are no classes or no images, or a class is not listed.
+    /// If a folder cannot be read, there are no classes or no images, a class is not listed, or the
+    /// folders are `train` and `val` or the like.
     pub fn open(path: &Path, classes: Option<&[String]>) -> Result<Self, DataError> {
-        Self::open_with(path, Classes::choose(classes, None))
+        Self::open_with(path, Classes::choose(classes), Purpose::Training)
     }
 
-    pub(crate) fn open_with(path: &Path, classes: Classes<'_>) -> Result<Self, DataError> {
+    pub(crate) fn open_with(
+        path: &Path,
+        classes: Classes<'_>,
+        purpose: Purpose,
+    ) -> Result<Self, DataError> {
         let found = class_folders(path)?;
         let given = classes.given()?;
+        if given.is_none() {
+            refuse_parts(path, &found, purpose)?;
+        }
         let class_names = given.map_or_else(|| found.clone(), <[String]>::to_vec);
         let known: HashSet<_> = class_names.iter().collect();
         if let Some(extra) = found.iter().find(|name| !known.contains(name)) {
-            let problem = format!("the folder `{extra}` is not among the {}", classes.describe());
+            let problem = format!(
+                "the folder `{extra}` is not among the classes that are listed: {}; the folders: {}",
+                abridged(&class_names),
+                abridged(&found)
+            );
             return Err(DataError::malformed(path, problem));
         }
         let mut files = Vec::new();
@@ -52,7 +70,7 @@ impl ImageFolder {
             }
             let folder = path.join(name);
             let images = images_under(&folder)?;
-            if images.is_empty() && given.is_none() {
+            if images.is_empty() && given.is_none() && purpose == Purpose::Training {
                 return Err(DataError::malformed(&folder, no_images()));
             }
             files.extend(images.into_iter().map(|file| (file, label)));
@@ -133,6 +151,52 @@ fn class_folders(path: &Path) -> Result<Vec<String>, DataError> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Refuses a folder that holds a data set in parts, `train` and `val`, which are no classes.
+fn refuse_parts(path: &Path, found: &[String], purpose: Purpose) -> Result<(), DataError> {
+    let called = |parts: &[&str]| {
+        parts.iter().find_map(|part| found.iter().find(|name| name.eq_ignore_ascii_case(part)))
+    };
+    let (training, other) = (called(&TRAINING_PARTS), called(&OTHER_PARTS));
+    let wanted = match purpose {
+        Purpose::Training => training.or(other),
+        Purpose::Validation => other.or(training),
+    };
+    let Some(wanted) = wanted else { return Ok(()) };
+    let (parts, others): (Vec<&String>, Vec<&String>) =
+        found.iter().partition(|name| is_part(name));
+    if training.is_none() || other.is_none() {
+        // A class may be called `train`, too. Then there are others, or images in its folder.
+        if !others.is_empty() {
+            return Ok(());
+        }
+        for name in &parts {
+            if holds_images(&path.join(name))? {
+                return Ok(());
+            }
+        }
+    }
+    let shown: Vec<String> = parts.iter().map(|name| format!("`{name}`")).collect();
+    Err(DataError::malformed(
+        path,
+        format!(
+            "holds {}, which are parts of a data set and not classes: give {} (if they are classes, list \
+             them in `classes`)",
+            shown.join(" and "),
+            path.join(wanted).display()
+        ),
+    ))
+}
+
+fn is_part(name: &str) -> bool {
+    TRAINING_PARTS.iter().chain(&OTHER_PARTS).any(|part| part.eq_ignore_ascii_case(name))
+}
+
+/// Whether there are image files in a folder, not counting those in the folders in it.
+fn holds_images(folder: &Path) -> Result<bool, DataError> {
+    let entries = visible_entries(folder)?;
+    Ok(entries.iter().any(|entry| has_image_extension(&entry.path())))
 }
 
 /// Image files in `folder` and the folders in it, sorted by path.
@@ -252,6 +316,33 @@ mod tests {
         let empty = message(folder.path());
         assert!(empty.contains("cat: holds no images (jpg, jpeg, png, webp)"), "{empty}");
         assert!(message(&folder.path().join("nowhere")).contains("nowhere"));
+    }
+
+    #[test]
+    fn parts_of_a_data_set_are_not_classes() {
+        let refused = |paths: &[&str], purpose: Purpose| {
+            let folder = TempDir::new().unwrap();
+            paths.iter().for_each(|path| save(&folder, path, 0));
+            let opened = ImageFolder::open_with(folder.path(), Classes::Found, purpose);
+            opened.err().map(|error| error.to_string())
+        };
+        let both = ["train/cat/a.png", "val/cat/a.png", "test/a.png"];
+        for (purpose, wanted) in [(Purpose::Training, "train"), (Purpose::Validation, "val")] {
+            let said = refused(&both, purpose).unwrap();
+            assert!(said.contains("holds `test` and `train` and `val`"), "{said}");
+            assert!(said.contains(&format!("/{wanted} (if")), "{said}");
+        }
+        assert!(refused(&["Train/a.png", "validation/a.png"], Purpose::Training).is_some());
+        assert!(refused(&["train/cat/a.png"], Purpose::Training).is_some());
+        for classes in
+            [&["train/a.png", "bus/a.png"][..], &["train/a.png"], &["test/x/a.png", "b/a.png"]]
+        {
+            assert_eq!(refused(classes, Purpose::Training), None);
+        }
+        let folder = TempDir::new().unwrap();
+        both.iter().for_each(|path| save(&folder, path, 0));
+        let listed = names(&["train", "val", "test"]);
+        assert_eq!(ImageFolder::open(folder.path(), Some(&listed)).unwrap().len(), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod classes;
 mod groups;
 mod idx;
 mod image_folder;
+mod matching;
 mod parquet;
 mod patterns;
 mod positions;
@@ -18,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 pub use cifar::Cifar;
 use classes::Classes;
-pub(crate) use classes::check_same;
 pub use groups::Groups;
 pub use idx::Idx;
 pub use image_folder::ImageFolder;
+pub use matching::{ClassList, abridged, match_classes};
+pub(crate) use matching::{TRAINING, Whose};
 use parquet::Columns;
 pub use parquet::Parquet;
 pub use web_dataset::WebDataset;
@@ -196,7 +198,8 @@ pub enum SourceConfig {
         #[serde(with = "vitral_config::path_text::list")]
         #[schemars(with = "Vec<PathBuf>")]
         files: Vec<PathBuf>,
-        /// Names of the classes in the order of their numbers. Without them, those in the file.
+        /// The classes in the order of their numbers; where the file names its numbers, a choice and
+        /// order of those names. Without them, those in the file.
         #[serde(default)]
         classes: Option<Vec<String>>,
         /// The column of images: a struct with `bytes`, or bytes. Without it, the file says which.
@@ -220,6 +223,18 @@ pub enum SourceConfig {
     },
 }
 
+/// What a data set is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its classes are those of the model.
+    Training,
+    /// Its classes are matched with those of the model, and need not all have images.
+    Validation,
+}
+
+/// What the images of validation are called in messages.
+pub(crate) const VALIDATION: &str = "the validation data";
+
 fn default_label_key() -> String {
     "label".into()
 }
@@ -230,31 +245,57 @@ impl SourceConfig {
     /// # Errors
     /// If a file is missing, cannot be read or is malformed, or if there are no images.
     pub fn open(&self) -> Result<Arc<dyn Source>, DataError> {
-        self.open_like(None)
+        self.open_for(Purpose::Training)
     }
 
-    /// Opens the data set with the classes of a training set, where this one does not name its own.
-    pub(crate) fn open_like(
+    /// Opens the data set for validation. Its labels are positions in `classes`, which its own are
+    /// matched with by name; without them, it has its own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if there are images of a class that is not among `classes`.
+    pub fn open_validation(
         &self,
-        training: Option<&[String]>,
+        classes: Option<&ClassList>,
     ) -> Result<Arc<dyn Source>, DataError> {
-        let choose = |own| Classes::choose(own, training);
+        let source = self.open_for(Purpose::Validation)?;
+        let whose = Whose { name: VALIDATION, numbered: self.is_numbered() };
+        match classes {
+            Some(classes) => classes.order(source, whose),
+            None => Ok(source),
+        }
+    }
+
+    /// Whether a number stands for a class by its position in the list of classes: the files have
+    /// numbers, or the experiment lists the classes in the order of their numbers.
+    pub fn is_numbered(&self) -> bool {
+        match self {
+            Self::Idx { .. } | Self::Cifar10 { .. } | Self::Cifar100 { .. } => true,
+            Self::ImageFolder { classes, .. }
+            | Self::WebDataset { classes, .. }
+            | Self::Parquet { classes, .. } => classes.is_some(),
+            Self::Cache { .. } => false,
+        }
+    }
+
+    fn open_for(&self, purpose: Purpose) -> Result<Arc<dyn Source>, DataError> {
         Ok(match self {
             Self::Idx { images, labels, classes } => {
-                Arc::new(Idx::open_with(images, labels, choose(classes.as_deref()))?)
+                Arc::new(Idx::open_with(images, labels, Classes::choose(classes.as_deref()))?)
             }
-            Self::ImageFolder { path, classes } => {
-                Arc::new(ImageFolder::open_with(path, choose(classes.as_deref()))?)
-            }
+            Self::ImageFolder { path, classes } => Arc::new(ImageFolder::open_with(
+                path,
+                Classes::choose(classes.as_deref()),
+                purpose,
+            )?),
             Self::Cifar10 { files } => Arc::new(Cifar::open_10(files)?),
             Self::Cifar100 { files, coarse } => Arc::new(Cifar::open_100(files, *coarse)?),
             Self::WebDataset { shards, classes, label_key, shuffle_buffer } => {
-                let classes = choose(classes.as_deref());
+                let classes = Classes::choose(classes.as_deref());
                 Arc::new(WebDataset::open_with(shards, classes, label_key, *shuffle_buffer)?)
             }
             Self::Parquet { files, classes, image, label, shuffle_buffer } => {
                 let columns = Columns { image: image.as_deref(), label: label.as_deref() };
-                let classes = choose(classes.as_deref());
+                let classes = Classes::choose(classes.as_deref());
                 Arc::new(Parquet::open_with(files, classes, columns, *shuffle_buffer)?)
             }
             Self::Cache { path } => Arc::new(Cache::open(path)?),

@@ -70,7 +70,7 @@ impl WebDataset {
         label_key: &str,
         shuffle_buffer: Option<usize>,
     ) -> Result<Self, DataError> {
-        Self::open_with(shards, Classes::choose(classes, None), label_key, shuffle_buffer)
+        Self::open_with(shards, Classes::choose(classes), label_key, shuffle_buffer)
     }
 
     pub(crate) fn open_with(
@@ -99,7 +99,7 @@ impl WebDataset {
             let sample: &Sample = &samples[index];
             format!("{}, {}", shards[sample.shard as usize].display(), sample.name)
         };
-        let (labels, class_names) = name_labels(labels, classes, name)?;
+        let (labels, class_names) = name_labels(labels, classes, None, name)?;
         let sequential = match shuffle_buffer {
             Some(buffer) => Some(Sequential::new(&samples, buffer)?),
             None => None,

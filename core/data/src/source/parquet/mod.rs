@@ -16,6 +16,7 @@ pub(super) use self::schema::Columns;
 use self::schema::{Named, class_names_of};
 use super::classes::{Classes, Label, name_labels};
 use super::groups::{Groups, Recent};
+use super::matching::abridged;
 use super::{Source, Stored, patterns, read_loaded};
 use crate::error::{DataError, ReadError};
 use crate::pixels::Image;
@@ -68,7 +69,7 @@ impl Parquet {
         shuffle_buffer: Option<usize>,
     ) -> Result<Self, DataError> {
         let columns = Columns { image, label };
-        Self::open_with(files, Classes::choose(classes, None), columns, shuffle_buffer)
+        Self::open_with(files, Classes::choose(classes), columns, shuffle_buffer)
     }
 
     pub(crate) fn open_with(
@@ -91,7 +92,11 @@ impl Parquet {
             }
             match (&own_names, file.class_names) {
                 (Some(first), Some(names)) if *first != names => {
-                    let problem = "names other classes than the files before it";
+                    let problem = format!(
+                        "names other classes than the files before it: {}, and before: {}",
+                        abridged(&names),
+                        abridged(first)
+                    );
                     return Err(DataError::malformed(path, problem));
                 }
                 (None, Some(names)) => own_names = Some(names),
@@ -107,15 +112,7 @@ impl Parquet {
             .ok_or_else(|| DataError::setting("files", "hold too many rows"))?;
         let recent = Recent::of(&groups);
         let name = |index: usize| row_name(&files, &row_groups, &groups, index);
-        let numbered = labels.iter().all(|label| matches!(label, Label::Number(_)));
-        // The files' own names are what a number means, whatever the training set says.
-        let classes = match (&own_names, classes) {
-            (Some(own), Classes::Found | Classes::OfTraining(_)) if numbered => {
-                Classes::Listed(own)
-            }
-            _ => classes,
-        };
-        let (labels, class_names) = name_labels(labels, classes, name)?;
+        let (labels, class_names) = name_labels(labels, classes, own_names.as_deref(), name)?;
         Ok(Self { files, row_groups, groups, recent, labels, class_names })
     }
 
@@ -248,6 +245,19 @@ mod tests {
             }
             assert!(source.name(13).ends_with("train-00001-of-00002.parquet, row 1"));
         }
+    }
+
+    #[test]
+    fn a_list_of_classes_orders_the_names_of_the_file() {
+        let files = [fixtures("train-*-of-00002.parquet")];
+        let open = |listed: [&str; 3]| {
+            Parquet::open(&files, Some(&listed.map(String::from)), None, None, None)
+        };
+        let source = open(["emu", "cat", "dog"]).unwrap();
+        assert_eq!([0, 1, 2].map(|index| source.label(index)), [1, 2, 0]);
+        let error = open(["apple", "fig", "kiwi"]).err().unwrap().to_string();
+        assert!(error.contains("row 0: its class `cat` is not among"), "{error}");
+        assert!(error.contains("apple, fig, kiwi; those of the data: cat, dog, emu"), "{error}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn samples_are_found_in_all_shards_and_read_in_any_order() {
         let source = open("numbers-{000000..000001}.tar", buffer).unwrap();
         assert_eq!(
             (source.len(), source.class_names()),
-            (7, &super::super::classes::numbered(3)[..])
+            (7, &super::super::matching::numbered(3)[..])
         );
         for index in [6, 0, 3, 2, 5, 1, 4, 4] {
             let image = source.read(index).unwrap();
