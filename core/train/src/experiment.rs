@@ -96,7 +96,7 @@ pub struct TrainConfig {
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub learning_rate: f64,
-    /// Learning rate at the end of the decay.
+    /// Learning rate at the end of the decay; at 1e-6, its default, no more than `learning_rate`.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_learning_rate: f64,
     /// Shape of the learning rate after warm-up.
@@ -143,6 +143,9 @@ pub struct TrainConfig {
     pub log_every: u64,
 }
 
+/// Where the learning rate ends unless the experiment says it.
+const MIN_LEARNING_RATE: f64 = 1e-6;
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -156,7 +159,7 @@ impl Default for TrainConfig {
             patch_dropout_epochs: None,
             optimizer: Optimizer::default(),
             learning_rate: 5e-4,
-            min_learning_rate: 1e-6,
+            min_learning_rate: MIN_LEARNING_RATE,
             decay: Decay::Cosine,
             warmup_epochs: 1.0,
             warmup_steps: None,
@@ -231,6 +234,16 @@ impl Metric {
     }
 }
 
+impl TrainConfig {
+    /// The learning rate at the end: the default one gives way to a lower peak, such as none at all.
+    pub(crate) fn floor(&self) -> f64 {
+        match self.min_learning_rate == MIN_LEARNING_RATE {
+            true => self.learning_rate.min(MIN_LEARNING_RATE),
+            false => self.min_learning_rate,
+        }
+    }
+}
+
 impl Experiment {
     /// Checks what no single field can say.
     ///
@@ -266,7 +279,7 @@ impl Experiment {
                 "each micro-batch needs at least one image",
             );
         }
-        if train.min_learning_rate > train.learning_rate {
+        if train.floor() > train.learning_rate {
             return problem(
                 "train.min_learning_rate",
                 format!(
@@ -355,6 +368,16 @@ mod tests {
         assert!((0.01..=0.05).contains(&train.weight_decay));
         assert!((32..=128).contains(&train.batch.effective()));
         assert_eq!(train.decay, Decay::Cosine);
+    }
+
+    #[test]
+    fn the_default_end_of_the_decay_gives_way_to_a_lower_peak() {
+        let floor = |learning_rate, min_learning_rate| {
+            TrainConfig { learning_rate, min_learning_rate, ..TrainConfig::default() }.floor()
+        };
+        assert_eq!(floor(0.0, MIN_LEARNING_RATE), 0.0);
+        assert_eq!(floor(1e-3, MIN_LEARNING_RATE), 1e-6);
+        assert_eq!(floor(1e-6, 1e-5), 1e-5);
     }
 
     #[test]

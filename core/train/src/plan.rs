@@ -46,7 +46,7 @@ impl TrainConfig {
         let schedule = Schedule {
             decay: self.decay,
             peak: self.learning_rate,
-            floor: self.min_learning_rate,
+            floor: self.floor(),
             warmup: warmup.min(length),
             total: length,
             lead: schedule_lead,
