@@ -6,6 +6,7 @@ mod bench;
 mod bench_data;
 mod bench_tricks;
 mod checkpoints;
+mod classes;
 mod command_line;
 mod data;
 mod data_cache;

@@ -236,5 +236,7 @@ fn evaluating_with_other_classes_than_the_models_is_refused() {
     let arguments = ["import", &oracle("tiny_token.npz"), "--out", "four", "--classes", "4"];
     vitral(workspace.path(), &arguments).succeeded();
     assert_eq!(open(&workspace.join("four")).tensors["head.bias"], Array::zeros([4]));
-    vitral(workspace.path(), &["eval", "four", "--set", &train, "--set", &val]).succeeded();
+    let arguments = ["eval", "four", "--set", &train, "--set", &val];
+    let said = vitral(workspace.path(), &arguments).succeeded().stderr;
+    assert!(said.contains("the model does not name its 4 classes"), "{said}");
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use vitral_data::abridged;
 use vitral_train::{DataReport, Event, Observer, RunInfo, StepReport};
 
 /// How often a line is printed where there is no terminal.
@@ -70,6 +71,12 @@ impl Progress {
     }
 
     fn started(&mut self, info: &RunInfo) {
+        self.line(&format!(
+            "{} {}: {}",
+            HumanCount(info.class_names.len() as u64),
+            if info.class_names.len() == 1 { "class" } else { "classes" },
+            abridged(&info.class_names),
+        ));
         self.line(&format!(
             "{} parameters, {} training and {} validation images, {} steps in {} epochs",
             HumanCount(info.parameters as u64),

@@ -221,7 +221,7 @@ mod tests {
         let (_folder, config) = folders(&["cat", "dog"], &["cat", "fox"]);
         let error = config.open().err().unwrap().to_string();
         assert!(
-            error.contains("has not: fox") && error.contains("training data: cat, dog"),
+            error.contains("lacks: fox") && error.contains("training data: cat, dog"),
             "{error}"
         );
     }
@@ -251,7 +251,7 @@ mod tests {
         let sets = config.open().unwrap().in_order_of(&of(&["dog", "cat"])).unwrap();
         assert_eq!([sets.train.label(0), sets.train.label(1), sets.val.label(0)], [1, 0, 0]);
         for (names, problem) in [
-            (&["cat"][..], "has not: dog"),
+            (&["cat"][..], "lacks: dog"),
             (&["cat", "dog", "emu"], "the training data lacks classes of the run: emu"),
         ] {
             let error = config.open().unwrap().in_order_of(&of(names)).err().unwrap().to_string();

@@ -20,11 +20,14 @@ pub struct AdaptOptions<'a> {
     pub fresh: &'a dyn Fn(&str) -> bool,
     /// Parameters of the file that the model need not have.
     pub ignore: &'a dyn Fn(&str) -> bool,
+    /// Of each class of the model, the one of the file that is the same; without it, classes of the
+    /// same number are taken to be the same, and the head of another number starts afresh.
+    pub classes: Option<&'a [Option<usize>]>,
 }
 
 impl Default for AdaptOptions<'_> {
     fn default() -> Self {
-        Self { positions: Resize::default(), fresh: &|_| false, ignore: &|_| false }
+        Self { positions: Resize::default(), fresh: &|_| false, ignore: &|_| false, classes: None }
     }
 }
 
@@ -36,14 +39,17 @@ pub struct Adapted {
     /// Parameters that start as the model's own initialisation says: a head for other classes, and
     /// what was asked for.
     pub fresh: Vec<String>,
+    /// Parameters of a head that knows some of the model's classes. Those that it does not know are
+    /// zero, and start as the model's own initialisation says.
+    pub partly_fresh: Vec<String>,
     /// What was changed or left out, in sentences.
     pub notes: Vec<String>,
 }
 
 /// Takes pretrained parameters to a model with these parameters (names and shapes).
 ///
-/// Learned positions and tables of relative bias are resized to the model's grid; a head for another
-/// number of classes starts afresh, as in google-research/vision_transformer.
+/// Learned positions and tables of relative bias are resized to the model's grid. The head's part of each
+/// class follows the class where the options say which classes are the same.
 ///
 /// # Errors
 /// Every parameter that is missing, unexpected or of another shape, unless the options let it be; an
@@ -58,7 +64,12 @@ pub fn adapt(
     let mut notes = differences(&pretrained.config, model);
     let mut source = pretrained.tensors.clone();
     move_positions(&mut source, &pretrained.config, model, &mut notes);
-    let mut adapted = Adapted { tensors: BTreeMap::new(), fresh: Vec::new(), notes: Vec::new() };
+    let mut adapted = Adapted {
+        tensors: BTreeMap::new(),
+        fresh: Vec::new(),
+        partly_fresh: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut mismatches = Mismatches::default();
     for (name, shape) in parameters {
         let found = source.remove(name);
@@ -68,6 +79,24 @@ pub fn adapt(
             continue;
         }
         match found {
+            Some(array)
+                if is_of_head(name)
+                    && is_alike_but_for_classes(&array.shape, shape)
+                    && array.shape.last() == Some(&pretrained.config.classes) =>
+            {
+                match options.classes {
+                    Some(classes) if classes.iter().any(Option::is_some) => {
+                        adapted.tensors.insert(name.clone(), array.picked(classes));
+                        if classes.contains(&None) {
+                            adapted.partly_fresh.push(name.clone());
+                        }
+                    }
+                    None if array.shape == *shape => {
+                        adapted.tensors.insert(name.clone(), array);
+                    }
+                    _ => adapted.fresh.push(name.clone()),
+                }
+            }
             Some(array) if array.shape == *shape => {
                 adapted.tensors.insert(name.clone(), array);
             }
@@ -88,10 +117,6 @@ pub fn adapt(
                 notes.push(format!("`{name}` was resized from {:?} to {shape:?}", array.shape));
                 let table = resize_relative_bias(&array, extra, model.grid());
                 adapted.tensors.insert(name.clone(), table);
-            }
-            Some(array) if is_head_of_other_classes(name, &array.shape, shape) => {
-                notes.push(format!("`{name}` starts afresh: the file's is {:?}", array.shape));
-                adapted.fresh.push(name.clone());
             }
             Some(array) => {
                 mismatches.shapes.push((name.clone(), array.shape, shape.clone()));
@@ -116,6 +141,12 @@ pub fn adapt(
             model: format!("the {} that is to start from them", describe(model)),
             mismatches,
         });
+    }
+    let (from, to) = (pretrained.config.classes, model.classes);
+    let is_other_head = from != to && from > 0 && options.classes.is_none();
+    if is_other_head && adapted.fresh.iter().any(|name| is_of_head(name) && !(options.fresh)(name))
+    {
+        notes.push(format!("the head starts afresh: the file's has {from} classes, not {to}"));
     }
     adapted.notes = notes;
     Ok(adapted)
@@ -255,8 +286,10 @@ fn is_of_head(name: &str) -> bool {
     name.starts_with("head.") || name.starts_with("head_dist.")
 }
 
-fn is_head_of_other_classes(name: &str, found: &[usize], wanted: &[usize]) -> bool {
-    is_of_head(name)
-        && found.len() == wanted.len()
-        && found[..found.len() - 1] == wanted[..wanted.len() - 1]
+/// Whether shapes are the same but for the number of classes.
+fn is_alike_but_for_classes(found: &[usize], wanted: &[usize]) -> bool {
+    match (found.split_last(), wanted.split_last()) {
+        (Some((_, found)), Some((_, wanted))) => found == wanted,
+        _ => false,
+    }
 }

@@ -92,6 +92,20 @@ impl Array {
             .collect()
     }
 
+    /// The entries of the last dimension in another order: each is the one of that position here, or
+    /// zero.
+    pub(crate) fn picked(&self, positions: &[Option<usize>]) -> Self {
+        let mut shape = self.shape.clone();
+        if let Some(last) = shape.last_mut() {
+            *last = positions.len();
+        }
+        let rows = self.values.chunks(self.row_width().max(1));
+        let pick = |row: &[f32]| -> Vec<f32> {
+            positions.iter().map(|position| position.map_or(0.0, |from| row[from])).collect()
+        };
+        Self { shape, values: rows.flat_map(pick).collect() }
+    }
+
     /// What a first dimension counts, one by one.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Self> + '_ {
         let shape = self.shape.get(1..).unwrap_or_default().to_vec();
@@ -126,6 +140,12 @@ impl fmt::Display for Dimensions<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_are_picked_in_every_row() {
+        let picked = counted(&[2, 3]).picked(&[Some(2), None, Some(0), Some(1)]);
+        assert_eq!(picked, Array::new([2, 4], vec![2., 0., 0., 1., 5., 0., 3., 4.]));
+    }
 
     fn counted(shape: &[usize]) -> Array {
         let count: usize = shape.iter().product();

@@ -61,8 +61,17 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> 
         let model = format!("a {} ({})", describe(&config), dialect.name());
         return Err(InterchangeError::Mismatch { path, model, mismatches });
     }
-    let Settings { normalization, class_names, .. } = settings;
-    let class_names = if class_names.len() == config.classes { class_names } else { Vec::new() };
+    let Settings { normalization, mut class_names, .. } = settings;
+    if class_names.len() != config.classes {
+        if !class_names.is_empty() && config.classes > 0 {
+            notes.push(format!(
+                "config.json names {} classes and the head has {}, so the names are left out",
+                class_names.len(),
+                config.classes
+            ));
+        }
+        class_names.clear();
+    }
     Ok(Pretrained {
         origin: path.display().to_string(),
         config,

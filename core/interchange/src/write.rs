@@ -60,6 +60,11 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
         prepend_zero_position(&mut tensors, 1);
         notes.push("the class token got a position of zero".into());
     }
+    if !model.class_names.is_empty() {
+        notes.push(
+            "the file has no place for the names of the classes: whoever reads it knows them by position".into(),
+        );
+    }
     let dialect = if mixer { Dialect::Mixer } else { Dialect::Published };
     let theirs = to_dialect(dialect, config, &tensors).map_err(unsupported)?;
     write_whole(path, |file| write_npz(&theirs, file))?;

@@ -108,7 +108,8 @@ fn rank_of(logits: &[f32], label: usize) -> usize {
         .count()
 }
 
-/// Evaluates a model (without autodiff) on every image that the loader brings.
+/// Evaluates a model (without autodiff) on every image that the loader brings. Labels are positions in the
+/// list of class names.
 ///
 /// `progress` is called with the number of images done.
 ///
@@ -123,7 +124,8 @@ pub fn evaluate(
     device: &Device,
     mut progress: impl FnMut(u64),
 ) -> Result<Evaluation, Error> {
-    let classes = class_names.len();
+    // A model may have more classes than there are names.
+    let classes = model.config().classes;
     let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
     for batch in loader {
         let batch = batch?;

@@ -63,6 +63,8 @@ pub enum Event {
 pub struct RunInfo {
     /// Trainable values of the model.
     pub parameters: usize,
+    /// Names of the classes, in the order of the logits.
+    pub class_names: Vec<String>,
     /// Training images.
     pub train_images: usize,
     /// Validation images.

@@ -1,5 +1,7 @@
 //! Where a run's weights start: fresh, or from a model that was trained before, here or elsewhere.
 
+mod head;
+
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use vitral_interchange::{AdaptOptions, Array, Hints, Pretrained, Resize};
 use vitral_model::{ConfigProblem, device::Device};
 
+use self::head::Head;
 use crate::{
     Error,
     checkpoint::{self, Checkpoint, NamedTensor, to_device},
@@ -23,8 +26,9 @@ pub enum Init {
     #[default]
     Fresh,
     /// From a model that was trained before. Positions are resized to the model's grid (an MLP-Mixer
-    /// has one grid), and a head for another number of classes starts afresh; anything else that does not fit ends the run
-    /// before it starts, with every difference listed.
+    /// has one grid). The head keeps the classes that it knows by their names, and the others start
+    /// afresh; where it has no names, it is kept if the number of classes is the same. Anything else that
+    /// does not fit ends the run before it starts, with every difference listed.
     Pretrained {
         /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors` of timm or
         /// Hugging Face (or its folder), or a run or checkpoint of Vitral.
@@ -97,20 +101,21 @@ impl Checkpoint {
             origin: self.path.display().to_string(),
             config: self.experiment.model.resolved(),
             tensors: tensors.into_iter().map(array).collect(),
-            class_names: self.state.class_names,
+            class_names: self.state.class_names_of(self.experiment.model.classes),
             normalization: channels.and_then(|channels| data.normalize.mean_std(channels).ok()),
             notes: Vec::new(),
         }
     }
 }
 
-/// Puts the weights in place that the experiment's `init` says, and returns what was changed on the
-/// way, in sentences.
+/// Puts the weights in place that the experiment's `init` says, for data with these classes, and returns
+/// what was changed on the way, in sentences.
 ///
 /// # Errors
 /// They cannot be read, or do not fit the model.
 pub(crate) fn start(
     experiment: &Experiment,
+    class_names: &[String],
     learner: &mut Learner,
     device: &Device,
 ) -> Result<Vec<String>, Error> {
@@ -122,10 +127,15 @@ pub(crate) fn start(
     let pretrained = open_pretrained(path, &hints)?;
     check_patterns("fresh", fresh, learner.parameters().iter().map(|info| info.name.as_str()))?;
     let any = |patterns: &[String], name: &str| patterns.iter().any(|p| matches(p, name));
+    let head = match any(fresh, "head.weight") {
+        true => None,
+        false => Head::find(&pretrained, class_names, model.classes),
+    };
     let options = AdaptOptions {
         positions: (*positions).into(),
         fresh: &|name| any(fresh, name),
         ignore: &|name| any(ignore, name),
+        classes: head.as_ref().map(|head| head.classes.as_slice()),
     };
     let parameters: Vec<(String, Vec<usize>)> =
         learner.parameters().iter().map(|info| (info.name.clone(), info.shape.clone())).collect();
@@ -137,11 +147,32 @@ pub(crate) fn start(
         .map(|(name, Array { shape, values })| NamedTensor { name, shape, values })
         .collect();
     let own = learner.export()?.model;
+    for tensor in &mut tensors {
+        let own = own.iter().find(|own| own.name == tensor.name);
+        if let (Some(own), Some(head)) = (own, &head)
+            && adapted.partly_fresh.contains(&tensor.name)
+        {
+            start_new_classes(tensor, own, &head.classes);
+        }
+    }
     tensors.extend(own.into_iter().filter(|tensor| adapted.fresh.contains(&tensor.name)));
     let values = to_device(&tensors, learner.parameters(), "", device);
     learner.set_values(values.map_err(Error::Device)?);
-    Ok([pretrained.notes, adapted.notes, other_inputs(experiment, pretrained.normalization)]
-        .concat())
+    let head = head.into_iter().map(|head| head.note).collect();
+    let inputs = other_inputs(experiment, pretrained.normalization);
+    Ok([pretrained.notes, adapted.notes, head, inputs].concat())
+}
+
+/// Gives the classes of a head that the initial model does not know what a new head has for them.
+fn start_new_classes(head: &mut NamedTensor, own: &NamedTensor, classes: &[Option<usize>]) {
+    let rows = head.values.chunks_mut(classes.len()).zip(own.values.chunks(classes.len()));
+    for (row, own) in rows {
+        for ((value, own), from) in row.iter_mut().zip(own).zip(classes) {
+            if from.is_none() {
+                *value = *own;
+            }
+        }
+    }
 }
 
 /// Tells where images are normalised in another way than the model was trained with.

@@ -1,7 +1,9 @@
 //! A trained model, taken from a checkpoint for evaluation and prediction.
 
+use std::sync::Arc;
+
 use burn::tensor::activation;
-use vitral_data::{CodedImages, Image, ImageBatch};
+use vitral_data::{ClassList, CodedImages, Image, ImageBatch, Source, abridged, match_classes};
 use vitral_model::{
     Compute, ConfigProblem, Mode, ViT,
     device::Device,
@@ -11,7 +13,7 @@ use vitral_model::{
 use vitral_seed::Seed;
 
 use crate::{
-    Error, Evaluation,
+    Error, Evaluation, Event, Observer,
     batch::images_to_device,
     checkpoint::{Checkpoint, CheckpointError, State, to_device},
     evaluate::evaluate,
@@ -27,6 +29,8 @@ pub struct TrainedModel {
     pub state: State,
     model: ViT,
     device: Device,
+    /// Whether a number in place of a class's name is a position among the model's classes.
+    numbered: bool,
 }
 
 impl TrainedModel {
@@ -47,6 +51,7 @@ impl TrainedModel {
         let compute = precision.check(device).map_or(Compute::F32, |()| precision.compute());
         Ok(Self {
             model: parameters::with_values(model, values).computing_in(compute),
+            numbered: experiment.data.train.is_numbered(),
             experiment,
             state,
             device: device.clone(),
@@ -73,30 +78,64 @@ impl TrainedModel {
         Ok(Interface { normalize: Some(normalize), output })
     }
 
-    /// Evaluates on the experiment's validation images. `progress` gets images done and in all.
+    /// The names of the classes, in the order of the logits; none where they have no names.
+    pub fn class_names(&self) -> Vec<String> {
+        self.state.class_names_of(self.model.config().classes)
+    }
+
+    /// Evaluates on the experiment's validation images, whose classes are matched with the model's by
+    /// name. The training images are not needed.
     ///
     /// # Errors
-    /// The data cannot be read.
-    pub fn evaluate(&self, mut progress: impl FnMut(u64, u64)) -> Result<Evaluation, Error> {
-        let datasets = self.experiment.data.open()?;
-        let (found, wanted) = (datasets.val.class_names().len(), self.model.config().classes);
-        if found != wanted {
+    /// The data cannot be read, or has other classes.
+    pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
+        let images = self.validation_images(observer)?;
+        let total = images.len() as u64;
+        evaluate(
+            &self.model,
+            eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?,
+            &self.experiment.data,
+            images.class_names(),
+            self.experiment.train.loss,
+            &self.device,
+            |done| observer.on_event(&Event::Evaluating { done, total }),
+        )
+    }
+
+    /// The experiment's validation images, labelled by the model's classes.
+    fn validation_images(&self, observer: &mut dyn Observer) -> Result<Arc<dyn Source>, Error> {
+        let val = &self.experiment.data.val;
+        let names = &self.state.class_names;
+        let list = |names| ClassList { owner: "the model", names, numbered: self.numbered };
+        if !names.is_empty() {
+            return Ok(val.open_validation(Some(&list(names.clone())))?);
+        }
+        let images = val.open_validation(None)?;
+        let (found, known) = (images.class_names(), self.model.config().classes);
+        let numbers: Vec<String> = (0..known).map(|number| number.to_string()).collect();
+        if !match_classes(found, &numbers).contains(&None) {
+            return Ok(val.open_validation(Some(&list(numbers)))?);
+        }
+        if found.len() != known {
             return Err(Error::Experiment(ConfigProblem {
                 field: "data.val".into(),
-                message: format!("the data has {found} classes, but the model tells {wanted}"),
+                message: format!(
+                    "the data has {} classes ({}), but the model has {known}, which have no names",
+                    found.len(),
+                    abridged(found)
+                ),
                 help: "evaluate on images of the classes that the model was trained for".into(),
             }));
         }
-        let total = datasets.val.len() as u64;
-        evaluate(
-            &self.model,
-            eval_loader(&self.experiment, &datasets, self.state.micro_batch.as_ref())?,
-            &self.experiment.data,
-            datasets.val.class_names(),
-            self.experiment.train.loss,
-            &self.device,
-            |done| progress(done, total),
-        )
+        observer.on_event(&Event::Notice {
+            from: "eval".into(),
+            message: format!(
+                "warning: the model does not name its {known} classes, so they are matched by position: its class 0 \
+                 is taken for `{}`, and so on",
+                found[0]
+            ),
+        });
+        Ok(images)
     }
 
     /// The classes of an image with their probabilities, most probable first.
@@ -128,9 +167,8 @@ impl TrainedModel {
         };
         let values: Vec<f32> =
             probabilities.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
-        let name = |class: usize| {
-            self.state.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
-        };
+        let names = self.class_names();
+        let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let mut ranked: Vec<(String, f32)> =
             values.into_iter().enumerate().map(|(class, p)| (name(class), p)).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -174,6 +174,7 @@ impl Trainer {
     fn info(&self) -> RunInfo {
         RunInfo {
             parameters: self.learner.parameters().iter().map(ParameterInfo::elements).sum(),
+            class_names: self.state.class_names.clone(),
             train_images: self.datasets.train.len(),
             val_images: self.datasets.val.len(),
             start_step: self.state.step,

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use vitral_data::SourceConfig;
 use vitral_train::{
-    Error, Evaluation, TrainedModel,
+    Error, Evaluation, Event, TrainedModel,
     checkpoint::{self, Checkpoint},
 };
 
@@ -41,9 +41,13 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let bar = counting("evaluating");
-    let evaluation = model.evaluate(|done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
+    let evaluation = model.evaluate(&mut |event: &Event| match event {
+        Event::Evaluating { done, total } => {
+            bar.set_length(*total);
+            bar.set_position(*done);
+        }
+        Event::Notice { from, message } => bar.suspend(|| eprintln!("{from}: {message}")),
+        _ => {}
     });
     bar.finish_and_clear();
     let evaluation = evaluation?;

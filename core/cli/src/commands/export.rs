@@ -78,7 +78,7 @@ fn write_graph(
     let model = TrainedModel::new(checkpoint, &device)?;
     let options = GraphOptions {
         interface: if graph.preprocessing { model.pixel_interface()? } else { Default::default() },
-        class_names: model.state.class_names.clone(),
+        class_names: model.class_names(),
         f16: graph.f16,
         any_image_size: graph.image_size == GraphImageSize::Dynamic,
     };

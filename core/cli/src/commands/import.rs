@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use vitral_config::Document;
-use vitral_data::Normalization;
+use vitral_data::{Normalization, abridged};
 use vitral_interchange::{Hints, Pretrained, describe, to_task};
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
 
@@ -71,7 +71,11 @@ fn normalization(model: &Pretrained) -> Normalization {
 
 fn report(model: &Pretrained, experiment: &Experiment) {
     println!("{}", model.origin);
-    println!("  {}, {} classes", describe(&model.config), model.config.classes);
+    let names = match model.class_names.as_slice() {
+        [] => "without names".to_owned(),
+        names => abridged(names),
+    };
+    println!("  {}, {} classes ({names})", describe(&model.config), model.config.classes);
     for note in &model.notes {
         println!("  {note}");
     }

@@ -181,7 +181,7 @@ fn refuse_parts(path: &Path, found: &[String], purpose: Purpose) -> Result<(), D
     Err(DataError::malformed(
         path,
         format!(
-            "holds {}, which are parts of a data set and not classes: give {} (if they are classes, list \
+            "holds {}, which are splits of a data set and not classes: give {} (if they are classes, list \
              them in `classes`)",
             shown.join(" and "),
             path.join(wanted).display()

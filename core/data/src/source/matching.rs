@@ -186,7 +186,7 @@ impl ClassList {
             _ => String::new(),
         };
         DataError::Classes(format!(
-            "{} has {} that {owner} has not: {}; classes of {owner}: {}; of {}: {}{hint}",
+            "{} has {} that {owner} lacks: {}; classes of {owner}: {}; of {}: {}{hint}",
             whose.name,
             if unknown.len() == 1 { "a class" } else { "classes" },
             abridged(unknown),

@@ -142,6 +142,18 @@ fn unchanged() -> f64 {
     1.0
 }
 
+impl State {
+    /// The names of a model's classes, as many as it has: where the data had fewer, the others are called
+    /// by their numbers. None where no class has a name.
+    pub fn class_names_of(&self, classes: usize) -> Vec<String> {
+        let mut names = self.class_names.clone();
+        if !names.is_empty() {
+            names.extend((names.len()..classes).map(|number| number.to_string()));
+        }
+        names
+    }
+}
+
 impl Default for State {
     fn default() -> Self {
         Self {
@@ -203,6 +215,12 @@ impl Checkpoint {
             vitral_config::Document::new(path.join(CONFIG).display().to_string(), config_text)
                 .parse()
                 .map_err(|error| damaged(error.to_string()))?;
+        let (named, classes) = (state.class_names.len(), experiment.model.classes);
+        if named > classes {
+            return Err(damaged(format!(
+                "{STATE} names {named} classes, and the model has {classes}"
+            )));
+        }
         let notes = match &state.folder {
             Some(written) => {
                 let now = run_of(path).map_err(|source| io_error(path, source))?;

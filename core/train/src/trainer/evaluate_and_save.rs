@@ -44,7 +44,7 @@ impl Trainer {
         let total = self.datasets.val.len() as u64;
         let evaluation = evaluate(
             &self.learner.evaluated(),
-            eval_loader(&self.experiment, &self.datasets, self.state.micro_batch.as_ref())?,
+            eval_loader(&self.experiment, &self.datasets.val, self.state.micro_batch.as_ref())?,
             &self.experiment.data,
             self.datasets.val.class_names(),
             self.experiment.train.loss,

@@ -2,9 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use vitral_data::{
-    DataConfig, Datasets, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source,
-};
+use vitral_data::{DataConfig, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source};
 use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
@@ -81,7 +79,7 @@ const EVALUATED_AT_ONCE: usize = 16;
 /// The data's settings do not fit the model.
 pub fn eval_loader(
     experiment: &Experiment,
-    datasets: &Datasets,
+    images: &Arc<dyn Source>,
     micro_batch: Option<&MicroBatch>,
 ) -> Result<Loader, Error> {
     let mut options = loader_options(experiment);
@@ -91,7 +89,7 @@ pub fn eval_loader(
     }
     let (channels, size) = experiment.input()?;
     let pipeline = experiment.data.eval_pipeline(channels, size)?;
-    Ok(Loader::eval(Arc::clone(&datasets.val), Arc::new(pipeline), options)?)
+    Ok(Loader::eval(Arc::clone(images), Arc::new(pipeline), options)?)
 }
 
 fn loader_options(experiment: &Experiment) -> LoaderOptions {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use vitral_bundle::Lock;
-use vitral_data::{Datasets, PluginStage};
+use vitral_data::{ClassList, Datasets, PluginStage};
 use vitral_model::{ConfigProblem, device::Device};
 use vitral_seed::Seed;
 
@@ -37,16 +37,18 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
         let mut parts = Parts::open(experiment, registry, device, Start::Fresh, trace)?;
-        let notes = init::start(&parts.experiment, &mut parts.learner, device)?;
+        let class_names = parts.datasets.train.class_names().to_vec();
+        let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
         let notes = notes.into_iter().map(|note| ("init", note));
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
-        let notes = doubts.chain(notes).collect();
+        let notes: Vec<_> = doubts.chain(notes).collect();
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
-        let class_names = parts.datasets.train.class_names().to_vec();
         let state = State { class_names, ..State::default() };
-        Ok(Self { notes, ..parts.in_folder(folder, lock, state)? })
+        let mut trainer = parts.in_folder(folder, lock, state)?;
+        trainer.notes.extend(notes);
+        Ok(trainer)
     }
 
     /// Goes on from a checkpoint, in the folder of its run.
@@ -79,22 +81,22 @@ impl Trainer {
         };
         let average = average.map(str::to_owned);
         let notes = notes.into_iter().chain(changes).chain(restored).chain(average);
-        let notes = notes.map(|note| ("resume", note)).collect();
+        let notes: Vec<_> = notes.map(|note| ("resume", note)).collect();
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
-        if state.class_names != parts.datasets.train.class_names() {
-            return Err(mismatch(
-                "the data has other classes than the run was started with".into(),
-            )
-            .into());
-        }
+        parts.datasets = parts.datasets.in_order_of(&ClassList {
+            owner: "the run",
+            names: state.class_names.clone(),
+            numbered: false,
+        })?;
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
         let folder = RunFolder::reopen(&run, &parts.experiment, state.step)?;
-        let trainer = parts.in_folder(folder, lock, state)?;
+        let mut trainer = parts.in_folder(folder, lock, state)?;
+        trainer.notes.extend(notes);
         let (step, best) = (trainer.state.step, trainer.state.best);
         trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
-        Ok(Self { notes, ..trainer })
+        Ok(trainer)
     }
 }
 
@@ -176,6 +178,7 @@ impl Parts {
 
     fn in_folder(self, folder: RunFolder, lock: Lock, state: State) -> Result<Trainer, Error> {
         let keep = self.experiment.checkpoints.keep;
+        let notes = one_class(&state.class_names).into_iter().collect();
         Ok(Trainer {
             checkpoints: CheckpointManager::open(folder.path(), keep)?,
             experiment: self.experiment,
@@ -190,7 +193,7 @@ impl Parts {
             lock,
             state,
             stopped: None,
-            notes: Vec::new(),
+            notes,
             disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
@@ -212,6 +215,15 @@ fn check_length(experiment: &Experiment, plan: &Plan) -> Result<(), ConfigProble
         ),
         help: "train for more epochs, or say how many `steps`".into(),
     })
+}
+
+/// What is told of data that nothing can be learned from.
+fn one_class(class_names: &[String]) -> Option<(&'static str, String)> {
+    let [name] = class_names else { return None };
+    let warning = format!(
+        "warning: there is one single class, `{name}`: whatever the model answers is right, and it learns nothing"
+    );
+    Some(("data", warning))
 }
 
 /// Checks an experiment and opens its data; the experiment then has every size written out.

@@ -112,7 +112,11 @@ impl Info {
 
     fn print(&self) {
         let count = |number: usize| HumanCount(number as u64);
-        println!("{}: {} images, {} classes", self.name, count(self.images), self.classes.len());
+        let classes = match self.classes.as_slice() {
+            [_] => "one single class, which nothing can be learned from".to_owned(),
+            classes => format!("{} classes", classes.len()),
+        };
+        println!("{}: {} images, {classes}", self.name, count(self.images));
         if let Some(sizes) = &self.sizes {
             let of = |(width, height): (u32, u32)| format!("{width} x {height}");
             let shown = match sizes.different {

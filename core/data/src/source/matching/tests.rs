@@ -82,7 +82,7 @@ fn what_is_not_listed_is_refused_with_both_lists() {
     let said = message(list("cat dog", false).order(data("cat fox"), VALIDATION));
     assert_eq!(
         said,
-        "the validation data has a class that the training data has not: fox; classes of the training \
+        "the validation data has a class that the training data lacks: fox; classes of the training \
          data: cat, dog; of the validation data: cat, fox"
     );
     let twice = message(list("crane cat crane", false).order(data("crane cat"), VALIDATION));
@@ -102,7 +102,7 @@ fn numbers_are_positions_only_where_a_list_has_named_them() {
     assert_eq!(labels(list("cat dog", true).order(data("0 1"), VALIDATION)), [0, 1]);
     let refused = message(list("cat dog", false).order(data("0 1"), VALIDATION));
     assert!(refused.contains("list in the `classes` of the validation data"), "{refused}");
-    assert!(message(list("cat dog", true).order(data("1 2"), VALIDATION)).contains("has not: 2"));
+    assert!(message(list("cat dog", true).order(data("1 2"), VALIDATION)).contains("lacks: 2"));
     // The other way round.
     assert_eq!(labels(list("1 0", false).order(data("cat dog"), NUMBERED)), [1, 0]);
     let refused = message(list("0 1", false).order(data("cat dog"), VALIDATION));
