@@ -525,8 +525,8 @@ pub struct PredictArguments {
 
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// A `.npz` of google-research/vision_transformer or big_vision, or a `.safetensors` of timm or
-    /// Hugging Face, or the folder that has it with its config.json.
+    /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or `.bin` of
+    /// timm or Hugging Face, or the folder that has it with its config.json.
     pub source: PathBuf,
     /// The folder to write, which `predict`, `eval` and `train --init` open.
     #[arg(long)]
@@ -534,6 +534,10 @@ pub struct ImportArguments {
     /// Attention heads, where the file does not tell.
     #[arg(long, value_parser = heads)]
     pub heads: Option<usize>,
+    /// Which model, where the file has several, by a part of what stands before its names, e.g. `teacher`
+    /// or `state_dict`.
+    #[arg(long, value_name = "NAME")]
+    pub part: Option<String>,
     /// Take the model to images of this side in pixels; its positions are resized.
     #[arg(long)]
     pub image_size: Option<usize>,

@@ -202,19 +202,21 @@ fn same_places(pretrained: &Pretrained, model: &ViTConfig) -> Result<(), Interch
     })
 }
 
-/// What two models compute differently although their parameters are alike.
+/// What two models compute differently although their parameters are alike: warnings, each with what would
+/// make the model compute as the file's does.
 fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
     let mut notes = Vec::new();
     let mut compare = |field: &str, file: String, model: String| {
         if file != model {
-            notes.push(format!("`model.{field}` is {model}, but the file's model has {file}"));
+            notes.push(format!(
+                "warning: `model.{field}` is {model}, but the file's model has {file} (`--set 'model.{field}={file}'`)"
+            ));
         }
     };
     if !file.is_mixer() && !model.is_mixer() {
         compare("heads", file.heads().to_string(), model.heads().to_string());
     }
     compare("patch_size", file.patch_size().to_string(), model.patch_size().to_string());
-    compare("stem", format!("{:?}", file.stem), format!("{:?}", model.stem));
     compare("mlp", format!("{:?}", file.mlp), format!("{:?}", model.mlp));
     compare("pool", format!("{:?}", file.pool), format!("{:?}", model.pool));
     compare("position", format!("{:?}", file.position), format!("{:?}", model.position));

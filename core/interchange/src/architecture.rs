@@ -14,19 +14,34 @@ use vitral_model::{
     variant::{Family, Size},
 };
 
-use crate::{Array, dialect::MOST_LAYERS, names::Dialect, settings::Settings};
+use crate::{
+    Array, Resize,
+    dialect::MOST_LAYERS,
+    grid::{Squared, grid_of, prefixes, square},
+    names::Dialect,
+    settings::{Settings, check_claims},
+};
 
 /// What the caller knows better than the file.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
     /// Attention heads.
     pub heads: Option<usize>,
+    /// Which of several models in the file, by a part of what stands before its names: `teacher`.
+    pub part: Option<String>,
+    /// Side of the square images that the model is wanted for. A file whose images were not square needs
+    /// it: models here have square ones, so its positions are resized.
+    pub image_size: Option<usize>,
+    /// How positions of images that were not square are resized.
+    pub positions: Resize,
 }
 
 /// A configuration, and what was concluded about it.
 pub(crate) struct Read {
     pub config: ViTConfig,
     pub notes: Vec<String>,
+    /// What makes the file's positions those of the configuration, where images were not square.
+    pub squared: Option<Squared>,
 }
 
 /// The sizes of big published models beside those that have a letter here: width, depth, heads (Zhai
@@ -69,7 +84,7 @@ pub(crate) fn architecture(
     check_range("the number of channels", channels, 64)?;
     let depth = found.depth()?;
     if let Some(tokens) = found.dimension("blocks.0.mlp_tokens.fc1.weight", 0) {
-        let config = mixer(dialect, &found, tokens, settings)?;
+        let config = mixer(dialect, &found, tokens, patch_pixels, settings)?;
         let config = ViTConfig {
             image_size: config.image_size * patch_pixels,
             stem,
@@ -82,26 +97,53 @@ pub(crate) fn architecture(
         };
         check_range("the image size", config.image_size, 8192)?;
         config.check().map_err(|problem| format!("{problem} (`model.{}`)", problem.field))?;
-        return Ok(Read { config, notes });
+        check_claims(&config, settings)?;
+        return Ok(Read { config, notes, squared: None });
     }
     let class_token = found.has("cls_token");
     let distillation_token = found.has("dist_token");
     let register_tokens = found.dimension("reg_token", 1).unwrap_or(0);
     check_range("the number of registers", register_tokens + 1, 1025)?;
     let classes = usize::from(class_token) + usize::from(distillation_token);
-    let (grid, positions) = match found.dimension("pos_embed", 1) {
+    let stated = settings.image.map(|([high, wide], _)| [high / patch_pixels, wide / patch_pixels]);
+    let (from, positions) = match found.dimension("pos_embed", 1) {
         Some(count) => {
-            let (grid, prefix) = grid_of(dialect, count, classes, register_tokens)?;
+            let cases = prefixes(dialect, classes, register_tokens, settings.class_position);
+            let (grid, prefix) = grid_of(count, &cases, stated, settings)?;
+            if stated.is_none() && classes > 0 && prefix == 0 && dialect == Dialect::Timm {
+                notes.push(format!(
+                    "{count} positions are taken for those of {} x {} patches, and none of the class token",
+                    grid[0], grid[1]
+                ));
+            }
             (grid, Some(prefix))
         }
         None => {
-            notes.push(format!(
-                "the file has no positions, so images are taken to be of {} px",
-                14 * patch_pixels
-            ));
-            (14, None)
+            if stated.is_none() {
+                notes.push(format!(
+                    "the file has no positions, so images are taken to be of {} px",
+                    14 * patch_pixels
+                ));
+            }
+            (stated.unwrap_or([14, 14]), None)
         }
     };
+    let grid = match from {
+        [rows, columns] if rows == columns => rows,
+        _ => {
+            let grid = square(from, patch_pixels, settings, hints)?;
+            notes.push(match positions {
+                Some(_) => format!(
+                    "positions were resized from {} x {} to {grid} x {grid}",
+                    from[0], from[1]
+                ),
+                None => format!("images are square here, not of {} x {} patches", from[0], from[1]),
+            });
+            grid
+        }
+    };
+    let squared =
+        positions.filter(|_| from != [grid, grid]).map(|prefix| Squared { prefix, from, to: grid });
     check_range("the image size", grid * patch_pixels, 8192)?;
     let position = match positions {
         Some(_) => Position::Learned,
@@ -154,7 +196,28 @@ pub(crate) fn architecture(
         ..ViTConfig::default()
     };
     config.check().map_err(|problem| format!("{problem} (`model.{}`)", problem.field))?;
-    Ok(Read { config, notes })
+    check_claims(&config, settings)?;
+    notes.extend(more_than_plain(&config));
+    Ok(Read { config, notes, squared })
+}
+
+/// What a model has beyond a plain Vision Transformer, in one sentence.
+fn more_than_plain(config: &ViTConfig) -> Option<String> {
+    let registers = match config.register_tokens {
+        1 => "1 register".to_owned(),
+        count => format!("{count} registers"),
+    };
+    let parts = [
+        (config.distillation_token, "a distillation token"),
+        (config.register_tokens > 0, registers.as_str()),
+        (config.layer_scale.is_some(), "LayerScale"),
+        (config.qk_norm, "norms of queries and keys"),
+        (config.mlp == Mlp::SwiGlu, "SwiGLU"),
+        (config.representation_size.is_some(), "a pre-logits layer"),
+        (config.pool == Pool::Map, "attention pooling"),
+    ];
+    let parts: Vec<&str> = parts.iter().filter(|(has, _)| *has).map(|(_, part)| *part).collect();
+    (!parts.is_empty()).then(|| format!("with {}", parts.join(", ")))
 }
 
 /// The ResNet before the patches, if there is one.
@@ -176,11 +239,19 @@ fn mixer(
     dialect: Dialect,
     found: &Found<'_>,
     tokens: usize,
+    patch_pixels: usize,
     settings: &Settings,
 ) -> Result<ViTConfig, String> {
     let side = tokens.isqrt();
     if side == 0 || side * side != tokens {
         return Err(format!("{tokens} tokens are not those of a square grid of patches"));
+    }
+    if let Some(([high, wide], key)) = settings.image
+        && [high / patch_pixels, wide / patch_pixels] != [side, side]
+    {
+        return Err(format!(
+            "config.json says images are of {high} x {wide} px (`{key}`), and its MLPs over tokens have weights for {tokens} patches of {patch_pixels} px, but an MLP-Mixer here has a square grid, and cannot be taken to another"
+        ));
     }
     let hidden = found.dimension("blocks.0.mlp_tokens.fc2.weight", 0);
     if let Some(hidden) = hidden {
@@ -239,31 +310,6 @@ impl Found<'_> {
     }
 }
 
-/// The side of the grid of patches, and how many of the tokens before them have positions: class token
-/// (and distillation token), and registers.
-fn grid_of(
-    dialect: Dialect,
-    positions: usize,
-    classes: usize,
-    registers: usize,
-) -> Result<(usize, usize), String> {
-    // The likelier case first.
-    let cases: &[usize] = match dialect {
-        Dialect::BigVision => &[0],
-        Dialect::Timm if registers > 0 => &[0, classes + registers],
-        Dialect::Timm => &[classes, 0],
-        _ => &[classes],
-    };
-    for &prefix in cases {
-        let Some(patches) = positions.checked_sub(prefix) else { continue };
-        let side = patches.isqrt();
-        if side > 0 && side * side == patches {
-            return Ok((side, prefix));
-        }
-    }
-    Err(format!("{positions} positions are not those of a square grid of patches"))
-}
-
 fn heads(
     found: &Found<'_>,
     width: usize,
@@ -276,11 +322,19 @@ fn heads(
         .dimension("blocks.0.attn.q_norm.weight", 0)
         .filter(|&head| head > 0 && width.is_multiple_of(head))
         .map(|head| width / head);
-    let told = match (shape_heads, of_norm) {
-        (Some(heads), _) => Some((heads, "by the shape of the projections")),
-        (None, Some(heads)) => Some((heads, "by the width of the queries' norm")),
-        (None, None) => None,
+    let told = match (shape_heads, of_norm, settings.heads) {
+        (Some(heads), _, _) => Some((heads, "by the shape of the projections")),
+        (None, Some(heads), _) => Some((heads, "by the width of the queries' norm")),
+        (None, None, Some(heads)) => Some((heads, "as config.json says")),
+        (None, None, None) => None,
     };
+    if let (Some((heads, how)), Some(stated)) = (told, settings.heads)
+        && heads != stated
+    {
+        return Err(format!(
+            "config.json says it has {stated} heads, but it has {heads}, {how}: one of the two is of another model"
+        ));
+    }
     match (told, hints.heads) {
         (Some((heads, how)), Some(asked)) if asked != heads => {
             return Err(format!("it has {heads} heads, {how}, and not {asked}"));
@@ -288,9 +342,6 @@ fn heads(
         (Some((heads, how)), _) => return Ok((heads, how.into())),
         (None, Some(heads)) => return Ok((heads, "as was asked for".into())),
         (None, None) => {}
-    }
-    if let Some(heads) = settings.heads {
-        return Ok((heads, "as config.json says".into()));
     }
     let published = Size::ALL.into_iter().map(Size::dimensions).chain(MORE_SIZES);
     let published = published.into_iter().find(|&(w, d, _)| (w, d) == (width, depth));

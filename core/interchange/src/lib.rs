@@ -11,6 +11,7 @@ mod error;
 mod expected;
 mod file;
 mod graph;
+mod grid;
 mod layout;
 mod names;
 mod onnx;

@@ -35,12 +35,12 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// All of them.
+    /// All of them, in the order in which a file is compared with them.
     pub const ALL: [Self; 8] = [
+        Self::BigVision,
         Self::Flax,
         Self::Published,
         Self::Mixer,
-        Self::BigVision,
         Self::Timm,
         Self::TimmMixer,
         Self::HuggingFaceVit,
@@ -66,30 +66,25 @@ impl Dialect {
         matches!(self, Self::Flax | Self::Published | Self::Mixer | Self::BigVision)
     }
 
-    /// What stands before all of its names, where anything may.
-    pub(crate) const fn prefixes(self) -> &'static [&'static str] {
+    /// A name that no other dialect has, and another that must be there with it, if it is not enough.
+    pub(crate) const fn mark(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Flax | Self::Published | Self::Mixer => &["", "opt/target/", "params/"],
-            Self::BigVision => &["params/", "", "opt/0/target/"],
-            Self::Timm | Self::TimmMixer => &["", "model.", "module."],
-            Self::HuggingFaceVit => &["", "vit."],
-            Self::HuggingFaceDinov2 => &["", "dinov2.", "dinov2_with_registers."],
-        }
-    }
-
-    /// A name that no other dialect has.
-    pub(crate) const fn mark(self) -> &'static str {
-        match self {
-            Self::Flax => "Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel",
-            Self::Published => {
-                "Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel"
+            Self::Flax => {
+                ("Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel", None)
             }
-            Self::Mixer => "MixerBlock_0/token_mixing/Dense_0/kernel",
-            Self::BigVision => "pos_embedding",
-            Self::Timm => "blocks.0.attn.proj.weight",
-            Self::TimmMixer => "blocks.0.mlp_tokens.fc1.weight",
-            Self::HuggingFaceVit => "encoder.layer.0.layernorm_before.weight",
-            Self::HuggingFaceDinov2 => "encoder.layer.0.norm1.weight",
+            // Of big_vision only the position's name is special.
+            Self::BigVision => (
+                "Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/kernel",
+                Some("pos_embedding"),
+            ),
+            Self::Published => {
+                ("Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel", None)
+            }
+            Self::Mixer => ("MixerBlock_0/token_mixing/Dense_0/kernel", None),
+            Self::Timm => ("blocks.0.attn.proj.weight", None),
+            Self::TimmMixer => ("blocks.0.mlp_tokens.fc1.weight", None),
+            Self::HuggingFaceVit => ("encoder.layer.0.layernorm_before.weight", None),
+            Self::HuggingFaceDinov2 => ("encoder.layer.0.norm1.weight", None),
         }
     }
 

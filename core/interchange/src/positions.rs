@@ -21,18 +21,32 @@ pub enum Resize {
 /// # Panics
 /// If the tensor is of another shape.
 pub fn resize_positions(positions: &Array, prefix: usize, to: usize, how: Resize) -> Array {
-    let &[1, count, width] = positions.shape.as_slice() else {
+    let &[1, count, _] = positions.shape.as_slice() else {
         panic!("positions are [1, count, width], not {:?}", positions.shape)
     };
     let from = (count - prefix).isqrt();
-    assert_eq!(prefix + from * from, count, "positions of a square grid");
+    resize_grid(positions, prefix, [from, from], to, how)
+}
+
+/// The same of a grid of any rows and columns, which becomes a square one.
+pub(crate) fn resize_grid(
+    positions: &Array,
+    prefix: usize,
+    from: [usize; 2],
+    to: usize,
+    how: Resize,
+) -> Array {
+    let &[1, count, width] = positions.shape.as_slice() else {
+        panic!("positions are [1, count, width], not {:?}", positions.shape)
+    };
+    assert_eq!(prefix + from[0] * from[1], count, "positions of that grid");
     let (kept, grid) = positions.values.split_at(prefix * width);
-    let weights = match how {
+    let weights = from.map(|from| match how {
         Resize::Zoom => zoom_weights(from, to),
         Resize::Bicubic => bicubic_weights(from, to),
-    };
+    });
     let mut values = kept.to_vec();
-    values.extend(separable(grid, &weights, from, to, width));
+    values.extend(separable(grid, [&weights[0], &weights[1]], from, to, width));
     Array::new([1, prefix + to * to, width], values)
 }
 
@@ -50,27 +64,34 @@ pub fn resize_relative_bias(table: &Array, extra: usize, to: usize) -> Array {
     assert_eq!(from * from + extra, count, "distances of a square grid");
     let to = 2 * to - 1;
     let (distances, kept) = table.values.split_at(from * from * heads);
-    let mut values = separable(distances, &cubic_weights(from, to), from, to, heads);
+    let weights = cubic_weights(from, to);
+    let mut values = separable(distances, [&weights, &weights], [from, from], to, heads);
     values.extend_from_slice(kept);
     Array::new([to * to + extra, heads], values)
 }
 
-/// Applies `[to, from]` weights down the columns and along the rows of `[from, from, width]`.
-fn separable(grid: &[f32], weights: &[f64], from: usize, to: usize, width: usize) -> Vec<f32> {
-    let row = |index: usize| &weights[index * from..(index + 1) * from];
-    let mut tall = vec![0f64; to * from * width];
-    for (out, sums) in tall.chunks_mut(from * width).enumerate() {
-        for (weight, values) in row(out).iter().zip(grid.chunks(from * width)) {
+/// Applies `[to, rows]` weights down the columns and `[to, columns]` along the rows of
+/// `[rows, columns, width]`.
+fn separable(
+    grid: &[f32],
+    weights: [&[f64]; 2],
+    [rows, columns]: [usize; 2],
+    to: usize,
+    width: usize,
+) -> Vec<f32> {
+    let mut tall = vec![0f64; to * columns * width];
+    for (sums, weights) in tall.chunks_mut(columns * width).zip(weights[0].chunks(rows)) {
+        for (weight, values) in weights.iter().zip(grid.chunks(columns * width)) {
             if *weight != 0.0 {
                 sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * f64::from(*v));
             }
         }
     }
     let mut resized = Vec::with_capacity(to * to * width);
-    for values in tall.chunks(from * width) {
-        for out in 0..to {
+    for values in tall.chunks(columns * width) {
+        for weights in weights[1].chunks(columns) {
             let mut sums = vec![0f64; width];
-            for (weight, values) in row(out).iter().zip(values.chunks(width)) {
+            for (weight, values) in weights.iter().zip(values.chunks(width)) {
                 if *weight != 0.0 {
                     sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * v);
                 }
@@ -147,5 +168,27 @@ mod tests {
         assert_eq!(at(1, 1), 2.0, "half of one right, half of one down");
         let single = resize_positions(&counted(&[1, 1, 2]), 0, 3, Resize::Zoom);
         assert_eq!(single.values, [0., 1.].repeat(9));
+    }
+
+    #[test]
+    fn a_grid_that_is_not_square_becomes_square_along_each_side() {
+        // Each value says its row and column: they are still straight lines afterwards.
+        let values =
+            (0..4).flat_map(|row| (0..7).flat_map(move |column| [row as f32, column as f32]));
+        let positions = Array::new([1, 29, 2], [9.0, 9.0].into_iter().chain(values).collect());
+        for how in [Resize::Zoom, Resize::Bicubic] {
+            let resized = resize_grid(&positions, 1, [4, 7], 4, how);
+            assert_eq!(
+                (resized.shape.as_slice(), &resized.values[..2]),
+                (&[1, 17, 2][..], &[9.0; 2][..])
+            );
+            for (place, value) in resized.values[2..].chunks(2).enumerate() {
+                let (row, column) = (place / 4, place % 4);
+                assert!((value[0] - row as f32).abs() < 1e-6, "{how:?}: {value:?} at {place}");
+                if how == Resize::Zoom {
+                    assert!((value[1] - 2.0 * column as f32).abs() < 1e-6, "{value:?} at {place}");
+                }
+            }
+        }
     }
 }

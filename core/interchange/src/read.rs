@@ -10,12 +10,14 @@ use vitral_model::{ViTConfig, resnet::Stem};
 use crate::{
     Array, InterchangeError,
     architecture::{Hints, Read, architecture},
-    dialect::{Normalised, recognise},
+    dialect::{ModelInFile, Normalised},
     error::Mismatches,
     expected::expected,
-    file::{Tensors, WeightsFile},
+    file::{ELEMENTS, Tensors, WeightsFile},
+    grid::Squared,
     layout::{Layout, Sizes},
     names::{Dialect, Entry},
+    positions::{Resize, resize_grid},
     settings::{Settings, settings},
 };
 
@@ -43,18 +45,27 @@ pub struct Pretrained {
 /// The file cannot be read, is damaged, or its tensors are not those of a model here: every one
 /// that is missing, unexpected or of another shape is listed.
 pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> {
-    let file = WeightsFile::read(path)?;
+    let names = WeightsFile::names(path)?;
+    let here = |problem| InterchangeError::Foreign { path: path.into(), problem };
+    let place = ModelInFile::find(&names, hints.part.as_deref()).map_err(here)?;
+    let file = WeightsFile::read(path, &|name| place.plain(name).is_some())?;
     let path = file.path;
     let foreign = |problem| InterchangeError::Foreign { path: path.clone(), problem };
-    let Normalised { dialect, tensors } = recognise(file.tensors).map_err(foreign)?;
+    let dialect = place.dialect;
+    let Normalised { tensors, integers, mut notes } =
+        place.normalise(file.contents).map_err(foreign)?;
     let settings =
         settings(dialect, file.config.as_ref(), file.preprocessor.as_ref()).map_err(foreign)?;
     let mut sorted = Sorted::new(dialect, tensors);
+    sorted.leave_out(dialect, integers).map_err(foreign)?;
     let first = sorted.patch_embedding.as_deref();
-    let Read { config, mut notes } =
+    let Read { config, notes: concluded, squared } =
         architecture(dialect, &sorted.ours, first, sorted.heads, &settings, hints)
             .map_err(foreign)?;
-    notes.insert(0, format!("names of {}", dialect.name()));
+    if let Some(squared) = squared {
+        sorted.square(squared, config.width(), hints.positions);
+    }
+    notes.extend(concluded);
     notes.append(&mut sorted.notes);
     let mismatches = sorted.compare(dialect, &config);
     if !mismatches.is_empty() {
@@ -183,6 +194,49 @@ impl Sorted {
         }
     }
 
+    /// Leaves tensors of integers out, which no model computes with.
+    ///
+    /// # Errors
+    /// One has a parameter's name: it is quantised.
+    fn leave_out(
+        &mut self,
+        dialect: Dialect,
+        integers: BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let entries = dialect.entries();
+        let is_parameter = |name: &str| {
+            let (pattern, _) = pattern_of(name);
+            entries.iter().any(|entry| entry.theirs.contains(&pattern))
+        };
+        if let Some((name, kind)) = integers.iter().find(|(name, _)| is_parameter(name)) {
+            return Err(format!("`{name}` is {kind}; {ELEMENTS}"));
+        }
+        // One sentence for all of a kind: buffers come once for each layer.
+        let mut kinds: BTreeMap<(String, String), (String, usize)> = BTreeMap::new();
+        for (name, kind) in integers {
+            let last = name.rsplit(['.', '/']).next().unwrap_or_default().to_owned();
+            kinds.entry((last, kind)).or_insert((name, 0)).1 += 1;
+        }
+        self.notes.extend(kinds.into_iter().map(|((_, kind), (name, count))| {
+            let more =
+                if count > 1 { format!(" and {} like it are", count - 1) } else { " is".into() };
+            format!("`{name}`{more} left out: no weights are {kind}")
+        }));
+        Ok(())
+    }
+
+    /// Makes positions of images that were not square those of square ones. Positions of another shape
+    /// than a model has are left as they are, and found by [`Sorted::compare`].
+    fn square(&mut self, squared: Squared, width: usize, how: Resize) {
+        let Squared { prefix, from, to } = squared;
+        let count = prefix + from[0] * from[1];
+        if let Some(positions) = self.ours.get_mut("pos_embed")
+            && positions.shape == [1, count, width]
+        {
+            *positions = resize_grid(positions, prefix, from, to, how);
+        }
+    }
+
     /// Takes what only the file's own layout tells.
     fn learn(&mut self, entry: &Entry, shape: &[usize]) {
         match (entry.layout, shape) {
@@ -196,6 +250,14 @@ impl Sorted {
             (Layout::ToHeads, &[_, heads, _]) => self.heads = Some(heads),
             _ => {}
         }
+    }
+
+    /// What one of our parameters was made of: the file's names and shapes.
+    fn theirs(&self, entries: &[Entry], ours: &str) -> Vec<(String, Vec<usize>)> {
+        let (pattern, layer) = pattern_of(ours);
+        let entries = entries.iter().filter(|entry| entry.ours == pattern);
+        let names = entries.flat_map(|entry| &entry.theirs).map(|theirs| named(theirs, &layer));
+        names.filter_map(|name| self.found.get(&name).map(|shape| (name, shape.clone()))).collect()
     }
 
     /// Every difference from the model, by the file's names.
@@ -212,7 +274,7 @@ impl Sorted {
                 }
                 // Listed below, by the file's name and in its layout.
                 Some(_) => {}
-                None => mismatches.unexpected.push((name.clone(), array.shape.clone())),
+                None => mismatches.unexpected.extend(self.theirs(&entries, name)),
             }
         }
         for (name, shape) in wanted {

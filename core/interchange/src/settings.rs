@@ -1,7 +1,7 @@
 //! What `config.json` and `preprocessor_config.json` beside a file say that its tensors do not.
 
 use serde_json::Value;
-use vitral_model::{mlp::Mlp, pool::Pool};
+use vitral_model::{ViTConfig, mlp::Mlp, pool::Pool};
 
 use crate::names::Dialect;
 
@@ -14,6 +14,34 @@ pub(crate) struct Settings {
     pub pool: Option<Pool>,
     pub class_names: Vec<String>,
     pub normalization: Option<(Vec<f32>, Vec<f32>)>,
+    /// Height and width of images in pixels, and where config.json says so.
+    pub image: Option<([usize; 2], &'static str)>,
+    /// Whether the class token has a position.
+    pub class_position: Option<bool>,
+    pub claims: Vec<Claim>,
+}
+
+/// A size that config.json states, and that the tensors tell, too.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// Where in config.json.
+    pub key: &'static str,
+    pub size: Size,
+    pub value: usize,
+}
+
+/// What a [`Claim`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Width,
+    Depth,
+    Patch,
+    Channels,
+    Registers,
+    /// Of the head, where there is one.
+    Classes,
+    /// Hidden width of the MLPs.
+    Hidden,
 }
 
 /// Reads both files, of which either may be missing.
@@ -40,6 +68,30 @@ pub(crate) fn settings(
     Ok(settings)
 }
 
+/// Sizes of which config.json says something else than the tensors.
+pub(crate) fn check_claims(config: &ViTConfig, settings: &Settings) -> Result<(), String> {
+    for claim in &settings.claims {
+        let (what, found) = match claim.size {
+            Size::Width => ("a width", config.width()),
+            Size::Depth => ("a depth", config.depth()),
+            Size::Patch => ("a patch size", config.patch_pixels()),
+            Size::Channels => ("a number of channels", config.channels),
+            Size::Registers => ("a number of registers", config.register_tokens),
+            Size::Hidden => ("a hidden width of the MLPs", config.mlp_dim()),
+            // A file without a head says nothing about classes.
+            Size::Classes if config.classes == 0 => continue,
+            Size::Classes => ("a number of classes", config.classes),
+        };
+        if found != claim.value {
+            return Err(format!(
+                "config.json says `{}` is {}, but the tensors have {what} of {found}: one of the two is of another model",
+                claim.key, claim.value
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn of_timm(config: &Value) -> Result<Settings, String> {
     let arguments = &config["model_args"];
     let pool = arguments["global_pool"].as_str().or(config["global_pool"].as_str());
@@ -59,7 +111,23 @@ fn of_timm(config: &Value) -> Result<Settings, String> {
         None => None,
     };
     let pretrained = &config["pretrained_cfg"];
-    let heads = arguments["num_heads"].as_u64().and_then(|heads| usize::try_from(heads).ok());
+    let heads = number(&arguments["num_heads"], "model_args.num_heads")?;
+    let mut claims = claims(&[
+        (&arguments["embed_dim"], "model_args.embed_dim", Size::Width),
+        (&arguments["depth"], "model_args.depth", Size::Depth),
+        (&arguments["in_chans"], "model_args.in_chans", Size::Channels),
+        (&arguments["reg_tokens"], "model_args.reg_tokens", Size::Registers),
+        (&config["num_classes"], "num_classes", Size::Classes),
+    ])?;
+    claims.extend(patch(&arguments["patch_size"], "model_args.patch_size")?);
+    // What `pretrained_cfg` says was the model's before its arguments changed it.
+    let input = pretrained["input_size"].as_array().and_then(|sizes| sizes.get(1..));
+    let input = input.map(Value::from).unwrap_or_default();
+    let image = match image(&arguments["img_size"], "model_args.img_size")? {
+        Some(image) => Some(image),
+        None => image(&input, "pretrained_cfg.input_size")?,
+    };
+    let class_position = arguments["no_embed_class"].as_bool().map(|without| !without);
     let names = config["label_names"].as_array().map_or(&[] as &[Value], Vec::as_slice);
     Ok(Settings {
         heads,
@@ -68,6 +136,9 @@ fn of_timm(config: &Value) -> Result<Settings, String> {
         pool,
         class_names: names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         normalization: numbers(&pretrained["mean"]).zip(numbers(&pretrained["std"])),
+        image,
+        class_position,
+        claims,
     })
 }
 
@@ -84,14 +155,73 @@ fn of_hugging_face(config: &Value) -> Result<Settings, String> {
         (name != format!("LABEL_{index}")).then(|| name.to_owned())
     };
     let class_names = (0..labels.map_or(0, serde_json::Map::len)).map_while(name).collect();
+    let mut claims = claims(&[
+        (&config["hidden_size"], "hidden_size", Size::Width),
+        (&config["num_hidden_layers"], "num_hidden_layers", Size::Depth),
+        (&config["num_channels"], "num_channels", Size::Channels),
+        (&config["num_register_tokens"], "num_register_tokens", Size::Registers),
+        (&config["intermediate_size"], "intermediate_size", Size::Hidden),
+    ])?;
+    claims.extend(patch(&config["patch_size"], "patch_size")?);
+    claims.extend(labels.map(|labels| Claim {
+        key: "id2label (its length)",
+        size: Size::Classes,
+        value: labels.len(),
+    }));
     Ok(Settings {
-        heads: config["num_attention_heads"].as_u64().and_then(|n| usize::try_from(n).ok()),
+        heads: number(&config["num_attention_heads"], "num_attention_heads")?,
         mlp,
         norm_eps: config["layer_norm_eps"].as_f64(),
         pool: None,
         class_names,
         normalization: None,
+        image: image(&config["image_size"], "image_size")?,
+        class_position: None,
+        claims,
     })
+}
+
+/// Larger than any size of a model.
+const LARGEST: u64 = 1 << 24;
+
+fn number(value: &Value, key: &str) -> Result<Option<usize>, String> {
+    match value.as_u64() {
+        Some(number) if number <= LARGEST => Ok(Some(number as usize)),
+        None if value.is_null() => Ok(None),
+        _ => Err(format!("config.json: `{key}` is {value}, which is no size")),
+    }
+}
+
+fn claims(stated: &[(&Value, &'static str, Size)]) -> Result<Vec<Claim>, String> {
+    let mut claims = Vec::new();
+    for &(value, key, size) in stated {
+        claims.extend(number(value, key)?.map(|value| Claim { key, size, value }));
+    }
+    Ok(claims)
+}
+
+/// One number, or two: height and width.
+fn sides(value: &Value, key: &str) -> Result<Option<[usize; 2]>, String> {
+    match value.as_array().map(Vec::as_slice) {
+        None => Ok(number(value, key)?.map(|side| [side, side])),
+        Some([high, wide]) => Ok(number(high, key)?.zip(number(wide, key)?).map(Into::into)),
+        Some(_) => Err(format!("config.json: `{key}` is {value}, but an image has two sides")),
+    }
+}
+
+fn image(value: &Value, key: &'static str) -> Result<Option<([usize; 2], &'static str)>, String> {
+    Ok(sides(value, key)?.map(|sides| (sides, key)))
+}
+
+fn patch(value: &Value, key: &'static str) -> Result<Option<Claim>, String> {
+    let [high, wide] = match sides(value, key)? {
+        Some(sides) => sides,
+        None => return Ok(None),
+    };
+    if high != wide {
+        return Err(format!("config.json: patches (`{key}`) of {high} x {wide} px are not square"));
+    }
+    Ok(Some(Claim { key, size: Size::Patch, value: high }))
 }
 
 const QUICK_GELU: &str = "the model's activation is QuickGELU, which is not one of the MLPs here";

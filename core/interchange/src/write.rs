@@ -302,7 +302,7 @@ fn vit_arguments(config: &ViTConfig, pool: &str, activation: &str) -> Value {
         "qk_norm": config.qk_norm,
         "class_token": config.class_token,
         "reg_tokens": config.register_tokens,
-        "no_embed_class": config.class_token && !config.class_position,
+        "no_embed_class": config.prefix_tokens() > 0 && config.prefix_positions() == 0,
         "global_pool": pool,
         "fc_norm": config.fc_norm,
         "act_layer": activation,

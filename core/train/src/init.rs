@@ -28,10 +28,11 @@ pub enum Init {
     /// From a model that was trained before. Positions are resized to the model's grid (an MLP-Mixer
     /// has one grid). The head keeps the classes that it knows by their names, and the others start
     /// afresh; where it has no names, it is kept if the number of classes is the same. Anything else that
-    /// does not fit ends the run before it starts, with every difference listed.
+    /// does not fit ends the run before it starts, with every difference listed. `vitral train` takes over
+    /// what the experiment does not set of its architecture, and how its images were normalised.
     Pretrained {
-        /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors` of timm or
-        /// Hugging Face (or its folder), or a run or checkpoint of Vitral.
+        /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or `.bin`
+        /// of timm or Hugging Face (or its folder), or a run or checkpoint of Vitral.
         #[serde(with = "vitral_config::path_text")]
         #[schemars(with = "PathBuf")]
         path: PathBuf,
@@ -81,10 +82,7 @@ impl Init {
 /// # Errors
 /// It cannot be read, is damaged, or is no model that there is a place for.
 pub fn open_pretrained(path: &Path, hints: &Hints) -> Result<Pretrained, Error> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if !matches!(extension, Some("npz" | "safetensors"))
-        && let Ok(found) = checkpoint::find(path)
-    {
+    if let Ok(found) = checkpoint::find(path) {
         return Ok(Checkpoint::load(&found)?.into_pretrained());
     }
     Ok(vitral_interchange::read(path, hints)?)
@@ -123,7 +121,12 @@ pub(crate) fn start(
         return Ok(Vec::new());
     };
     let model = learner.model().config();
-    let hints = Hints { heads: (!model.is_mixer()).then(|| model.heads()) };
+    let hints = Hints {
+        heads: (!model.is_mixer()).then(|| model.heads()),
+        part: None,
+        image_size: Some(model.image_size),
+        positions: (*positions).into(),
+    };
     let pretrained = open_pretrained(path, &hints)?;
     check_patterns("fresh", fresh, learner.parameters().iter().map(|info| info.name.as_str()))?;
     let any = |patterns: &[String], name: &str| patterns.iter().any(|p| matches(p, name));
@@ -186,7 +189,7 @@ fn other_inputs(
         .and_then(|(channels, _)| experiment.data.normalize.mean_std(channels).ok());
     match (normalization, own) {
         (Some((mean, std)), Some(own)) if (&mean, &std) != (&own.0, &own.1) => vec![format!(
-            "the model was trained on images of mean {mean:?} and deviation {std:?}, but `data.normalize` has {:?} and {:?}",
+            "warning: the model was trained on images of mean {mean:?} and deviation {std:?}, but `data.normalize` has {:?} and {:?} (`--set 'data.normalize=Custom(mean: {mean:?}, std: {std:?})'`)",
             own.0, own.1
         )],
         _ => Vec::new(),

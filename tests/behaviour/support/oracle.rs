@@ -3,22 +3,26 @@
 use std::{fs::File, io::BufReader};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use npyz::npz::NpzArchive;
+use npyz::NpyFile;
 use vitral_model::{ViTConfig, parameters::ParameterInfo};
+use zip::ZipArchive;
 
 use super::root;
 
 /// One NumPy archive of the oracle.
-pub struct Archive(NpzArchive<BufReader<File>>);
+pub struct Archive(ZipArchive<BufReader<File>>);
 
 impl Archive {
     pub fn open(name: &str) -> Self {
-        Self(NpzArchive::open(root().join("tests/fixtures/oracle").join(name)).unwrap())
+        let file = File::open(root().join("tests/fixtures/oracle").join(name)).unwrap();
+        Self(ZipArchive::new(BufReader::new(file)).unwrap())
     }
 
     /// An array's shape and values.
     pub fn array(&mut self, name: &str) -> (Vec<usize>, Vec<f32>) {
-        let array = self.0.by_name(name).unwrap().unwrap_or_else(|| panic!("{name} is not there"));
+        let entry = self.0.by_name(&format!("{name}.npy"));
+        let entry = entry.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let array = NpyFile::new(entry).unwrap();
         let shape = array.shape().iter().map(|&length| length as usize).collect();
         (shape, array.into_vec().unwrap())
     }

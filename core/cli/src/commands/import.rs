@@ -11,12 +11,17 @@ use super::config::SMALLEST;
 use crate::{args::ImportArguments, failure::Failure, progress::working};
 
 pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
-    let hints = Hints { heads: arguments.heads };
+    let resize = arguments.positions.into();
+    let hints = Hints {
+        heads: arguments.heads,
+        part: arguments.part.clone(),
+        image_size: arguments.image_size,
+        positions: resize,
+    };
     let spinner = working("reading the weights");
     let model = open_pretrained(&arguments.source, &hints);
     spinner.finish_and_clear();
     let model = model?;
-    let resize = arguments.positions.into();
     let model =
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
     if model.config.classes == 0 {

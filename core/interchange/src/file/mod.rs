@@ -1,17 +1,23 @@
-//! The containers that weights come in: NumPy archives and safetensors. Both are read as names with
-//! `f32` tensors, whatever they mean, and nothing in a file is believed before it is checked.
+//! The containers that weights come in: NumPy archives, safetensors and PyTorch's files. All are read as
+//! names with `f32` tensors, whatever they mean, and nothing in a file is believed before it is checked.
 
+mod archive;
+mod container;
+mod element;
 mod npz;
 mod safetensors;
 mod shards;
+mod torch;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
+use self::container::{Container, Unopened};
+pub(crate) use element::ELEMENTS;
 pub(crate) use npz::write as write_npz;
 pub(crate) use safetensors::write as write_safetensors;
 
@@ -20,10 +26,45 @@ use crate::{Array, InterchangeError};
 /// Tensors of a file, by the file's own names.
 pub(crate) type Tensors = BTreeMap<String, Array>;
 
+/// Which tensors are to be read, by name; the others take no memory.
+pub(crate) type Wanted<'a> = &'a dyn Fn(&str) -> bool;
+
+/// What a file has.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// What was wanted.
+    pub tensors: Tensors,
+    /// What was wanted, but is of integers or truth values, and of which type in the file's words: no
+    /// weights are.
+    pub integers: BTreeMap<String, String>,
+    /// What was not wanted.
+    pub unread: BTreeSet<String>,
+}
+
+impl Contents {
+    /// Whether there is a tensor of that name, of whatever type, wanted or not.
+    fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+            || self.integers.contains_key(name)
+            || self.unread.contains(name)
+    }
+
+    /// All names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.tensors.keys().chain(self.integers.keys()).chain(&self.unread)
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+        self.integers.extend(other.integers);
+        self.unread.extend(other.unread);
+    }
+}
+
 /// A file of weights, and what lies beside it.
 pub(crate) struct WeightsFile {
     pub path: PathBuf,
-    pub tensors: Tensors,
+    pub contents: Contents,
     /// What `config.json` says, of a model from the Hugging Face hub.
     pub config: Option<serde_json::Value>,
     /// What `preprocessor_config.json` says.
@@ -34,76 +75,71 @@ pub(crate) struct WeightsFile {
 const LARGEST_JSON: u64 = 16 << 20;
 
 impl WeightsFile {
-    /// Reads a file, an index of several (`model.safetensors.index.json`), or the weights in a folder as the
-    /// Hugging Face hub has them.
-    pub(crate) fn read(path: &Path) -> Result<Self, InterchangeError> {
+    /// The names of all tensors in a file, an index of several (`model.safetensors.index.json`), or the
+    /// weights in a folder as the Hugging Face hub has them.
+    pub(crate) fn names(path: &Path) -> Result<BTreeSet<String>, InterchangeError> {
+        Ok(Self::read(path, &|_| false)?.contents.unread)
+    }
+
+    /// Reads those tensors that are wanted.
+    pub(crate) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Self, InterchangeError> {
         let path = if path.is_dir() { in_folder(path)? } else { path.to_path_buf() };
         let problem = |problem| InterchangeError::Damaged { path: path.clone(), problem };
-        let tensors = match shards::is_index(&path) {
-            true => shards::read(&path)?,
-            false => read_tensors(&path)?,
+        let (contents, has_settings) = match open(&path)? {
+            Container::Index => (shards::read(&path, wanted)?, true),
+            container => {
+                let has_settings = !matches!(container, Container::Npz(_));
+                (read_tensors(&path, container, wanted)?, has_settings)
+            }
         };
-        if tensors.is_empty() {
-            return Err(problem("the file has no tensors".into()));
+        if contents.tensors.is_empty() && contents.unread.is_empty() {
+            return Err(problem(match contents.integers.first_key_value() {
+                Some((name, kind)) => format!(
+                    "the file has only tensors of integers (`{name}` is {kind}); {}",
+                    ELEMENTS
+                ),
+                None => "the file has no tensors".into(),
+            }));
         }
-        let beside = |name| read_json(&path.with_file_name(name));
-        let (config, preprocessor) = match path.extension() {
-            Some(extension) if extension == "npz" => (None, None),
-            _ => (beside("config.json")?, beside("preprocessor_config.json")?),
+        let beside = |name| match has_settings {
+            true => read_json(&path.with_file_name(name)),
+            false => Ok(None),
         };
-        Ok(Self { path, tensors, config, preprocessor })
+        let (config, preprocessor) = (beside("config.json")?, beside("preprocessor_config.json")?);
+        Ok(Self { path, contents, config, preprocessor })
     }
+}
+
+/// Opens a file and finds out what it is.
+fn open(path: &Path) -> Result<Container, InterchangeError> {
+    Container::open(path).map_err(|unopened| match unopened {
+        Unopened::Io(error) => InterchangeError::io(path)(error),
+        Unopened::Other(problem) => InterchangeError::Damaged { path: path.into(), problem },
+    })
 }
 
 /// The tensors of one file.
-fn read_tensors(path: &Path) -> Result<Tensors, InterchangeError> {
-    let mut file = File::open(path).map_err(InterchangeError::io(path))?;
-    let mut start = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(&mut file, 16), &mut start)
-        .map_err(InterchangeError::io(path))?;
-    io::Seek::rewind(&mut file).map_err(InterchangeError::io(path))?;
-    let tensors = match Container::of(&start) {
-        Container::Zip if path.extension().is_some_and(|e| e == "npz") => npz::read(file),
-        Container::Zip | Container::Pickle => Err(PICKLE.into()),
-        Container::Safetensors => safetensors::read(file),
-        Container::Other => Err("this is neither a NumPy archive (.npz) nor safetensors".into()),
+fn read_tensors(
+    path: &Path,
+    container: Container,
+    wanted: Wanted<'_>,
+) -> Result<Contents, InterchangeError> {
+    let contents = match container {
+        Container::Npz(archive) => npz::read(archive, wanted),
+        Container::Torch(archive, length) => torch::read(archive, length, wanted),
+        Container::Safetensors(file) => safetensors::read(file, wanted),
+        Container::Index => Err("this is an index, and not a file of weights".into()),
     };
-    tensors.map_err(|problem| InterchangeError::Damaged { path: path.into(), problem })
-}
-
-const PICKLE: &str = "this is a PyTorch file, whose pickled content can run code when it is opened; \
-    save the weights with `safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")`";
-
-/// What a file's first bytes say.
-enum Container {
-    Zip,
-    Safetensors,
-    Pickle,
-    Other,
-}
-
-impl Container {
-    fn of(start: &[u8]) -> Self {
-        if start.starts_with(b"PK") {
-            return Self::Zip;
-        }
-        match start {
-            [0x80, 2..=5, ..] => Self::Pickle,
-            [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
-            _ => Self::Other,
-        }
-    }
+    contents.map_err(|problem| InterchangeError::Damaged { path: path.into(), problem })
 }
 
 fn in_folder(folder: &Path) -> Result<PathBuf, InterchangeError> {
-    for name in ["model.safetensors", shards::INDEX] {
-        let path = folder.join(name);
-        if path.is_file() {
-            return Ok(path);
-        }
-    }
-    let problem = format!("the folder has no model.safetensors, and no {}", shards::INDEX);
-    Err(InterchangeError::Damaged { path: folder.into(), problem })
+    let names = ["model.safetensors", shards::INDEX, "pytorch_model.bin", shards::TORCH_INDEX];
+    let there = names.into_iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    there.ok_or_else(|| {
+        let problem = format!("the folder has none of {}", names.join(", "));
+        InterchangeError::Damaged { path: folder.into(), problem }
+    })
 }
 
 fn read_json(path: &Path) -> Result<Option<serde_json::Value>, InterchangeError> {

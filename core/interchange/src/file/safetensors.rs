@@ -6,20 +6,22 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
 };
 
-use half::{bf16, f16};
 use safetensors::{Dtype, tensor::Metadata};
 
-use super::{Tensors, check_finite, room};
+use super::{
+    Contents, Tensors, Wanted,
+    element::{ELEMENTS, Element},
+};
 use crate::{Array, array::Dimensions};
 
 /// What the safetensors library allows, too.
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// Reads all tensors, converted to `f32`.
+/// Reads the tensors that are wanted, converted to `f32`.
 ///
 /// # Errors
 /// What is wrong with the file, in words.
-pub(super) fn read(mut file: File) -> Result<Tensors, String> {
+pub(super) fn read(mut file: File, wanted: Wanted<'_>) -> Result<Contents, String> {
     let length = file.metadata().map_err(in_words)?.len();
     let mut prefix = [0; 8];
     file.read_exact(&mut prefix).map_err(|_| "the file ends before its header".to_owned())?;
@@ -28,7 +30,9 @@ pub(super) fn read(mut file: File) -> Result<Tensors, String> {
         return Err(format!("the header claims to be {header} bytes long"));
     }
     if 8 + header > length {
-        return Err(format!("the header claims {header} bytes, but the file has only {length}"));
+        return Err(format!(
+            "the file is cut short: its header claims {header} bytes, but it has only {length}"
+        ));
     }
     let mut text = vec![0; header as usize];
     file.read_exact(&mut text).map_err(in_words)?;
@@ -41,7 +45,7 @@ pub(super) fn read(mut file: File) -> Result<Tensors, String> {
             "the tensors are {problem}: the header describes {expected} bytes, the file has {length}"
         ));
     }
-    let mut tensors = Tensors::new();
+    let mut contents = Contents::default();
     let mut place = 0;
     for name in metadata.offset_keys() {
         // Keys come from the same header.
@@ -51,50 +55,42 @@ pub(super) fn read(mut file: File) -> Result<Tensors, String> {
             return Err(format!("`{name}` does not begin where the tensor before it ends"));
         }
         place = end;
+        if !wanted(&name) {
+            contents.unread.insert(name);
+            continue;
+        }
+        let element = match info.dtype {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::BF16,
+            Dtype::F64 => Element::F64,
+            Dtype::BOOL
+            | Dtype::U8
+            | Dtype::I8
+            | Dtype::I16
+            | Dtype::U16
+            | Dtype::I32
+            | Dtype::U32
+            | Dtype::I64
+            | Dtype::U64 => {
+                contents.integers.insert(name, format!("{:?}", info.dtype));
+                continue;
+            }
+            other => return Err(format!("`{name}` is {other:?}; {ELEMENTS}")),
+        };
+        let bytes = (end - start) as u64;
+        let count = bytes / element.width();
+        let shape = &info.shape;
+        let claimed =
+            shape.iter().try_fold(1u64, |count, &length| count.checked_mul(length as u64));
+        if claimed != Some(count) || count * element.width() != bytes {
+            return Err(format!("`{name}` of {} has {count} values", Dimensions(shape)));
+        }
         file.seek(SeekFrom::Start(8 + header + start as u64)).map_err(in_words)?;
-        let values = read_values(&mut file, &name, info.dtype, end - start)?;
-        let count = info.shape.iter().try_fold(1usize, |count, &length| count.checked_mul(length));
-        if count != Some(values.len()) {
-            let shape = Dimensions(&info.shape);
-            return Err(format!("`{name}` of {shape} has {} values", values.len()));
-        }
-        check_finite(&name, &values)?;
-        tensors.insert(name, Array { shape: info.shape.clone(), values });
+        let values = element.read(&mut file, &name, count as usize)?;
+        contents.tensors.insert(name, Array { shape: shape.clone(), values });
     }
-    Ok(tensors)
-}
-
-/// Reads values piece by piece, so that their bytes are never in memory as a whole.
-fn read_values(
-    file: &mut File,
-    name: &str,
-    dtype: Dtype,
-    bytes: usize,
-) -> Result<Vec<f32>, String> {
-    let (width, convert): (usize, fn(&[u8]) -> f32) = match dtype {
-        // `chunks_exact` below gives as many bytes as the type has.
-        Dtype::F32 => (4, |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
-        Dtype::F16 => (2, |b| f16::from_le_bytes([b[0], b[1]]).to_f32()),
-        Dtype::BF16 => (2, |b| bf16::from_le_bytes([b[0], b[1]]).to_f32()),
-        Dtype::F64 => {
-            (8, |b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
-        }
-        other => {
-            return Err(format!(
-                "`{name}` is {other:?}; weights are F32, F16, BF16 or F64 (save them dequantised)"
-            ));
-        }
-    };
-    let mut values = room(name, bytes / width)?;
-    let mut piece = vec![0; bytes.min(1 << 20)];
-    let mut left = bytes;
-    while left > 0 {
-        let now = left.min(piece.len());
-        file.read_exact(&mut piece[..now]).map_err(in_words)?;
-        values.extend(piece[..now].chunks_exact(width).map(convert));
-        left -= now;
-    }
-    Ok(values)
+    Ok(contents)
 }
 
 fn in_words(error: io::Error) -> String {

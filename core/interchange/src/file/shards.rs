@@ -1,5 +1,5 @@
-//! Weights in several safetensors files, with an index that says which tensor is in which of them, as the
-//! Hugging Face hub has them: `{"weight_map": {"norm.weight": "model-00002-of-00002.safetensors"}}`.
+//! Weights in several files of safetensors or PyTorch, with an index that says which tensor is in which of
+//! them, as the Hugging Face hub has them: `{"weight_map": {"norm.weight": "model-00002-of-00002.safetensors"}}`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,25 +8,22 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Tensors, read_json, read_tensors};
+use super::{Contents, Wanted, open, read_json, read_tensors};
 use crate::InterchangeError;
 
 /// The index's name.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// That of an index of PyTorch's files.
+pub(super) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// More files than any model has.
 const MOST_FILES: usize = 10_000;
 
-/// Whether a path is that of an index, by its name.
-pub(super) fn is_index(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".safetensors.index.json"))
-}
-
-/// Reads all tensors, from the files beside the index.
+/// Reads the tensors that are wanted, from the files beside the index.
 ///
 /// # Errors
 /// The index or one of its files is missing or damaged, or they do not have the same tensors.
-pub(super) fn read(index: &Path) -> Result<Tensors, InterchangeError> {
+pub(super) fn read(index: &Path, wanted: Wanted<'_>) -> Result<Contents, InterchangeError> {
     let damaged = |problem| InterchangeError::Damaged { path: index.into(), problem };
     let text = read_json(index)?.ok_or_else(|| damaged("there is no such file".to_owned()))?;
     let files = files_of(&text).map_err(damaged)?;
@@ -34,28 +31,32 @@ pub(super) fn read(index: &Path) -> Result<Tensors, InterchangeError> {
     if let Some(missing) = files.keys().find(|&&name| !index.with_file_name(name).is_file()) {
         return Err(damaged(format!("`{missing}`, which it names, is not beside it")));
     }
-    let mut tensors = Tensors::new();
-    for (name, wanted) in &files {
-        let found = read_tensors(&index.with_file_name(name))?;
-        if let Some(missing) = wanted.iter().find(|&&tensor| !found.contains_key(tensor)) {
+    let mut contents = Contents::default();
+    for (name, listed) in &files {
+        let path = index.with_file_name(name);
+        let found = read_tensors(&path, open(&path)?, wanted)?;
+        if let Some(missing) = listed.iter().find(|&&tensor| !found.has(tensor)) {
             return Err(damaged(format!("`{missing}` is not in `{name}`, where it should be")));
         }
-        if let Some(other) = found.keys().find(|tensor| !wanted.contains(tensor.as_str())) {
+        if let Some(other) = found.names().find(|tensor| !listed.contains(tensor.as_str())) {
             let place = files.iter().find(|(_, tensors)| tensors.contains(other.as_str()));
             return Err(damaged(match place {
                 Some((place, _)) => format!("`{other}` is in `{name}`, but should be in `{place}`"),
                 None => format!("`{other}` of `{name}` is not in the index"),
             }));
         }
-        tensors.extend(found);
+        contents.extend(found);
     }
-    Ok(tensors)
+    Ok(contents)
 }
 
 /// The names of the files, and which tensors each should have.
 fn files_of(index: &Value) -> Result<BTreeMap<&str, BTreeSet<&str>>, String> {
     let Some(map) = index["weight_map"].as_object() else {
-        return Err("it has no `weight_map` with the file of each tensor".into());
+        return Err(
+            "this is JSON, but no index of weights: it has no `weight_map` with the file of each tensor"
+                .into(),
+        );
     };
     let mut files: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (tensor, file) in map {
@@ -64,9 +65,10 @@ fn files_of(index: &Value) -> Result<BTreeMap<&str, BTreeSet<&str>>, String> {
         };
         let mut parts = Path::new(file).components();
         let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-        if !is_plain || file.contains(['/', '\\']) || !file.ends_with(".safetensors") {
+        let is_weights = file.ends_with(".safetensors") || file.ends_with(".bin");
+        if !is_plain || file.contains(['/', '\\']) || !is_weights {
             return Err(format!(
-                "the file of `{tensor}` is `{file}`, but must be a .safetensors file beside the index"
+                "the file of `{tensor}` is `{file}`, but must be a .safetensors file beside the index (or one of PyTorch's, .bin)"
             ));
         }
         files.entry(file).or_default().insert(tensor);
@@ -107,7 +109,7 @@ mod tests {
     }
 
     fn complaint(folder: &TempDir) -> String {
-        WeightsFile::read(folder.path()).err().unwrap().to_string()
+        WeightsFile::read(folder.path(), &|_| true).err().unwrap().to_string()
     }
 
     #[test]
@@ -118,8 +120,8 @@ mod tests {
         let whole: Tensors =
             [("a", 1.0), ("b", 2.0), ("c", 3.0)].map(|(n, v)| (n.into(), array(v))).into();
         for path in [folder.path().to_path_buf(), folder.path().join(INDEX)] {
-            let file = WeightsFile::read(&path).unwrap();
-            assert_eq!(file.tensors, whole);
+            let file = WeightsFile::read(&path, &|_| true).unwrap();
+            assert_eq!(file.contents.tensors, whole);
             assert_eq!(file.config.unwrap()["num_attention_heads"], 3);
         }
     }
@@ -162,10 +164,10 @@ mod tests {
         fs::write(&second, &whole[..whole.len() - 1]).unwrap();
         let said = complaint(&folder);
         assert!(said.contains(SECOND) && said.contains("cut short"), "{said}");
-        fs::write(folder.path().join(INDEX), "{").unwrap();
+        fs::write(folder.path().join(INDEX), "{\n         ").unwrap();
         let said = complaint(&folder);
         assert!(said.contains(INDEX), "{said}");
-        let index = fs::File::create(folder.path().join(INDEX)).unwrap();
+        let index = fs::OpenOptions::new().write(true).open(folder.path().join(INDEX)).unwrap();
         index.set_len(1 << 40).unwrap();
         let said = complaint(&folder);
         assert!(said.contains("too many for a file of settings"), "{said}");

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path};
 
 use tempfile::TempDir;
-use zip::{CompressionMethod, ZipWriter, write::FileOptions};
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::*;
 
@@ -18,9 +18,14 @@ fn sample() -> Tensors {
     .into()
 }
 
+/// All tensors of a file.
+fn read(path: &Path) -> Result<Contents, InterchangeError> {
+    WeightsFile::read(path, &|_| true).map(|file| file.contents)
+}
+
 fn complaint(path: &Path) -> String {
-    match WeightsFile::read(path) {
-        Ok(file) => panic!("{} was read: {:?}", path.display(), file.tensors.keys()),
+    match read(path) {
+        Ok(contents) => panic!("{} was read: {:?}", path.display(), contents.tensors.keys()),
         Err(error) => error.to_string(),
     }
 }
@@ -42,7 +47,7 @@ fn written(folder: &TempDir) -> [(&'static str, Vec<u8>); 2] {
 fn what_is_written_is_read_again() {
     let folder = TempDir::new().unwrap();
     for (name, _) in written(&folder) {
-        let read = WeightsFile::read(&folder.path().join(name)).unwrap();
+        let read = read(&folder.path().join(name)).unwrap();
         assert_eq!(read.tensors, sample(), "{name}");
     }
     let left = fs::read_dir(folder.path()).unwrap().count();
@@ -71,7 +76,7 @@ fn flipped_bits_never_do_harm() {
             let mut content = whole.clone();
             content[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, &content).unwrap();
-            if let Ok(file) = WeightsFile::read(&path) {
+            if let Ok(file) = read(&path) {
                 let values: usize = file.tensors.values().map(|array| array.values.len()).sum();
                 assert!(values <= 40, "bit {bit} of {name}: {values} values");
                 assert!(name.ends_with("safetensors") || file.tensors.len() <= 4);
@@ -125,7 +130,7 @@ fn halves_are_converted() {
     data.extend(half::bf16::from_f32(1e30).to_le_bytes());
     data.extend(0.1f64.to_le_bytes());
     fs::write(&path, safetensors_of(header, &data)).unwrap();
-    let read = WeightsFile::read(&path).unwrap().tensors;
+    let read = read(&path).unwrap().tensors;
     assert_eq!(read["a"].values, [0.333_007_8, -65504.0]);
     assert_eq!(read["b"].values, [half::bf16::from_f32(1e30).to_f32()]);
     assert_eq!(read["c"].values, [0.1f32]);
@@ -141,7 +146,7 @@ fn npy(header: &str, data: &[u8]) -> Vec<u8> {
 
 fn zipped(name: &str, method: CompressionMethod, write: impl FnOnce(&mut dyn Write)) -> Vec<u8> {
     let mut archive = ZipWriter::new(io::Cursor::new(Vec::new()));
-    archive.start_file(name, FileOptions::default().compression_method(method)).unwrap();
+    archive.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
     write(&mut archive);
     archive.finish().unwrap().into_inner()
 }
@@ -211,19 +216,82 @@ fn sizes_of_archives_are_not_believed() {
 #[test]
 fn other_files_are_told_what_they_are() {
     let folder = TempDir::new().unwrap();
-    let pickle = zipped("archive/data.pkl", CompressionMethod::Stored, |file| {
-        file.write_all(b"\x80\x02}").unwrap();
-    });
+    let stored = |name| {
+        zipped(name, CompressionMethod::Stored, |file| file.write_all(b"something").unwrap())
+    };
+    let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 345579424\n";
+    let mut tar = vec![b'x'; 600];
+    tar[257..262].copy_from_slice(b"ustar");
     for (name, content, words) in [
-        ("model.bin", pickle.as_slice(), "save_file"),
-        ("model.pt", b"\x80\x02}q\x00.", "save_file"),
-        ("model.npz", pickle.as_slice(), "not a NumPy array"),
-        ("model.h5", b"\x89HDF\r\n\x1a\n and so on", "neither"),
-        ("empty", b"", "neither"),
+        ("model.pt", b"\x80\x02}q\x00.".as_slice(), "a pickle of Python's"),
+        ("old.pth", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch's old format"),
+        ("model.npz", &stored("archive/data.pkl"), "its pickle"),
+        ("keras.zip", &stored("model.weights.h5"), "neither NumPy's arrays (.npy) nor"),
+        ("model.h5", b"\x89HDF\r\n\x1a\n and so on", "HDF5"),
+        ("model.npz", b"\x93NUMPY\x01\x00", "a single array"),
+        ("model.safetensors", lfs, "a pointer of Git LFS, and not the file of 345579424 bytes"),
+        ("model.safetensors", b"<!DOCTYPE html><html>", "a web page"),
+        ("model.npz", b"\n <?xml version=\"1.0\"?>", "a web page"),
+        ("model.npz", b"{\"error\": \"Repository not found\"}", "JSON, but no index"),
+        ("model.npz", b"\x1f\x8b\x08", "compressed file"),
+        ("model.pth", &tar, "a tar archive"),
+        ("noise", b"and so on, and on", "neither"),
+        ("empty.npz", b"", "the file is empty"),
     ] {
         let said = complaint_of(&folder, name, content);
         assert!(said.contains(words), "`{words}` is not in: {said}");
     }
     assert!(complaint(&folder.path().join("missing.npz")).contains("missing.npz"));
-    assert!(complaint(folder.path()).contains("no model.safetensors"));
+    assert!(complaint(TempDir::new().unwrap().path()).contains("none of model.safetensors"));
+    #[cfg(unix)]
+    assert!(complaint(Path::new("/dev/null")).contains("no regular file"));
+}
+
+#[test]
+fn a_name_says_nothing_about_what_a_file_is() {
+    let folder = TempDir::new().unwrap();
+    for (name, content) in written(&folder) {
+        for other in ["weights", "model.bin", "model.npz", "model.safetensors", "x.index.json"] {
+            let path = folder.path().join(format!("of-{name}-{other}"));
+            fs::write(&path, &content).unwrap();
+            assert_eq!(read(&path).unwrap().tensors, sample(), "{name} as {other}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_wanted_is_not_read_and_integers_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"n":{"dtype":"I64","shape":[],"data_offsets":[4,12]},"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[12,13]}}"#;
+    let path = folder.path().join("x.safetensors");
+    fs::write(&path, safetensors_of(header, &[0; 13])).unwrap();
+    let contents = WeightsFile::read(&path, &|name| name != "x").unwrap().contents;
+    assert_eq!(contents.tensors.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(contents.integers, [("n".to_owned(), "I64".to_owned())].into());
+    assert_eq!(contents.unread, ["x".to_owned()].into());
+    assert!(complaint(&path).contains("`x` is F8_E4M3; weights are"));
+    let mut archive = ZipWriter::new(io::Cursor::new(Vec::new()));
+    for (name, kind) in [("a", "<f4"), ("n", "<i4"), ("x", "|S4")] {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (1,), }}\n");
+        archive.write_all(&npy(&header, &[0; 4])).unwrap();
+    }
+    fs::write(&path, archive.finish().unwrap().into_inner()).unwrap();
+    let contents = WeightsFile::read(&path, &|name| name != "x").unwrap().contents;
+    assert_eq!(contents.tensors.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(contents.integers, [("n".to_owned(), "<i4".to_owned())].into());
+    assert!(complaint(&path).contains("`x` is `|S4`"));
+}
+
+#[test]
+fn the_same_arrays_make_the_same_bytes() {
+    let bytes = || {
+        let mut file = io::Cursor::new(Vec::new());
+        write_npz(&sample(), &mut file).unwrap();
+        file.into_inner()
+    };
+    let first = bytes();
+    // A ZIP's times have steps of two seconds, and its fields are at a fixed place: there are none.
+    assert_eq!(first[10..14], [0, 0, 0x21, 0], "1980-01-01, 0:00");
+    assert_eq!(first, bytes());
 }

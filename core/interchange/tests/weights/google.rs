@@ -1,6 +1,6 @@
 //! google-research/vision_transformer and big_vision.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use npyz::WriterBuilder;
 use tempfile::TempDir;
@@ -8,6 +8,7 @@ use vitral_interchange::{
     Array, Hints, Pretrained, Resize, read, resize_positions, to_task, write_published,
 };
 use vitral_model::{mlp::Mlp, pool::Pool, resnet::Stem};
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::support::{arrays, largest_difference, logits, oracle};
 
@@ -16,19 +17,16 @@ fn open(path: &Path) -> Pretrained {
 }
 
 fn save(path: &Path, arrays: &BTreeMap<String, Array>) {
-    let mut archive = npyz::npz::NpzWriter::create(path).unwrap();
+    let mut archive = ZipWriter::new(File::create(path).unwrap());
     for (name, array) in arrays {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
         let shape: Vec<u64> = array.shape.iter().map(|&length| length as u64).collect();
-        let mut writer = archive
-            .array(name, Default::default())
-            .unwrap()
-            .default_dtype()
-            .shape(&shape)
-            .begin_nd()
-            .unwrap();
+        let options = npyz::WriteOptions::<f32>::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(&mut archive).begin_nd().unwrap();
         writer.extend(array.values.iter().copied()).unwrap();
         writer.finish().unwrap();
     }
+    archive.finish().unwrap();
 }
 
 #[track_caller]
@@ -57,7 +55,8 @@ fn current_and_published_names_give_that_projects_logits() {
 
 #[test]
 fn other_heads_than_the_shapes_tell_are_refused() {
-    let said = read(&oracle("tiny_token.npz"), &Hints { heads: Some(8) }).unwrap_err().to_string();
+    let hints = Hints { heads: Some(8), ..Hints::default() };
+    let said = read(&oracle("tiny_token.npz"), &hints).unwrap_err().to_string();
     assert!(said.contains("it has 4 heads"), "{said}");
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use vitral_interchange::{Hints, InterchangeError, read};
 
 /// timm's tensors of a model of width 8, depth 2, patches of 2 px.
-fn tensors() -> Vec<(String, Vec<usize>)> {
+pub fn tensors() -> Vec<(String, Vec<usize>)> {
     let mut list: Vec<(String, Vec<usize>)> = [
         ("cls_token", vec![1, 1, 8]),
         ("pos_embed", vec![1, 5, 8]),
@@ -41,7 +41,8 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
     list
 }
 
-fn write(path: &Path, tensors: &[(String, Vec<usize>)]) {
+/// A file of zeros.
+pub fn write(path: &Path, tensors: &[(String, Vec<usize>)]) {
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|(_, shape)| vec![0; 4 * shape.iter().product::<usize>()]).collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape), bytes)| {
@@ -57,7 +58,12 @@ fn complaint(change: impl FnOnce(&mut Vec<(String, Vec<usize>)>)) -> Interchange
     let mut list = tensors();
     change(&mut list);
     write(&path, &list);
-    read(&path, &Hints { heads: Some(2) }).unwrap_err()
+    read(&path, &heads(2)).unwrap_err()
+}
+
+/// What a file without a config.json needs beside it.
+pub fn heads(heads: usize) -> Hints {
+    Hints { heads: Some(heads), ..Hints::default() }
 }
 
 fn rename(list: &mut [(String, Vec<usize>)], from: &str, to: &str) {
@@ -123,7 +129,7 @@ fn heads_that_nothing_tells_are_asked_for() {
     write(&path, &tensors());
     let said = read(&path, &Hints::default()).unwrap_err().to_string();
     assert!(said.contains("--heads"), "{said}");
-    let said = read(&path, &Hints { heads: Some(3) }).unwrap_err().to_string();
+    let said = read(&path, &heads(3)).unwrap_err().to_string();
     assert!(said.contains("3 heads do not divide a width of 8"), "{said}");
-    assert_eq!(read(&path, &Hints { heads: Some(4) }).unwrap().config.heads(), 4);
+    assert_eq!(read(&path, &heads(4)).unwrap().config.heads(), 4);
 }

@@ -9,10 +9,11 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor, TensorData};
-use npyz::npz::NpzArchive;
+use npyz::NpyFile;
 use vitral_interchange::{Array, Pretrained};
 use vitral_model::{Mode, ViT, parameters};
 use vitral_seed::Seed;
+use zip::ZipArchive;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -26,17 +27,19 @@ pub fn oracle(name: &str) -> PathBuf {
 
 /// All arrays of `f32` of an archive, read without Vitral.
 pub fn arrays(path: &Path) -> BTreeMap<String, Array> {
-    let mut archive = NpzArchive::new(BufReader::new(File::open(path).unwrap())).unwrap();
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let mut read = |name: String| {
-        let array = archive.by_name(&name).unwrap().unwrap();
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path).unwrap())).unwrap();
+    let count = archive.len();
+    let mut read = |index| {
+        let entry = archive.by_index(index).unwrap();
+        let name = entry.name().unwrap().strip_suffix(".npy").unwrap().to_owned();
+        let array = NpyFile::new(entry).unwrap();
         if array.dtype().descr() != "'<f4'" {
             return None;
         }
         let shape: Vec<usize> = array.shape().iter().map(|&length| length as usize).collect();
         Some((name, Array::new(shape, array.into_vec().unwrap())))
     };
-    names.into_iter().filter_map(&mut read).collect()
+    (0..count).filter_map(&mut read).collect()
 }
 
 /// The logits of a model for images `[batch, height, width, channels]`.

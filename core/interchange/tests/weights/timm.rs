@@ -24,7 +24,8 @@ fn logits_equal_timms_and_weights_come_back_bit_for_bit() {
         let path = kind.unwrap().path();
         let kind = path.file_name().unwrap().to_string_lossy().into_owned();
         // Tiny models have heads of 16, which no tensor tells; full ones are recognised.
-        let hints = Hints { heads: (!kind.ends_with("-16")).then_some(4) };
+        let heads = (!kind.ends_with("-16")).then_some(4);
+        let hints = Hints { heads, ..Hints::default() };
         let model = read(&path, &hints).unwrap_or_else(|error| panic!("{kind}: {error}"));
         let io = arrays(&path.join("io.npz"));
         let found = logits(&model, &io["input_nhwc"]);

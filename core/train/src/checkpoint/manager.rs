@@ -14,6 +14,8 @@ const PREFIX: &str = "step-";
 const WRITING: &str = ".writing-";
 const REMOVING: &str = ".removing-";
 const SUPERSEDED: &str = "superseded-";
+/// Of a checkpoint, in a run's `best` or `last`, in bytes.
+const LONGEST_NAME: u64 = 256;
 
 /// Keeps the checkpoints of one run.
 pub(crate) struct CheckpointManager {
@@ -179,7 +181,9 @@ fn step_of(path: &Path) -> Option<u64> {
 }
 
 fn read_pointer(pointer: &Path) -> Option<PathBuf> {
-    let name = fs::read_to_string(pointer).ok()?;
+    // A name; a file that is longer is something else, and may be very long.
+    let is_name = fs::metadata(pointer).is_ok_and(|metadata| metadata.len() <= LONGEST_NAME);
+    let name = is_name.then(|| fs::read_to_string(pointer).ok())??;
     Some(pointer.parent()?.join(name.trim()))
 }
 

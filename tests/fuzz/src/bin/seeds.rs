@@ -37,7 +37,9 @@ fn main() -> Fallible<()> {
     seeds.bundles()?;
     seeds.copy("weights", "tests/fixtures/huggingface/vit", &["safetensors"])?;
     seeds.copy("weights", "tests/fixtures/oracle", &["npz"])?;
+    seeds.copy("weights", "tests/fixtures/torch", &["pth"])?;
     seeds.weights()?;
+    seeds.pickles()?;
     seeds.weights_index()
 }
 
@@ -224,7 +226,8 @@ impl Seeds {
                 ("b/c.npy", "<f2", "(1, 3)", &halves),
                 ("d.npy", "|V2", "(3, 1)", &halves),
             ] {
-                let options = zip::write::FileOptions::default().compression_method(compression);
+                let options =
+                    zip::write::SimpleFileOptions::default().compression_method(compression);
                 archive.start_file(name, options)?;
                 let header =
                     format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
@@ -235,6 +238,22 @@ impl Seeds {
             }
             let bytes = archive.finish()?.into_inner();
             self.write("weights", &format!("small-{compression}.npz"), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The pickles of PyTorch's files.
+    fn pickles(&self) -> Fallible<()> {
+        for path in files(&self.root.join("tests/fixtures/torch"))? {
+            let Ok(mut archive) = zip::ZipArchive::new(fs::File::open(&path)?) else { continue };
+            for index in 0..archive.len() {
+                let mut entry = archive.by_index(index)?;
+                if entry.name()?.ends_with("/data.pkl") {
+                    let mut pickle = Vec::new();
+                    std::io::Read::read_to_end(&mut entry, &mut pickle)?;
+                    self.write("pickle", &name(&path), &pickle)?;
+                }
+            }
         }
         Ok(())
     }
