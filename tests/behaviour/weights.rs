@@ -240,3 +240,83 @@ fn evaluating_with_other_classes_than_the_models_is_refused() {
     let said = vitral(workspace.path(), &arguments).succeeded().stderr;
     assert!(said.contains("the model does not name its 4 classes"), "{said}");
 }
+
+/// PyTorch's files are read, and run nothing.
+#[test]
+fn a_file_of_pytorchs_is_imported_and_what_could_run_code_is_refused() {
+    let workspace = Workspace::new();
+    let fixture = |name: &str| {
+        let path = root().join("tests/fixtures/torch").join(name).canonicalize().unwrap();
+        path.display().to_string()
+    };
+    let import = |name: &str, more: &[&str]| {
+        let file = fixture(name);
+        let arguments = [&["import", &file, "--heads", "2", "--out", "model"], more].concat();
+        let finished = vitral(workspace.path(), &arguments);
+        let model = workspace.join("model");
+        let imported = model.exists().then(|| open(&model).tensors);
+        if imported.is_some() {
+            fs::remove_dir_all(model).unwrap();
+        }
+        (finished, imported)
+    };
+    let right = import("model.npz", &[]).1.unwrap();
+    let (finished, tensors) = import("model.pth", &[]);
+    let said = finished.succeeded().stdout;
+    assert!(said.contains("`steps` is left out: no weights are int64"), "{said}");
+    assert_eq!(tensors, Some(right));
+    // A training script's checkpoint: its average is taken, unless another part is asked for.
+    let (finished, averaged) = import("checkpoint.pth", &[]);
+    let said = finished.succeeded().stdout;
+    assert!(
+        said.contains("under `state_dict_ema.`") && said.contains("--part module.module"),
+        "{said}"
+    );
+    let (finished, trained) = import("checkpoint.pth", &["--part", "module.module"]);
+    finished.succeeded();
+    assert_ne!(averaged, trained);
+    for (name, words) in
+        [("module.pth", "torch.nn.modules.linear.Linear"), ("old.pth", "PyTorch's old format")]
+    {
+        let (finished, model) = import(name, &[]);
+        let said = finished.failed_with(1).stderr;
+        assert!(said.contains(words) && model.is_none(), "{said}");
+    }
+}
+
+#[test]
+fn an_experiment_takes_over_what_it_does_not_set_of_the_model_it_starts_from() {
+    let workspace = Workspace::new();
+    let set = ["mlp=Gelu", "norm_eps=1e-5", "register_tokens=2", "layer_scale=0.1"];
+    let normalize = "data.normalize=Custom(mean: [0.25], std: [0.125])";
+    let set = set.map(|field| format!("model.{field}"));
+    let mut arguments =
+        vec!["train", "experiment.ron", "--set", "output=before", "--set", "train.steps=1"];
+    set.iter().for_each(|field| arguments.extend(["--set", field]));
+    arguments.extend(["--set", normalize]);
+    vitral(workspace.path(), &arguments).succeeded();
+    let before = open(&workspace.join("before"));
+
+    let said =
+        run(&workspace, &fine_tuning(&workspace, 1, &["--init", "before"])).succeeded().stderr;
+    for words in ["model.mlp=Gelu", "model.register_tokens=2", "model.layer_scale=", "mean [0.25]"]
+    {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    assert!(!said.contains("warning"), "{said}");
+    let after = open(&workspace.join("run/last"));
+    assert_eq!(after.config.norm_eps, 1e-5);
+    assert_eq!((after.config.mlp, after.config.register_tokens), (before.config.mlp, 2));
+    assert_eq!(after.normalization, before.normalization);
+
+    // Where both speak and differ, the experiment is right, and says what would be as before.
+    let own =
+        ["--init", "before", "--set", "model.mlp=GeluTanh", "--set", "data.normalize=Inception"];
+    let said = run(&workspace, &fine_tuning(&workspace, 1, &own)).succeeded().stderr;
+    for words in [
+        "warning: init: `model.mlp` is GeluTanh, but the file's model has Gelu (`--set 'model.mlp=Gelu'`)",
+        "--set 'data.normalize=Custom(mean: [0.25], std: [0.125])'",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+}

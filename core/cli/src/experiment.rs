@@ -63,6 +63,18 @@ impl Loaded {
         &self.document
     }
 
+    /// Whether the text, or a `--set`, gives a field.
+    pub fn sets(&self, field: &str) -> bool {
+        self.document.has(field)
+    }
+
+    /// Goes on with another experiment that was made of this one.
+    pub fn replace(&mut self, experiment: Experiment) -> Result<(), Failure> {
+        experiment.check().map_err(|problem| self.locate(problem.into()))?;
+        self.experiment = experiment;
+        Ok(())
+    }
+
     /// Points into the text where an error is about fields of the experiment.
     pub fn locate(&self, error: Error) -> Failure {
         match error {

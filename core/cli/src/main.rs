@@ -15,6 +15,7 @@ mod plot;
 mod plugins;
 mod progress;
 mod signals;
+mod start_from;
 
 use std::process::ExitCode;
 

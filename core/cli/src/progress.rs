@@ -62,6 +62,15 @@ impl Progress {
         }
     }
 
+    /// Prints a line that stays, and that must not be overlooked.
+    pub fn warn(&self, text: &str) {
+        let is_coloured = !self.plain && std::env::var_os("NO_COLOR").is_none();
+        match is_coloured {
+            true => self.line(&format!("\x1b[1;33mwarning:\x1b[0m {text}")),
+            false => self.line(&format!("warning: {text}")),
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
@@ -178,7 +187,10 @@ impl Observer for Progress {
                 if *is_best { "  best so far" } else { "" },
             )),
             Event::Saved { .. } => {}
-            Event::Notice { from, message } => self.line(&format!("{from}: {message}")),
+            Event::Notice { from, message } => match message.strip_prefix("warning: ") {
+                Some(message) => self.warn(&format!("{from}: {message}")),
+                None => self.line(&format!("{from}: {message}")),
+            },
             Event::Skipped { name, reason } => {
                 self.skipped += 1;
                 if self.skipped <= NAMED_SKIPS {

@@ -114,6 +114,12 @@ impl Document {
         }
     }
 
+    /// Whether the text gives a field (`model.heads`), be it at its default.
+    pub fn has(&self, path: &str) -> bool {
+        let source = Source::new(&self.text);
+        Path::parse(path).is_ok_and(|path| source.exact(&path).is_some())
+    }
+
     /// The bytes of a field's value (`model.heads`, `data.augment[2].probability`),
     /// or of the nearest parent that the text has.
     pub fn span_of(&self, path: &str) -> Range<usize> {

@@ -58,7 +58,10 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     if let Some(init) = &arguments.init {
         set.push(format!("init=Pretrained(path: {})", path_text::quoted(init)));
     }
-    let loaded = Loaded::read(path, &set)?;
+    let mut loaded = Loaded::read(path, &set)?;
+    if let Some(taken) = loaded.start_from_init()? {
+        progress.line(&taken);
+    }
     for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
         progress.line(&twice);
     }

@@ -1,0 +1,113 @@
+//! What an experiment that starts from a trained model leaves to that model: parts of the architecture that
+//! it does not set, and how images are normalised.
+
+use vitral_data::Normalization;
+use vitral_interchange::{Hints, Pretrained};
+use vitral_train::{Experiment, Init, groups::matches, open_pretrained};
+
+use crate::{experiment::Loaded, failure::Failure};
+
+/// Fields that a variant sets where the experiment names one.
+const OF_VARIANT: [&str; 6] = ["stem", "patch_size", "width", "depth", "heads", "token_mixing"];
+
+/// A parameter that a field brings: where `init` says that the file's is to be ignored, the field is not
+/// taken over.
+const BROUGHT: [(&str, &str); 7] = [
+    ("class_token", "cls_token"),
+    ("distillation_token", "dist_token"),
+    ("register_tokens", "reg_token"),
+    ("position", "pos_embed"),
+    ("layer_scale", "blocks.0.ls1.gamma"),
+    ("qk_norm", "blocks.0.attn.q_norm.weight"),
+    ("representation_size", "pre_logits.weight"),
+];
+
+impl Loaded {
+    /// Takes over what the model of `init` has and the experiment does not set; returns what that was, in a
+    /// sentence, if it was anything.
+    ///
+    /// # Errors
+    /// The model cannot be read, or what was taken over does not go together with what was set.
+    pub fn start_from_init(&mut self) -> Result<Option<String>, Failure> {
+        let Init::Pretrained { path, positions, ignore, .. } = &self.experiment.init else {
+            return Ok(None);
+        };
+        let (path, ignore) = (path.clone(), ignore.clone());
+        let hints = Hints {
+            heads: None,
+            part: None,
+            image_size: Some(self.experiment.model.image_size),
+            positions: (*positions).into(),
+        };
+        let pretrained = open_pretrained(&path, &hints)?;
+        let variant = self.sets("model.variant");
+        let is_set = |field: &str| {
+            let brought = BROUGHT.iter().find(|(brings, _)| *brings == field);
+            self.sets(&format!("model.{field}"))
+                || variant && OF_VARIANT.contains(&field)
+                || brought.is_some_and(|(_, name)| ignore.iter().any(|p| matches(p, name)))
+        };
+        let normalize = !self.sets("data.normalize");
+        let mut experiment = self.experiment.clone();
+        let mut taken = take_over(&mut experiment, &pretrained, is_set)?;
+        if normalize && let Some((mean, std)) = pretrained.normalization {
+            let own = experiment.input().ok().map(|(channels, _)| channels);
+            let own = own.and_then(|channels| experiment.data.normalize.mean_std(channels).ok());
+            if own.is_none_or(|own| own != (mean.clone(), std.clone())) {
+                taken.push(format!("data.normalize with mean {mean:?} and deviation {std:?}"));
+                experiment.data.normalize = Normalization::Custom { mean, std };
+            }
+        }
+        self.replace(experiment)?;
+        let from = path.display();
+        Ok((!taken.is_empty()).then(|| format!("taken over from {from}: {}", taken.join(", "))))
+    }
+}
+
+/// Has the experiment's model be as the file's is, but for what `is_set`.
+fn take_over(
+    experiment: &mut Experiment,
+    pretrained: &Pretrained,
+    is_set: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let (file, own) = (pretrained.config.resolved(), experiment.model.resolved());
+    let mut taken = Vec::new();
+    macro_rules! fields {
+        ($($field:ident),* $(,)?) => {$(
+            if !is_set(stringify!($field)) && own.$field != file.$field {
+                experiment.model.$field.clone_from(&file.$field);
+                let value = vitral_config::to_ron(&file.$field)?;
+                let value: Vec<&str> = value.split_whitespace().collect();
+                taken.push(format!("model.{}={}", stringify!($field), value.join(" ")));
+            }
+        )*};
+    }
+    fields!(
+        stem,
+        channels,
+        patch_size,
+        width,
+        depth,
+        heads,
+        token_mixing,
+        mlp_ratio,
+        mlp,
+        class_token,
+        distillation_token,
+        register_tokens,
+        pool,
+        fc_norm,
+        position,
+        class_position,
+        register_position,
+        rope,
+        relative_position_bias,
+        attention,
+        qkv_bias,
+        qk_norm,
+        layer_scale,
+        representation_size,
+        norm_eps,
+    );
+    Ok(taken)
+}
