@@ -95,8 +95,9 @@ pub(crate) fn on_cpu(tensor: &Tensor<1>) -> FlexTensor {
 /// What gradients of this global norm are multiplied with so that it is at most `limit`, `[1]`
 /// (Pascanu et al. 2013).
 pub(crate) fn clip_factor(norm: &Tensor<1>, limit: f64) -> Tensor<1> {
-    // Exactly 1 where the norm is within the limit.
-    norm.clone().clamp_min(limit).recip() * limit
+    // The product of a number and its rounded inverse is not always 1.
+    let within = norm.clone().lower_equal_elem(limit);
+    (norm.clone().clamp_min(limit).recip() * limit).mask_fill(within, 1.0)
 }
 
 /// Gradients of zero for what is frozen, so that it does not count in their norm either.
@@ -139,9 +140,14 @@ mod tests {
     fn gradients_within_the_limit_stay_as_they_are() {
         let gradients = vec![tensor(&[0.3, 0.123_456_7]), tensor(&[-0.4])];
         let norm = global_norm(&gradients);
-        let factor = clip_factor(&norm, 1.0);
-        let clipped: Vec<Vec<f32>> = scale(gradients, &factor).into_iter().map(values).collect();
-        assert_eq!(clipped, [vec![0.3, 0.123_456_7], vec![-0.4]]);
+        // Of many numbers the rounded inverse times the number is not 1: of 1.7 and 2.9, for instance.
+        for limit in (10..100).map(|tenths| f64::from(tenths) / 10.0) {
+            let factor = clip_factor(&norm, limit);
+            assert_eq!(values(factor.clone()), [1.0], "a limit of {limit}");
+            let clipped: Vec<Vec<f32>> =
+                scale(gradients.clone(), &factor).into_iter().map(values).collect();
+            assert_eq!(clipped, [vec![0.3, 0.123_456_7], vec![-0.4]]);
+        }
     }
 
     #[test]
