@@ -22,10 +22,12 @@ pub enum Optimizer {
         /// Decay of the gradient's average.
         #[serde(default = "default_beta1")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta1: f64,
         /// Decay of the squared gradient's average.
         #[serde(default = "default_beta2")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta2: f64,
         /// Added to the root of the squared gradient's average.
         #[serde(default = "default_eps")]
@@ -49,10 +51,12 @@ pub enum Optimizer {
         /// Weight of the momentum in the update.
         #[serde(default = "default_beta1")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta1: f64,
         /// Decay of the momentum.
         #[serde(default = "default_lion_beta2")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta2: f64,
     },
     /// Layer-wise adaptive rates for large batches (You et al. 2020).
@@ -60,10 +64,12 @@ pub enum Optimizer {
         /// Decay of the gradient's average.
         #[serde(default = "default_beta1")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta1: f64,
         /// Decay of the squared gradient's average.
         #[serde(default = "default_beta2")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
         beta2: f64,
         /// Added to the root of the squared gradient's average.
         #[serde(default = "default_lamb_eps")]
@@ -188,11 +194,27 @@ impl OptimizerState {
             let slots = &mut self.slots;
             return fused::step(rule, values, gradients, clip, slots, groups, hyper, ema);
         }
+        let values = self.step_by_parameter(values, gradients, clip, groups, hyper);
+        if let Some(ema) = &mut ema {
+            ema.update(&values, hyper.update);
+        }
+        values
+    }
+
+    /// Moves one parameter after the other by Burn's operations, on any device.
+    fn step_by_parameter(
+        &mut self,
+        values: Vec<Tensor<1>>,
+        gradients: Vec<Tensor<1>>,
+        clip: Option<&Tensor<1>>,
+        groups: &[ParameterGroup],
+        hyper: Hyper,
+    ) -> Vec<Tensor<1>> {
         let gradients = match clip {
             Some(factor) => scale(gradients, factor),
             None => gradients,
         };
-        let values: Vec<Tensor<1>> = values
+        values
             .into_iter()
             .zip(gradients)
             .zip(groups)
@@ -205,11 +227,7 @@ impl OptimizerState {
                 };
                 self.optimizer.update(value, gradient, slots, hyper)
             })
-            .collect();
-        if let Some(ema) = &mut ema {
-            ema.update(&values, hyper.update);
-        }
-        values
+            .collect()
     }
 }
 
@@ -224,53 +242,73 @@ mod tests {
 
     use super::*;
 
-    /// Three steps on one parameter of three values, against the papers' (and for SGD PyTorch's)
-    /// update rules carried out value by value in float64.
-    fn run(optimizer: Optimizer, learning_rate: f64, weight_decay: f64) -> Vec<f32> {
+    /// How an update is computed.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Way {
+        /// By the kernel, which must have the rule.
+        Fused,
+        /// By Burn's operations.
+        Plain,
+    }
+
+    /// Three steps on one parameter of three values, with gradients clipped to a half.
+    fn run(optimizer: Optimizer, way: Way, learning_rate: f64, weight_decay: f64) -> Vec<f32> {
         let device = Device::flex();
         let tensor = |values: [f32; 3]| Tensor::<1>::from_floats(values, &device);
         let mut values = vec![tensor([1.0, -2.0, 0.5])];
         let mut state = OptimizerState::new(optimizer, &values);
         let group = ParameterGroup { learning_rate_scale: 1.0, weight_decay: None };
         for (step, gradient) in
-            [[0.1, -0.2, 0.3], [0.4, 0.1, -0.2], [-0.3, 0.2, 0.1]].into_iter().enumerate()
+            [[0.2, -0.4, 0.6], [0.8, 0.2, -0.4], [-0.6, 0.4, 0.2]].into_iter().enumerate()
         {
             let hyper = Hyper { learning_rate, weight_decay, update: step as u64 + 1 };
-            values = state.step(values, vec![tensor(gradient)], None, &[group], hyper, None);
+            let (gradients, clip) = (vec![tensor(gradient)], Tensor::from_floats([0.5], &device));
+            assert!(way == Way::Plain || state.is_one_pass(&values), "no kernel has this rule");
+            values = match way {
+                Way::Fused => state.step(values, gradients, Some(&clip), &[group], hyper, None),
+                Way::Plain => {
+                    state.step_by_parameter(values, gradients, Some(&clip), &[group], hyper)
+                }
+            };
         }
         values.remove(0).try_into_vec_as().unwrap()
     }
 
-    fn assert_close(found: &[f32], expected: [f32; 3]) {
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 2e-6, "{found} is not {expected}");
+    /// Each way on its own, against the papers' (and for SGD PyTorch's) update rules carried out value by
+    /// value in float64.
+    fn check(optimizer: Optimizer, ways: &[Way], expected: [f32; 3]) {
+        for &way in ways {
+            for (found, expected) in run(optimizer, way, 0.1, 0.05).into_iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < 2e-6,
+                    "{way:?} {optimizer:?}: {found} is not {expected}"
+                );
+            }
         }
     }
 
+    const BOTH: [Way; 2] = [Way::Fused, Way::Plain];
+
     #[test]
     fn adamw_equals_the_reference() {
-        let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-        assert_close(&run(optimizer, 0.1, 0.05), ADAMW);
+        check(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, &BOTH, ADAMW);
     }
 
     #[test]
     fn sgd_equals_the_reference() {
         let sgd = |nesterov| Optimizer::Sgd { momentum: 0.9, nesterov };
-        assert_close(&run(sgd(false), 0.1, 0.05), SGD);
-        assert_close(&run(sgd(true), 0.1, 0.05), SGD_NESTEROV);
+        check(sgd(false), &BOTH, SGD);
+        check(sgd(true), &BOTH, SGD_NESTEROV);
     }
 
     #[test]
     fn lion_equals_the_reference() {
-        assert_close(&run(Optimizer::Lion { beta1: 0.9, beta2: 0.99 }, 0.1, 0.05), LION);
+        check(Optimizer::Lion { beta1: 0.9, beta2: 0.99 }, &BOTH, LION);
     }
 
     #[test]
     fn lamb_equals_the_reference() {
-        assert_close(
-            &run(Optimizer::Lamb { beta1: 0.9, beta2: 0.999, eps: 1e-6 }, 0.1, 0.05),
-            LAMB,
-        );
+        check(Optimizer::Lamb { beta1: 0.9, beta2: 0.999, eps: 1e-6 }, &[Way::Plain], LAMB);
     }
 
     const ADAMW: [f32; 3] = [0.7804061, -1.8719164, 0.3513043];
