@@ -18,7 +18,7 @@ pub enum Mode {
     Train(Seed),
     /// A part of a batch. Its samples get the noise that [`Mode::Train`] gives them when the whole
     /// batch goes through at once, so that it does not matter how a batch is cut: on the CPU the
-    /// very same values; on a GPU elementwise dropout draws sample by sample, which does not depend
+    /// very same values; on a GPU elementwise dropout draws for blocks of samples, which does not depend
     /// on the cut either, but is not what [`Mode::Train`] draws there.
     TrainPart {
         /// Of the whole batch.
@@ -96,8 +96,13 @@ pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -
     in_f32(input, |input| input * mask)
 }
 
+/// The most values that a device draws at once for a batch that may be cut anywhere: enough to be worth a
+/// launch, and little beside what a step keeps, since up to twice as many are drawn in vain.
+const BLOCK: usize = 1 << 20;
+
 /// Numbers from 0 to below 1 from the device's generator, for a whole batch at once or, where it may
-/// be cut anywhere, for each sample from a seed of its own.
+/// be cut anywhere, for blocks of samples, which begin at the same samples whatever the cut, from a seed
+/// of each block's own.
 fn device_uniform<const D: usize>(shape: [usize; D], noise: Noise, device: &Device) -> Tensor<D> {
     let draw = |shape: [usize; D], seed: Seed| {
         device.seed(seed.value());
@@ -106,10 +111,13 @@ fn device_uniform<const D: usize>(shape: [usize; D], noise: Noise, device: &Devi
     if !noise.in_parts {
         return draw(shape, noise.seed);
     }
-    let mut of_sample = shape;
-    of_sample[0] = 1;
-    let sample = |sample: usize| draw(of_sample, noise.seed.indexed((noise.first + sample) as u64));
-    Tensor::cat((0..shape[0]).map(sample).collect(), 0)
+    let per_sample: usize = shape[1..].iter().product();
+    let samples = (BLOCK / per_sample.max(1)).clamp(1, 64);
+    let mut of_block = shape;
+    of_block[0] = samples;
+    let (first, end) = (noise.first / samples, (noise.first + shape[0]).div_ceil(samples));
+    let blocks = (first..end).map(|block| draw(of_block, noise.seed.indexed(block as u64)));
+    Tensor::cat(blocks.collect(), 0).narrow(0, noise.first - first * samples, shape[0])
 }
 
 /// Stochastic depth (Huang et al. 2016): drops a residual branch for whole samples.
@@ -223,12 +231,20 @@ mod tests {
     #[test]
     fn samples_that_a_device_draws_for_do_not_depend_on_the_cut() {
         let device = Device::flex();
+        // Blocks of 64 samples, of a few, and of one.
+        for width in [5, BLOCK / 3, BLOCK + 1] {
+            let draw = |count: usize, first: usize| {
+                let noise = Noise { seed: Seed::new(1), first, in_parts: true };
+                values(device_uniform([count, width], noise, &device))
+            };
+            assert_eq!([draw(1, 0), draw(3, 1)].concat(), draw(4, 0), "{width} values");
+            assert_ne!(draw(1, 0), draw(1, 1), "{width} values");
+        }
         let draw = |count: usize, first: usize| {
             let noise = Noise { seed: Seed::new(1), first, in_parts: true };
             values(device_uniform([count, 5], noise, &device))
         };
-        assert_eq!([draw(1, 0), draw(3, 1)].concat(), draw(4, 0));
-        assert_ne!(draw(1, 0), draw(1, 1));
+        assert_eq!([draw(63, 0), draw(70, 63)].concat(), draw(133, 0));
     }
 
     #[test]
