@@ -260,17 +260,12 @@ impl ViT {
         }
     }
 
-    /// Tokens, each of which stands for one patch, to logits, which are `f32`.
-    pub fn forward_head(&self, tokens: Tensor<3>, mode: Mode) -> Tensor<2> {
-        self.head_of(tokens, &TokenSizes::new(&self.config), mode)
-    }
-
     /// How many of the first tokens have a head.
     pub(crate) fn heads_read(&self) -> usize {
         1 + usize::from(self.head_dist.is_some())
     }
 
-    /// Tokens that stand for some patches each to logits.
+    /// Tokens that stand for some patches each to logits, which are `f32`.
     fn head_of(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<2> {
         let [batch, _, width] = tokens.dims();
         let distilled = self.head_dist.as_ref().map(|head| {

@@ -1,4 +1,4 @@
-//! The one place that writes files: each appears whole or not at all.
+//! How this crate writes files: each appears whole or not at all.
 
 use std::{
     ffi::OsString,

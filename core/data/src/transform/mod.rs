@@ -175,7 +175,7 @@ impl Transform {
     /// image of [`size_after`](Self::size_after). What was in it does not matter.
     ///
     /// # Errors
-    /// If the image cannot be resized, or the stage is a plugin's.
+    /// If the image cannot be resized, or the stage works in place.
     pub(crate) fn apply_into(
         &self,
         image: ImageView<'_>,
@@ -186,9 +186,9 @@ impl Transform {
         let (width, height) = (image.width(), image.height());
         let whole = Crop::whole(width, height).area();
         match *self {
-            // A pipeline has opened it and applies it itself.
-            Self::Plugin(ref plugin) => {
-                Err(TransformError(format!("plugin `{}` has not been opened", plugin.name)))
+            // These work in place, a plugin through the pipeline that has opened it.
+            Self::HorizontalFlip { .. } | Self::Plugin(_) => {
+                Err(TransformError(format!("`{}` changes an image where it lies", self.name())))
             }
             Self::RandomResizedCrop { scale, ratio } => {
                 let part = random_resized_crop::choose(width, height, scale, ratio, rng);
@@ -205,11 +205,6 @@ impl Transform {
             }
             Self::PadCrop { padding, fill } => {
                 pad_crop::apply_into(image, padding, fill, rng, out);
-                Ok(())
-            }
-            Self::HorizontalFlip { .. } => {
-                out.copy_from_slice(image.pixels());
-                self.apply_in_place(out, width, image.channels(), rng);
                 Ok(())
             }
         }

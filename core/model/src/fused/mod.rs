@@ -3,8 +3,9 @@
 //! Each function here takes tensors on any device and gives what its Burn modules would: where the
 //! tensors are `f32` on the CPU it runs a kernel as one operation of automatic differentiation,
 //! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
-//! `f16` are summed and normalised as `f32` (see `compute.rs`). Models call these functions and never
-//! ask where they run.
+//! `f16` are summed and normalised as `f32` (see `compute.rs`). Models call these functions without asking
+//! where they run, but for branches, blocks and patch embeddings that one kernel runs as a whole, and whose
+//! other form is theirs: whether one does is what `covers` tells.
 
 mod activation;
 mod attention;

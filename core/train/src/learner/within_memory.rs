@@ -13,10 +13,12 @@ use crate::{Error, gradients::global_norm, read_back::scalar};
 
 /// Tells, by the step and the images of a micro-batch, whether memory is to run out in it: for tests
 /// of what happens then.
+#[doc(hidden)]
 pub type MemoryFault = Box<dyn Fn(u64, usize) -> bool + Send + Sync>;
 
 impl Learner {
     /// Has memory run out where `fault` says so, for tests of what happens then.
+    #[doc(hidden)]
     pub fn set_memory_fault(&mut self, fault: MemoryFault) {
         self.fault = Some(fault);
     }
@@ -50,7 +52,8 @@ impl Learner {
     }
 }
 
-/// What Burn's backends call it when memory runs out; `_` and `-` are blanks here.
+/// What Burn's backends call it when memory runs out; `_` and `-` are blanks here. Their errors have a
+/// type for it, but by the time that a tensor is read it has become a part of a text.
 const OUT_OF_MEMORY: [&str; 3] = ["out of memory", "out of device memory", "can't allocate"];
 
 /// Runs something that may run out of memory, which Burn tells by an error or by a panic.

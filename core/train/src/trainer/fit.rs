@@ -22,6 +22,7 @@ const FROM: &str = "batch";
 impl Trainer {
     /// Has memory run out where `fault` says so, for tests of what happens then. Probes count as
     /// step 0, as the first step does.
+    #[doc(hidden)]
     pub fn set_memory_fault(&mut self, fault: MemoryFault) {
         self.learner.set_memory_fault(fault);
     }
@@ -113,12 +114,14 @@ impl Trainer {
             }
             release_memory(&self.device);
             messages.push(format!(
-                "micro-batches of {size} images ran out of memory; the step is made again with {}",
+                "micro-batches of {} ran out of memory; the step is made again with {}",
+                images_of(size),
                 micro_batch.size()
             ));
         };
         if result.is_ok() && micro_batch.succeeded() {
-            messages.push(format!("tries micro-batches of {} images again", micro_batch.size()));
+            messages
+                .push(format!("tries micro-batches of {} again", images_of(micro_batch.size())));
         }
         self.state.micro_batch = Some(micro_batch);
         for message in messages {
@@ -168,11 +171,16 @@ fn explain(error: Error) -> Error {
     }
 }
 
+/// So many images, in words.
+fn images_of(size: usize) -> String {
+    format!("{size} image{}", if size == 1 { "" } else { "s" })
+}
+
 fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> String {
     let show = |bytes: f64| MemorySize::new(bytes.max(0.0) as u64).rounded();
     let mut message = format!(
-        "micro-batches of {} images, {} to a step",
-        micro_batch.size(),
+        "micro-batches of {}, {} to a step",
+        images_of(micro_batch.size()),
         micro_batch.accum_steps()
     );
     if let (Some(peak), Some(limit)) = (found.peak, limit) {
