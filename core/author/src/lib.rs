@@ -24,7 +24,7 @@ pub use bench::{Bench, BenchOptions, Row, Spread, bench};
 pub use build::{BuildOptions, Built, build};
 pub use check::{CheckOptions, Finding, Outcome, Report, check};
 pub use error::AuthorError;
-pub use new::{Name, Sdk, new};
+pub use new::{At, Name, Sdk, new};
 pub use pack::pack;
 
 /// Where lines about what goes on are told to.

@@ -8,7 +8,7 @@ mod name;
 mod templates;
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -22,17 +22,43 @@ pub use name::Name;
 pub enum Sdk {
     /// The `sdk` folder of a checkout.
     Path(PathBuf),
-    /// A repository.
-    Git(String),
+    /// A repository, at a revision or a tag.
+    Git {
+        /// Its address.
+        repository: String,
+        /// Which of its states.
+        at: At,
+    },
+}
+
+/// A state of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// A commit.
+    Revision(String),
+    /// The release of a version.
+    Tag(String),
 }
 
 impl Default for Sdk {
-    /// The checkout that this program was built from, if it is still there, else the repository.
+    /// The repository, at the revision that this program was built from, or else at its version's
+    /// release. A plugin then builds wherever it is taken.
     fn default() -> Self {
-        let checkout = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk")).canonicalize();
-        match checkout {
-            Ok(path) if path.join("Cargo.toml").is_file() => Self::Path(path),
-            _ => Self::Git(env!("CARGO_PKG_REPOSITORY").to_owned()),
+        let at = match option_env!("VITRAL_REVISION") {
+            Some(revision) => At::Revision(revision.to_owned()),
+            None => At::Tag(concat!("v", env!("CARGO_PKG_VERSION")).to_owned()),
+        };
+        Self::Git { repository: env!("CARGO_PKG_REPOSITORY").to_owned(), at }
+    }
+}
+
+impl fmt::Display for Sdk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Git { repository, at: At::Revision(at) | At::Tag(at) } => {
+                write!(f, "{repository} at {at}")
+            }
         }
     }
 }
@@ -43,7 +69,12 @@ impl Sdk {
         // A Rust string's escapes are TOML's, too.
         match self {
             Self::Path(path) => format!("path = {:?}", path.join(part).display().to_string()),
-            Self::Git(repository) => format!("git = {repository:?}"),
+            Self::Git { repository, at: At::Revision(revision) } => {
+                format!("git = {repository:?}, rev = {revision:?}")
+            }
+            Self::Git { repository, at: At::Tag(tag) } => {
+                format!("git = {repository:?}, tag = {tag:?}")
+            }
         }
     }
 
@@ -170,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_filled() {
-        for sdk in [Sdk::Path("/a \"b\"/sdk".into()), Sdk::Git("https://host/x".into())] {
+        for sdk in [Sdk::Path("/a \"b\"/sdk".into()), Sdk::default()] {
             for kind in Kind::ALL {
                 for (path, text) in contents(kind, &name(), &sdk) {
                     let rest = text.to_lowercase().contains("template");
@@ -201,8 +232,22 @@ mod tests {
         let path = manifest(Sdk::Path("/x/sdk".into()));
         assert!(path.contains("vitral-sdk = { path = \"/x/sdk/\" }"), "{path}");
         assert!(path.contains("vitral-testkit = { path = \"/x/sdk/testkit\" }"), "{path}");
-        let git = manifest(Sdk::Git("https://host/x".into()));
-        assert!(git.contains("vitral-testkit = { git = \"https://host/x\" }"), "{git}");
+        let git = |at| manifest(Sdk::Git { repository: "https://host/x".into(), at });
+        let pinned = git(At::Revision("0abc".into()));
+        let expected = "vitral-testkit = { git = \"https://host/x\", rev = \"0abc\" }";
+        assert!(pinned.contains(expected), "{pinned}");
+        let pinned = git(At::Tag("v1.2.3".into()));
+        let expected = "vitral-sdk = { git = \"https://host/x\", tag = \"v1.2.3\" }";
+        assert!(pinned.contains(expected), "{pinned}");
+    }
+
+    #[test]
+    fn the_machine_that_built_the_program_is_not_in_a_new_plugin() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        for (path, text) in contents(Kind::Monitor, &name(), &Sdk::default()) {
+            assert!(!text.contains(&here.display().to_string()), "{path}\n{text}");
+            assert!(path != "Cargo.toml" || text.contains("rev = ") || text.contains("tag = "));
+        }
     }
 
     #[test]

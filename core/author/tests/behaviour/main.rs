@@ -26,7 +26,10 @@ impl Plugin {
         // The same name, and thus the same places in the target folder, in each run.
         let name = format!("new-{kind}");
         let folder = root.path().join(&name);
-        new(kind, &name.parse().unwrap(), &folder, &Sdk::default(), &mut |_| ()).unwrap();
+        // This checkout's, which needs no network.
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk").canonicalize().unwrap();
+        let sdk = Sdk::Path(sdk);
+        new(kind, &name.parse().unwrap(), &folder, &sdk, &mut |_| ()).unwrap();
         Self { _root: root, folder }
     }
 
