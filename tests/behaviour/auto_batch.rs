@@ -152,7 +152,8 @@ fn whatever_fits_the_results_are_those_of_the_whole_batch() {
             most => most.min(16),
         };
         assert_eq!(sizes, [expected as f64; 12]);
-        let said = format!("micro-batches of {expected} images, {} to a step", 16 / expected);
+        let images = if expected == 1 { "image" } else { "images" };
+        let said = format!("micro-batches of {expected} {images}, {} to a step", 16 / expected);
         assert!(notices[0].contains(&said), "{notices:?}");
         assert_close(&workspace.join(output), &workspace.join("whole"));
     }

@@ -17,6 +17,7 @@ mod going_on;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;
+mod hints;
 mod hybrid_decoder;
 mod oracle;
 mod oracle_families;
@@ -29,4 +30,5 @@ mod quickstart;
 mod report;
 mod resume;
 mod support;
+mod terminal;
 mod weights;

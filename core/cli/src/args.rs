@@ -13,6 +13,12 @@ use crate::commands::bench::Technique;
 #[derive(Debug, Parser)]
 #[command(name = "vitral", version, propagate_version = true)]
 pub struct Arguments {
+    /// Print results, warnings and errors only, and no progress.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log what is done; twice (`-vv`) in detail. Wins over `VITRAL_LOG`.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -32,7 +38,7 @@ pub enum Command {
     Export(ExportArguments),
     /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
     Report(ReportArguments),
-    /// Show what an experiment comes to, all defaults, or the JSON schema.
+    /// Show what an experiment comes to, what a field means, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.
     Plugin {
@@ -331,7 +337,8 @@ pub struct NewArguments {
     /// Where it is written; by default a folder of its name.
     #[arg(long)]
     pub folder: Option<PathBuf>,
-    /// The SDK's folder, in a checkout of Vitral.
+    /// The SDK's folder, in a checkout of Vitral; by default the repository that this program was built
+    /// from, at that revision.
     #[arg(long)]
     pub sdk: Option<PathBuf>,
 }
@@ -642,7 +649,7 @@ pub enum ExportFormat {
 pub struct ReportArguments {
     /// A run's folder; the run may still be going on.
     pub run: PathBuf,
-    /// Where the page goes; by default `report.html` in the run's folder.
+    /// Where the page goes, `-` being standard output; by default `report.html` in the run's folder.
     #[arg(long)]
     pub output: Option<PathBuf>,
 }
@@ -662,8 +669,17 @@ pub enum ConfigShow {
         #[command(flatten)]
         overrides: Overrides,
     },
-    /// Every field with its default.
+    /// Every field with its default and what it means, as an experiment.
     Defaults,
-    /// The JSON schema of an experiment: types, ranges, defaults and what each field means.
-    Schema,
+    /// What a field means and takes, and the fields in it.
+    Explain {
+        /// The field, as in `train.mix` or `data.augment`.
+        field: String,
+    },
+    /// The JSON schema of an experiment, or of one of its fields: types, ranges, defaults and what each
+    /// field means.
+    Schema {
+        /// The field, as in `train.batch`.
+        field: Option<String>,
+    },
 }

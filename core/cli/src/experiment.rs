@@ -1,21 +1,24 @@
 //! Reading experiments: a file, the command line's changes, and the checks that point back into
 //! the text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vitral_config::Document;
+use vitral_data::DataError;
 use vitral_model::{
-    device::{Device, DeviceChoice},
+    device::{Device, DeviceChoice, DeviceError},
     token_merging::{MergeSchedule, TokenMerging},
 };
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint};
 
-use crate::{failure::Failure, overrides};
+use crate::{failure::Failure, overrides, plugins};
 
 /// An experiment and the text that it was read from, for errors found later.
 pub struct Loaded {
     pub experiment: Experiment,
     document: Document,
+    /// Where its relative data paths start.
+    folder: PathBuf,
 }
 
 impl Loaded {
@@ -36,9 +39,10 @@ impl Loaded {
 
     /// Makes an experiment of a text at hand. Its relative paths start at the folder, and those of `set`
     /// where vitral was started.
-    pub fn parse(mut document: Document, set: &[String], folder: &Path) -> Result<Self, Failure> {
+    pub fn parse(document: Document, set: &[String], folder: &Path) -> Result<Self, Failure> {
+        let mut document = document.with_plugins(plugins::names());
         for assignment in set {
-            document.set(assignment)?;
+            document.set::<Experiment>(assignment)?;
         }
         let mut experiment: Experiment = document.parse()?;
         let here = std::env::current_dir().map_err(|error| {
@@ -47,7 +51,7 @@ impl Loaded {
         experiment.resolve_each_path(|field| {
             if document.is_assigned(field) { here.as_path() } else { folder }
         });
-        let loaded = Self { experiment, document };
+        let loaded = Self { experiment, document, folder: folder.to_owned() };
         let checked = loaded
             .experiment
             .check()
@@ -83,8 +87,41 @@ impl Loaded {
                 problem.message,
                 Some(problem.help),
             )),
+            Error::Name(problem) => Failure::Config(self.document.error_at_name(
+                &problem.field,
+                problem.message,
+                Some(problem.help),
+            )),
+            Error::Data(error) => match self.missing_data(&error) {
+                Some(failure) => failure,
+                None => Failure::Run(error.into()),
+            },
             error => Failure::Run(error),
         }
+    }
+
+    /// Opens the device that the command line names, else the experiment's.
+    pub fn open_device(&self, argument: Option<&str>) -> Result<Device, Failure> {
+        let opened = open_device(argument, &self.experiment);
+        opened.map_err(|failure| match (argument, failure) {
+            (None, Failure::Device(error @ DeviceError::Unknown(_))) => {
+                Failure::Config(self.document.error_at("device", error.to_string(), None))
+            }
+            (_, failure) => failure,
+        })
+    }
+
+    /// Points at the path of data that cannot be read.
+    fn missing_data(&self, error: &DataError) -> Option<Failure> {
+        let (path, label) = match error {
+            DataError::Io { path, error } => (path, error.to_string()),
+            // A pattern that nothing matches, for instance.
+            DataError::Malformed { path, problem } if !path.exists() => (path, problem.clone()),
+            _ => return None,
+        };
+        let is_meant = |text: &str| !text.is_empty() && path.starts_with(self.folder.join(text));
+        let found = self.document.error_at_string(is_meant, error.to_string(), label, None)?;
+        Some(Failure::Config(found))
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Failure {
     Author(vitral_author::AuthorError),
     /// A bundle.
     Bundle(vitral_bundle::BundleError),
+    /// Wrong usage of something else, in a sentence.
+    Usage(String),
     /// Anything else, in a sentence.
     Other(String),
 }
@@ -70,26 +72,35 @@ impl Failure {
     /// Shows the failure on standard error.
     pub fn report(self) -> ExitCode {
         let code = match &self {
-            Self::Config(_) | Self::Device(_) => USAGE,
-            Self::Run(vitral_train::Error::Experiment(_)) => USAGE,
+            Self::Config(_) | Self::Device(_) | Self::Usage(_) => USAGE,
+            Self::Run(vitral_train::Error::Experiment(_) | vitral_train::Error::Name(_)) => USAGE,
             Self::Run(_) | Self::Open(_) | Self::Author(_) | Self::Bundle(_) | Self::Other(_) => {
                 FAILED
             }
         };
         match self {
             Self::Config(error) if error.span.is_some() => {
-                eprintln!("{:?}", miette::Report::new(Underlined::from(error)));
+                let mistakes = 1 + error.others.len();
+                let each = std::iter::once(&error).chain(&error.others);
+                for mistake in each {
+                    eprintln!("{:?}", miette::Report::new(Underlined::from(mistake.clone())));
+                }
+                if mistakes > 1 {
+                    eprintln!("{mistakes} mistakes in {}", error.name);
+                }
             }
             Self::Config(error) => eprintln!("error: {error}"),
             Self::Device(error) => eprintln!("error: {error}"),
-            Self::Run(vitral_train::Error::Experiment(problem)) => {
+            Self::Run(
+                vitral_train::Error::Experiment(problem) | vitral_train::Error::Name(problem),
+            ) => {
                 eprintln!("error: `{}`: {problem}\n  help: {}", problem.field, problem.help);
             }
             Self::Run(error) => eprintln!("error: {error}"),
             Self::Open(error) => eprintln!("error: {error}"),
             Self::Author(error) => eprintln!("error: {error}"),
             Self::Bundle(error) => eprintln!("error: {error}"),
-            Self::Other(message) => eprintln!("error: {message}"),
+            Self::Usage(message) | Self::Other(message) => eprintln!("error: {message}"),
         }
         ExitCode::from(code)
     }

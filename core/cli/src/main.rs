@@ -5,34 +5,38 @@
 #[macro_use]
 mod print;
 
+mod allocator;
 mod args;
 mod commands;
 mod experiment;
 mod failure;
 mod files;
+mod logging;
 mod overrides;
 mod plot;
 mod plugins;
 mod progress;
 mod signals;
 mod start_from;
+mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
 
-/// A training step frees and takes the same large buffers again and again; the system's allocator
-/// would give each back to the kernel and fault it in anew, which costs a third of the step.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("VITRAL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if arguments.quiet {
+        progress::be_quiet();
+    }
+    if let Err(failure) = logging::start(arguments.verbose) {
+        return failure.report();
+    }
     compute_on_this_thread();
     let result = match arguments.command {
         Command::Train(arguments) => commands::train::run(&arguments),

@@ -13,6 +13,18 @@ pub fn registry() -> Result<Registry, Failure> {
     Ok(Registry::new(compiled_in()?, Store::of_user().ok(), cache_folder()))
 }
 
+/// The names of all plugins that an experiment can use without saying where they are. What cannot be
+/// opened is told where it is used.
+pub fn names() -> Vec<String> {
+    let compiled_in = compiled_in().unwrap_or_default();
+    let mut names: Vec<String> =
+        compiled_in.iter().map(|plugin| plugin.description().name.clone()).collect();
+    let listing = Store::of_user().and_then(|store| store.list());
+    let installed = listing.map(|listing| listing.plugins).unwrap_or_default();
+    names.extend(installed.iter().map(|plugin| plugin.manifest().name.clone()));
+    names
+}
+
 /// The first-party plugins.
 pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
     let tables = [

@@ -2,12 +2,15 @@
 
 use std::{
     io::IsTerminal,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vitral_data::abridged;
-use vitral_train::{DataReport, Event, Observer, RunInfo, StepReport};
+use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport};
+
+use crate::words::counted;
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -18,15 +21,37 @@ const SHOWN_WAIT: f64 = 0.02;
 /// Unreadable images that are named; the rest are only counted.
 const NAMED_SKIPS: u64 = 5;
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on, no progress is shown; warnings are.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether progress is not shown.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Says what is being done, as a line that stays.
+pub fn note(text: &str) {
+    if !is_quiet() {
+        eprintln!("{text}");
+    }
+}
+
 /// Shows a run's events.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
+    quiet: bool,
     info: Option<RunInfo>,
     /// Images per second, smoothed over steps.
     speed: Option<f64>,
     loss: Option<f32>,
     accuracy: Option<f32>,
+    /// Of the logged steps since the last evaluation.
+    training: Mean,
     /// How much of the time the trainer waits for data and what for, where it is worth showing.
     waiting: Option<String>,
     last_line: Instant,
@@ -35,30 +60,44 @@ pub struct Progress {
 
 impl Progress {
     pub fn new() -> Self {
-        let plain = !std::io::stderr().is_terminal();
-        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(0) };
-        let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {msg}");
+        let (plain, quiet) = (!std::io::stderr().is_terminal(), is_quiet());
+        let bar = if plain || quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        // The message is cut where the line ends, so that no line wraps; what matters most comes first.
+        let style = ProgressStyle::with_template("{bar:16.cyan/dim} {wide_msg}");
         // The template is a constant; its fallback only looks plainer.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self {
             bar,
             plain,
+            quiet,
             info: None,
             speed: None,
             loss: None,
             accuracy: None,
+            training: Mean::default(),
             waiting: None,
             last_line: Instant::now(),
             skipped: 0,
         }
     }
 
-    /// Prints a line that stays.
+    /// Prints a line that stays, unless it shall be quiet.
     pub fn line(&self, text: &str) {
+        if !self.quiet {
+            self.warning(text);
+        }
+    }
+
+    /// Prints a line that stays.
+    fn warning(&self, text: &str) {
+        // A bar that is hidden would print nothing.
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// Prints a line that stands for a bar that is not there.
+    fn plain(&self, text: &str) {
         if self.plain {
-            eprintln!("{text}");
-        } else {
-            self.bar.println(text);
+            self.line(text);
         }
     }
 
@@ -66,8 +105,8 @@ impl Progress {
     pub fn warn(&self, text: &str) {
         let is_coloured = !self.plain && std::env::var_os("NO_COLOR").is_none();
         match is_coloured {
-            true => self.line(&format!("\x1b[1;33mwarning:\x1b[0m {text}")),
-            false => self.line(&format!("warning: {text}")),
+            true => self.warning(&format!("\x1b[1;33mwarning:\x1b[0m {text}")),
+            false => self.warning(&format!("warning: {text}")),
         }
     }
 
@@ -81,24 +120,24 @@ impl Progress {
 
     fn started(&mut self, info: &RunInfo) {
         self.line(&format!(
-            "{} {}: {}",
-            HumanCount(info.class_names.len() as u64),
-            if info.class_names.len() == 1 { "class" } else { "classes" },
+            "{}: {}",
+            counted(HumanCount(info.class_names.len() as u64), "class", "classes"),
             abridged(&info.class_names),
         ));
         self.line(&format!(
-            "{} parameters, {} training and {} validation images, {} steps in {} epochs",
+            "{} parameters, {} training and {}, {} in {}",
             HumanCount(info.parameters as u64),
             HumanCount(info.train_images as u64),
-            HumanCount(info.val_images as u64),
-            HumanCount(info.total_steps),
-            round(info.epochs),
+            counted(HumanCount(info.val_images as u64), "validation image", "validation images"),
+            counted(HumanCount(info.total_steps), "step", "steps"),
+            counted(round(info.epochs), "epoch", "epochs"),
         ));
         if info.start_step > 0 {
             self.line(&format!("going on after step {}", info.start_step));
         }
         if let Some(images) = info.micro_batch {
-            self.line(&format!("micro-batches of {images} images, as found before"));
+            let images = counted(images, "image", "images");
+            self.line(&format!("micro-batches of {images}, as found before"));
         }
         self.bar.set_length(info.total_steps);
         self.bar.set_position(info.start_step);
@@ -106,10 +145,11 @@ impl Progress {
     }
 
     fn probing(&mut self, images: usize) {
-        let message = format!("batch: trying micro-batches of {images} images");
-        if self.plain && self.last_line.elapsed() >= PROBING_INTERVAL {
+        let images = counted(images, "image", "images");
+        let message = format!("batch: trying micro-batches of {images}");
+        if self.last_line.elapsed() >= PROBING_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{message}");
+            self.plain(&message);
         }
         self.bar.set_message(message);
     }
@@ -119,6 +159,7 @@ impl Progress {
         let now = report.images as f64 / report.time.as_secs_f64().max(1e-9);
         self.speed = Some(self.speed.map_or(now, |speed| 0.9 * speed + 0.1 * now));
         if let Some(figures) = report.figures {
+            self.training.add(&figures);
             let smooth =
                 |old: Option<f32>, new: f32| Some(old.map_or(new, |old| 0.7 * old + 0.3 * new));
             self.loss = smooth(self.loss, figures.loss);
@@ -130,30 +171,27 @@ impl Progress {
         let speed = self.speed.unwrap_or(now);
         let images_per_step = report.images as f64;
         let left = (info.total_steps - report.step) as f64 * images_per_step / speed.max(1e-9);
-        let place = format!(
-            "epoch {}/{} step {}/{}",
+        let mut parts = vec![format!(
+            "epoch {}/{}",
             round((report.epoch - 1e-9).floor() + 1.0),
             round((info.epochs - 1e-9).ceil()),
-            report.step,
-            info.total_steps,
-        );
-        let mut message = String::new();
+        )];
         if let (Some(loss), Some(accuracy)) = (self.loss, self.accuracy) {
-            message += &format!("loss {loss:.3} acc {:.1}% ", accuracy * 100.0);
+            parts.push(format!("loss {loss:.3} acc {:.1}%", accuracy * 100.0));
         }
+        parts.push(format!("{} left", duration(left)));
         if let Some(scaling) = report.scaling.filter(|scaling| scaling.skipped_steps > 0) {
-            message += &format!("scale {} skipped {} ", scaling.scale, scaling.skipped_steps);
+            parts.push(format!("scale {} skipped {}", scaling.scale, scaling.skipped_steps));
         }
-        if let Some(waiting) = &self.waiting {
-            message += &format!("{waiting} ");
-        }
-        message += &format!("{speed:.0} img/s {} left", duration(left));
+        parts.extend(self.waiting.clone());
+        parts.push(format!("{speed:.0} img/s"));
+        parts.push(format!("step {}/{}", report.step, info.total_steps));
+        let message = parts.join("  ");
         self.bar.set_position(report.step);
-        if self.plain && self.last_line.elapsed() >= PLAIN_INTERVAL {
+        if self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{place}  {message}");
+            self.plain(&message);
         }
-        self.bar.set_prefix(place);
         self.bar.set_message(message);
     }
 }
@@ -165,9 +203,7 @@ impl Observer for Progress {
             Event::Probing { images } => self.probing(*images),
             Event::MeasuringDecoders => {
                 let message = "decoder: timing `Cpu` and `Hybrid`";
-                if self.plain {
-                    eprintln!("{message}");
-                }
+                self.plain(message);
                 self.bar.set_message(message);
             }
             Event::Stepped(report) => self.stepped(report),
@@ -178,26 +214,57 @@ impl Observer for Progress {
                     HumanCount(*total)
                 ));
             }
-            Event::Evaluated { epoch, evaluation, is_best, .. } => self.line(&format!(
-                "epoch {:>5}  val loss {:.4}  top-1 {:.2}%  top-5 {:.2}%{}",
-                round(*epoch),
-                evaluation.loss,
-                evaluation.top1 * 100.0,
-                evaluation.top5 * 100.0,
-                if *is_best { "  best so far" } else { "" },
-            )),
+            Event::Evaluated { epoch, evaluation, is_best, .. } => {
+                // All of it fits into 80 columns.
+                let training = std::mem::take(&mut self.training).shown();
+                self.line(&format!(
+                    "epoch {:>4}{}  val loss {:.4} top-1 {:.2}% top-5 {:.1}%{}",
+                    round(*epoch),
+                    training.unwrap_or_default(),
+                    evaluation.loss,
+                    evaluation.top1 * 100.0,
+                    evaluation.top5 * 100.0,
+                    if *is_best { "  best" } else { "" },
+                ));
+            }
             Event::Saved { .. } => {}
             Event::Notice { from, message } => match message.strip_prefix("warning: ") {
                 Some(message) => self.warn(&format!("{from}: {message}")),
-                None => self.line(&format!("{from}: {message}")),
+                None => self.warning(&format!("{from}: {message}")),
             },
             Event::Skipped { name, reason } => {
                 self.skipped += 1;
                 if self.skipped <= NAMED_SKIPS {
-                    self.line(&format!("left out {name}: {reason}"));
+                    self.warning(&format!("left out {name}: {reason}"));
                 }
             }
         }
+    }
+}
+
+/// The mean of the steps that were logged.
+#[derive(Default)]
+struct Mean {
+    loss: f64,
+    accuracy: f64,
+    steps: u32,
+}
+
+impl Mean {
+    fn add(&mut self, figures: &StepFigures) {
+        // A step in f16 that overflowed, and changed nothing, has none.
+        if figures.loss.is_finite() {
+            self.loss += f64::from(figures.loss);
+            self.accuracy += f64::from(figures.accuracy);
+            self.steps += 1;
+        }
+    }
+
+    /// For an epoch's line; none before a step was logged.
+    fn shown(&self) -> Option<String> {
+        let steps = f64::from(self.steps);
+        let (loss, accuracy) = (self.loss / steps, 100.0 * self.accuracy / steps);
+        (self.steps > 0).then(|| format!("  loss {loss:.3} acc {accuracy:.1}%"))
     }
 }
 
@@ -227,7 +294,7 @@ impl Steps {
     /// Prints a line that stays.
     pub fn line(&self, text: &str) {
         // A bar that is hidden, where there is no terminal, would print nothing.
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| note(text));
     }
 
     /// The next step begins.
@@ -243,16 +310,22 @@ impl Steps {
     }
 }
 
+/// Where bars are drawn.
+fn target() -> ProgressDrawTarget {
+    if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+}
+
 /// A spinner, for work of which nobody knows how much is left.
 pub fn working(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what);
+    let spinner = ProgressBar::with_draw_target(None, target()).with_message(what);
+    spinner.set_style(ProgressStyle::default_spinner());
     spinner.enable_steady_tick(Duration::from_millis(200));
     spinner
 }
 
 /// A bar for something counted, for work without a run.
 pub fn counting(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
+    let bar = ProgressBar::with_draw_target(Some(0), target());
     let style = ProgressStyle::with_template(
         "{msg} {wide_bar:.cyan/dim} {human_pos}/{human_len} {eta} left",
     );
@@ -294,6 +367,16 @@ mod tests {
         };
         assert_eq!(waiting(&report(19)), None);
         assert_eq!(waiting(&report(250)).as_deref(), Some("waits 25% for data (decode)"));
+    }
+
+    #[test]
+    fn an_epoch_has_the_mean_of_its_logged_steps() {
+        let mut mean = Mean::default();
+        assert_eq!(mean.shown(), None);
+        for (loss, accuracy) in [(2.0, 0.25), (1.0, 0.75), (f32::NAN, 0.0)] {
+            mean.add(&StepFigures { loss, accuracy, gradient_norm: 1.0 });
+        }
+        assert_eq!(mean.shown().as_deref(), Some("  loss 1.500 acc 50.0%"));
     }
 
     #[test]

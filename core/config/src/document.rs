@@ -10,7 +10,7 @@ use crate::error::{ConfigError, Finding};
 use crate::path::Path;
 use crate::schema::schema;
 use crate::tree::Source;
-use crate::{explain, format, limits, set};
+use crate::{findings, set};
 
 /// Added to the name of a text that `--set` has changed.
 const CHANGED: &str = " with --set";
@@ -22,6 +22,7 @@ pub struct Document {
     text: String,
     /// The fields that [`set`](Self::set) has given a value.
     assigned: Vec<Path>,
+    plugins: Vec<String>,
 }
 
 impl Document {
@@ -32,7 +33,7 @@ impl Document {
             Some(without_mark) => without_mark.to_owned(),
             None => text,
         };
-        Self { name: name.into(), text, assigned: Vec::new() }
+        Self { name: name.into(), text, assigned: Vec::new(), plugins: Vec::new() }
     }
 
     /// Reads a file.
@@ -44,6 +45,13 @@ impl Document {
                 Err(ConfigError::without_place(&name, format!("cannot read this file: {error}")))
             }
         }
+    }
+
+    /// The same, with the names of plugins that can be used in it: a plugin that is written like a
+    /// choice of its own, `RandAugment()`, is told how to be written.
+    #[must_use]
+    pub fn with_plugins(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self { plugins: names.into_iter().collect(), ..self }
     }
 
     /// What messages call this document.
@@ -59,10 +67,11 @@ impl Document {
     /// Applies `path.to.field=value`, the value in RON.
     ///
     /// The field's value is replaced, or the field is inserted together with
-    /// the groups around it that are missing. Comments stay. Where the old
-    /// value is a string, quotes around the new one may be left out.
-    pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
-        self.text = set::set(&self.text, assignment)
+    /// the groups around it that are missing. Where such a group is a choice, it is the one that is
+    /// `T`'s default. Comments stay. Where the old value is a string, quotes around the new one may be
+    /// left out.
+    pub fn set<T: JsonSchema>(&mut self, assignment: &str) -> Result<(), ConfigError> {
+        self.text = set::set(&self.text, assignment, &schema::<T>())
             .map_err(|finding| ConfigError::at("--set", assignment, finding))?;
         if !self.name.ends_with(CHANGED) {
             self.name.push_str(CHANGED);
@@ -92,7 +101,9 @@ impl Document {
         source.exact(&path).is_some_and(|node| &self.text[node.span.clone()] != "None")
     }
 
-    /// Deserialises the text, then checks the ranges in the JSON schema of `T`.
+    /// Deserialises the text, then checks the ranges in the JSON schema of `T`. An error tells all
+    /// names, types and ranges that are wrong, and no more than the first mistake in brackets, commas
+    /// and quotes, behind which nothing is certain.
     ///
     /// serde reports an unknown field only where the type says `#[serde(deny_unknown_fields)]`,
     /// which every struct and enum of a configuration therefore should.
@@ -100,18 +111,13 @@ impl Document {
     where
         T: DeserializeOwned + Serialize + JsonSchema,
     {
-        let value: T = format::options().from_str(&self.text).map_err(|error| {
-            let source = Source::new(&self.text);
-            self.error(explain::explain(&source, &schema::<T>(), &error))
-        })?;
-        let json = serde_json::to_value(&value).map_err(|error| {
-            ConfigError::without_place(&self.name, format!("cannot be checked: {error}"))
-        })?;
-        let source = Source::new(&self.text);
-        match limits::first_violation(&source, &schema::<T>(), &json) {
-            Some(finding) => Err(self.error(finding)),
-            None => Ok(value),
-        }
+        findings::parse(&self.text, &self.plugins).map_err(|found| {
+            let mut found = found.into_iter();
+            match found.next() {
+                Some(first) => ConfigError::all(&self.name, &self.text, first, found.collect()),
+                None => ConfigError::without_place(&self.name, "cannot be read".to_owned()),
+            }
+        })
     }
 
     /// Whether the text gives a field (`model.heads`), be it at its default.
@@ -143,6 +149,46 @@ impl Document {
         let parsed = Path::parse(path).unwrap_or_default();
         let (span, label) = place(&source, &parsed);
         self.error(Finding { span, message: message.into(), label, help: help.into() })
+    }
+
+    /// [`error_at`](Self::error_at), underlining the field's name in place of its value.
+    pub fn error_at_name(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) -> ConfigError {
+        let source = Source::new(&self.text);
+        let parsed = Path::parse(path).unwrap_or_default();
+        let found = source.find(&parsed).filter(|found| found.depth == parsed.0.len());
+        match found.and_then(|found| found.key) {
+            Some(span) => self.error(Finding {
+                span,
+                message: message.into(),
+                label: "no such name".to_owned(),
+                help: help.into(),
+            }),
+            None => self.error_at(path, message, help),
+        }
+    }
+
+    /// An error at the longest string of the text for which `is_meant` holds, such as the path of a
+    /// file that is missing; none where there is no such string.
+    pub fn error_at_string(
+        &self,
+        is_meant: impl Fn(&str) -> bool,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) -> Option<ConfigError> {
+        let source = Source::new(&self.text);
+        let strings = source.tokens.iter().filter_map(|token| {
+            let written: String = ron::from_str(&self.text[token.span.clone()]).ok()?;
+            is_meant(&written).then_some((written.len(), token.span.clone()))
+        });
+        let (_, span) = strings.max_by_key(|(length, _)| *length)?;
+        let (message, label) = (message.into(), label.into());
+        Some(self.error(Finding { span, message, label, help: help.into() }))
     }
 
     fn error(&self, finding: Finding) -> ConfigError {

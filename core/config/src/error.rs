@@ -22,6 +22,8 @@ pub struct Report {
     pub label: String,
     /// What would be right, or what the field means.
     pub help: Option<String>,
+    /// What else is wrong in the same text, in its order.
+    pub others: Vec<ConfigError>,
 }
 
 /// A configuration that cannot be used. Its fields are those of [`Report`];
@@ -50,7 +52,15 @@ impl ConfigError {
             message,
             label: String::new(),
             help: None,
+            others: Vec::new(),
         }))
+    }
+
+    /// Everything that is wrong in a text: the first finding, and those that follow it.
+    pub(crate) fn all(name: &str, text: &str, first: Finding, others: Vec<Finding>) -> Self {
+        let mut error = Self::at(name, text, first);
+        error.0.others = others.into_iter().map(|other| Self::at(name, text, other)).collect();
+        error
     }
 
     pub(crate) fn at(name: &str, text: &str, finding: Finding) -> Self {
@@ -66,6 +76,7 @@ impl ConfigError {
             message: finding.message,
             label: finding.label,
             help: finding.help,
+            others: Vec::new(),
         }))
     }
 }
@@ -94,7 +105,7 @@ impl fmt::Display for ConfigError {
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
         }
-        Ok(())
+        self.others.iter().try_for_each(|other| write!(f, "\n{other}"))
     }
 }
 

@@ -17,12 +17,17 @@ use crate::tree::Source;
 use view::View;
 
 /// What is wrong with the text, for its reader.
-pub(crate) fn explain(source: &Source<'_>, schema: &Value, error: &SpannedError) -> Finding {
+pub(crate) fn explain(
+    source: &Source<'_>,
+    schema: &Value,
+    plugins: &[String],
+    error: &SpannedError,
+) -> Finding {
     let at = offset_of(source.text, error.span.end);
     if let Some(problem) = unfinished::find(source).filter(|problem| at >= problem.from) {
         return problem.finding;
     }
-    let view = View { source, schema, at };
+    let view = View { source, schema, at, plugins };
     names::explain(&view, &error.code)
         .or_else(|| types::explain(&view, &error.code))
         .or_else(|| syntax::explain(&view, &error.code))

@@ -7,9 +7,11 @@
 //! and says what would be right. The crate knows nothing about what is configured.
 
 mod branch;
+mod describe;
 mod document;
 mod error;
 mod explain;
+mod findings;
 mod format;
 mod given;
 mod limits;
@@ -22,9 +24,11 @@ mod suggest;
 mod token;
 mod tree;
 
+pub use describe::{choices, commented, explain, schema_of};
 pub use document::Document;
 pub use error::{ConfigError, Report};
-pub use format::to_ron;
+pub use format::{to_ron, without};
 pub use given::with_given;
 pub use plugin::{OnPluginError, PluginSettings, PluginUse, PluginValue};
 pub use schema::schema;
+pub use suggest::nearest;

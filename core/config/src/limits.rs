@@ -18,13 +18,30 @@ use crate::tree::{Shape, Source};
 /// How many references and choices may lead from one schema to the next for the same value.
 const MAX_DEPTH: usize = 32;
 
-/// The violation that stands first in the text.
-pub(crate) fn first_violation(source: &Source<'_>, root: &Value, value: &Value) -> Option<Finding> {
+/// All violations by values of the text, in its order.
+pub(crate) fn violations(source: &Source<'_>, root: &Value, value: &Value) -> Vec<Finding> {
+    let found = all(source, root, value).into_iter();
+    found.filter(|violation| violation.given).map(|violation| violation.finding).collect()
+}
+
+/// The same, and where there are none, those by defaults, which follow from what the text gives.
+pub(crate) fn violations_or_defaults(
+    source: &Source<'_>,
+    root: &Value,
+    value: &Value,
+) -> Vec<Finding> {
+    let mut found = all(source, root, value);
+    let any_given = found.iter().any(|violation| violation.given);
+    found.retain(|violation| violation.given == any_given);
+    found.into_iter().map(|violation| violation.finding).collect()
+}
+
+fn all(source: &Source<'_>, root: &Value, value: &Value) -> Vec<Violation> {
     let mut check = Check { source, root, path: Path::default(), found: Vec::new() };
     check.walk(root, value, description(root, root).as_deref(), 0);
     let mut found = check.found;
-    found.sort_by_key(|violation| (!violation.given, violation.finding.span.start));
-    found.into_iter().next().map(|violation| violation.finding)
+    found.sort_by_key(|violation| violation.finding.span.start);
+    found
 }
 
 /// The bound that a number breaks, as in "at least 1".
@@ -199,7 +216,7 @@ impl Check<'_> {
         let exact = self.source.exact(&self.path).is_some();
         let subject = match self.path.is_empty() {
             true => "the configuration".to_owned(),
-            false => format!("`{}`", self.path),
+            false => format!("`{}`", self.source.written(&self.path)),
         };
         let finding = Finding {
             span: self.given().unwrap_or(span),

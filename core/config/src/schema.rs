@@ -59,11 +59,14 @@ fn first_sentence(text: &str) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = paragraph.split_whitespace().collect();
     let paragraph = words.join(" ");
-    // A full stop before a small letter is an abbreviation, like "e.g.".
+    // A full stop before a small letter, or in parentheses, is an abbreviation's: "e.g.", "et al. 2023".
     let ends = paragraph.match_indices(". ").map(|(at, _)| at);
     let end = ends.into_iter().find(|at| {
+        let before = &paragraph[..*at];
+        let open = before.matches('(').count() > before.matches(')').count();
         let next = paragraph[at + 2..].chars().next();
-        next.is_some_and(|next| !next.is_lowercase())
+        let abbreviated = open || before.ends_with("et al");
+        !abbreviated && next.is_some_and(|next| !next.is_lowercase())
     });
     paragraph[..end.map_or(paragraph.len(), |at| at + 1)].to_owned()
 }
@@ -82,17 +85,30 @@ pub(crate) fn variants<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s str> {
     names
 }
 
-/// The path of the shallowest group with a field of that name.
-pub(crate) fn group_with(root: &Value, field: &str) -> Option<Path> {
+/// Where a field is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The group that has it.
+    pub path: Path,
+    /// The variant that the group belongs to, where it is one's.
+    pub variant: Option<String>,
+    /// What it is called there.
+    pub name: String,
+}
+
+/// The shallowest groups with a field of that name, or with one that says of itself that others call
+/// it so.
+pub(crate) fn homes(root: &Value, field: &str) -> Vec<Home> {
     let mut level = vec![(Path::default(), root)];
     for _ in 0..4 {
-        let mut deeper = Vec::new();
+        let (mut found, mut deeper) = (Vec::new(), Vec::new());
         for (path, schema) in level {
-            for option in inside(root, schema, None) {
-                let properties = option.get("properties").and_then(Value::as_object);
+            for (variant, group) in groups(root, schema) {
+                let properties = group.get("properties").and_then(Value::as_object);
                 for (name, property) in properties.into_iter().flatten() {
-                    if name == field {
-                        return Some(path);
+                    if name == field || other_names(property).any(|other| other == field) {
+                        let (variant, name) = (variant.map(str::to_owned), name.clone());
+                        found.push(Home { path: path.clone(), variant, name });
                     }
                     let mut path = path.clone();
                     path.0.push(Segment::Field(name.clone()));
@@ -100,9 +116,30 @@ pub(crate) fn group_with(root: &Value, field: &str) -> Option<Path> {
                 }
             }
         }
+        if !found.is_empty() {
+            return found;
+        }
         level = deeper;
     }
-    None
+    Vec::new()
+}
+
+/// What other programs call a field: `#[schemars(extend("otherNames" = ["lr"]))]`.
+pub(crate) fn other_names(property: &Value) -> impl Iterator<Item = &str> {
+    let names = property.get("otherNames").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Every group of fields that may stand at a place, with the variant that it belongs to.
+pub(crate) fn groups<'s>(root: &'s Value, schema: &'s Value) -> Vec<(Option<&'s str>, &'s Value)> {
+    let all = alternatives(root, schema).into_iter();
+    let mut groups: Vec<_> =
+        all.filter(|option| variant(option).is_none()).map(|option| (None, option)).collect();
+    for (name, contents) in choices(root, schema).into_iter().filter_map(variant) {
+        groups.extend(alternatives(root, contents).into_iter().map(|option| (Some(name), option)));
+    }
+    groups.retain(|(_, group)| group.get("properties").is_some());
+    groups
 }
 
 /// What a variant holds.
@@ -113,7 +150,7 @@ pub(crate) fn contents<'s>(root: &'s Value, schema: &'s Value, name: &str) -> Op
 }
 
 /// The branches that `oneOf` and `anyOf` offer.
-fn choices<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
+pub(crate) fn choices<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
     let offer = |schema: &'s Value| ["anyOf", "oneOf"].map(|key| schema.get(key)?.as_array());
     let all = alternatives(root, schema);
     all.into_iter().flat_map(offer).flatten().flatten().collect()
@@ -131,7 +168,7 @@ pub(crate) fn at<'s>(root: &'s Value, path: &Path, source: &Source<'_>) -> Optio
 }
 
 /// The names that a value carries: `Some(AdamW(...))` has two.
-fn names<'t>(node: Option<&Node>, text: &'t str) -> Vec<&'t str> {
+pub(crate) fn names<'t>(node: Option<&Node>, text: &'t str) -> Vec<&'t str> {
     let mut names = Vec::new();
     let mut next = node;
     while let Some(node) = next {
@@ -146,7 +183,11 @@ fn names<'t>(node: Option<&Node>, text: &'t str) -> Vec<&'t str> {
 
 /// What may stand at a place: the contents of the named variants, of all without names,
 /// then whatever is no variant.
-fn inside<'s>(root: &'s Value, schema: &'s Value, names: Option<&[&str]>) -> Vec<&'s Value> {
+pub(crate) fn inside<'s>(
+    root: &'s Value,
+    schema: &'s Value,
+    names: Option<&[&str]>,
+) -> Vec<&'s Value> {
     let mut options = Vec::new();
     for branch in choices(root, schema) {
         let wanted = |name: &str| names.is_none_or(|names| names.contains(&name));
@@ -159,7 +200,7 @@ fn inside<'s>(root: &'s Value, schema: &'s Value, names: Option<&[&str]>) -> Vec
     options
 }
 
-fn step<'s>(schema: &'s Value, segment: &Segment) -> Option<&'s Value> {
+pub(crate) fn step<'s>(schema: &'s Value, segment: &Segment) -> Option<&'s Value> {
     match segment {
         Segment::Field(name) => {
             let property = schema.get("properties").and_then(|all| all.get(name));
@@ -182,6 +223,9 @@ mod tests {
             ("Layers. More.", "Layers."),
             ("Layers, e.g. twelve\nor so. Then", "Layers, e.g. twelve or so."),
             ("A rate of 0.5 is fine", "A rate of 0.5 is fine"),
+            ("Merges (Bolya et al. 2023) tokens. More.", "Merges (Bolya et al. 2023) tokens."),
+            ("After Bolya et al. 2023. More.", "After Bolya et al. 2023."),
+            ("Rises (from 0. Or 1), then falls. More.", "Rises (from 0. Or 1), then falls."),
             ("One\n\nTwo", "One"),
             ("", ""),
         ] {

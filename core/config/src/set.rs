@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::error::Finding;
-use crate::format;
 use crate::path::{Path, Segment};
 use crate::tree::{Node, Shape, Source};
+use crate::{format, schema};
 
 /// The text after an assignment, or what is wrong in the assignment.
-pub(crate) fn set(text: &str, assignment: &str) -> Result<String, Finding> {
+pub(crate) fn set(text: &str, assignment: &str, root: &Value) -> Result<String, Finding> {
     let Some((path_text, value_text)) = assignment.split_once('=') else {
         return Err(wrong(
             0..assignment.len(),
@@ -30,8 +31,10 @@ pub(crate) fn set(text: &str, assignment: &str) -> Result<String, Finding> {
         }
         (_, Some(old)) => vec![(old.node.span.clone(), value)],
         (Some(found), None) => {
-            let rest = &path.0[found.depth..];
-            insert(&source, found.node, rest, value).map_err(|message| {
+            let rest = missing(root, &source, &path, found.depth).map_err(|(message, help)| {
+                Finding { help: Some(help), ..wrong(place.clone(), message, "cannot be set") }
+            })?;
+            insert(&source, found.node, &rest, value).map_err(|message| {
                 let parent = Path(path.0[..found.depth].to_vec());
                 let parent = match parent.is_empty() {
                     true => "the configuration".to_owned(),
@@ -41,7 +44,11 @@ pub(crate) fn set(text: &str, assignment: &str) -> Result<String, Finding> {
             })?
         }
         (None, None) => {
-            let whole = build(&path.0, value).map_err(|message| {
+            let rest = missing(root, &source, &path, 0).map_err(|(message, help)| Finding {
+                help: Some(help),
+                ..wrong(place.clone(), message, "cannot be set")
+            })?;
+            let whole = build(&rest, value).map_err(|message| {
                 wrong(place, format!("the configuration {message}"), "cannot be set")
             })?;
             vec![(text.len()..text.len(), separated(text, &whole))]
@@ -111,13 +118,85 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// A step that the text lacks, and the choice that the value behind it is by default, where it is one.
+struct Step<'p> {
+    segment: &'p Segment,
+    choice: Option<String>,
+}
+
+/// The steps of a path from a depth on. A choice that lacks the field that is to be set is refused, with
+/// how to set it all the same.
+fn missing<'p>(
+    root: &Value,
+    source: &Source<'_>,
+    path: &'p Path,
+    depth: usize,
+) -> Result<Vec<Step<'p>>, (String, String)> {
+    let parent = Path(path.0[..depth].to_vec());
+    let mut here = schema::at(root, &parent, source);
+    let mut names: Vec<String> =
+        schema::names(source.exact(&parent), source.text).into_iter().map(str::to_owned).collect();
+    let mut steps = Vec::new();
+    for (at, segment) in path.0.iter().enumerate().skip(depth) {
+        here = here.and_then(|here| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let options = schema::inside(root, here, Some(&names));
+            options.into_iter().find_map(|option| schema::step(option, segment))
+        });
+        let next = path.0.get(at + 1);
+        let choice = match (here, next) {
+            (Some(here), Some(Segment::Field(field))) => {
+                let group = Path(path.0[..=at].to_vec());
+                default_choice(root, here, &group, field)?
+            }
+            _ => None,
+        };
+        names = choice.iter().cloned().collect();
+        steps.push(Step { segment, choice });
+    }
+    Ok(steps)
+}
+
+/// The choice that a value is by default, if that has the field.
+fn default_choice(
+    root: &Value,
+    schema: &Value,
+    path: &Path,
+    field: &str,
+) -> Result<Option<String>, (String, String)> {
+    let groups = schema::groups(root, schema);
+    let has = |variant: Option<&str>| {
+        let mut own = groups.iter().filter(|(name, _)| *name == variant);
+        own.any(|(_, group)| group.get("properties").is_some_and(|all| all.get(field).is_some()))
+    };
+    let default = match schema.get("default") {
+        Some(Value::Object(fields)) if fields.len() == 1 => fields.keys().next().cloned(),
+        Some(Value::String(word)) => Some(word.clone()),
+        Some(other @ (Value::Number(_) | Value::Bool(_))) => Some(other.to_string()),
+        _ => None,
+    };
+    let Some(default) = default.filter(|_| !has(None)) else { return Ok(None) };
+    if has(Some(&default)) {
+        return Ok(Some(default));
+    }
+    let others = groups.iter().filter_map(|(name, _)| name.filter(|name| has(Some(name))));
+    match others.into_iter().next() {
+        Some(other) => Err((
+            format!("`{path}` is `{default}` by default, which has no `{field}`"),
+            format!("`{other}` has it: --set '{path}={other}({field}: ...)'"),
+        )),
+        // The text, once it is read, tells what is wrong with it.
+        None => Ok(None),
+    }
+}
+
 type Edit = (Range<usize>, String);
 
 /// Edits that put `rest` with its value inside the nearest parent there is.
 fn insert(
     source: &Source<'_>,
     parent: &Node,
-    rest: &[Segment],
+    rest: &[Step<'_>],
     value: String,
 ) -> Result<Vec<Edit>, String> {
     let inner = parent.inner();
@@ -130,13 +209,18 @@ fn insert(
         return Err("cannot be set".to_owned());
     };
     let value = build(deeper, value)?;
-    let entry = match (first, parent.shape) {
+    let value = match (&first.choice, deeper.is_empty()) {
+        (Some(choice), false) => format!("{choice}{value}"),
+        _ => value,
+    };
+    let entry = match (first.segment, parent.shape) {
         (Segment::Field(name), Shape::Group) if !is_tuple(parent) => format!("{name}: {value}"),
         (Segment::Field(name), Shape::Map) => format!("{}: {value}", quoted(name)),
         (Segment::Field(name), Shape::Word) => return into_word(source, parent, name, &value),
         (Segment::Index(at), Shape::List) if *at == parent.items.len() => value,
         (Segment::Index(at), Shape::List) => {
-            return Err(format!("has {} items, so there is no [{at}]", parent.items.len()));
+            let (count, s) = (parent.items.len(), if parent.items.len() == 1 { "" } else { "s" });
+            return Err(format!("has {count} item{s}, so there is no [{at}]"));
         }
         (Segment::Index(_), _) => return Err("is not a list".to_owned()),
         (Segment::Field(name), _) => return Err(format!("has no fields, so no `{name}`")),
@@ -166,11 +250,14 @@ fn into_word(
 }
 
 /// The text of a value inside groups that do not exist yet.
-fn build(segments: &[Segment], value: String) -> Result<String, String> {
-    segments.iter().rev().try_fold(value, |value, segment| match segment {
-        Segment::Field(name) => Ok(format!("({name}: {value})")),
-        Segment::Index(0) => Ok(format!("[{value}]")),
-        Segment::Index(at) => Err(format!("has no list there, so there is no [{at}]")),
+fn build(steps: &[Step<'_>], value: String) -> Result<String, String> {
+    steps.iter().rev().try_fold(value, |value, step| {
+        let choice = step.choice.as_deref().unwrap_or_default();
+        match step.segment {
+            Segment::Field(name) => Ok(format!("({name}: {choice}{value})")),
+            Segment::Index(0) => Ok(format!("[{choice}{value}]")),
+            Segment::Index(at) => Err(format!("has no list there, so there is no [{at}]")),
+        }
     })
 }
 

@@ -1,7 +1,12 @@
 //! The nearest right name for a wrong one.
 
+/// The name that differs at most in capitals, `-` and `_`.
+pub(crate) fn same<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| plain(name) == plain(found))
+}
+
 /// The name that was most likely meant, if one is near enough.
-pub(crate) fn nearest<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
     let wanted = plain(found);
     let (name, distance) = names
         .iter()

@@ -18,6 +18,19 @@ pub(crate) struct Source<'a> {
     pub tokens: Vec<Token>,
     pub comments: Vec<Comment>,
     pub root: Option<Node>,
+    /// Items of lists that were blanked out, by the list's path and their place in it, both as the
+    /// user wrote them.
+    gone: Vec<(Path, usize)>,
+}
+
+/// An item that can be left out of a text, whose remainder stays as sound as it was.
+pub(crate) struct Removable {
+    /// From its key or its value to its comma.
+    pub span: Range<usize>,
+    /// The field's name, or the key.
+    pub name: Option<String>,
+    /// Of an item of a list: the list, and the place in it.
+    place: Option<(Path, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +90,55 @@ impl<'a> Source<'a> {
         let mut builder = Builder { text, tokens: &tokens, next: 0 };
         builder.skip_attributes();
         let root = builder.value(0);
-        Self { text, tokens, comments, root }
+        Self { text, tokens, comments, root, gone: Vec::new() }
+    }
+
+    /// A text without what was taken out of it.
+    pub fn without(text: &'a str, removed: &[Removable]) -> Self {
+        let gone = removed.iter().filter_map(|item| item.place.clone()).collect();
+        Self { gone, ..Self::new(text) }
+    }
+
+    /// The innermost item around an offset that has a name or stands in a list.
+    pub fn removable(&self, offset: usize) -> Option<Removable> {
+        let (mut node, mut path, mut found) = (self.root.as_ref()?, Path::default(), None);
+        while let Some((segment, item)) = node.item_at(offset) {
+            let start = item.key.as_ref().map_or(item.value.span.start, |key| key.span.start);
+            let span = start..item.comma.unwrap_or(item.value.span.end);
+            let name = item.key.as_ref().map(|key| key.name.clone());
+            if name.is_some() {
+                found = Some(Removable { span, name, place: None });
+            } else if let (Shape::List, Some(Segment::Index(at))) = (node.shape, &segment) {
+                let (list, at) = (self.written(&path), self.place_in(&self.written(&path), *at));
+                found = Some(Removable { span, name, place: Some((list, at)) });
+            }
+            path.0.extend(segment);
+            node = &item.value;
+        }
+        found
+    }
+
+    /// A path as the user would count, where items of lists were taken out.
+    pub fn written(&self, path: &Path) -> Path {
+        let mut written = Path::default();
+        for segment in &path.0 {
+            let segment = match segment {
+                Segment::Index(at) => Segment::Index(self.place_in(&written, *at)),
+                field => field.clone(),
+            };
+            written.0.push(segment);
+        }
+        written
+    }
+
+    fn place_in(&self, list: &Path, mut at: usize) -> usize {
+        let gone = self.gone.iter().filter(|(path, _)| path == list);
+        let mut gone: Vec<usize> = gone.map(|(_, at)| *at).collect();
+        gone.sort_unstable();
+        for gone in gone {
+            at += usize::from(gone <= at);
+        }
+        at
     }
 
     /// Follows a path as far as the text has it.

@@ -20,10 +20,12 @@ pub struct DataConfig {
     /// Images to train with.
     pub train: SourceConfig,
     /// Images to validate with. Its classes are matched with those of the training images, by name.
+    #[schemars(extend("otherNames" = ["valid", "validation", "test", "eval"]))]
     pub val: SourceConfig,
     /// What happens to training images, in this order. At the end they are resized to the model's
     /// input size if they do not have it.
     #[serde(default)]
+    #[schemars(extend("otherNames" = ["transforms", "augmentation", "aug"]))]
     pub augment: Vec<Transform>,
     /// What happens to validation images. If empty, images of the model's input size stay as they
     /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
@@ -37,11 +39,13 @@ pub struct DataConfig {
     /// are waited for. Batches are the same with any number.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
+    #[schemars(extend("otherNames" = ["num_workers"]))]
     pub workers: usize,
     /// Batches made ahead of training; 0 means 4, and more where batches are waited for, up to 64 MiB.
     /// One per worker is made ahead in any case.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
+    #[schemars(extend("otherNames" = ["prefetch_factor"]))]
     pub prefetch: usize,
     /// What to do when an image cannot be read.
     #[serde(default)]

@@ -14,6 +14,8 @@ pub struct SettingError {
     pub plugin: String,
     /// The parameter.
     pub parameter: String,
+    /// Whether the plugin has no parameter of that name.
+    pub is_unknown: bool,
     /// What is wrong.
     pub message: String,
     /// What would be right.
@@ -30,17 +32,16 @@ impl Settings {
         let error = |parameter: &str, message: String, help: String| SettingError {
             plugin: description.name.clone(),
             parameter: parameter.to_owned(),
+            is_unknown: false,
             message,
             help,
         };
         for (index, setting) in given.iter().enumerate() {
             let name = &setting.name;
             if !description.parameters.iter().any(|parameter| parameter.name == *name) {
-                return Err(error(
-                    name,
-                    format!("there is no parameter `{name}`"),
-                    names(description, name),
-                ));
+                let message = format!("there is no parameter `{name}`");
+                let help = names(description, name);
+                return Err(SettingError { is_unknown: true, ..error(name, message, help) });
             }
             if given[..index].iter().any(|other| other.name == *name) {
                 return Err(error(name, format!("`{name}` is set twice"), "set it once".into()));

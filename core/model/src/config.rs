@@ -24,15 +24,19 @@ pub struct ViTConfig {
     /// The published model whose sizes are taken unless they are set below: `Ti/16`, `S/16`, `B/32`,
     /// `L/16`, `H/14`, ..., `Mixer-B/16` (Tolstikhin et al. 2021), ..., `R50+ViT-B/16` and other
     /// hybrids.
+    #[schemars(extend("otherNames" = ["arch", "architecture"]))]
     pub variant: Variant,
     /// Side of the square input image in pixels.
     #[schemars(range(min = 1, max = 8192))]
+    #[schemars(extend("otherNames" = ["img_size", "resolution"]))]
     pub image_size: usize,
     /// Colour channels of the input image: 1 (grey) or 3 (RGB).
     #[schemars(range(min = 1, max = 64))]
+    #[schemars(extend("otherNames" = ["in_chans", "in_channels"]))]
     pub channels: usize,
     /// Number of classes; 0 takes it from the training data.
     #[schemars(range(max = 1_000_000))]
+    #[schemars(extend("otherNames" = ["num_classes", "num_labels"]))]
     pub classes: usize,
     /// What the image goes through before it is cut into patches: `None`, or `ResNet(layers: [3, 4,
     /// 9])`.
@@ -42,9 +46,11 @@ pub struct ViTConfig {
     pub patch_size: Option<usize>,
     /// Width of a token (timm `embed_dim`, vit_jax `hidden_size`); a multiple of `heads`.
     #[schemars(range(min = 1, max = 65536))]
+    #[schemars(extend("otherNames" = ["embed_dim", "hidden_size", "dim"]))]
     pub width: Option<usize>,
     /// Number of transformer blocks.
     #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("otherNames" = ["num_layers", "num_hidden_layers", "blocks"]))]
     pub depth: Option<usize>,
     /// Attention heads of each block.
     #[schemars(range(min = 1, max = 1024))]
@@ -64,9 +70,11 @@ pub struct ViTConfig {
     pub distillation_token: bool,
     /// Learned register tokens after the class token (Darcet et al. 2024).
     #[schemars(range(max = 1024))]
+    #[schemars(extend("otherNames" = ["reg_tokens"]))]
     pub register_tokens: usize,
     /// How tokens become one vector: `ClassToken`, `Mean` of the patches, `ClassTokenAndMean` (both side
     /// by side), or `Map` (attention pooling, Zhai et al. 2022).
+    #[schemars(extend("otherNames" = ["global_pool"]))]
     pub pool: Pool,
     /// Whether the final LayerNorm comes after pooling (timm `fc_norm`) instead of before.
     pub fc_norm: bool,
@@ -94,28 +102,35 @@ pub struct ViTConfig {
     /// Initial value of LayerScale on both branches of each block (Touvron et al. 2021); none
     /// leaves LayerScale out.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("otherNames" = ["init_values"]))]
     pub layer_scale: Option<f64>,
     /// Stochastic depth: the last block's probability of dropping a branch for a sample; earlier
     /// blocks have linearly less.
     #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["drop_path_rate", "stochastic_depth"]))]
     pub drop_path: f64,
     /// Dropout after the position embedding, the attention's projection and in the MLP.
     #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["drop_rate"]))]
     pub dropout: f64,
     /// Dropout on the attention weights.
     #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["attn_drop"]))]
     pub attention_dropout: f64,
     /// Share of the patches left out of each training image (Liu et al. 2023).
     #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["patch_drop_rate"]))]
     pub patch_dropout: f64,
     /// Merges similar tokens after each layer's attention (ToMe, Bolya et al. 2023), in training and
     /// inference; none keeps all.
     pub token_merging: Option<TokenMerging>,
     /// Width of vit_jax's pre-logits layer (linear and tanh) before the head; none leaves it out.
     #[schemars(range(min = 1, max = 65536))]
+    #[schemars(extend("otherNames" = ["pre_logits"]))]
     pub representation_size: Option<usize>,
     /// Epsilon of every LayerNorm.
     #[schemars(range(min = 1e-12, max = 0.1))]
+    #[schemars(extend("otherNames" = ["layer_norm_eps"]))]
     pub norm_eps: f64,
     /// How weights start: `Jax` (vit_jax: Xavier, zero head) or `Timm` (normal 0.02).
     pub init: Init,

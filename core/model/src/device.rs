@@ -71,7 +71,8 @@ impl Gpu {
 pub enum DeviceError {
     /// Not a device's name.
     #[error(
-        "`{0}` is no device: there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind"
+        "`{}` is no device: {}there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind",
+        .0, meant(.0)
     )]
     Unknown(String),
     /// The program was built without it.
@@ -91,6 +92,23 @@ pub enum DeviceError {
         /// How many of its kind there are.
         found: usize,
     },
+}
+
+/// What a wrong name was meant to be, in words that go before the list of those that there are.
+fn meant(name: &str) -> String {
+    let (kind, index) = match name.split_once(':') {
+        Some((kind, index)) => (kind, format!(":{index}")),
+        None => (name, String::new()),
+    };
+    if kind.eq_ignore_ascii_case("gpu") {
+        return "`auto` takes a GPU where there is one; ".into();
+    }
+    let mut names = vec!["auto", "cpu"];
+    names.extend(Gpu::ALL.map(Gpu::name));
+    match vitral_config::nearest(kind, &names) {
+        Some(near) if near != kind => format!("did you mean `{near}{index}`? "),
+        _ => String::new(),
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -198,9 +216,25 @@ mod tests {
         }
     }
 
+    /// Behaviour tests train with `auto` where there may be a GPU.
+    #[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "cuda")))]
     #[test]
-    fn auto_always_opens_something() {
-        DeviceChoice::Auto.open().unwrap();
+    fn auto_is_the_cpu_in_a_build_without_gpus() {
+        assert!(is_cpu(&DeviceChoice::Auto.open().unwrap()));
+    }
+
+    #[test]
+    fn wrong_names_come_with_what_is_meant() {
+        for (name, meant) in [
+            ("gpu", "`auto` takes a GPU where there is one"),
+            ("gpu:1", "`auto` takes a GPU where there is one"),
+            ("CPU", "did you mean `cpu`?"),
+            ("cud:1", "did you mean `cuda:1`?"),
+            ("nvidia", "there are auto, cpu, cuda, wgpu and vulkan"),
+        ] {
+            let error = name.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert!(error.contains(meant), "{name}: {error}");
+        }
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -15,6 +15,9 @@ pub enum Error {
     /// Fields of the experiment that do not go together.
     #[error("{0}")]
     Experiment(#[from] ConfigProblem),
+    /// A name in the experiment that means nothing where it stands, such as that of a plugin's setting.
+    #[error("{0}")]
+    Name(ConfigProblem),
     /// The data.
     #[error(transparent)]
     Data(#[from] vitral_data::DataError),
@@ -35,14 +38,16 @@ pub enum Error {
     Interchange(#[from] vitral_interchange::InterchangeError),
     /// The loss is no longer a number.
     #[error(
-        "the loss became {loss} at step {step}, so training stopped; the last checkpoint is from before it. \
-         A lower `train.learning_rate`, a longer warm-up or `train.clip_norm` usually helps"
+        "the loss became {loss} at step {step}, so training stopped; {}. \
+         A lower `train.learning_rate`, a longer warm-up or `train.clip_norm` usually helps", last_saved(saved.as_deref())
     )]
     Diverged {
         /// The loss.
         loss: f32,
         /// The step, counted from 1.
         step: u64,
+        /// The newest checkpoint, if there is one; it is from before that step.
+        saved: Option<PathBuf>,
     },
     /// The gradients are not finite, whatever the loss scale.
     #[error(
@@ -74,6 +79,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn last_saved(saved: Option<&Path>) -> String {
+    match saved {
+        Some(path) => format!("the last checkpoint, {}, is from before it", path.display()),
+        None => "there is no checkpoint from before it".into(),
+    }
 }
 
 /// Names the file in an I/O error.

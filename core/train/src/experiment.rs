@@ -8,7 +8,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vitral_config::PluginUse;
+use vitral_config::{ConfigError, PluginUse};
 use vitral_data::{Channels, DataConfig, Decoder, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
@@ -30,6 +30,7 @@ pub struct Experiment {
     /// Folder of the run; relative to where vitral is started.
     #[serde(default = "default_output", with = "vitral_config::path_text")]
     #[schemars(with = "PathBuf")]
+    #[schemars(extend("otherNames" = ["output_dir", "out_dir", "out"]))]
     pub output: PathBuf,
     /// The model: a Vision Transformer, a hybrid or an MLP-Mixer.
     #[serde(default, deserialize_with = "vitral_model::config::model_of_variant")]
@@ -67,20 +68,25 @@ fn default_output() -> PathBuf {
 pub struct TrainConfig {
     /// Passes over the training images.
     #[schemars(range(min = 0.0, max = 100_000.0))]
+    #[schemars(extend("otherNames" = ["num_epochs", "max_epochs"]))]
     pub epochs: f64,
     /// Steps in place of epochs, which then count for nothing.
     #[schemars(range(min = 1))]
     pub steps: Option<u64>,
     /// Images of one step (the effective batch): a number, or `Auto(effective: 1024)`, which finds
     /// the largest micro-batches that fit into memory.
+    #[schemars(extend("otherNames" = ["bs", "mini_batch", "effective_batch"]))]
     pub batch: BatchSize,
     /// Micro-batches that a step is cut into: less memory, the same result. Not with `Auto`.
     #[schemars(range(min = 1, max = 65_536))]
+    #[schemars(extend("otherNames" = ["gradient_accumulation_steps", "grad_accum", "accumulation_steps"]))]
     pub accum_steps: usize,
     /// Blocks that compute their activations again for backward: less memory, the same gradients.
+    #[schemars(extend("otherNames" = ["gradient_checkpointing", "grad_checkpointing"]))]
     pub activation_checkpointing: ActivationCheckpointing,
     /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the CPU
     /// the last two are right, but slow.
+    #[schemars(extend("otherNames" = ["amp", "dtype", "fp16", "bf16", "mixed_precision"]))]
     pub precision: Precision,
     /// Smaller training images in the first epochs (progressive resizing), as in
     /// `[(until_epoch: 3, size: 112)]`; positions are resized to their grid. Later epochs, and every
@@ -92,42 +98,53 @@ pub struct TrainConfig {
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub patch_dropout_epochs: Option<f64>,
     /// The optimizer.
+    #[schemars(extend("otherNames" = ["opt", "optim"]))]
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
     #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(extend("otherNames" = ["lr", "base_lr", "max_lr", "peak_lr"]))]
     pub learning_rate: f64,
     /// Learning rate at the end of the decay; at 1e-6, its default, no more than `learning_rate`.
     #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(extend("otherNames" = ["min_lr", "lr_min", "eta_min"]))]
     pub min_learning_rate: f64,
     /// Shape of the learning rate after warm-up.
+    #[schemars(extend("otherNames" = ["sched", "scheduler", "schedule", "lr_schedule"]))]
     pub decay: Decay,
     /// Epochs over which the learning rate rises from 0.
     #[schemars(range(min = 0.0, max = 100_000.0))]
+    #[schemars(extend("otherNames" = ["warmup"]))]
     pub warmup_epochs: f64,
     /// Steps of warm-up, in place of epochs.
     pub warmup_steps: Option<u64>,
     /// Weight decay of the weight matrices; 0.01 to 0.05 is usual for AdamW. Biases, norms,
     /// positions, tokens and LayerScale are not decayed.
     #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(extend("otherNames" = ["wd"]))]
     pub weight_decay: f64,
     /// Weight decay at the end of the run, reached along a cosine; none keeps it constant.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub weight_decay_end: Option<f64>,
     /// Learning-rate factor from each block to the one below it (Clark et al. 2020).
     #[schemars(range(min = 0.01, max = 1.0))]
+    #[schemars(extend("otherNames" = ["llrd", "layer_lr_decay"]))]
     pub layer_decay: Option<f64>,
     /// Parameters with a learning rate or weight decay of their own, by name.
     pub groups: Vec<GroupOverride>,
     /// Parameters that stay as they are, by name, `*` standing for anything: `["blocks.0.*"]`. Their
     /// gradients are computed all the same, but neither clip nor move anything.
+    #[schemars(extend("otherNames" = ["freeze"]))]
     pub frozen: Vec<String>,
     /// Largest global norm of the gradients; none does not clip.
     #[schemars(range(min = 1e-6, max = 1e6))]
+    #[schemars(extend("otherNames" = ["clip_grad", "grad_clip", "clip_grad_norm", "max_grad_norm"]))]
     pub clip_norm: Option<f64>,
     /// What is minimised: `Softmax` or `Sigmoid` cross-entropy.
+    #[schemars(extend("otherNames" = ["criterion"]))]
     pub loss: Loss,
     /// Share of each target that is spread over all classes.
     #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["smoothing"]))]
     pub label_smoothing: f64,
     /// Mixup and CutMix.
     pub mix: Mix,
@@ -135,6 +152,7 @@ pub struct TrainConfig {
     pub batch_augment: Vec<PluginUse>,
     /// Decay of an exponential moving average of the weights, which is then what is evaluated.
     #[schemars(range(min = 0.0, max = 0.999_999_9))]
+    #[schemars(extend("otherNames" = ["model_ema", "ema_decay"]))]
     pub ema: Option<f64>,
     /// When the model is evaluated; always at the end, too.
     pub eval_every: Every,
@@ -349,6 +367,21 @@ impl Experiment {
                 *bundle = base(&format!("plugins[{name:?}].bundle")).join(&*bundle);
             }
         }
+    }
+
+    /// The experiment as a text with every default written out. Where every size of the model is, too, the
+    /// variant would only seem to have a say, and is left out.
+    ///
+    /// # Errors
+    /// It has something that has no text.
+    pub fn to_ron(&self) -> Result<String, ConfigError> {
+        let (model, text) = (&self.model, vitral_config::to_ron(self)?);
+        let has_heads = model.heads.is_some() || model.is_mixer();
+        let sizes = [model.patch_size, model.width, model.depth];
+        Ok(match has_heads && sizes.iter().all(Option::is_some) {
+            true => vitral_config::without(&text, "model.variant"),
+            false => text,
+        })
     }
 
     /// The experiment with what its variant and its data give written out.

@@ -56,7 +56,7 @@ impl RunFolder {
 
     fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
-        let text = vitral_config::to_ron(experiment).map_err(std::io::Error::other).at(&path)?;
+        let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
         write_atomically(&path, text.as_bytes()).at(&path)
     }
 

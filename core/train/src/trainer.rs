@@ -28,7 +28,7 @@ pub use self::loaders::{eval_loader, train_loader};
 use self::monitors::Asked;
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
-    checkpoint::{CheckpointManager, State},
+    checkpoint::{self, CheckpointManager, State},
     experiment::Experiment,
     learner::Learner,
     place::Place,
@@ -50,7 +50,7 @@ pub struct Outcome {
     pub interrupted: bool,
     /// The last evaluation.
     pub evaluation: Option<Evaluation>,
-    /// The best evaluation's step, and its score (more is better).
+    /// The best evaluation's score (more is better), and its step.
     pub best: Option<(f64, u64)>,
     /// Time of the whole run, evaluations and resumed parts included.
     pub time: Duration,
@@ -157,6 +157,11 @@ impl Trainer {
             skipped_steps: self.learner.skipped_steps(),
             data: feed.whole(),
         })
+    }
+
+    /// The loss is no longer a number.
+    fn diverged(&self, loss: f32, step: u64) -> Error {
+        Error::Diverged { loss, step, saved: checkpoint::newest(self.folder.path()) }
     }
 
     fn epoch(&self) -> f64 {

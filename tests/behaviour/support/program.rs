@@ -50,6 +50,22 @@ pub fn vitral(folder: &Path, arguments: &[&str]) -> Finished {
     finish(&mut command(folder, arguments))
 }
 
+/// The same, with variables of the environment that are set, or not there.
+pub fn vitral_with(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, Option<&str>)],
+) -> Finished {
+    let mut command = command(folder, arguments);
+    for (name, value) in variables {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    finish(&mut command)
+}
+
 /// What the program prints where nobody reads it any more.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Unread {

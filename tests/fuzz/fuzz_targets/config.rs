@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     let span = document.span_of(path);
     assert!(document.text().get(span).is_some());
     let _ = document.error_at(path, "is wrong", None).to_string();
-    match document.set(assignment) {
+    match document.set::<Experiment>(assignment) {
         Ok(()) => read::<Experiment>(&document),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let (assignment, text) = text.split_once('\n').unwrap_or(("", text));
     let mut document = Document::new("fuzz.ron", text);
     read(&document);
-    match document.set(assignment) {
+    match document.set::<Experiment>(assignment) {
         Ok(()) => read(&document),
         Err(error) => check(&error),
     }

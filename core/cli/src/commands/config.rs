@@ -24,13 +24,20 @@ pub fn run(arguments: &ConfigArguments) -> Result<ExitCode, Failure> {
         ConfigShow::Resolved { experiment, overrides } => {
             let experiment = Loaded::read(experiment, &overrides.set)?.experiment;
             let classes = experiment.model.classes;
-            println!("{}", vitral_config::to_ron(&experiment.resolved(classes))?);
+            print!("{}", experiment.resolved(classes).to_ron()?);
         }
         ConfigShow::Defaults => {
             let experiment: Experiment = Document::new("defaults", SMALLEST).parse()?;
-            println!("{}", vitral_config::to_ron(&experiment)?);
+            let text = vitral_config::to_ron(&experiment)?;
+            print!("{}", vitral_config::commented::<Experiment>(&text));
         }
-        ConfigShow::Schema => println!("{:#}", vitral_config::schema::<Experiment>()),
+        ConfigShow::Explain { field } => print!("{}", vitral_config::explain::<Experiment>(field)?),
+        ConfigShow::Schema { field: None } => {
+            println!("{:#}", vitral_config::schema::<Experiment>());
+        }
+        ConfigShow::Schema { field: Some(field) } => {
+            println!("{:#}", vitral_config::schema_of::<Experiment>(field)?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

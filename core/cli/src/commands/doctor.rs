@@ -2,12 +2,16 @@
 
 use std::{process::ExitCode, thread};
 
+use vitral_data::SourceConfig;
 use vitral_model::{
     Compute,
     device::{Device, DeviceChoice, Gpu, describe},
 };
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    words::{columns, padded},
+};
 
 pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
@@ -19,9 +23,14 @@ pub fn run() -> Result<ExitCode, Failure> {
     }
     println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
     println!("data");
-    println!("  reads    IDX, IDX.gz, ImageFolder (JPEG, PNG, WebP), CIFAR-10, CIFAR-100");
+    let sources = vitral_config::choices::<SourceConfig>();
+    let width = sources.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
+    for (name, meaning) in sources {
+        println!("  {}  {meaning}", padded(&name, width));
+    }
     println!(
-        "  workers  {} (one per processor, unless `data.workers` says otherwise)",
+        "  {}  {} (one per processor, unless `data.workers` says otherwise)",
+        padded("workers", width),
         processors()
     );
     Ok(ExitCode::SUCCESS)

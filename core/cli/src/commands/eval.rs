@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     overrides,
     progress::counting,
+    words::{columns, padded},
 };
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
@@ -79,19 +80,18 @@ fn print_table(evaluation: &Evaluation) {
     println!("  loss    {:.4}", evaluation.loss);
     println!("  top-1   {:.2}%", evaluation.top1 * 100.0);
     println!("  top-5   {:.2}%", evaluation.top5 * 100.0);
-    let width =
-        evaluation.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    let width = evaluation.classes.iter().map(|class| columns(&class.name)).max().unwrap_or(0);
     println!("accuracy of each class");
     for class in &evaluation.classes {
-        let name = &class.name;
+        let name = padded(&class.name, width);
         match class.accuracy() {
             Some(accuracy) => println!(
-                "  {name:width$}  {:6.2}%  ({} of {})",
+                "  {name}  {:6.2}%  ({} of {})",
                 accuracy * 100.0,
                 class.correct,
                 class.images
             ),
-            None => println!("  {name:width$}  no images"),
+            None => println!("  {name}  no images"),
         }
     }
 }

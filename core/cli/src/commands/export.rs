@@ -1,8 +1,7 @@
 //! `vitral export`.
 
-use std::{fs, io::IsTerminal, path::Path, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
-use indicatif::ProgressBar;
 use vitral_interchange::{
     GraphFormat, GraphOptions, InterchangeError, verify, write_onnx, write_published,
     write_saved_model, write_timm,
@@ -16,7 +15,7 @@ use crate::{
     args::{ExportArguments, ExportFormat, GraphImageSize},
     experiment::open_device,
     failure::Failure,
-    progress::working,
+    progress::{counting, note, working},
 };
 
 pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
@@ -36,19 +35,39 @@ pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
     let spinner = working("exporting the model");
     let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
+    let which = which(&checkpoint, &arguments.checkpoint);
     if let Some(format) = format {
         spinner.finish_and_clear();
-        return write_graph(format, checkpoint, arguments);
+        let code = write_graph(format, checkpoint, arguments)?;
+        which.iter().for_each(|which| println!("  {which}"));
+        return Ok(code);
     }
     let out = &arguments.out;
     let notes = write_weights(checkpoint, arguments);
     spinner.finish_and_clear();
     let notes = notes?;
     println!("wrote {}", out.display());
-    for note in notes {
+    for note in which.into_iter().chain(notes) {
         println!("  {note}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which of a run's checkpoints was taken, where a run's folder leaves that open.
+fn which(checkpoint: &Checkpoint, given: &Path) -> Option<String> {
+    let state = &checkpoint.state;
+    if !given.is_dir() || checkpoint.path == given {
+        return None;
+    }
+    let step = state.step;
+    Some(match state.best {
+        Some((_, best)) if best != step => format!(
+            "the last checkpoint, of step {step}; the best is of step {best}: {}",
+            given.join("best").display()
+        ),
+        Some(_) => format!("the last checkpoint, of step {step}, which is the best, too"),
+        None => format!("the last checkpoint, of step {step}"),
+    })
 }
 
 /// Writes a model's weights, and returns what is different where they go, in sentences.
@@ -83,10 +102,7 @@ fn write_graph(
         any_image_size: graph.image_size == GraphImageSize::Dynamic,
     };
     refuse_existing(out)?;
-    let bar = match std::io::stderr().is_terminal() {
-        true => ProgressBar::no_length(),
-        false => ProgressBar::hidden(),
-    };
+    let bar = counting("writing");
     let mut progress = |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -101,7 +117,7 @@ fn write_graph(
     if !graph.verify {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("running it with {}", graph.python.display());
+    note(&format!("running it with {}", graph.python.display()));
     let verified =
         verify(model.vit(), out, format, &options, &graph.python).map_err(Error::from)?;
     let (difference, largest) = (verified.difference, verified.largest);

@@ -8,7 +8,7 @@ use vitral_interchange::{Hints, Pretrained, describe, to_task};
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
 
 use super::config::SMALLEST;
-use crate::{args::ImportArguments, failure::Failure, progress::working};
+use crate::{args::ImportArguments, failure::Failure, progress::working, words::counted};
 
 pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let resize = arguments.positions.into();
@@ -38,7 +38,7 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     spinner.finish_and_clear();
     written.map_err(Error::from)?;
     let out = arguments.out.display();
-    println!("wrote {out} ({parameters} parameters)");
+    println!("wrote {out} ({})", counted(parameters, "parameter", "parameters"));
     println!("try next");
     println!("  vitral predict {out} IMAGE...");
     println!("  vitral train EXPERIMENT --init {out}");
@@ -52,7 +52,7 @@ fn experiment(model: &Pretrained, set: &[String]) -> Result<Experiment, Failure>
     experiment.data.normalize = normalization(model);
     let mut document = Document::new("import", vitral_config::to_ron(&experiment)?);
     for assignment in set {
-        document.set(assignment)?;
+        document.set::<Experiment>(assignment)?;
     }
     let experiment: Experiment = document.parse()?;
     experiment.check().map_err(Error::from)?;
@@ -80,7 +80,8 @@ fn report(model: &Pretrained, experiment: &Experiment) {
         [] => "without names".to_owned(),
         names => abridged(names),
     };
-    println!("  {}, {} classes ({names})", describe(&model.config), model.config.classes);
+    let classes = counted(model.config.classes, "class", "classes");
+    println!("  {}, {classes} ({names})", describe(&model.config));
     for note in &model.notes {
         println!("  {note}");
     }

@@ -13,7 +13,7 @@ use vitral_config::path_text;
 use vitral_model::device;
 use vitral_train::{
     Error, Outcome, Trainer,
-    checkpoint::{self, Checkpoint},
+    checkpoint::{self, Checkpoint, CheckpointError},
 };
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     plugins::registry,
     progress::{Progress, duration},
     signals,
+    words::counted,
 };
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
@@ -65,7 +66,7 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
         progress.line(&twice);
     }
-    let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
+    let device = loaded.open_device(arguments.device.as_deref())?;
     let mut experiment = loaded.experiment.clone();
     let output = free_folder(&experiment.output);
     if output != experiment.output {
@@ -90,7 +91,21 @@ fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     }
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Ok(Trainer::resume(checkpoint, &registry()?, &device)?)
+    Trainer::resume(checkpoint, &registry()?, &device).map_err(|error| match error {
+        // The checkpoint is right: it is what `--set` makes of its experiment that is another model.
+        Error::Checkpoint(CheckpointError::Mismatch { problem, .. })
+            if !arguments.overrides.set.is_empty() =>
+        {
+            Failure::Usage(format!(
+                "{} cannot go on as `--set` changes it: {problem}\n  help: the model, the optimizer's kind \
+                 and the classes of a run stay; a new run starts from its weights with \
+                 `train EXPERIMENT --init {}`",
+                run.display(),
+                run.display()
+            ))
+        }
+        error => Failure::Run(error),
+    })
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.
@@ -124,12 +139,16 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 fn summarize(outcome: &Outcome) {
     let run = outcome.run.display();
     let program = program();
-    println!("trained {} steps in {}", outcome.step, duration(outcome.time.as_secs_f64()));
+    println!(
+        "trained {} in {}",
+        counted(outcome.step, "step", "steps"),
+        duration(outcome.time.as_secs_f64())
+    );
     if let Some(evaluation) = &outcome.evaluation {
         println!(
-            "  accuracy     {:.2}% of {} validation images",
+            "  accuracy     {:.2}% of {}",
             evaluation.top1 * 100.0,
-            evaluation.images
+            counted(evaluation.images, "validation image", "validation images")
         );
     }
     if !outcome.data.time.is_zero() {

@@ -15,7 +15,8 @@ pub(crate) fn explain(view: &View<'_>, error: &Error) -> Option<Finding> {
             span: named(view, found),
             message: format!("unknown choice `{found}`"),
             label: "not one of the choices".to_owned(),
-            help: suggest::help(found, expected, "choices"),
+            help: plugin(view, found, expected)
+                .or_else(|| suggest::help(found, expected, "choices")),
         },
         Error::MissingStructField { field, .. } => missing_field(view, field),
         Error::DuplicateStructField { field, .. } => duplicate_field(view, field),
@@ -34,16 +35,20 @@ fn named(view: &View<'_>, found: &str) -> std::ops::Range<usize> {
 }
 
 fn unknown_field(view: &View<'_>, found: &str, expected: &[&str]) -> Finding {
-    let list = suggest::help(found, expected, "fields");
-    let list = list.unwrap_or_else(|| "no fields can be given here".to_owned());
+    let span = named(view, found);
     let near = suggest::nearest(found, expected).is_some();
-    let elsewhere = unclosed(view).or_else(|| belongs(view, found).filter(|_| !near));
+    let elsewhere = unclosed(view).or_else(|| belongs(view, found, span.start, near));
+    let list = match (expected.is_empty(), &elsewhere) {
+        (true, _) => "no fields can be given here".to_owned(),
+        (false, Some(_)) => format!("fields here: {}", expected.join(", ")),
+        (false, None) => suggest::help(found, expected, "fields").unwrap_or_default(),
+    };
     let help = match elsewhere {
         Some(note) => format!("{note}; {list}"),
         None => list,
     };
     Finding {
-        span: named(view, found),
+        span,
         message: format!("unknown field `{found}`"),
         label: "no such field".to_owned(),
         help: Some(help),
@@ -56,13 +61,47 @@ fn unclosed(view: &View<'_>) -> Option<String> {
     Some("the brackets in this text do not match, so one may be missing before this".to_owned())
 }
 
-/// The group that has a field of that name.
-fn belongs(view: &View<'_>, found: &str) -> Option<String> {
-    let group = schema::group_with(view.schema, found)?;
-    Some(match group.is_empty() {
-        true => format!("`{found}` belongs to the outermost parentheses"),
-        false => format!("`{found}` belongs to `{group}`"),
+/// Where a field of that name belongs, or what it is called here.
+fn belongs(view: &View<'_>, found: &str, at: usize, near: bool) -> Option<String> {
+    let homes = schema::homes(view.schema, found);
+    let called = homes.iter().any(|home| home.name != found);
+    // What is only misspelt belongs here; a name that is known from elsewhere is no misspelling.
+    if near && !called {
+        return None;
+    }
+    let (mut here, _) = view.source.around(at)?;
+    here.0.pop();
+    let node = view.source.exact(&here);
+    let carried = schema::names(node, view.source.text);
+    let is_here = |home: &&schema::Home| {
+        let variant = home.variant.as_deref();
+        home.path == here && variant.is_none_or(|variant| carried.contains(&variant))
+    };
+    let own: Vec<_> = homes.iter().filter(is_here).map(|home| format!("`{}`", home.name)).collect();
+    if !own.is_empty() {
+        return Some(format!("`{found}` is called {} here", own.join(" and ")));
+    }
+    let home = homes.iter().find(|home| home.path == here).or(homes.first())?;
+    let of_variant = home.variant.as_ref().filter(|_| home.path == here);
+    let group = match (of_variant, home.path.is_empty()) {
+        (Some(variant), _) => format!("`{variant}( ... )`"),
+        (None, true) => "the outermost parentheses".to_owned(),
+        (None, false) => format!("`{}`", home.path),
+    };
+    Some(match home.name == found {
+        true => format!("`{found}` belongs to {group}"),
+        false => format!("`{found}` is called `{}`, which belongs to {group}", home.name),
     })
+}
+
+/// How to write the plugin that was taken for a choice of its own.
+fn plugin(view: &View<'_>, found: &str, expected: &[&str]) -> Option<String> {
+    if !expected.contains(&"Plugin") {
+        return None;
+    }
+    let names: Vec<&str> = view.plugins.iter().map(String::as_str).collect();
+    let name = suggest::same(found, &names)?;
+    Some(format!("`{found}` is a plugin: write `Plugin(name: \"{name}\")`"))
 }
 
 fn missing_field(view: &View<'_>, field: &str) -> Finding {

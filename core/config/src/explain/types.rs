@@ -53,7 +53,7 @@ fn wrong_type(view: &View<'_>, expected: &str) -> Finding {
     let is_key = token.is_some_and(|token| view.is_key(token));
     let label = match path.is_empty() || is_key {
         true => format!("expected {expected}"),
-        false => format!("`{path}` takes {expected}"),
+        false => format!("`{}` takes {expected}", view.source.written(&path)),
     };
     Finding {
         span: match token {
@@ -99,12 +99,17 @@ fn rewritten(view: &View<'_>, token: &Token, expected: &str) -> Option<String> {
         }
         (INTEGER | "a number" | "`true` or `false`", Kind::Text { .. }) => {
             let bare = text.trim_matches('"');
-            let fits = match expected {
+            let fits = |bare: &str| match expected {
                 INTEGER => bare.parse::<i64>().is_ok(),
                 "a number" => bare.parse::<f64>().is_ok_and(f64::is_finite),
                 _ => bare == "true" || bare == "false",
             };
-            fits.then(|| format!("write it without quotes: {bare}"))
+            let point = bare.replace(',', ".");
+            match (fits(bare), fits(&point)) {
+                (true, _) => Some(format!("write it without quotes: {bare}")),
+                (false, true) => Some(format!("write it with a point: {point}")),
+                (false, false) => None,
+            }
         }
         ("`true` or `false`", Kind::Word) => match text.to_lowercase().as_str() {
             "yes" | "on" | "true" => Some("write `true`".to_owned()),
@@ -112,6 +117,9 @@ fn rewritten(view: &View<'_>, token: &Token, expected: &str) -> Option<String> {
             _ => None,
         },
         ("a list `[ ... ]`", Kind::Open('(')) => Some("a list has square brackets".to_owned()),
+        ("a list `[ ... ]`", Kind::Text { .. } | Kind::Number) => {
+            Some(format!("write it in square brackets: [{text}]"))
+        }
         _ => None,
     }
 }
@@ -153,6 +161,7 @@ fn out_of_bounds(view: &View<'_>) -> Finding {
     });
     let (message, label) = match bound {
         Some(bound) => {
+            let path = view.source.written(&path);
             (format!("`{path}` is {shown}, but must be {bound}"), format!("must be {bound}"))
         }
         None => (format!("the number {shown} is out of range"), "out of range".to_owned()),
@@ -167,7 +176,7 @@ fn no_group(view: &View<'_>) -> Finding {
             span: 0..0,
             message: "the configuration is empty".to_owned(),
             label: "nothing here".to_owned(),
-            help: Some("write at least `()`".to_owned()),
+            help: Some(format!("write at least `{}`", least(view.schema, view.schema, 0))),
         };
     }
     let here = view.here();
@@ -186,6 +195,23 @@ fn no_group(view: &View<'_>) -> Finding {
         }
         None => wrong_type(view, "a group `( ... )`"),
     }
+}
+
+/// The least that a group needs: its required fields, and theirs.
+fn least(root: &serde_json::Value, schema: &serde_json::Value, depth: usize) -> String {
+    let all = schema::alternatives(root, schema);
+    let group = all.iter().find(|option| option.get("properties").is_some());
+    let is_choice = !schema::variants(root, schema).is_empty();
+    let Some(group) = group.filter(|_| !is_choice && depth < 4) else {
+        return "...".to_owned();
+    };
+    let required = crate::branch::list(group, "required").iter().filter_map(|name| name.as_str());
+    let field = |name: &str| {
+        let property = group.get("properties").and_then(|all| all.get(name));
+        let value = property.map_or("...".to_owned(), |schema| least(root, schema, depth + 1));
+        format!("{name}: {value}")
+    };
+    format!("({})", required.map(field).collect::<Vec<_>>().join(", "))
 }
 
 /// What to write behind a choice that stands alone.
@@ -240,6 +266,9 @@ pub(crate) fn no_name(view: &View<'_>) -> Finding {
     if let Some(choices) = choices.filter(|choices| !choices.is_empty() && in_list) {
         return no_choice(view, token, &choices);
     }
+    if let Some(finding) = decimal_comma(view) {
+        return finding;
+    }
     let twice = before == Some(Kind::Open('(')) && token.is_some_and(|t| t.kind == Kind::Open('('));
     Finding {
         span: view.span(token),
@@ -247,6 +276,27 @@ pub(crate) fn no_name(view: &View<'_>) -> Finding {
         label: "expected `name: value`".to_owned(),
         help: twice.then(|| "one pair of parentheses is enough here".to_owned()),
     }
+}
+
+/// `rate: 0,05`
+fn decimal_comma(view: &View<'_>) -> Option<Finding> {
+    let tokens = &view.source.tokens;
+    let here = view.here()?;
+    let at = tokens.iter().position(|token| token == here)?;
+    let [whole, comma, fraction] = tokens.get(at.checked_sub(2)?..=at)? else { return None };
+    let kinds = [whole.kind, comma.kind, fraction.kind];
+    let touch = whole.span.end == comma.span.start && comma.span.end == fraction.span.start;
+    let digits = view.text(fraction).bytes().all(|byte| byte.is_ascii_digit());
+    (kinds == [Kind::Number, Kind::Comma, Kind::Number] && touch && digits).then(|| {
+        let span = whole.span.start..fraction.span.end;
+        let written = &view.source.text[span.clone()];
+        Finding {
+            message: format!("`{written}` is no number"),
+            label: "numbers have a point".to_owned(),
+            help: Some(format!("write {}", written.replace(',', "."))),
+            span,
+        }
+    })
 }
 
 fn no_choice(view: &View<'_>, token: Option<&Token>, choices: &[&str]) -> Finding {

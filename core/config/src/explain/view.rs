@@ -14,6 +14,8 @@ pub(crate) struct View<'a> {
     pub source: &'a Source<'a>,
     pub schema: &'a Value,
     pub at: usize,
+    /// Names of plugins that can be used.
+    pub plugins: &'a [String],
 }
 
 impl<'a> View<'a> {

@@ -26,7 +26,7 @@ fn survives(text: String) {
         on_boundaries(&document.error_at(path, "wrong", None));
     }
     for assignment in ["train.optimizer.weight_decay=0.1", "data.path=x/y", "new.field[0]=é"] {
-        if let Err(error) = document.clone().set(assignment) {
+        if let Err(error) = document.clone().set::<Experiment>(assignment) {
             on_boundaries(&error);
         }
     }
@@ -51,7 +51,7 @@ fn an_assignment_may_be_damaged_at_every_place() {
         for new in ["", "(", "[", "]", "\"", ".", "=", "é", "\0", "//", "/*"] {
             let damaged = format!("{}{new}{}", &whole[..at], &whole[at + old.len_utf8()..]);
             let mut document = Document::new("t", VALID);
-            match document.set(&damaged) {
+            match document.set::<Experiment>(&damaged) {
                 Ok(()) => {
                     drop(document.parse::<Experiment>().map_err(|error| on_boundaries(&error)))
                 }

@@ -68,7 +68,7 @@ pub enum Pool {
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
     /// Step size at the peak of the schedule.
-    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0, "otherNames" = ["lr"]))]
     pub learning_rate: f64,
     pub optimizer: Optimizer,
     /// Largest norm of the gradients, or `None`.
@@ -118,7 +118,7 @@ impl Default for Optimizer {
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
     /// Decay of the first moment.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0, "otherNames" = ["betas"]))]
     pub beta1: f32,
     pub weight_decay: f32,
 }

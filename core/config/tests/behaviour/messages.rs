@@ -45,7 +45,7 @@ fn names_that_do_not_exist_come_with_the_nearest_that_does() {
         (
             "(model: (), train: (optimizer: AdamW(«betas»: 3)))",
             "unknown field `betas`",
-            "did you mean `beta1`? (fields here: beta1, weight_decay)",
+            "`betas` is called `beta1` here; fields here: beta1, weight_decay",
         ),
         (
             "(model: (), train: (optimizer: «adamw»(beta1: 3)))",
@@ -73,6 +73,107 @@ fn a_field_in_the_wrong_group_is_sent_to_the_right_one() {
             "(model: (), train: («beta1»: 1))",
             "unknown field `beta1`",
             "`beta1` belongs to `train.optimizer`",
+        ),
+    ]);
+}
+
+#[test]
+fn names_that_other_programs_use_are_known() {
+    check(&[
+        (
+            "(model: (), train: («lr»: 1))",
+            "unknown field `lr`",
+            "`lr` is called `learning_rate` here; fields here",
+        ),
+        (
+            "(model: («lr»: 1))",
+            "unknown field `lr`",
+            "`lr` is called `learning_rate`, which belongs to `train`",
+        ),
+    ]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    for (text, messages) in [
+        (
+            "(modle: (), model: (dept: 1, depth: \"x\", heads: 256, width: 2), data: (prot: 2))",
+            &[
+                "unknown field `modle`",
+                "unknown field `dept`",
+                "expected an integer, found a string",
+                "`model.heads` is 256, but must be at most 255",
+                "unknown field `prot`",
+            ][..],
+        ),
+        // Ranges are told beside what cannot be read at all.
+        (
+            "(model: (depth: 0, pool: Max), train: (learning_rate: 2.0, seed: -1))",
+            &[
+                "`model.depth` is 0, but must be at least 1",
+                "unknown choice `Max`",
+                "`train.learning_rate` is 2.0, but must be at most 1.0",
+                "`train.seed` is -1, but must be at least 0",
+            ],
+        ),
+        // Items of a list keep their numbers where others are wrong.
+        (
+            "(model: (), train: (milestones: [\"a\", 1, \"b\", 0]))",
+            &[
+                "expected an integer, found a string",
+                "expected an integer, found a string",
+                "`train.milestones[3]` is 0, but must be at least 1",
+            ],
+        ),
+        // Not: what only follows from another mistake.
+        ("(model: 5)", &["expected a group `( ... )`, found `5`"]),
+        ("(model: (), train: (resume: (rnu: \"x\")))", &["unknown field `rnu`"]),
+        ("(model: (), train: (resume: (x: \"x\")))", &["missing field `run`", "unknown field `x`"]),
+        ("(model: (), train: (resume: (run: 5)))", &["expected a string, found `5`"]),
+        // Behind a bracket or a comma that is missing, nothing is certain.
+        (
+            "(model: (dept: 1, width: 2 heads: 3, x: 4))",
+            &["unknown field `dept`", "expected a comma"],
+        ),
+    ] {
+        let error = error(text);
+        let found: Vec<&str> = std::iter::once(&error)
+            .chain(&error.others)
+            .map(|error| error.message.as_str())
+            .collect();
+        assert_eq!(found, messages, "{text}");
+    }
+    let error = error("(modle: (), model: (dept: 1))");
+    assert_eq!(error.to_string().matches("unknown field").count(), 2, "{error}");
+}
+
+#[test]
+fn a_text_full_of_mistakes_is_cut_off() {
+    let fields: String = (0..100).map(|n| format!("x{n}: 1, ")).collect();
+    assert_eq!(error(&format!("({fields} model: ())")).others.len(), 19);
+}
+
+#[test]
+fn a_decimal_comma_becomes_a_point() {
+    check(&[
+        ("(model: (dropout: «0,05»))", "`0,05` is no number", "write 0.05"),
+        ("(model: (dropout: «0,05», width: 2))", "`0,05` is no number", "write 0.05"),
+        ("(model: (dropout: «\"0,05\"»))", "expected a number, found a string", "point: 0.05"),
+    ]);
+}
+
+#[test]
+fn one_value_in_the_place_of_a_list_is_shown_in_brackets() {
+    check(&[
+        (
+            "(model: (), train: (milestones: «5»))",
+            "expected a list `[ ... ]`, found `5`",
+            "write it in square brackets: [5]",
+        ),
+        (
+            "(model: (), data: (augment: «\"x\"»))",
+            "expected a list `[ ... ]`, found a string",
+            "write it in square brackets: [\"x\"]",
         ),
     ]);
 }
@@ -271,9 +372,9 @@ fn escapes_are_explained() {
 #[test]
 fn a_text_without_anything_is_called_empty() {
     check(&[
-        ("«»", "the configuration is empty", "`()`"),
-        ("«»  \n", "the configuration is empty", "`()`"),
-        ("«»// only a comment", "the configuration is empty", "`()`"),
+        ("«»", "the configuration is empty", "write at least `(model: ())`"),
+        ("«»  \n", "the configuration is empty", "`(model: ())`"),
+        ("«»// only a comment", "the configuration is empty", "`(model: ())`"),
     ]);
 }
 

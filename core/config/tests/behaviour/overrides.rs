@@ -6,14 +6,14 @@ use crate::example::*;
 
 fn set(text: &str, assignment: &str) -> String {
     let mut document = Document::new("t.ron", text);
-    let outcome = document.set(assignment);
+    let outcome = document.set::<Experiment>(assignment);
     outcome.unwrap_or_else(|error| panic!("{text} --set {assignment}: {error}"));
     document.text().to_owned()
 }
 
 fn refused(text: &str, assignment: &str) -> ConfigError {
     let mut document = Document::new("t.ron", text);
-    let error = document.set(assignment).expect_err(assignment);
+    let error = document.set::<Experiment>(assignment).expect_err(assignment);
     assert_eq!(document, Document::new("t.ron", text), "a refused change changes nothing");
     error
 }
@@ -107,7 +107,7 @@ fn a_changed_document_parses_and_keeps_its_comments() {
         "data.augment[1].probability=1",
         "data.path=/data/other",
     ] {
-        document.set(assignment).unwrap();
+        document.set::<Experiment>(assignment).unwrap();
     }
     let experiment: Experiment = document.parse().unwrap();
     assert_eq!(experiment.train.learning_rate, 0.5);
@@ -122,16 +122,48 @@ fn a_changed_document_parses_and_keeps_its_comments() {
 }
 
 #[test]
+fn a_group_that_the_text_lacks_is_the_choice_that_is_default() {
+    for (text, assignment, after) in [
+        ("()", "train.optimizer.beta1=0.8", "(train: (optimizer: AdamW(beta1: 0.8)))"),
+        ("", "train.optimizer.beta1=0.8", "(train: (optimizer: AdamW(beta1: 0.8)))\n"),
+        ("(train: ())", "train.optimizer.beta1=0.8", "(train: (optimizer: AdamW(beta1: 0.8)))"),
+        (
+            "(train: (optimizer: Lion(beta1: 0.9)))",
+            "train.optimizer.beta1=0.8",
+            "(train: (optimizer: Lion(beta1: 0.8)))",
+        ),
+        // Not: groups that are no choice.
+        ("()", "train.resume.run=/x", "(train: (resume: (run: \"/x\")))"),
+    ] {
+        assert_eq!(set(text, assignment), after);
+    }
+    for (assignment, message, help) in [(
+        "model.pool.heads=2",
+        "`model.pool` is `Class` by default, which has no `heads`",
+        "`Attention` has it: --set 'model.pool=Attention(heads: ...)'",
+    )] {
+        let error = refused("(model: ())", assignment);
+        assert_eq!(error.message, message);
+        assert_eq!(error.help.as_deref(), Some(help));
+    }
+    // What no choice has is told by the text that comes of it.
+    let mut document = Document::new("t.ron", "(name: \"x\", model: ())");
+    document.set::<Experiment>("train.optimizer.momentum=1").unwrap();
+    let error = document.parse::<Experiment>().unwrap_err();
+    assert!(error.message.contains("`momentum`") || error.message.contains("choice"), "{error}");
+}
+
+#[test]
 fn an_error_from_a_set_value_shows_the_changed_text() {
     let mut document = Document::new("quick.ron", VALID);
-    document.set("train.learning_rate=3.0").unwrap();
-    document.set("train.seed=1").unwrap();
+    document.set::<Experiment>("train.learning_rate=3.0").unwrap();
+    document.set::<Experiment>("train.seed=1").unwrap();
     let error = document.parse::<Experiment>().unwrap_err();
     assert_eq!(error.name, "quick.ron with --set");
     assert_eq!(underlined(&error), "3.0");
 
     let mut document = Document::new("quick.ron", VALID);
-    document.set("train.lerning_rate=3.0").unwrap();
+    document.set::<Experiment>("train.lerning_rate=3.0").unwrap();
     let error = document.parse::<Experiment>().unwrap_err();
     assert_eq!(underlined(&error), "lerning_rate");
 }
@@ -149,7 +181,7 @@ fn malformed_assignments_are_refused() {
         ("(a: \"x\")", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
         ("(a: (1, 2))", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
         ("(a: true)", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
-        ("(a: [1])", "a[3]=1", "a[3]", "`a` has 1 items, so there is no [3]"),
+        ("(a: [1])", "a[3]=1", "a[3]", "`a` has 1 item, so there is no [3]"),
         ("(a: (b: 1))", "a[3]=1", "a[3]", "`a` is not a list"),
         ("()", "a[1]=1", "a[1]", "the configuration has no list there, so there is no [1]"),
         ("5", "a=1", "a", "the configuration has no fields, so no `a`"),

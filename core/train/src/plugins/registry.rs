@@ -41,13 +41,15 @@ pub struct Opened {
 struct Refusal {
     /// The field below that of the plugin's use; none is the use itself.
     field: Option<String>,
+    /// Whether it is the field's name that is wrong.
+    is_name: bool,
     message: String,
     help: String,
 }
 
 impl Refusal {
     fn new(message: impl ToString, help: impl Into<String>) -> Self {
-        Self { field: None, message: message.to_string(), help: help.into() }
+        Self { field: None, is_name: false, message: message.to_string(), help: help.into() }
     }
 }
 
@@ -91,8 +93,9 @@ impl Registry {
                 Some(below) => format!("{field}.{below}"),
                 None => field.to_owned(),
             };
-            let Refusal { message, help, .. } = refusal;
-            Error::Experiment(ConfigProblem { field, message, help })
+            let Refusal { is_name, message, help, .. } = refusal;
+            let problem = ConfigProblem { field, message, help };
+            if is_name { Error::Name(problem) } else { Error::Experiment(problem) }
         })
     }
 
@@ -138,6 +141,7 @@ impl Registry {
             let is_given = used.settings.contains_key(&error.parameter);
             Refusal {
                 field: is_given.then(|| format!("settings.{}", error.parameter)),
+                is_name: error.is_unknown,
                 message: error.to_string(),
                 help: error.help,
             }
@@ -177,12 +181,15 @@ impl Registry {
             (None, Err(message)) => {
                 let names: Vec<_> =
                     self.compiled_in.iter().map(|p| p.description().name.as_str()).collect();
+                let meant = vitral_config::nearest(&used.name, &names);
+                let meant = meant.map(|name| format!("did you mean `{name}`? Else "));
                 let help = format!(
-                    "install its bundle with `vitral plugin install`, or name it in `plugins`; \
+                    "{}install its bundle with `vitral plugin install`, or name it in `plugins`; \
                      compiled in are {}",
+                    meant.unwrap_or_default(),
                     names.join(", ")
                 );
-                Err(Refusal::new(message, help))
+                Err(Refusal { field: Some("name".into()), ..Refusal::new(message, help) })
             }
         }
     }

@@ -82,7 +82,7 @@ impl Trainer {
     ) -> Result<Asked, Error> {
         let tensors = self.learner.export()?;
         if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
-            return Err(Error::Diverged { loss: f32::NAN, step: self.state.step });
+            return Err(self.diverged(f32::NAN, self.state.step));
         }
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),

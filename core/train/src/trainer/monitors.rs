@@ -63,7 +63,7 @@ impl Trainer {
                     && !report.was_skipped()
                     && asked.roll_back.is_none() =>
             {
-                Err(Error::Diverged { loss: figures.loss, step: report.step })
+                Err(self.diverged(figures.loss, report.step))
             }
             _ => Ok(asked),
         }

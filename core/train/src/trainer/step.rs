@@ -97,7 +97,7 @@ impl Trainer {
         let loss = scalar(learned.loss)?;
         // A monitor that can roll back gets to see it first, and what was skipped did no harm.
         if !loss.is_finite() && !skipped && !self.monitors.want_step(self.state.step + 1) {
-            return Err(Error::Diverged { loss, step: self.state.step + 1 });
+            return Err(self.diverged(loss, self.state.step + 1));
         }
         let accuracy = scalar(learned.correct)? / images as f32;
         Ok(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? })

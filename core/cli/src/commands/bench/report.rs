@@ -7,7 +7,7 @@ use vitral_model::ViTConfig;
 use vitral_train::optimizer::Optimizer;
 
 use super::subject::Subject;
-use crate::failure::Failure;
+use crate::{failure::Failure, words::counted};
 
 /// One step, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -84,7 +84,8 @@ impl Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, model, image_size, classes, batch, .. } = self;
-        write!(f, "{what} of {model} at {image_size} px, {classes} classes, batch {batch}")?;
+        let classes = counted(classes, "class", "classes");
+        write!(f, "{what} of {model} at {image_size} px, {classes}, batch {batch}")?;
         if let Some(steps) = self.accum_steps.filter(|&steps| steps > 1) {
             write!(f, " in {steps} micro-batches")?;
         }
@@ -217,8 +218,8 @@ impl fmt::Display for Report {
         if let Some(Spread { median, least, most }) = self.images_per_second {
             writeln!(
                 f,
-                "  img/s         {median:.2}  ({least:.2} to {most:.2}; {} steps, after {} of warm-up)",
-                self.samples.len(),
+                "  img/s         {median:.2}  ({least:.2} to {most:.2}; {}, after {} of warm-up)",
+                counted(self.samples.len(), "step", "steps"),
                 self.warmup
             )?;
         }

@@ -181,7 +181,7 @@ fn train(
     let loss = learned.loss.try_into_scalar::<f32>();
     let loss = loss.map_err(|error| Error::Device(error.to_string()))?;
     if !loss.is_finite() {
-        return Err(Error::Diverged { loss, step: step + 1 });
+        return Err(Error::Diverged { loss, step: step + 1, saved: None });
     }
     Ok(Sample::training(forward, computed - start - forward, end - computed))
 }

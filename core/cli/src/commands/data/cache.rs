@@ -16,6 +16,7 @@ use crate::{
     args::{DataCacheArguments, Split},
     failure::Failure,
     progress::counting,
+    words::counted,
 };
 
 /// Images that are named when they are left out; the rest are only counted.
@@ -44,7 +45,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     let packed = pack(&*subject.source, &arguments.out, &options, &|event| match event {
         PackEvent::Measured(done) => bar.set_position(done),
         PackEvent::Resumed(done) => {
-            line(format!("going on after {} images", HumanCount(done)));
+            line(format!("going on after {}", counted(HumanCount(done), "image", "images")));
             bar.set_position(done);
             bar.reset_eta();
         }
@@ -67,9 +68,9 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     // What was written is read as a run would read it.
     let raw = Cache::open(&arguments.out).map_err(failure)?.raw_images() as u64;
     println!(
-        "{}: {} images ({} as pixels, {} encoded), {}",
+        "{}: {} ({} as pixels, {} encoded), {}",
         arguments.out.display(),
-        HumanCount(report.images),
+        counted(HumanCount(report.images), "image", "images"),
         HumanCount(raw),
         HumanCount(report.images - raw),
         MemorySize::new(report.bytes).rounded(),

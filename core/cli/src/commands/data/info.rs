@@ -8,7 +8,12 @@ use serde::Serialize;
 use vitral_data::{Channels, Source};
 
 use super::{sheet, subject::Subjects};
-use crate::{args::DataInfoArguments, failure::Failure, progress::counting};
+use crate::{
+    args::DataInfoArguments,
+    failure::Failure,
+    progress::counting,
+    words::{columns, counted, padded},
+};
 
 /// Images whose size is looked at, unless all are checked.
 const LOOKED_AT: usize = 10_000;
@@ -114,9 +119,9 @@ impl Info {
         let count = |number: usize| HumanCount(number as u64);
         let classes = match self.classes.as_slice() {
             [_] => "one single class, which nothing can be learned from".to_owned(),
-            classes => format!("{} classes", classes.len()),
+            classes => counted(classes.len(), "class", "classes"),
         };
-        println!("{}: {} images, {classes}", self.name, count(self.images));
+        println!("{}: {}, {classes}", self.name, counted(count(self.images), "image", "images"));
         if let Some(sizes) = &self.sizes {
             let of = |(width, height): (u32, u32)| format!("{width} x {height}");
             let shown = match sizes.different {
@@ -144,20 +149,22 @@ impl Info {
         let counts = self.classes.iter().map(|class| class.images);
         let (most, least) = (counts.clone().max().unwrap_or(0), counts.min().unwrap_or(0));
         println!(
-            "  balance   from {} to {} images in a class",
+            "  balance   from {} to {} in a class",
             HumanCount(least),
-            HumanCount(most)
+            counted(HumanCount(most), "image", "images")
         );
         let shown = &self.classes[..self.classes.len().min(LISTED)];
-        let width = shown.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+        let width = shown.iter().map(|class| columns(&class.name)).max().unwrap_or(0);
         for Class { name, images } in shown {
             let share = *images as f64 / self.images.max(1) as f64;
             let length = (*images as f64 / most.max(1) as f64 * BAR).round() as usize;
+            let name = padded(name, width);
             let (images, bar) = (HumanCount(*images).to_string(), "█".repeat(length));
-            println!("  {name:width$}  {images:>9}  {:5.2}%  {bar}", share * 100.0);
+            println!("  {name}  {images:>9}  {:5.2}%  {bar}", share * 100.0);
         }
         if self.classes.len() > shown.len() {
-            println!("  and {} more classes", self.classes.len() - shown.len());
+            let more = self.classes.len() - shown.len();
+            println!("  and {}", counted(more, "more class", "more classes"));
         }
     }
 }

@@ -11,6 +11,7 @@ use vitral_train::plugins::{Registry, open_stages};
 use super::subject::{Subject, Subjects};
 use crate::{
     args::Split, experiment::Loaded, failure::Failure, plugins::registry, progress::counting,
+    words::counted,
 };
 
 /// Most classes that are shown, evenly chosen.
@@ -90,7 +91,12 @@ fn class_rows(subject: &Subject, pipeline: Option<&Pipeline>, seed: Seed) -> Vec
         bar.inc(1);
         Row {
             picture: class_row(source, &members, pipeline, seed),
-            title: format!("{}: {} ({} images)", subject.name, classes[class], members.len()),
+            title: format!(
+                "{}: {} ({})",
+                subject.name,
+                classes[class],
+                counted(members.len(), "image", "images")
+            ),
         }
     });
     let rows = rows.collect();

@@ -16,14 +16,31 @@ use crate::{
     args::{BenchArguments, BuildArguments, CheckArguments, NewArguments, PackArguments},
     failure::Failure,
     plugins,
+    progress::note,
 };
 
 /// `vitral plugin new`.
 pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
     let name = arguments.name.parse()?;
     let folder = arguments.folder.clone().unwrap_or_else(|| arguments.name.clone().into());
-    let sdk = arguments.sdk.clone().map_or_else(Sdk::default, Sdk::Path);
+    let sdk = match &arguments.sdk {
+        None => Sdk::default(),
+        Some(path) if path.join("Cargo.toml").is_file() => {
+            let absolute = std::path::absolute(path);
+            Sdk::Path(absolute.map_err(|error| Failure::Other(format!("--sdk: {error}")))?)
+        }
+        Some(path) => {
+            return Err(Failure::Usage(format!(
+                "--sdk {}: there is no Cargo.toml in this folder; it is the folder `sdk` of a checkout",
+                path.display()
+            )));
+        }
+    };
     new(arguments.kind.into(), &name, &folder, &sdk, &mut say)?;
+    println!("the SDK comes from {sdk}");
+    if arguments.sdk.is_none() {
+        println!("  (--sdk FOLDER takes that of a checkout, which needs no network)");
+    }
     let (program, folder) = (program(), folder.display());
     println!("try next");
     println!("  {program} plugin test {folder}");
@@ -110,7 +127,7 @@ fn access(native: bool) -> Access {
 
 /// Progress goes to the standard error.
 fn say(line: &str) {
-    eprintln!("{line}");
+    note(line);
 }
 
 fn program() -> String {

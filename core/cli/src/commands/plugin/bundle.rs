@@ -35,8 +35,14 @@ pub fn inspect(path: &Path) -> Result<(), Failure> {
     let compiled_in = plugins::compiled_in()?;
     let found = compiled_in.iter().find(|plugin| plugin.description().name == name);
     let found = found.ok_or_else(|| {
+        let names = plugins::names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let help = match vitral_config::nearest(name, &names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "`vitral plugin list` shows what there is".to_owned(),
+        };
         Failure::Other(format!(
-            "{plugin} is no file, and no plugin of that name is installed or compiled in"
+            "{plugin} is no file, and no plugin of that name is installed or compiled in\n  help: {help}"
         ))
     })?;
     describe(&(found.kind(), found.description().clone()), Some("compiled in"));

@@ -4,7 +4,7 @@ mod chart;
 mod metrics;
 mod page;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use self::metrics::Metrics;
 use crate::{args::ReportArguments, failure::Failure, files::write};
@@ -16,8 +16,13 @@ pub fn run(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let experiment = std::fs::read_to_string(&config)
         .map_err(|error| Failure::Other(format!("{}: {error}", config.display())))?;
     let page = page::page(&run.display().to_string(), &metrics, &experiment);
+    let page = page.map_err(Failure::Other)?;
+    if arguments.output.as_deref() == Some(Path::new("-")) {
+        print!("{page}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = arguments.output.clone().unwrap_or_else(|| run.join("report.html"));
-    write(&path, &page.map_err(Failure::Other)?)?;
+    write(&path, &page)?;
     println!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }

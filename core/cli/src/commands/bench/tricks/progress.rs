@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::progress::duration;
+use crate::progress::{duration, is_quiet, note};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub struct Runs {
 impl Runs {
     pub fn new(count: usize) -> Self {
         let plain = !std::io::stderr().is_terminal();
-        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let bar = if plain || is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {msg}");
         // The template is a constant; its fallback only looks plainer.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -40,7 +40,7 @@ impl Runs {
     /// Prints a line that stays.
     pub fn line(&self, text: &str) {
         // A bar that is hidden, where there is no terminal, would print nothing.
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| note(text));
     }
 
     /// A run begins.
@@ -58,7 +58,7 @@ impl Runs {
         self.bar.set_position((all * self.count as f64 * PARTS) as u64);
         if self.plain && self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{}  {:.0}%  {message}", self.place(), share * 100.0);
+            note(&format!("{}  {:.0}%  {message}", self.place(), share * 100.0));
         }
         self.bar.set_message(message);
     }

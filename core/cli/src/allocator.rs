@@ -1,0 +1,62 @@
+//! Where memory comes from, and what is said when there is no more.
+
+use std::{
+    alloc::{GlobalAlloc, Layout},
+    io::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use mimalloc::MiMalloc;
+
+/// mimalloc. A training step frees and takes the same large buffers again and again; the system's
+/// allocator would give each back to the kernel and fault it in anew, which costs a third of the step.
+///
+/// Where memory runs out, Rust ends the process by `abort`, after a line that names the bytes. This tells
+/// before that what takes less. What comes after it, and the exit code, are Rust's: only an unstable hook
+/// could change them, and nothing but `abort` is sound inside an allocation.
+pub struct Allocator;
+
+// SAFETY: all is mimalloc's, which keeps the contract; what is told neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that mimalloc wants.
+        told(unsafe { MiMalloc.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from mimalloc.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that mimalloc wants.
+        told(unsafe { MiMalloc.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the pointer came from mimalloc, and the caller's promises are those that it wants.
+        told(unsafe { MiMalloc.realloc(pointer, layout, size) }, size)
+    }
+}
+
+fn told(pointer: *mut u8, bytes: usize) -> *mut u8 {
+    if pointer.is_null() {
+        tell(bytes);
+    }
+    pointer
+}
+
+/// Says once that memory has run out.
+#[cold]
+fn tell(bytes: usize) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        // Formatting a number allocates nothing, nor does writing to standard error.
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: memory has run out: {bytes} bytes more cannot be had\n  help: to train in less, \
+             `--set 'train.batch=Auto(effective: 128)'` finds micro-batches that fit, with the same \
+             results; `train.activation_checkpointing: EveryBlock` and fewer `data.workers` take less, too"
+        );
+    }
+}

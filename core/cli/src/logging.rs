@@ -1,0 +1,56 @@
+//! The log of what a command does, on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::failure::Failure;
+
+/// The variable that says what is logged.
+const VARIABLE: &str = "VITRAL_LOG";
+
+/// Starts the log: as `-v` and `-vv` say, else as `VITRAL_LOG` does, else errors alone.
+pub fn start(verbose: u8) -> Result<(), Failure> {
+    let filter = match (verbose, std::env::var(VARIABLE)) {
+        (0, Ok(text)) if !text.is_empty() => filter(&text)
+            .map_err(|problem| Failure::Usage(format!("{VARIABLE}={text}: {problem}")))?,
+        (0, _) => EnvFilter::new("error"),
+        (1, _) => EnvFilter::new("info"),
+        _ => EnvFilter::new("debug"),
+    };
+    // A log that goes into a file is to be read there.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// What is logged: a level, or levels of parts as in `vitral_data=debug,info`.
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    // A word alone would be taken for the name of a part, all of which is then logged.
+    let words = text.split(',').map(str::trim);
+    let mut bare = words.filter(|word| !word.contains(['=', '[']));
+    match bare.find(|word| word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(format!(
+            "`{word}` is no level: they are error, warn, info, debug, trace and off, for all or for a part, \
+             as in `vitral_data=debug`"
+        )),
+        None => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_taken_and_other_words_are_refused() {
+        for text in ["info", "off", "DEBUG", "vitral_data=debug", "vitral_data=debug,info"] {
+            assert!(filter(text).is_ok(), "{text}");
+        }
+        for text in ["nonsense", "inof", "vitral_data=nonsense", "info,nonsense"] {
+            assert!(filter(text).is_err(), "{text}");
+        }
+        assert!(filter("inof").unwrap_err().contains("`inof` is no level"));
+    }
+}

@@ -1,0 +1,89 @@
+//! What is printed beside results: progress, the log, and how both are turned down.
+
+use crate::support::{
+    images::Workspace,
+    program::{vitral, vitral_with},
+};
+
+#[test]
+fn an_epochs_line_has_the_means_of_training_and_the_figures_of_validation() {
+    let workspace = Workspace::new();
+    let said = vitral(workspace.path(), &["train", "experiment.ron"]).succeeded().stderr;
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for line in lines {
+        for words in ["  loss ", " acc ", "  val loss ", " top-1 ", " top-5 "] {
+            assert!(line.contains(words), "{words} is not in {line}");
+        }
+        assert!(line.chars().count() <= 80, "it wraps: {line}");
+    }
+}
+
+#[test]
+fn one_of_something_is_singular() {
+    let workspace = Workspace::new();
+    let one = ["train", "experiment.ron", "--set", "train.steps=None", "--set", "train.epochs=1"];
+    let said = vitral(workspace.path(), &one).succeeded();
+    assert!(said.stderr.contains("in 1 epoch\n"), "{}", said.stderr);
+    let one = ["train", "experiment.ron", "--set", "train.steps=1"];
+    let said = vitral(workspace.path(), &one).succeeded();
+    assert!(said.stderr.contains(" 1 step in "), "{}", said.stderr);
+    assert!(said.stdout.contains("trained 1 step in "), "{}", said.stdout);
+}
+
+#[test]
+fn quiet_leaves_results_and_errors() {
+    let workspace = Workspace::new();
+    let said = vitral(workspace.path(), &["--quiet", "train", "experiment.ron"]).succeeded();
+    assert_eq!(said.stderr, "");
+    assert!(said.stdout.contains("accuracy"), "{}", said.stdout);
+    let said = vitral(workspace.path(), &["eval", "nothing", "-q"]).failed_with(1).stderr;
+    assert!(said.contains("error"), "{said}");
+}
+
+#[test]
+fn the_log_is_asked_for_by_options_or_a_variable_and_is_plain_in_a_file() {
+    let workspace = Workspace::new();
+    let train = ["train", "experiment.ron", "--set", "train.steps=3"];
+    let colours = ("NO_COLOR", None);
+    for (arguments, variables) in [
+        (&[&train[..], &["-v"]].concat(), &[colours][..]),
+        (&train.to_vec(), &[colours, ("VITRAL_LOG", Some("info"))]),
+    ] {
+        let said = vitral_with(workspace.path(), arguments, variables).succeeded().stderr;
+        assert!(said.contains("INFO") && said.contains("wrote a checkpoint"), "{said}");
+        assert!(!said.contains('\u{1b}'), "{said:?}");
+    }
+    for wrong in ["nonsense", "vitral_train=nonsense"] {
+        let said = vitral_with(workspace.path(), &["doctor"], &[("VITRAL_LOG", Some(wrong))]);
+        let said = said.failed_with(2).stderr;
+        assert!(said.contains(&format!("VITRAL_LOG={wrong}")), "{said}");
+    }
+}
+
+#[test]
+fn a_report_goes_to_standard_output_where_a_hyphen_says_so() {
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    let said = vitral(workspace.path(), &["report", "run", "--output", "-"]).succeeded().stdout;
+    assert!(said.contains("<svg") && said.trim_end().ends_with("</html>"), "{said:.300}");
+    assert!(!workspace.join("-").exists());
+}
+
+/// Rust ends a process that is out of memory; before that, it is told what takes less.
+#[cfg(target_os = "linux")]
+#[test]
+fn running_out_of_memory_is_answered_with_what_takes_less() {
+    use std::process::Command;
+
+    let workspace = Workspace::new();
+    let program = env!("CARGO_BIN_EXE_vitral");
+    let huge = "--set model.width=65536 --set model.heads=64";
+    let script = format!("ulimit -v 8000000; exec '{program}' train experiment.ron {huge}");
+    let mut command = Command::new("sh");
+    let output = command.current_dir(workspace.path()).args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("memory has run out") && said.contains("train.batch=Auto"), "{said}");
+    assert_eq!(said.matches("memory has run out").count(), 1, "{said}");
+}
