@@ -25,6 +25,12 @@ impl Sums {
         self.lines.push_str(&format!("{hash}  {name}\n"));
     }
 
+    /// Adds a file that has been written.
+    pub(super) fn add_file(&mut self, name: &str, path: &Path) -> io::Result<()> {
+        self.lines.push_str(&format!("{}  {name}\n", hash_of(path)?));
+        Ok(())
+    }
+
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         files::write_durably(&folder.join(FILE), self.lines.as_bytes())
     }
@@ -45,15 +51,18 @@ pub(super) fn verify(folder: &Path) -> Result<(), String> {
         if name.contains(['/', '\\']) {
             return Err(format!("{FILE} names a file outside: {name}"));
         }
-        let mut hasher = Sha256::new();
-        File::open(folder.join(name))
-            .and_then(|mut file| io::copy(&mut file, &mut hasher))
-            .map_err(|error| format!("{name}: {error}"))?;
-        if hex(&hasher.finalize()) != expected {
+        let found = hash_of(&folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        if found != expected {
             return Err(format!("the checksum of {name} is not the one in {FILE}"));
         }
     }
     Ok(())
+}
+
+fn hash_of(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hex(&hasher.finalize()))
 }
 
 fn hex(bytes: &[u8]) -> String {

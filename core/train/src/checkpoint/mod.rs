@@ -345,7 +345,7 @@ impl Checkpoint {
 
     /// Writes all files into an empty folder, checksums last.
     fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
-        let config = vitral_config::to_ron(&self.experiment).map_err(io::Error::other);
+        let config = self.experiment.to_ron().map_err(io::Error::other);
         let state = State { format: FORMAT, ..self.state.clone() };
         let state = ron::ser::to_string_pretty(&state, ron::ser::PrettyConfig::default())
             .map_err(io::Error::other);
@@ -354,18 +354,23 @@ impl Checkpoint {
             move |source| CheckpointError::Io { path, source }
         };
         let mut sums = checksum::Sums::default();
+        let mut put_tensors = |name: &str, tensors: &[NamedTensor]| {
+            let path = folder.join(name);
+            let written = tensors::write(&path, tensors);
+            written.and_then(|()| sums.add_file(name, &path)).map_err(at(name))
+        };
+        put_tensors(MODEL, &self.tensors.model)?;
+        if let Some(ema) = &self.tensors.ema {
+            put_tensors(EMA, ema)?;
+        }
+        if !self.tensors.optimizer.is_empty() {
+            put_tensors(OPTIMIZER, &self.tensors.optimizer)?;
+        }
         let mut put = |name: &str, content: io::Result<Vec<u8>>| {
             let content = content.map_err(at(name))?;
             sums.add(name, &content);
             files::write_durably(&folder.join(name), &content).map_err(at(name))
         };
-        put(MODEL, tensors::serialize(&self.tensors.model))?;
-        if let Some(ema) = &self.tensors.ema {
-            put(EMA, tensors::serialize(ema))?;
-        }
-        if !self.tensors.optimizer.is_empty() {
-            put(OPTIMIZER, tensors::serialize(&self.tensors.optimizer))?;
-        }
         for (name, content) in plugins::files(self) {
             put(&name, Ok(content))?;
         }

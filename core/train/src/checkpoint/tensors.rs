@@ -1,9 +1,14 @@
 //! Tensors in safetensors files, and on their way to and from a device.
 
-use std::{borrow::Cow, fs, io, path::Path};
+use std::{
+    borrow::Cow,
+    fs::{self, OpenOptions},
+    io,
+    path::Path,
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use vitral_model::parameters::ParameterInfo;
 
 use crate::Error;
@@ -39,7 +44,8 @@ impl View for &NamedTensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        let values: Vec<[u8; 4]> = self.values.iter().map(|value| value.to_le_bytes()).collect();
+        values.into_flattened().into()
     }
 
     fn data_len(&self) -> usize {
@@ -47,9 +53,14 @@ impl View for &NamedTensor {
     }
 }
 
-pub(super) fn serialize(tensors: &[NamedTensor]) -> io::Result<Vec<u8>> {
+/// Writes tensors into a new file, one after the other, and flushes it to the disk.
+pub(super) fn write(path: &Path, tensors: &[NamedTensor]) -> io::Result<()> {
     let named = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    safetensors::serialize(named, None).map_err(io::Error::other)
+    safetensors::serialize_to_file(named, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => error,
+        error => io::Error::other(error),
+    })?;
+    OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
 /// Reads all tensors of a file.
