@@ -49,6 +49,6 @@ fn a_damaged_image_stops_the_run_by_name_or_is_left_out_and_counted() {
 fn a_data_set_that_is_not_there_is_named() {
     let workspace = Workspace::new();
     let arguments = ["train", "experiment.ron", "--set", "data.train.images=\"nowhere.gz\""];
-    let said = vitral(workspace.path(), &arguments).failed_with(1).stderr;
-    assert!(said.contains("nowhere.gz"), "{said}");
+    let said = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(said.contains("nowhere.gz") && said.contains("experiment.ron with --set"), "{said}");
 }

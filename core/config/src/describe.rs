@@ -245,13 +245,8 @@ fn takes(root: &Value, field: &Value) -> String {
     if all.iter().any(|option| has_type(option, "null")) {
         kinds.push("`None`".to_owned());
     }
-    let default = match field.get("default") {
-        None => String::new(),
-        Some(default) => match shown(default) {
-            Some(shown) => format!("; default {shown}"),
-            None => String::new(),
-        },
-    };
+    let default = field.get("default").and_then(shown);
+    let default = default.map_or_else(String::new, |shown| format!("; default {shown}"));
     format!("{}{default}", kinds.join(", or "))
 }
 

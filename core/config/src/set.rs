@@ -179,8 +179,8 @@ fn default_choice(
     if has(Some(&default)) {
         return Ok(Some(default));
     }
-    let others = groups.iter().filter_map(|(name, _)| name.filter(|name| has(Some(name))));
-    match others.into_iter().next() {
+    let mut others = groups.iter().filter_map(|(name, _)| name.filter(|name| has(Some(name))));
+    match others.next() {
         Some(other) => Err((
             format!("`{path}` is `{default}` by default, which has no `{field}`"),
             format!("`{other}` has it: --set '{path}={other}({field}: ...)'"),

@@ -46,7 +46,8 @@ impl Subjects {
     }
 
     fn of_experiment(loaded: Loaded, arguments: &DataArguments) -> Result<Self, Failure> {
-        let datasets = loaded.experiment.data.open().map_err(failure)?;
+        let datasets = loaded.experiment.data.open();
+        let datasets = datasets.map_err(|error| loaded.locate(error.into()))?;
         let sets = [(Split::Train, "train", datasets.train), (Split::Val, "val", datasets.val)];
         let sets = sets
             .into_iter()

@@ -26,8 +26,7 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let loaded = Loaded::read(&arguments.experiment, &arguments.overrides.set)?;
     let experiment = &loaded.experiment;
     let data = &experiment.data;
-    let failed = |error: vitral_data::DataError| Failure::Run(error.into());
-    let images = data.train.open().map_err(failed)?;
+    let images = data.train.open().map_err(|error| loaded.locate(error.into()))?;
     let stages = open_stages(experiment, &registry()?).map_err(|error| loaded.locate(error))?;
     let mut path = DataPath::new(experiment, Arc::clone(&images), stages);
     let limits = Limits::new(experiment, &*images);
