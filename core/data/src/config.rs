@@ -47,7 +47,7 @@ pub struct DataConfig {
     #[schemars(range(min = 0, max = 1024))]
     #[schemars(extend("otherNames" = ["prefetch_factor"]))]
     pub prefetch: usize,
-    /// What to do when an image cannot be read.
+    /// What to do when an image cannot be read, or a shard or a row group that is damaged.
     #[serde(default)]
     pub on_error: OnError,
     /// Where training images in JPEG files become pixels.
@@ -104,12 +104,13 @@ impl DataConfig {
     /// If a data set cannot be opened, or if the validation set has images of a class that the
     /// training set lacks.
     pub fn open(&self) -> Result<Datasets, DataError> {
-        let train = self.train.open()?;
-        let val = self.val.open_validation(Some(&ClassList {
+        let train = self.train.open_with(self.on_error)?;
+        let classes = ClassList {
             owner: TRAINING,
             names: train.class_names().to_vec(),
             numbered: self.train.is_numbered(),
-        }))?;
+        };
+        let val = self.val.open_validation(Some(&classes), self.on_error)?;
         Ok(Datasets { train, val })
     }
 

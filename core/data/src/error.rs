@@ -30,6 +30,14 @@ pub enum DataError {
         /// What is wrong with it, and what was expected.
         problem: String,
     },
+    /// A part of a data set, such as a shard, is damaged or cut short, and the run is to stop at such.
+    #[error("{}: {problem}; with `data.on_error: Skip`, what cannot be read of it is left out", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An image's class cannot be used.
     #[error("{image}: {problem}")]
     Label {
@@ -49,9 +57,12 @@ pub enum DataError {
     /// Two sets of classes that are to be the same are not. The message has both.
     #[error("{0}")]
     Classes(String),
-    /// One sample could not be read, and the run is to stop at such samples.
+    /// One sample could not be read.
     #[error(transparent)]
     Sample(#[from] ReadError),
+    /// One sample could not be read, and batches are to stop at such samples.
+    #[error("{0}; with `data.on_error: Skip`, such images are left out and counted")]
+    Stopped(ReadError),
     /// Unreadable samples are skipped, but a whole batch consisted of them.
     #[error("batch {batch}: none of its {count} images can be read; the first: {first}")]
     EmptyBatch {
@@ -88,6 +99,10 @@ impl DataError {
 
     pub(crate) fn malformed(path: &Path, problem: impl Into<String>) -> Self {
         Self::Malformed { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn setting(setting: impl Into<String>, problem: impl Into<String>) -> Self {

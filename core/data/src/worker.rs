@@ -20,10 +20,10 @@ use crate::transform::{Pipeline, PluginFailure, StageError};
 /// What to do when an image cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnError {
-    /// Stop with an error that names the image.
+    /// Stop with an error that names the image, the shard or the row group.
     #[default]
     Stop,
-    /// Leave the image out of its batch and report it.
+    /// Leave it out and report it.
     Skip,
 }
 
@@ -64,7 +64,7 @@ impl ImageBatch {
 }
 
 /// An image that was left out of its batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The image, as its source names it.
     pub name: String,
@@ -124,7 +124,7 @@ impl Worker {
                     let ReadError { name, reason } = failure.error;
                     batch.skipped.push(Skipped { name, reason });
                 }
-                (Err(failure), _) => return Some(Err(failure.error.into())),
+                (Err(failure), _) => return Some(Err(DataError::Stopped(failure.error))),
             }
         }
         self.clock.add(&mut scratch.laps);

@@ -104,17 +104,18 @@ impl TrainedModel {
 
     /// The experiment's validation images, labelled by the model's classes.
     fn validation_images(&self, observer: &mut dyn Observer) -> Result<Arc<dyn Source>, Error> {
-        let val = &self.experiment.data.val;
+        let data = &self.experiment.data;
+        let open = |classes: Option<&ClassList>| data.val.open_validation(classes, data.on_error);
         let names = &self.state.class_names;
         let list = |names| ClassList { owner: "the model", names, numbered: self.numbered };
         if !names.is_empty() {
-            return Ok(val.open_validation(Some(&list(names.clone())))?);
+            return Ok(open(Some(&list(names.clone())))?);
         }
-        let images = val.open_validation(None)?;
+        let images = open(None)?;
         let (found, known) = (images.class_names(), self.model.config().classes);
         let numbers: Vec<String> = (0..known).map(|number| number.to_string()).collect();
         if !match_classes(found, &numbers).contains(&None) {
-            return Ok(val.open_validation(Some(&list(numbers)))?);
+            return Ok(open(Some(&list(numbers)))?);
         }
         if found.len() != known {
             return Err(Error::Experiment(ConfigProblem {

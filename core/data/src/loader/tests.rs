@@ -172,7 +172,10 @@ fn an_unreadable_image_stops_after_the_batches_before_it() {
     assert!(loader.next().unwrap().is_ok());
     assert!(loader.next().unwrap().is_ok());
     let error = loader.next().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "cannot read fake 9: it is broken");
+    assert_eq!(
+        error.to_string(),
+        "cannot read fake 9: it is broken; with `data.on_error: Skip`, such images are left out and counted"
+    );
     assert!(loader.next().is_none());
 }
 

@@ -1,5 +1,6 @@
 //! A folder with one folder of image files per class, as ImageNet is usually laid out.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, File};
 use std::io::Read;
@@ -7,12 +8,17 @@ use std::path::{Path, PathBuf};
 
 use super::classes::Classes;
 use super::matching::abridged;
+use super::unread::{FILES, Unread};
 use super::{Purpose, Source, Stored};
 use crate::decode::decode;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
 
-pub(super) const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// Extensions of files that are read, in lower case.
+pub(super) const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "jif", "png", "webp"];
+
+/// Images outside of the classes' folders that are named.
+const NAMED: usize = 3;
 
 /// What folders of training images are called where a data set is in parts.
 const TRAINING_PARTS: [&str; 2] = ["train", "training"];
@@ -27,6 +33,7 @@ const MAX_DEPTH: usize = 32;
 pub struct ImageFolder {
     files: Vec<(PathBuf, u32)>,
     class_names: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl ImageFolder {
@@ -34,7 +41,8 @@ impl ImageFolder {
     ///
     /// With `classes`, a label is a folder's position in that list; a listed class may have no
     /// folder, but there may be no folder that is not listed. Without, classes are all folders,
-    /// sorted by name. Hidden files and folders are ignored.
+    /// sorted by name. Hidden files and folders are ignored; other files that are no images of a class
+    /// are counted in its [notes](Source::notes).
     ///
     /// # Errors
     /// If a folder cannot be read, there are no classes or no images, a class is not listed, or the
@@ -48,7 +56,8 @@ impl ImageFolder {
         classes: Classes<'_>,
         purpose: Purpose,
     ) -> Result<Self, DataError> {
-        let found = class_folders(path)?;
+        let mut beside = Beside::default();
+        let found = class_folders(path, &mut beside)?;
         let given = classes.given()?;
         if given.is_none() {
             refuse_parts(path, &found, purpose)?;
@@ -69,16 +78,19 @@ impl ImageFolder {
                 continue;
             }
             let folder = path.join(name);
-            let images = images_under(&folder)?;
-            if images.is_empty() && given.is_none() && purpose == Purpose::Training {
-                return Err(DataError::malformed(&folder, no_images()));
+            let images = images_under(&folder, path, &mut beside.unread)?;
+            if images.is_empty() {
+                if given.is_none() && purpose == Purpose::Training {
+                    return Err(DataError::malformed(&folder, beside.no_images()));
+                }
+                beside.empty.push(name.clone());
             }
             files.extend(images.into_iter().map(|file| (file, label)));
         }
         if files.is_empty() {
-            return Err(DataError::malformed(path, no_images()));
+            return Err(DataError::malformed(path, beside.no_images()));
         }
-        Ok(Self { files, class_names })
+        Ok(Self { files, class_names, notes: beside.notes() })
     }
 }
 
@@ -111,10 +123,56 @@ impl Source for ImageFolder {
     fn name(&self, index: usize) -> String {
         self.files[index].0.display().to_string()
     }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
-fn no_images() -> String {
-    format!("holds no images ({})", EXTENSIONS.join(", "))
+/// What a folder has beside the images of its classes.
+#[derive(Default)]
+struct Beside {
+    /// Files with extensions that are not read.
+    unread: Unread,
+    /// Images in the folder itself.
+    classless: Vec<String>,
+    /// Folders without images.
+    empty: Vec<String>,
+}
+
+impl Beside {
+    fn no_images(&self) -> String {
+        let found = self.unread.describe(FILES).map(|files| format!("; not read are {files}"));
+        format!("holds no images ({}){}", EXTENSIONS.join(", "), found.unwrap_or_default())
+    }
+
+    fn notes(mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let list = |names: &mut Vec<String>| {
+            names.sort();
+            let shown = names[..names.len().min(NAMED)].join(", ");
+            if names.len() > NAMED { format!("{shown}, ...") } else { shown }
+        };
+        match self.classless.len() {
+            0 => {}
+            1 => notes.push(format!(
+                "1 image is in no class's folder, and is not read: {}",
+                list(&mut self.classless)
+            )),
+            count => notes.push(format!(
+                "{count} images are in no class's folder, and are not read: {}",
+                list(&mut self.classless)
+            )),
+        }
+        if let Some(files) = self.unread.describe(FILES) {
+            let read = EXTENSIONS.join(", ");
+            notes.push(format!("not read, as only {read} are: {files}"));
+        }
+        if !self.empty.is_empty() {
+            notes.push(format!("without images: {}", list(&mut self.empty)));
+        }
+        notes
+    }
 }
 
 fn read_limited(path: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
@@ -130,11 +188,16 @@ fn read_limited(path: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
     }
 }
 
-/// Names of the folders in `path`, sorted.
-fn class_folders(path: &Path) -> Result<Vec<String>, DataError> {
+/// Names of the folders in `path`, sorted. Files are none of a class's.
+fn class_folders(path: &Path, beside: &mut Beside) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();
     for entry in visible_entries(path)? {
         if !is_folder(&entry)? {
+            let (file, name) = (entry.path(), || entry.file_name().display().to_string());
+            match is_read(&file) {
+                true => beside.classless.push(name()),
+                false => beside.unread.add(&extension(&file), name),
+            }
             continue;
         }
         match entry.file_name().into_string() {
@@ -146,7 +209,12 @@ fn class_folders(path: &Path) -> Result<Vec<String>, DataError> {
         }
     }
     if names.is_empty() {
-        let problem = "holds no classes: it needs one folder of images for each class";
+        let found = match beside.classless.len() {
+            0 => String::new(),
+            images => format!("; it has {images} images itself"),
+        };
+        let problem =
+            format!("holds no classes: it needs one folder of images for each class{found}");
         return Err(DataError::malformed(path, problem));
     }
     names.sort();
@@ -196,11 +264,16 @@ fn is_part(name: &str) -> bool {
 /// Whether there are image files in a folder, not counting those in the folders in it.
 fn holds_images(folder: &Path) -> Result<bool, DataError> {
     let entries = visible_entries(folder)?;
-    Ok(entries.iter().any(|entry| has_image_extension(&entry.path())))
+    Ok(entries.iter().any(|entry| is_read(&entry.path())))
 }
 
-/// Image files in `folder` and the folders in it, sorted by path.
-fn images_under(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+/// Image files in `folder` and the folders in it, sorted by path. Other files are counted, by their names
+/// in `root`.
+fn images_under(
+    folder: &Path,
+    root: &Path,
+    unread: &mut Unread,
+) -> Result<Vec<PathBuf>, DataError> {
     let mut images = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
@@ -212,8 +285,14 @@ fn images_under(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         for entry in visible_entries(&folder)? {
             if is_folder(&entry)? {
                 folders.push((entry.path(), depth + 1));
-            } else if has_image_extension(&entry.path()) {
-                images.push(entry.path());
+                continue;
+            }
+            let path = entry.path();
+            if is_read(&path) {
+                images.push(path);
+            } else {
+                let name = || path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                unread.add(&extension(&path), name);
             }
         }
     }
@@ -239,9 +318,13 @@ fn is_folder(entry: &DirEntry) -> Result<bool, DataError> {
     Ok(kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()))
 }
 
-fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|found| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(found)))
+/// Whether a file's extension is that of an image.
+fn is_read(path: &Path) -> bool {
+    EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(&extension(path)))
+}
+
+fn extension(path: &Path) -> Cow<'_, str> {
+    path.extension().map_or(Cow::Borrowed(""), std::ffi::OsStr::to_string_lossy)
 }
 
 #[cfg(test)]
@@ -291,6 +374,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_read_is_counted_by_extension_and_named() {
+        let folder = animals();
+        for (number, extension) in ["jfif", "JPE", "jif"].into_iter().enumerate() {
+            let path = folder.path().join(format!("dog/{number}.{extension}"));
+            RgbImage::new(2, 2).save_with_format(path, image::ImageFormat::Jpeg).unwrap();
+        }
+        for name in ["cat/b1.bmp", "dog/deeper/b2.BMP", "cat/README"] {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let source = ImageFolder::open(folder.path(), None).unwrap();
+        assert_eq!(source.len(), 6);
+        assert_eq!(source.read(1).unwrap().width(), 2);
+        let [classless, unread] = source.notes() else { panic!("{:?}", source.notes()) };
+        assert!(classless.starts_with("1 image is in no class's folder"), "{classless}");
+        assert!(classless.ends_with(": stray.png"), "{classless}");
+        for part in ["4 files: 2 .bmp (", "1 .txt (cat/notes.txt)", "1 without an extension (cat/R"]
+        {
+            assert!(unread.contains(part), "{part}: {unread}");
+        }
+        assert!(!unread.contains(".hidden") && !unread.contains(".trash"), "{unread}");
+    }
+
+    #[test]
+    fn a_listed_class_without_images_is_told() {
+        let folder = animals();
+        fs::create_dir(folder.path().join("emu")).unwrap();
+        let listed = names(&["cat", "dog", "emu"]);
+        let source = ImageFolder::open(folder.path(), Some(&listed)).unwrap();
+        assert!(source.notes().contains(&"without images: emu".into()), "{:?}", source.notes());
+    }
+
+    #[test]
     fn listed_classes_decide_the_labels() {
         let folder = animals();
         let listed = names(&["emu", "dog", "cat"]);
@@ -314,7 +429,10 @@ mod tests {
         assert!(message(folder.path()).contains("holds no classes"));
         fs::create_dir(folder.path().join("cat")).unwrap();
         let empty = message(folder.path());
-        assert!(empty.contains("cat: holds no images (jpg, jpeg, png, webp)"), "{empty}");
+        assert!(empty.contains("cat: holds no images (jpg, jpeg, jpe, "), "{empty}");
+        fs::write(folder.path().join("cat/a.bmp"), b"BM").unwrap();
+        let other = message(folder.path());
+        assert!(other.ends_with("; not read are 1 file: 1 .bmp (cat/a.bmp)"), "{other}");
         assert!(message(&folder.path().join("nowhere")).contains("nowhere"));
     }
 

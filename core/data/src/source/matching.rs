@@ -260,6 +260,14 @@ impl Source for Relabelled {
         self.source.name(index)
     }
 
+    fn notes(&self) -> &[String] {
+        self.source.notes()
+    }
+
+    fn damaged(&self) -> &[String] {
+        self.source.damaged()
+    }
+
     fn groups(&self) -> Option<&Groups> {
         self.source.groups()
     }

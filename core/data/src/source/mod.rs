@@ -9,6 +9,7 @@ mod matching;
 mod parquet;
 mod patterns;
 mod positions;
+mod unread;
 mod web_dataset;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +27,14 @@ pub use matching::{ClassList, abridged, match_classes};
 pub(crate) use matching::{TRAINING, Whose};
 use parquet::Columns;
 pub use parquet::Parquet;
+use web_dataset::Parts;
 pub use web_dataset::WebDataset;
 
 use crate::cache::Cache;
 use crate::decode::{decode, encoded_size};
 use crate::error::{DataError, DecodeError, ReadError};
 use crate::pixels::{Channels, Image, ImageView};
+use crate::worker::OnError;
 
 /// One image as its source has it, so that work which nobody needs is not done: of a file, only the
 /// part that a random crop keeps is decoded, and mapped pixels are resized from where they lie.
@@ -112,6 +115,16 @@ pub trait Source: Send + Sync {
     /// What to call one image in a message: its path, or its file and number.
     fn name(&self, index: usize) -> String;
 
+    /// What was found and is not read: a sentence each, for people.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Parts that are damaged and were left out, such as a shard: which, and why.
+    fn damaged(&self) -> &[String] {
+        &[]
+    }
+
     /// The groups that are read as a whole, if reading single images in any order would be slow.
     fn groups(&self) -> Option<&Groups> {
         None
@@ -143,7 +156,7 @@ pub enum SourceConfig {
         #[serde(default)]
         classes: Option<Vec<String>>,
     },
-    /// A folder with one folder of images (jpg, jpeg, png, webp) for each class.
+    /// A folder with one folder of images (JPEG, PNG, WebP) for each class.
     ImageFolder {
         /// The folder that holds the classes' folders.
         #[serde(with = "vitral_config::path_text")]
@@ -181,7 +194,16 @@ pub enum SourceConfig {
         /// are sorted; where these have numbers, the numbers are the names.
         #[serde(default)]
         classes: Option<Vec<String>>,
-        /// Where a sample's class is in its `json`, where it has no `cls`.
+        /// The extension of a sample's image, such as `jpg` or `input.jpg`. Without it, that of a JPEG,
+        /// PNG or WebP file.
+        #[serde(default)]
+        image: Option<String>,
+        /// The extension of the entry with a sample's class, such as `cls`, `target.json` or `txt`. Without
+        /// it, `cls`, or else `json`. A `txt` is the name where classes are listed, and in validation, where
+        /// they are those of the training; else it is a caption.
+        #[serde(default)]
+        label: Option<String>,
+        /// The key of the class in a sample's `json`. With dots, the keys on the way to it.
         #[serde(default = "default_label_key")]
         label_key: String,
         /// Read the shards from start to end in a random order, as disks like it, and shuffle about as
@@ -245,19 +267,30 @@ impl SourceConfig {
     /// # Errors
     /// If a file is missing, cannot be read or is malformed, or if there are no images.
     pub fn open(&self) -> Result<Arc<dyn Source>, DataError> {
-        self.open_for(Purpose::Training)
+        self.open_with(OnError::Stop)
+    }
+
+    /// Opens the data set; shards and row groups that are damaged are left out if images are. Which these
+    /// are, [`Source::damaged`] says.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(&self, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
+        self.open_for(Purpose::Training, on_error)
     }
 
     /// Opens the data set for validation. Its labels are positions in `classes`, which its own are
-    /// matched with by name; without them, it has its own.
+    /// matched with by name; without them, it has its own. What is damaged is left out as by
+    /// [`open_with`](Self::open_with).
     ///
     /// # Errors
     /// As [`open`](Self::open), and if there are images of a class that is not among `classes`.
     pub fn open_validation(
         &self,
         classes: Option<&ClassList>,
+        on_error: OnError,
     ) -> Result<Arc<dyn Source>, DataError> {
-        let source = self.open_for(Purpose::Validation)?;
+        let source = self.open_for(Purpose::Validation, on_error)?;
         let whose = Whose { name: VALIDATION, numbered: self.is_numbered() };
         match classes {
             Some(classes) => classes.order(source, whose),
@@ -277,7 +310,7 @@ impl SourceConfig {
         }
     }
 
-    fn open_for(&self, purpose: Purpose) -> Result<Arc<dyn Source>, DataError> {
+    fn open_for(&self, purpose: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
         Ok(match self {
             Self::Idx { images, labels, classes } => {
                 Arc::new(Idx::open_with(images, labels, Classes::choose(classes.as_deref()))?)
@@ -289,14 +322,20 @@ impl SourceConfig {
             )?),
             Self::Cifar10 { files } => Arc::new(Cifar::open_10(files)?),
             Self::Cifar100 { files, coarse } => Arc::new(Cifar::open_100(files, *coarse)?),
-            Self::WebDataset { shards, classes, label_key, shuffle_buffer } => {
-                let classes = Classes::choose(classes.as_deref());
-                Arc::new(WebDataset::open_with(shards, classes, label_key, *shuffle_buffer)?)
+            Self::WebDataset { shards, classes, image, label, label_key, shuffle_buffer } => {
+                let parts = Parts {
+                    image: image.as_deref(),
+                    label: label.as_deref(),
+                    label_key,
+                    named_in_text: classes.is_some() || purpose == Purpose::Validation,
+                };
+                let (classes, buffer) = (Classes::choose(classes.as_deref()), *shuffle_buffer);
+                Arc::new(WebDataset::open_with(shards, classes, parts, buffer, on_error)?)
             }
             Self::Parquet { files, classes, image, label, shuffle_buffer } => {
                 let columns = Columns { image: image.as_deref(), label: label.as_deref() };
-                let classes = Classes::choose(classes.as_deref());
-                Arc::new(Parquet::open_with(files, classes, columns, *shuffle_buffer)?)
+                let (classes, buffer) = (Classes::choose(classes.as_deref()), *shuffle_buffer);
+                Arc::new(Parquet::open_with(files, classes, columns, buffer, on_error)?)
             }
             Self::Cache { path } => Arc::new(Cache::open(path)?),
         })
@@ -372,6 +411,8 @@ mod tests {
         let shards = SourceConfig::WebDataset {
             shards: vec!["{0..9}.tar".into()],
             classes: None,
+            image: None,
+            label: None,
             label_key: "label".into(),
             shuffle_buffer: None,
         };

@@ -1,5 +1,8 @@
-//! WebDataset: samples in tar files ("shards"), each of which is a few entries in a row that share
-//! their name up to the first dot, such as `cat/7.jpg` and `cat/7.cls`.
+//! WebDataset: samples in tar files ("shards"), each of which is a few entries that share their name up
+//! to the first dot, such as `cat/7.jpg` and `cat/7.cls`.
+
+mod label;
+mod shard;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,20 +10,17 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use tar::Archive;
 
+pub(super) use self::shard::Parts;
+use self::shard::{Contents, Entry};
 use super::classes::{Classes, Label, name_labels};
 use super::groups::{Groups, Recent};
 use super::image_folder::EXTENSIONS;
+use super::unread::{ENTRIES, Unread};
 use super::{Source, Stored, patterns, read_loaded};
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
-
-/// Extensions of entries that can say a sample's class, in the order in which they are asked.
-const LABEL_EXTENSIONS: [&str; 3] = ["cls", "json", "txt"];
-
-/// The most bytes that an entry with a label may have.
-const MAX_LABEL_BYTES: u64 = 1 << 20;
+use crate::worker::OnError;
 
 /// About how much is read at once where shards are read from start to end.
 const READ_BYTES: u64 = 16 << 20;
@@ -32,6 +32,8 @@ pub struct WebDataset {
     labels: Vec<u32>,
     class_names: Vec<String>,
     sequential: Option<Sequential>,
+    notes: Vec<String>,
+    damaged: Vec<String>,
 }
 
 /// Where an image lies.
@@ -54,9 +56,10 @@ impl WebDataset {
     /// Finds the samples of all shards. `shards` are paths and patterns, such as
     /// `train-{000000..000009}.tar` or `train-*.tar`.
     ///
-    /// A sample's image is its entry with the extension jpg, jpeg, png or webp. Its class is in its
-    /// `cls` (a number), `json` (a number or a name, under `label_key`), or `txt` (a name). Without
-    /// `classes`, names are sorted.
+    /// A sample's image is its entry with the extension of a JPEG, PNG or WebP file, or else the only one
+    /// whose extension ends so, as `input.jpg` does. Its class is in its `cls` (a number), `json` (a number
+    /// or a name, under `label_key`) or, where `classes` are given, `txt` (a name). Without `classes`,
+    /// names are sorted.
     ///
     /// With `shuffle_buffer`, shards are read in long pieces and about as many images as it says are
     /// shuffled together; else every image can come at any time, and is read on its own.
@@ -70,30 +73,36 @@ impl WebDataset {
         label_key: &str,
         shuffle_buffer: Option<usize>,
     ) -> Result<Self, DataError> {
-        Self::open_with(shards, Classes::choose(classes), label_key, shuffle_buffer)
+        let parts = Parts { image: None, label: None, label_key, named_in_text: classes.is_some() };
+        let classes = Classes::choose(classes);
+        Self::open_with(shards, classes, parts, shuffle_buffer, OnError::Stop)
     }
 
+    /// Where damaged shards are left out, what is before a damage is not.
     pub(crate) fn open_with(
         shards: &[PathBuf],
         classes: Classes<'_>,
-        label_key: &str,
+        parts: Parts<'_>,
         shuffle_buffer: Option<usize>,
+        on_error: OnError,
     ) -> Result<Self, DataError> {
         let shards = patterns::expand("shards", shards)?;
         let found: Result<Vec<_>, _> =
-            shards.par_iter().map(|shard| samples_of(shard, label_key)).collect();
+            shards.par_iter().map(|shard| shard::read(shard, parts)).collect();
         let (mut samples, mut labels) = (Vec::new(), Vec::new());
-        for (number, found) in (0..).zip(found?) {
-            for Found { entry, label } in found {
-                let Entry { name, offset, length } = entry;
-                samples.push(Sample { shard: number, offset, length, name: name.into() });
+        let mut beside = Beside::default();
+        for (number, (path, contents)) in (0..).zip(shards.iter().zip(found?)) {
+            if let (Some(problem), OnError::Stop) = (&contents.damage, on_error) {
+                return Err(DataError::damaged(path, problem.as_str()));
+            }
+            for (Entry { name, offset, length }, label) in beside.take(path, contents) {
+                samples.push(Sample { shard: number, offset, length, name });
                 labels.push(label);
             }
         }
         let first = shards.first().map_or(Path::new(""), PathBuf::as_path);
         if samples.is_empty() {
-            let problem = "holds no samples with an image (jpg, jpeg, png, webp) and a class";
-            return Err(DataError::malformed(first, problem));
+            return Err(DataError::malformed(first, beside.no_samples()));
         }
         let name = |index: usize| {
             let sample: &Sample = &samples[index];
@@ -104,12 +113,24 @@ impl WebDataset {
             Some(buffer) => Some(Sequential::new(&samples, buffer)?),
             None => None,
         };
-        Ok(Self { shards, samples, labels, class_names, sequential })
+        let damaged = std::mem::take(&mut beside.damages);
+        Ok(Self {
+            shards,
+            samples,
+            labels,
+            class_names,
+            sequential,
+            notes: beside.notes(parts),
+            damaged,
+        })
     }
 
     /// Puts the image's bytes into `buffer`: cut out of their piece, or read on their own.
     fn load_bytes(&self, index: usize, buffer: &mut Vec<u8>) -> Result<(), String> {
         let sample = &self.samples[index];
+        if sample.length > MAX_IMAGE_BYTES {
+            return Err(format!("the image is larger than {} MiB", MAX_IMAGE_BYTES >> 20));
+        }
         let shard = &self.shards[sample.shard as usize];
         let Some(Sequential { groups, pieces }) = &self.sequential else {
             return read_range(shard, sample.offset, sample.length, buffer);
@@ -185,6 +206,73 @@ impl Source for WebDataset {
     fn groups(&self) -> Option<&Groups> {
         self.sequential.as_ref().map(|sequential| &sequential.groups)
     }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn damaged(&self) -> &[String] {
+        &self.damaged
+    }
+}
+
+/// What the shards have beside their samples.
+#[derive(Default)]
+struct Beside {
+    damages: Vec<String>,
+    unread: Unread,
+    imageless: usize,
+    endless: Vec<String>,
+}
+
+impl Beside {
+    /// Gives a shard's samples, and keeps the rest.
+    fn take(&mut self, path: &Path, contents: Contents) -> Vec<(Entry, Label)> {
+        let Contents { samples, unread, imageless, damage, endless } = contents;
+        let name = path.display();
+        if let Some(problem) = damage {
+            let kept = samples.len();
+            self.damages.push(format!("{name} {problem}; only its first {kept} samples are read"));
+        } else if endless {
+            self.endless.push(name.to_string());
+        }
+        self.unread.merge(unread);
+        self.imageless += imageless;
+        samples
+    }
+
+    fn no_samples(&self) -> String {
+        let found =
+            self.unread.describe(ENTRIES).map(|entries| format!("; not read are {entries}"));
+        let read = EXTENSIONS.join(", ");
+        let found = found.or_else(|| self.damages.first().map(|damage| format!("; {damage}")));
+        format!("holds no samples with an image ({read}) and a class{}", found.unwrap_or_default())
+    }
+
+    fn notes(self, parts: Parts<'_>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.endless.is_empty() {
+            let shards = self.endless.join(", ");
+            notes.push(format!("without a tar file's last block, so perhaps cut short: {shards}"));
+        }
+        match self.imageless {
+            0 => {}
+            1 => notes.push("1 sample has a class and no image, and is left out".into()),
+            count => {
+                notes.push(format!("{count} samples have a class and no image, and are left out"))
+            }
+        }
+        if let Some(entries) = self.unread.describe(ENTRIES) {
+            let captions = match (self.unread.count("txt"), parts.label) {
+                (0, _) | (_, Some(_)) => "",
+                _ => {
+                    " (txt are taken for captions; `label: \"txt\"` takes them for names of classes)"
+                }
+            };
+            notes.push(format!("not read, being neither image nor class: {entries}{captions}"));
+        }
+        notes
+    }
 }
 
 fn read_range(path: &Path, offset: u64, length: u64, bytes: &mut Vec<u8>) -> Result<(), String> {
@@ -199,159 +287,6 @@ fn read_range(path: &Path, offset: u64, length: u64, bytes: &mut Vec<u8>) -> Res
         Ok(())
     };
     read().map_err(|error| error.to_string())
-}
-
-/// An entry of a shard that is not read yet.
-struct Entry {
-    name: String,
-    offset: u64,
-    length: u64,
-}
-
-/// A sample that has an image and a class.
-struct Found {
-    entry: Entry,
-    label: Label,
-}
-
-/// The entries of the sample that is being read, as far as they matter.
-struct Pending {
-    key: String,
-    image: Option<Entry>,
-    /// The label's rank in [`LABEL_EXTENSIONS`], and what it says.
-    label: Option<(usize, Label)>,
-}
-
-/// All samples of a shard that have an image.
-fn samples_of(path: &Path, label_key: &str) -> Result<Vec<Found>, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-    let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
-    refuse_compressed(path, &file)?;
-    let wrong =
-        |error: io::Error| DataError::malformed(path, format!("is not a whole tar file: {error}"));
-    let mut archive = Archive::new(&file);
-    let mut samples = Vec::new();
-    let mut pending: Option<Pending> = None;
-    for entry in archive.entries_with_seek().map_err(wrong)? {
-        let mut entry = entry.map_err(wrong)?;
-        let name = text_of(&entry.path_bytes());
-        if !entry.header().entry_type().is_file() || is_hidden(&name) {
-            continue;
-        }
-        let (offset, length) = (entry.raw_file_position(), entry.size());
-        if offset.checked_add(length).is_none_or(|end| end > size) {
-            let problem = format!("is cut short: its entry {name} goes beyond the file's end");
-            return Err(DataError::malformed(path, problem));
-        }
-        let (key, extension) = split_name(&name);
-        if pending.as_ref().is_none_or(|pending| pending.key != key) {
-            let fresh = Pending { key: key.to_owned(), image: None, label: None };
-            finish(path, pending.replace(fresh), &mut samples)?;
-        }
-        // It was put there just now, unless it was there before.
-        let Some(sample) = &mut pending else { continue };
-        if EXTENSIONS.contains(&&*extension) {
-            if sample.image.is_some() {
-                let problem = format!("sample {} has two images; the second is {name}", sample.key);
-                return Err(DataError::malformed(path, problem));
-            }
-            if length > MAX_IMAGE_BYTES {
-                let problem = format!("{name} is larger than {} MiB", MAX_IMAGE_BYTES >> 20);
-                return Err(DataError::malformed(path, problem));
-            }
-            sample.image = Some(Entry { name, offset, length });
-        } else if let Some(rank) = LABEL_EXTENSIONS.iter().position(|known| *known == extension)
-            && sample.label.as_ref().is_none_or(|(known, _)| rank < *known)
-        {
-            let label = read_label(&mut entry, &extension, label_key)
-                .map_err(|problem| DataError::malformed(path, format!("{name}: {problem}")))?;
-            sample.label = label.map(|label| (rank, label)).or(sample.label.take());
-        }
-    }
-    finish(path, pending, &mut samples)?;
-    Ok(samples)
-}
-
-/// A name as text. Bytes that are no UTF-8 are written out, so that names which differ stay different.
-fn text_of(name: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in name.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    text
-}
-
-/// Takes the sample whose entries are over. What has no image is no sample of this data set.
-fn finish(path: &Path, sample: Option<Pending>, samples: &mut Vec<Found>) -> Result<(), DataError> {
-    let Some(Pending { key, image: Some(entry), label }) = sample else { return Ok(()) };
-    let Some((_, label)) = label else {
-        let problem = format!("sample {key} has an image but no class ({key}.cls, .json or .txt)");
-        return Err(DataError::malformed(path, problem));
-    };
-    samples.push(Found { entry, label });
-    Ok(())
-}
-
-/// What an entry says of its sample's class; JSON may say nothing.
-fn read_label(
-    entry: &mut impl Read,
-    extension: &str,
-    label_key: &str,
-) -> Result<Option<Label>, String> {
-    let mut text = String::new();
-    let count = entry.take(MAX_LABEL_BYTES + 1).read_to_string(&mut text);
-    if count.map_err(|error| error.to_string())? as u64 > MAX_LABEL_BYTES {
-        return Err(format!("is larger than {} MiB", MAX_LABEL_BYTES >> 20));
-    }
-    let text = text.trim();
-    match extension {
-        "cls" => match text.parse() {
-            Ok(number) => Ok(Some(Label::Number(number))),
-            Err(_) => Err(format!("holds {text:.40?}, where the number of a class is needed")),
-        },
-        "json" => {
-            let value: serde_json::Value =
-                serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-            match value.get(label_key) {
-                None | Some(serde_json::Value::Null) => Ok(None),
-                Some(serde_json::Value::String(name)) => Ok(Some(Label::Name(name.clone()))),
-                Some(value) => match value.as_i64() {
-                    Some(number) => Ok(Some(Label::Number(number))),
-                    None => Err(format!("`{label_key}` is neither a whole number nor a name")),
-                },
-            }
-        }
-        _ if text.is_empty() => Err("is empty, where the name of a class is needed".into()),
-        _ => Ok(Some(Label::Name(text.to_owned()))),
-    }
-}
-
-/// A sample's key and an entry's extension, in lower case: the name is cut at the first dot after the
-/// last `/`.
-fn split_name(name: &str) -> (&str, String) {
-    let base = name.rfind('/').map_or(0, |slash| slash + 1);
-    match name[base..].find('.') {
-        Some(dot) => (&name[..base + dot], name[base + dot + 1..].to_ascii_lowercase()),
-        None => (name, String::new()),
-    }
-}
-
-/// Whether an entry is a system's or WebDataset's own, as `._7.jpg` and `__meta__` are.
-fn is_hidden(name: &str) -> bool {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    base.starts_with('.') || base.starts_with("__")
-}
-
-fn refuse_compressed(path: &Path, mut file: &File) -> Result<(), DataError> {
-    let mut start = [0; 4];
-    let read = file.read(&mut start).and_then(|_| file.rewind());
-    read.map_err(|error| DataError::io(path, error))?;
-    if start.starts_with(&[0x1f, 0x8b]) || start == [0x28, 0xb5, 0x2f, 0xfd] {
-        let problem = "is compressed; decompress it, so that samples can be found in it";
-        return Err(DataError::malformed(path, problem));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

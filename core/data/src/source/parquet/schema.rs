@@ -1,7 +1,7 @@
 //! Which columns of a Parquet file have the images and the labels, and what its classes are called.
 
-use parquet2::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
-use parquet2::schema::types::PhysicalType;
+use parquet::basic::Type as PhysicalType;
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
 use serde_json::Value;
 
 /// The columns' names as the configuration gives them, if it does.
@@ -52,9 +52,10 @@ impl Named {
         let column = find(group, &[image, "bytes"])
             .or_else(|| find(group, &[image]))
             .ok_or_else(|| missing(group, image, "a struct with `bytes`, or bytes"))?;
-        match column.physical_type() {
-            PhysicalType::ByteArray => Ok(column),
-            other => Err(format!("the column `{image}` holds {other:?}, not bytes of images")),
+        refuse_lists(column)?;
+        match column.column_type() {
+            PhysicalType::BYTE_ARRAY => Ok(column),
+            other => Err(format!("the column `{image}` holds {other}, not bytes of images")),
         }
     }
 
@@ -65,22 +66,29 @@ impl Named {
     ) -> Result<&'a ColumnChunkMetaData, String> {
         let label = self.label.as_str();
         let column = find(group, &[label]).ok_or_else(|| missing(group, label, "whole numbers"))?;
-        match column.physical_type() {
-            PhysicalType::Int64 | PhysicalType::Int32 | PhysicalType::ByteArray => Ok(column),
-            other => {
-                Err(format!("the column `{label}` holds {other:?}, not whole numbers or names"))
-            }
+        refuse_lists(column)?;
+        match column.column_type() {
+            PhysicalType::INT64 | PhysicalType::INT32 | PhysicalType::BYTE_ARRAY => Ok(column),
+            other => Err(format!("the column `{label}` holds {other}, not whole numbers or names")),
         }
     }
 }
 
 fn find<'a>(group: &'a RowGroupMetaData, path: &[&str]) -> Option<&'a ColumnChunkMetaData> {
-    group.columns().iter().find(|column| column.descriptor().path_in_schema == path)
+    group.columns().iter().find(|column| column.column_path().parts() == path)
+}
+
+fn refuse_lists(column: &ColumnChunkMetaData) -> Result<(), String> {
+    if column.column_descr().max_rep_level() > 0 {
+        let name = column.column_path().string();
+        return Err(format!("the column `{name}` holds lists; one value for each row is needed"));
+    }
+    Ok(())
 }
 
 fn missing(group: &RowGroupMetaData, name: &str, what: &str) -> String {
     let columns: Vec<_> =
-        group.columns().iter().map(|column| column.descriptor().path_in_schema.join(".")).collect();
+        group.columns().iter().map(|column| column.column_path().string()).collect();
     format!("has no column `{name}` ({what}); its columns: {}", columns.join(", "))
 }
 
@@ -93,7 +101,7 @@ pub(super) fn class_names_of(metadata: &FileMetaData, label: &str) -> Option<Vec
 
 /// What the Hugging Face metadata says of each column, if it is there.
 fn features(metadata: &FileMetaData) -> Option<serde_json::Map<String, Value>> {
-    let pairs = metadata.key_value_metadata.as_ref()?;
+    let pairs = metadata.key_value_metadata()?;
     let text = pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_ref()?;
     let mut value: Value = serde_json::from_str(text).ok()?;
     match value.pointer_mut("/info/features")?.take() {
