@@ -37,7 +37,19 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
                 continue;
             }
         };
-        let classes = model.predict(image)?;
+        let classes = match model.predict(image) {
+            Ok(classes) => classes,
+            // The next may be of another shape.
+            Err(Error::Image(problem)) => {
+                eprintln!(
+                    "error: {}: it cannot be brought to the model's size: {problem}",
+                    file.display()
+                );
+                failed = true;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let classes = &classes[..arguments.top.min(classes.len())];
         if arguments.json {
             let classes: Vec<_> = classes
