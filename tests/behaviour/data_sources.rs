@@ -69,20 +69,32 @@ fn check_of(good: usize, workspace: &Workspace, name: &str, source: &str, damage
     let stopped = train(workspace, source, &run, &[]).failed_with(1);
     let names = |said: &str| damaged.map(|image| said.contains(image));
     assert!(names(&stopped.stderr).contains(&true), "{name}: {}", stopped.stderr);
+    assert!(stopped.stderr.contains("with `data.on_error: Skip`"), "{name}: {}", stopped.stderr);
     assert!(!stopped.stdout.contains("trained"), "{name}: {}", stopped.stdout);
     assert!(lines(workspace, &run).iter().all(|line| line["kind"] != "eval"), "{name}");
 
     let run = format!("{name}-skip");
     let said = train(workspace, source, &run, &["data.on_error=Skip"]).succeeded();
     assert_eq!(names(&said.stderr), [true, true], "{name}: {}", said.stderr);
-    assert_eq!(said.stderr.matches("left out").count(), 2, "{name}: {}", said.stderr);
+    // Each once, of the training images and of those of the first evaluation.
+    let of_evaluation = said.stderr.matches("left out of the evaluation: ").count();
+    let all = said.stderr.matches("left out ").count();
+    assert_eq!((of_evaluation, all), (2, 4), "{name}: {}", said.stderr);
+    assert!(said.stderr.contains("%  without 2 unreadable images"), "{name}: {}", said.stderr);
     let left_out = "2 training images (repeats counted) that could not be read";
-    for words in [left_out, &format!("of {good} validation")] {
+    let validated = format!("of {good} validation images (2 more could not be read)");
+    for words in [left_out, &validated] {
         assert!(said.stdout.contains(words), "{name}: {}", said.stdout);
     }
     let lines = lines(workspace, &run);
     let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
     let left_out = |line: &&Value| line["left_out"].as_u64().unwrap();
+    let noted = of("left_out");
+    for image in damaged {
+        let is_it =
+            |line: &&&Value| format!("{}:", line["image"].as_str().unwrap()).contains(image);
+        assert_eq!(noted.iter().filter(is_it).count(), 1, "{name}: {image}: {noted:?}");
+    }
     let counts: Vec<_> = of("step").iter().map(left_out).collect();
     assert!(counts.is_sorted() && counts.last() == Some(&2), "{name}: {counts:?}");
     let evaluated = of("eval");

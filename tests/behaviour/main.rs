@@ -10,6 +10,7 @@ mod classes;
 mod command_line;
 mod data;
 mod data_cache;
+mod data_left_out;
 mod data_sources;
 mod exports;
 mod families;

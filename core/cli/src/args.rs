@@ -100,8 +100,8 @@ pub enum Split {
 pub struct DataInfoArguments {
     #[command(flatten)]
     pub data: DataArguments,
-    /// Draw images of some classes into a PNG file; each before and, with an experiment, after its
-    /// augmentation.
+    /// Draw images of some classes into a PNG, JPEG or WebP file; each before and, with an experiment,
+    /// after its augmentation.
     #[arg(long, value_name = "FILE.png")]
     pub sheet: Option<PathBuf>,
     /// Decode every image, and name those that cannot be.

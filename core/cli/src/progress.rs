@@ -1,13 +1,14 @@
 //! Progress of a run on the terminal, or as plain lines where there is none.
 
 use std::{
+    collections::HashSet,
     io::IsTerminal,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vitral_data::abridged;
+use vitral_data::{Skipped, abridged};
 use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport};
 
 use crate::words::counted;
@@ -18,8 +19,8 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 const PROBING_INTERVAL: Duration = Duration::from_secs(2);
 /// Share of the time spent waiting for data from which it is shown.
 const SHOWN_WAIT: f64 = 0.02;
-/// Unreadable images that are named; the rest are only counted.
-const NAMED_SKIPS: u64 = 5;
+/// Unreadable images of a data set that are named; the rest are only counted.
+const NAMED_SKIPS: usize = 5;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
@@ -55,7 +56,10 @@ pub struct Progress {
     /// How much of the time the trainer waits for data and what for, where it is worth showing.
     waiting: Option<String>,
     last_line: Instant,
-    skipped: u64,
+    /// Training images that were left out.
+    skipped: HashSet<String>,
+    /// Validation images that were, when that was last told.
+    unread: Vec<Skipped>,
 }
 
 impl Progress {
@@ -77,7 +81,8 @@ impl Progress {
             training: Mean::default(),
             waiting: None,
             last_line: Instant::now(),
-            skipped: 0,
+            skipped: HashSet::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -113,9 +118,25 @@ impl Progress {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
-        if self.skipped > NAMED_SKIPS {
-            eprintln!("{} images in all were left out", HumanCount(self.skipped));
+        if self.skipped.len() > NAMED_SKIPS {
+            let more = HumanCount((self.skipped.len() - NAMED_SKIPS) as u64);
+            eprintln!("and {more} more training images were left out; metrics.jsonl names all");
         }
+    }
+
+    /// Names images that were left out of an evaluation, unless they are those of the one before.
+    fn left_out_of_evaluation(&mut self, images: &[Skipped]) {
+        if self.unread == images {
+            return;
+        }
+        for Skipped { name, reason } in images.iter().take(NAMED_SKIPS) {
+            self.warning(&format!("left out of the evaluation: {name}: {reason}"));
+        }
+        if images.len() > NAMED_SKIPS {
+            let more = HumanCount((images.len() - NAMED_SKIPS) as u64);
+            self.warning(&format!("and {more} more; metrics.jsonl names all"));
+        }
+        self.unread = images.to_vec();
     }
 
     fn started(&mut self, info: &RunInfo) {
@@ -215,10 +236,19 @@ impl Observer for Progress {
                 ));
             }
             Event::Evaluated { epoch, evaluation, is_best, .. } => {
-                // All of it fits into 80 columns.
+                self.left_out_of_evaluation(&evaluation.left_out);
+                let left_out = match evaluation.skipped {
+                    0 => String::new(),
+                    count => {
+                        let count = HumanCount(count);
+                        let images = counted(count, "unreadable image", "unreadable images");
+                        format!("  without {images}")
+                    }
+                };
+                // All of it fits into 80 columns, unless images were left out.
                 let training = std::mem::take(&mut self.training).shown();
                 self.line(&format!(
-                    "epoch {:>4}{}  val loss {:.4} top-1 {:.2}% top-5 {:.1}%{}",
+                    "epoch {:>4}{}  val loss {:.4} top-1 {:.2}% top-5 {:.1}%{left_out}{}",
                     round(*epoch),
                     training.unwrap_or_default(),
                     evaluation.loss,
@@ -233,8 +263,7 @@ impl Observer for Progress {
                 None => self.warning(&format!("{from}: {message}")),
             },
             Event::Skipped { name, reason } => {
-                self.skipped += 1;
-                if self.skipped <= NAMED_SKIPS {
+                if self.skipped.insert(name.clone()) && self.skipped.len() <= NAMED_SKIPS {
                     self.warning(&format!("left out {name}: {reason}"));
                 }
             }

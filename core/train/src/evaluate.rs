@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use vitral_data::{DataConfig, Loader};
+use vitral_data::{DataConfig, Loader, Skipped};
 use vitral_model::{Mode, ViT};
 
 use crate::{
@@ -18,6 +18,12 @@ pub struct Evaluation {
     pub images: u64,
     /// Images that could not be read and were left out, where the data's policy allows that.
     pub skipped: u64,
+    /// Which these are, and why.
+    #[serde(default)]
+    pub left_out: Vec<Skipped>,
+    /// What of the data set is not read, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Mean loss, without label smoothing.
     pub loss: f64,
     /// Share of images whose class got the highest logit.
@@ -50,7 +56,7 @@ impl ClassAccuracy {
 #[derive(Default)]
 struct Tally {
     images: u64,
-    skipped: u64,
+    left_out: Vec<Skipped>,
     loss: f64,
     top1: u64,
     top5: u64,
@@ -81,7 +87,9 @@ impl Tally {
         };
         Evaluation {
             images: self.images,
-            skipped: self.skipped,
+            skipped: self.left_out.len() as u64,
+            left_out: self.left_out,
+            notes: Vec::new(),
             loss: self.loss / images,
             top1: self.top1 as f64 / images,
             top5: self.top5 as f64 / images,
@@ -128,12 +136,12 @@ pub fn evaluate(
     let classes = model.config().classes;
     let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
     for batch in loader {
-        let batch = batch?;
-        tally.skipped += batch.skipped.len() as u64;
+        let mut batch = batch?;
+        tally.left_out.append(&mut batch.skipped);
         let logits = model.forward(images_to_device(&batch, &data.normalize, device)?, Mode::Eval);
         let losses = loss.per_image(logits.clone(), targets(&batch.labels, classes, 0.0, device));
         tally.add(&read(logits)?, &read(losses)?, &batch.labels);
-        progress(tally.images + tally.skipped);
+        progress(tally.images + tally.left_out.len() as u64);
     }
     Ok(tally.finish(class_names))
 }

@@ -47,4 +47,5 @@ pub use memory::memory;
 pub use micro_batch::MicroBatch;
 pub use place::Place;
 pub use predict::TrainedModel;
+pub use run_folder::holds_run;
 pub use trainer::{Outcome, Trainer, eval_loader, train_loader};

@@ -91,7 +91,9 @@ impl TrainedModel {
     pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
         let images = self.validation_images(observer)?;
         let total = images.len() as u64;
-        evaluate(
+        let damaged = images.damaged().iter().map(|part| format!("left out {part}"));
+        let notes = damaged.chain(images.notes().iter().cloned()).collect();
+        let evaluation = evaluate(
             &self.model,
             eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?,
             &self.experiment.data,
@@ -99,7 +101,8 @@ impl TrainedModel {
             self.experiment.train.loss,
             &self.device,
             |done| observer.on_event(&Event::Evaluating { done, total }),
-        )
+        )?;
+        Ok(Evaluation { notes, ..evaluation })
     }
 
     /// The experiment's validation images, labelled by the model's classes.

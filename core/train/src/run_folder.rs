@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use vitral_bundle::Lock;
+use vitral_data::Skipped;
 
 use crate::{
     DataReport, Error, Evaluation, checkpoint::clear_away, error::AtPath, event::StepReport,
@@ -18,7 +19,10 @@ use crate::{
 
 const CONFIG: &str = "config.ron";
 const METRICS: &str = "metrics.jsonl";
+/// The metrics of a run that failed before its first checkpoint, when another has taken its place.
+const FAILED: &str = "metrics.failed.jsonl";
 const LOCK: &str = "plugins.lock.ron";
+const LOCK_FILE: &str = ".lock";
 
 /// The folder of a run that goes on; no other process can use it meanwhile.
 pub(crate) struct RunFolder {
@@ -28,13 +32,19 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// A new run.
+    /// A new run, also in place of one that ended before it had anything to go on from; what that one
+    /// reported is set aside.
     pub(crate) fn create(path: &Path, experiment: &Experiment) -> Result<Self, Error> {
-        if path.join(CONFIG).exists() {
+        if holds_run(path) {
             return Err(Error::Exists(path.into()));
         }
         fs::create_dir_all(path).at(path)?;
-        let folder = Self::open(path, lock(path)?)?;
+        let lock = lock(path)?;
+        let metrics = path.join(METRICS);
+        if metrics.metadata().is_ok_and(|metrics| metrics.len() > 0) {
+            fs::rename(&metrics, path.join(FAILED)).at(&metrics)?;
+        }
+        let folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
         Ok(folder)
     }
@@ -149,6 +159,23 @@ impl RunFolder {
         }))
     }
 
+    /// One line for an image that is left out of a data set.
+    pub(crate) fn log_left_out(
+        &mut self,
+        step: u64,
+        from: &str,
+        image: &Skipped,
+    ) -> Result<(), Error> {
+        let Skipped { name, reason } = image;
+        self.log(&json!({
+            "kind": "left_out",
+            "step": step,
+            "from": from,
+            "image": name,
+            "reason": reason,
+        }))
+    }
+
     /// One line for something that the user was told.
     pub(crate) fn log_notice(&mut self, step: u64, from: &str, message: &str) -> Result<(), Error> {
         self.log(&json!({ "kind": "notice", "step": step, "from": from, "message": message }))
@@ -157,6 +184,28 @@ impl RunFolder {
     fn log(&mut self, line: &Value) -> Result<(), Error> {
         self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
     }
+}
+
+/// Whether a folder holds a run that a new one may not take the place of: one with a checkpoint, or one that
+/// goes on in another process. What a run leaves that failed before its first checkpoint is none.
+pub fn holds_run(path: &Path) -> bool {
+    // An experiment without a lock is none of a run, but of a model, say.
+    let is_left = || {
+        let lock = File::options().write(true).open(path.join(LOCK_FILE));
+        lock.is_ok_and(|lock| lock.try_lock().is_ok())
+    };
+    path.join(CONFIG).exists() && (has_begun(path) || !is_left())
+}
+
+/// Whether a run has written a checkpoint, or been given one.
+fn has_begun(run: &Path) -> bool {
+    let has = |name: &str| run.join(name).symlink_metadata().is_ok();
+    let entries = fs::read_dir(run.join("checkpoints"));
+    let is_checkpoint = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
+    has("best")
+        || has("last")
+        || entries
+            .is_ok_and(|entries| entries.flatten().any(|entry| is_checkpoint(&entry.file_name())))
 }
 
 /// What the data path did, in seconds; stages of one name are one.
@@ -194,7 +243,7 @@ fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<(), Error> {
 }
 
 fn lock(path: &Path) -> Result<File, Error> {
-    let file = path.join(".lock");
+    let file = path.join(LOCK_FILE);
     let lock = File::options().create(true).truncate(false).write(true).open(&file).at(&file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

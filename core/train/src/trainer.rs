@@ -12,6 +12,7 @@ mod open;
 mod step;
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -85,6 +86,8 @@ pub struct Trainer {
     notes: Vec<(&'static str, String)>,
     /// Why plugins of the data pipeline are no longer used, as far as that has been reported.
     disabled: Vec<String>,
+    /// Images that could not be read, as far as that has been noted.
+    left_out: HashSet<String>,
     last_evaluation: Option<Evaluation>,
     last_eval: Instant,
     last_save: Instant,
@@ -104,6 +107,7 @@ impl Trainer {
         for (from, message) in self.notes.drain(..) {
             observer.on_event(&Event::Notice { from: from.into(), message });
         }
+        self.tell_of_unread_files(observer)?;
         let total = self.plan.total;
         let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
         let mut feed = self.feed()?;

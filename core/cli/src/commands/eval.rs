@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use vitral_data::SourceConfig;
+use vitral_data::{Skipped, SourceConfig};
 use vitral_train::{
     Error, Evaluation, Event, TrainedModel,
     checkpoint::{self, Checkpoint},
@@ -17,6 +17,9 @@ use crate::{
     progress::counting,
     words::{columns, padded},
 };
+
+/// Images left out that are named.
+const NAMED: usize = 10;
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
@@ -76,7 +79,14 @@ fn print_table(evaluation: &Evaluation) {
     println!("  images  {}", evaluation.images);
     if evaluation.skipped > 0 {
         println!("  left out (unreadable)  {}", evaluation.skipped);
+        for Skipped { name, reason } in evaluation.left_out.iter().take(NAMED) {
+            println!("    {name}: {reason}");
+        }
+        if evaluation.left_out.len() > NAMED {
+            println!("    and {} more (`--json` names all)", evaluation.left_out.len() - NAMED);
+        }
     }
+    evaluation.notes.iter().for_each(|note| println!("  note    {note}"));
     println!("  loss    {:.4}", evaluation.loss);
     println!("  top-1   {:.2}%", evaluation.top1 * 100.0);
     println!("  top-5   {:.2}%", evaluation.top5 * 100.0);

@@ -14,6 +14,7 @@ use vitral_model::device;
 use vitral_train::{
     Error, Outcome, Trainer,
     checkpoint::{self, Checkpoint, CheckpointError},
+    holds_run,
 };
 
 use crate::{
@@ -116,7 +117,7 @@ fn free_folder(output: &Path) -> PathBuf {
         output.with_file_name(name)
     };
     let candidates = std::iter::once(output.to_path_buf()).chain((2..).map(numbered));
-    let is_free = |path: &PathBuf| !path.join("config.ron").exists();
+    let is_free = |path: &PathBuf| !holds_run(path);
     // The numbers do not end before a free folder is found.
     candidates.into_iter().find(is_free).unwrap_or_else(|| output.to_path_buf())
 }
@@ -146,9 +147,13 @@ fn summarize(outcome: &Outcome) {
     );
     if let Some(evaluation) = &outcome.evaluation {
         println!(
-            "  accuracy     {:.2}% of {}",
+            "  accuracy     {:.2}% of {}{}",
             evaluation.top1 * 100.0,
-            counted(evaluation.images, "validation image", "validation images")
+            counted(evaluation.images, "validation image", "validation images"),
+            match evaluation.skipped {
+                0 => String::new(),
+                count => format!(" ({count} more could not be read)"),
+            }
         );
     }
     if !outcome.data.time.is_zero() {
@@ -207,6 +212,13 @@ mod tests {
             std::fs::create_dir_all(folder.join(name)).unwrap();
             std::fs::write(folder.join(name).join("config.ron"), "").unwrap();
         }
+        assert_eq!(free_folder(&run), folder.join("run-3"));
+        // What failed before its first checkpoint leaves its lock.
+        std::fs::write(run.join(".lock"), "").unwrap();
+        assert_eq!(free_folder(&run), run);
+        std::fs::create_dir_all(run.join("checkpoints/.writing-step-00000001")).unwrap();
+        assert_eq!(free_folder(&run), run);
+        std::fs::create_dir_all(run.join("checkpoints/superseded-step-00000001")).unwrap();
         assert_eq!(free_folder(&run), folder.join("run-3"));
         std::fs::remove_dir_all(folder).unwrap();
     }

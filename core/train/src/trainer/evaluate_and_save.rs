@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Trainer, loaders::eval_loader, monitors::Asked};
+use super::{
+    Trainer,
+    loaders::{VAL, eval_loader},
+    monitors::Asked,
+};
 use crate::{
     Error, Event, Observer,
     checkpoint::{Checkpoint, State},
@@ -59,6 +63,11 @@ impl Trainer {
         }
         tracing::info!(step, loss = evaluation.loss, top1 = evaluation.top1, is_best, "evaluated");
         self.folder.log_evaluation(step, epoch, &evaluation)?;
+        for image in &evaluation.left_out {
+            if self.left_out.insert(image.name.clone()) {
+                self.folder.log_left_out(step, VAL, image)?;
+            }
+        }
         self.state.seconds += start.elapsed().as_secs_f64();
         self.last_eval = Instant::now();
         self.last_evaluation = Some(evaluation.clone());

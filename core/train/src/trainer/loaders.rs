@@ -2,11 +2,17 @@
 
 use std::{ops::Range, sync::Arc};
 
-use vitral_data::{DataConfig, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source};
+use vitral_data::{
+    DataConfig, Datasets, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source,
+};
 use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
 use crate::{Error, Event, Observer, experiment::Experiment, micro_batch::MicroBatch};
+
+/// What the data sets are called where it is said which of them something is about.
+const TRAIN: &str = "data.train";
+pub(super) const VAL: &str = "data.val";
 
 impl Trainer {
     pub(super) fn train_loader(&self) -> Result<Loader, Error> {
@@ -23,6 +29,25 @@ impl Trainer {
         train_loader(&experiment, &self.datasets.train, self.stages.clone(), batches)
     }
 
+    /// Tells what the data sets have found and do not read.
+    pub(super) fn tell_of_unread_files(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let Datasets { train, val } = self.datasets.clone();
+        for (from, source) in [(TRAIN, train), (VAL, val)] {
+            let damaged = source.damaged().iter().map(|part| format!("left out {part}"));
+            for note in damaged.chain(source.notes().iter().cloned()) {
+                // A run that goes on has noted it before.
+                if self.state.step == 0 {
+                    self.folder.log_notice(0, from, &note)?;
+                }
+                observer.on_event(&Event::Notice { from: from.into(), message: note });
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn report_skipped(
         &mut self,
         batch: &DeviceBatch,
@@ -37,6 +62,9 @@ impl Trainer {
         }
         self.state.skipped += batch.skipped.len() as u64;
         for skipped in &batch.skipped {
+            if self.left_out.insert(skipped.name.clone()) {
+                self.folder.log_left_out(self.state.step + 1, TRAIN, skipped)?;
+            }
             observer.on_event(&Event::Skipped {
                 name: skipped.name.clone(),
                 reason: skipped.reason.clone(),

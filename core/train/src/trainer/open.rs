@@ -1,6 +1,6 @@
 //! How a run begins: from an experiment, or from a checkpoint.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use vitral_bundle::Lock;
 use vitral_data::{ClassList, Datasets, PluginStage};
@@ -195,6 +195,7 @@ impl Parts {
             stopped: None,
             notes,
             disabled: Vec::new(),
+            left_out: HashSet::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
             last_save: Instant::now(),

@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::HumanCount;
 use vitral_config::path_text;
-use vitral_data::{Cache, Keep, OnError, PackEvent, PackOptions, Source as _, pack};
+use vitral_data::{Cache, DataError, Keep, OnError, PackEvent, PackOptions, Source as _, pack};
 use vitral_train::batch_size::MemorySize;
 
 use super::{failure, subject::Subjects};
@@ -23,7 +23,8 @@ use crate::{
 const NAMED_SKIPS: u64 = 5;
 
 pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
-    let subjects = Subjects::open(&arguments.data)?;
+    let on_error = if arguments.skip { OnError::Skip } else { OnError::Stop };
+    let subjects = Subjects::open(&arguments.data, on_error)?;
     let wanted = |split: Option<Split>| split.is_none_or(|split| split == Split::Train);
     let chosen =
         subjects.sets.iter().find(|set| arguments.data.split.is_some() || wanted(set.split));
@@ -35,13 +36,14 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         (None, true) => Keep::Stored,
         (None, false) => Keep::Pixels,
     };
-    let on_error = if arguments.skip { OnError::Skip } else { OnError::Stop };
     let options = PackOptions { keep, max_side: arguments.max_side, on_error };
 
     let bar = counting("measuring");
     bar.set_length(subject.source.len() as u64);
     let skipped = AtomicU64::new(0);
     let line = |text: String| bar.suspend(|| eprintln!("{text}"));
+    let damaged = subject.source.damaged().iter().map(|part| format!("left out {part}"));
+    damaged.chain(subject.source.notes().iter().cloned()).for_each(line);
     let packed = pack(&*subject.source, &arguments.out, &options, &|event| match event {
         PackEvent::Measured(done) => bar.set_position(done),
         PackEvent::Resumed(done) => {
@@ -60,10 +62,19 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         }
     });
     bar.finish_and_clear();
-    let report = packed.map_err(failure)?;
+    let report = packed.map_err(|error| match error {
+        DataError::Sample(error) => {
+            Failure::Other(format!("{error}; with `--skip`, such images are left out"))
+        }
+        error => failure(error),
+    })?;
     let skipped = skipped.into_inner();
     if skipped > NAMED_SKIPS {
-        eprintln!("{} images in all could not be read and were left out", HumanCount(skipped));
+        let more = HumanCount(skipped - NAMED_SKIPS);
+        eprintln!(
+            "and {more} more images could not be read and were left out; `vitral data info \
+             --check --json` names all"
+        );
     }
     // What was written is read as a run would read it.
     let raw = Cache::open(&arguments.out).map_err(failure)?.raw_images() as u64;

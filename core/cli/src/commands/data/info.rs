@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 use indicatif::HumanCount;
 use rayon::prelude::*;
 use serde::Serialize;
-use vitral_data::{Channels, Source};
+use vitral_data::{Channels, OnError, Source};
 
 use super::{sheet, subject::Subjects};
 use crate::{
@@ -25,11 +25,14 @@ const LISTED: usize = 40;
 const BAR: f64 = 30.0;
 
 pub fn run(arguments: &DataInfoArguments) -> Result<ExitCode, Failure> {
-    let subjects = Subjects::open(&arguments.data)?;
+    if let Some(path) = &arguments.sheet {
+        sheet::format_of(path)?;
+    }
+    let subjects = Subjects::open(&arguments.data, OnError::Skip)?;
     let mut damaged = false;
     for subject in &subjects.sets {
         let info = Info::of(&subject.name, &*subject.source, arguments.check);
-        damaged |= info.damaged_images > 0;
+        damaged |= !info.damaged.is_empty();
         if arguments.json {
             let json = serde_json::to_string(&info).map_err(|error| {
                 Failure::Other(format!("the figures cannot be written as JSON: {error}"))
@@ -55,8 +58,10 @@ struct Info {
     sizes: Option<Sizes>,
     looked_at: usize,
     damaged_images: usize,
-    /// The first of them, and why.
+    /// Which these are, and why, behind shards and row groups that are damaged.
     damaged: Vec<String>,
+    /// What was found and is not read.
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +116,8 @@ impl Info {
             sizes: Sizes::of(sizes),
             looked_at,
             damaged_images: damaged.len(),
-            damaged: damaged.into_iter().take(NAMED).collect(),
+            damaged: source.damaged().iter().cloned().chain(damaged).collect(),
+            notes: source.notes().to_vec(),
         }
     }
 
@@ -138,10 +144,16 @@ impl Info {
                 println!("            (of {} images, evenly chosen)", count(self.looked_at));
             }
         }
-        if self.damaged_images > 0 {
-            println!("  damaged   {}", count(self.damaged_images));
-            self.damaged.iter().for_each(|image| println!("            {image}"));
+        if !self.damaged.is_empty() {
+            println!("  damaged   {}", count(self.damaged.len()));
+            let named = self.damaged.iter().take(NAMED);
+            named.for_each(|image| println!("            {image}"));
+            if self.damaged.len() > NAMED {
+                let more = count(self.damaged.len() - NAMED);
+                println!("            and {more} more (`--json` names all)");
+            }
         }
+        self.notes.iter().for_each(|note| println!("  note      {note}"));
         self.print_classes();
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use image::{RgbImage, imageops};
+use image::{ImageFormat, RgbImage, imageops};
 use vitral_data::{Channels, Image, Pipeline, Source};
 use vitral_seed::Seed;
 use vitral_train::plugins::{Registry, open_stages};
@@ -29,14 +29,14 @@ const BACKGROUND: image::Rgb<u8> = image::Rgb([40, 44, 52]);
 
 /// Draws the data sets below each other, and says what is in which row.
 pub fn draw(subjects: &Subjects, path: &Path) -> Result<(), Failure> {
-    let mut rows = Vec::new();
+    let (mut rows, mut unread) = (Vec::new(), 0);
     for subject in &subjects.sets {
         let pipeline = match &subjects.experiment {
             Some(loaded) => Some(pipeline(loaded, subject, &registry()?)?),
             None => None,
         };
         let seed = subjects.experiment.as_ref().map_or(0, |loaded| loaded.experiment.seed);
-        rows.extend(class_rows(subject, pipeline.as_ref(), Seed::new(seed)));
+        rows.extend(class_rows(subject, pipeline.as_ref(), Seed::new(seed), &mut unread));
     }
     let width = rows.iter().map(|row| row.picture.width()).max().unwrap_or(1);
     let height = rows.len() as u32 * (CELL + FAR) + FAR;
@@ -45,13 +45,27 @@ pub fn draw(subjects: &Subjects, path: &Path) -> Result<(), Failure> {
         imageops::replace(&mut sheet, &row.picture, 0, i64::from(FAR + number * (CELL + FAR)));
     }
     let error = |error: image::ImageError| Failure::Other(format!("{}: {error}", path.display()));
-    sheet.save_with_format(path, image::ImageFormat::Png).map_err(error)?;
+    sheet.save_with_format(path, format_of(path)?).map_err(error)?;
     println!("{} shows, from the top:", path.display());
     rows.iter().for_each(|row| println!("  {}", row.title));
     if subjects.experiment.is_some() {
         println!("  each image beside what the model is given of it");
     }
+    if unread > 0 {
+        println!("  {unread} places are empty, as their images could not be read");
+    }
     Ok(())
+}
+
+/// The format that the file's name stands for.
+pub fn format_of(path: &Path) -> Result<ImageFormat, Failure> {
+    match ImageFormat::from_path(path) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => Ok(format),
+        _ => Err(Failure::Other(format!(
+            "{}: a contact sheet is drawn as .png, .jpg or .webp",
+            path.display()
+        ))),
+    }
 }
 
 /// What happens to the images of a data set before the model sees them.
@@ -76,7 +90,12 @@ struct Row {
     title: String,
 }
 
-fn class_rows(subject: &Subject, pipeline: Option<&Pipeline>, seed: Seed) -> Vec<Row> {
+fn class_rows(
+    subject: &Subject,
+    pipeline: Option<&Pipeline>,
+    seed: Seed,
+    unread: &mut u32,
+) -> Vec<Row> {
     let source = &*subject.source;
     let classes = source.class_names();
     let shown = classes.len().min(ROWS);
@@ -90,7 +109,7 @@ fn class_rows(subject: &Subject, pipeline: Option<&Pipeline>, seed: Seed) -> Vec
             .collect();
         bar.inc(1);
         Row {
-            picture: class_row(source, &members, pipeline, seed),
+            picture: class_row(source, &members, pipeline, seed, unread),
             title: format!(
                 "{}: {} ({})",
                 subject.name,
@@ -104,25 +123,30 @@ fn class_rows(subject: &Subject, pipeline: Option<&Pipeline>, seed: Seed) -> Vec
     rows
 }
 
-/// Some images of a class side by side, evenly chosen. What cannot be read is left empty.
+/// Some images of a class side by side, evenly chosen. What cannot be read is left empty and counted.
 fn class_row(
     source: &dyn Source,
     members: &[u32],
     pipeline: Option<&Pipeline>,
     seed: Seed,
+    unread: &mut u32,
 ) -> RgbImage {
     let each = CELL + FAR + if pipeline.is_some() { CELL + NEAR } else { 0 };
     let mut row = RgbImage::from_pixel(COLUMNS * each + FAR, CELL, BACKGROUND);
     let columns = COLUMNS.min(members.len() as u32);
     for column in 0..columns {
         let sample = members[column as usize * members.len() / columns as usize];
-        let Ok(image) = source.read(sample as usize) else { continue };
+        let Ok(image) = source.read(sample as usize) else {
+            *unread += 1;
+            continue;
+        };
         let left = FAR + column * each;
         place(&mut row, left, &image);
         let Some(pipeline) = pipeline else { continue };
         let seed = Pipeline::sample_seed(seed, 0, sample);
-        if let Ok(image) = pipeline.run(image, seed, 0) {
-            place(&mut row, left + CELL + NEAR, &image);
+        match pipeline.run(image, seed, 0) {
+            Ok(image) => place(&mut row, left + CELL + NEAR, &image),
+            Err(_) => *unread += 1,
         }
     }
     row

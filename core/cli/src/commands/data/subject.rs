@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use vitral_config::{Document, path_text};
-use vitral_data::{Source, SourceConfig};
+use vitral_data::{DataConfig, OnError, Source, SourceConfig};
 
 use super::failure;
 use crate::{
@@ -28,10 +28,12 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    pub fn open(arguments: &DataArguments) -> Result<Self, Failure> {
+    /// Opens them. `on_error` says what happens to parts that are damaged.
+    pub fn open(arguments: &DataArguments, on_error: OnError) -> Result<Self, Failure> {
         let path = arguments.data.as_path();
         if is_experiment(path) {
-            return Self::of_experiment(Loaded::read(path, &arguments.overrides.set)?, arguments);
+            let loaded = Loaded::read(path, &arguments.overrides.set)?;
+            return Self::of_experiment(loaded, arguments, on_error);
         }
         if arguments.split.is_some() || !arguments.overrides.set.is_empty() {
             let problem = format!(
@@ -40,14 +42,18 @@ impl Subjects {
             );
             return Err(Failure::Other(problem));
         }
-        let source = source(path)?.open().map_err(failure)?;
+        let source = source(path)?.open_with(on_error).map_err(failure)?;
         let sets = vec![Subject { name: path.display().to_string(), split: None, source }];
         Ok(Self { sets, experiment: None })
     }
 
-    fn of_experiment(loaded: Loaded, arguments: &DataArguments) -> Result<Self, Failure> {
-        let datasets = loaded.experiment.data.open();
-        let datasets = datasets.map_err(|error| loaded.locate(error.into()))?;
+    fn of_experiment(
+        loaded: Loaded,
+        arguments: &DataArguments,
+        on_error: OnError,
+    ) -> Result<Self, Failure> {
+        let data = DataConfig { on_error, ..loaded.experiment.data.clone() };
+        let datasets = data.open().map_err(|error| loaded.locate(error.into()))?;
         let sets = [(Split::Train, "train", datasets.train), (Split::Val, "val", datasets.val)];
         let sets = sets
             .into_iter()

@@ -26,7 +26,8 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let loaded = Loaded::read(&arguments.experiment, &arguments.overrides.set)?;
     let experiment = &loaded.experiment;
     let data = &experiment.data;
-    let images = data.train.open().map_err(|error| loaded.locate(error.into()))?;
+    let images = data.train.open_with(data.on_error);
+    let images = images.map_err(|error| loaded.locate(error.into()))?;
     let stages = open_stages(experiment, &registry()?).map_err(|error| loaded.locate(error))?;
     let mut path = DataPath::new(experiment, Arc::clone(&images), stages);
     let limits = Limits::new(experiment, &*images);
