@@ -7,7 +7,7 @@ use vitral_abi::{Description, Kind};
 use crate::contents::Contents;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{KeyId, SigningKey, TrustedKey};
+use crate::keys::{Fingerprint, SigningKey, TrustedKey};
 use crate::manifest::{self, Manifest};
 use crate::pack::encode;
 use crate::paths::{self, Role};
@@ -104,7 +104,7 @@ impl Bundle {
     }
 
     /// The trusted key that signed the bundle; without one, an error that says why.
-    pub fn require_trusted(&self, trusted: &[TrustedKey]) -> Result<KeyId, BundleError> {
+    pub fn require_trusted(&self, trusted: &[TrustedKey]) -> Result<Fingerprint, BundleError> {
         self.contents.require_trusted(trusted)
     }
 
@@ -127,6 +127,10 @@ impl Bundle {
         entries.insert(2, (paths::SIGNATURE.to_owned(), signature.into_bytes()));
         encode(&entries)
             .map_err(|error| BundleError::damaged(&self.contents.name, error.to_string()))
+    }
+
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     fn required(&self, path: &str) -> Result<&[u8], BundleError> {

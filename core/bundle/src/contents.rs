@@ -7,7 +7,7 @@ use vitral_config::Document;
 use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{KeyId, TrustedKey};
+use crate::keys::{Fingerprint, TrustedKey};
 use crate::manifest::{Artifact, Manifest};
 use crate::paths::{self, Role};
 use crate::sign::{Signature, SignatureError, SignatureFile};
@@ -116,12 +116,15 @@ impl Contents {
             .map_err(|error| wrong_signature(&self.name, error))
     }
 
-    pub(crate) fn require_trusted(&self, trusted: &[TrustedKey]) -> Result<KeyId, BundleError> {
+    pub(crate) fn require_trusted(
+        &self,
+        trusted: &[TrustedKey],
+    ) -> Result<Fingerprint, BundleError> {
         let error = match self.signature(trusted)? {
             Signature::Trusted(key) => return Ok(key),
             Signature::Unknown(key) => SignatureError::UnknownKey {
                 key,
-                trusted: trusted.iter().map(TrustedKey::id).collect(),
+                trusted: trusted.iter().map(TrustedKey::fingerprint).collect(),
             },
             Signature::Unsigned => SignatureError::Missing,
         };

@@ -27,6 +27,14 @@ pub enum BundleError {
         #[source]
         error: io::Error,
     },
+    /// Somebody else could decide what is in a file or folder that decides about trust.
+    #[error("{} is not used: {problem}", path.display())]
+    NotOwn {
+        /// The file or folder.
+        path: PathBuf,
+        /// Who could, and what would be right.
+        problem: String,
+    },
     /// The file as a whole is no bundle, or is damaged.
     #[error("{bundle}: {problem}")]
     Damaged {
@@ -149,6 +157,15 @@ pub enum BundleError {
         /// The store's folder.
         store: PathBuf,
     },
+    /// Nothing is trusted of which trust could be taken back.
+    #[error(
+        "nothing that you trust has a fingerprint or digest that starts with `{0}`; `vitral plugin \
+         keys` shows what you trust"
+    )]
+    NotTrusted(String),
+    /// More than one thing could be meant.
+    #[error("`{0}` is too short: give at least 8 digits, and as many as only one starts with")]
+    TooShort(String),
     /// Nothing says where plugins are installed.
     #[error(
         "nothing says where plugins are installed: set VITRAL_PLUGINS, XDG_DATA_HOME or HOME to an \

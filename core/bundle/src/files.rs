@@ -28,15 +28,42 @@ pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>, BundleErro
     }
 }
 
+/// Who may do what with a file that is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    /// What the user's settings give.
+    Usual,
+    /// Others may read it at most.
+    Shared,
+    /// Nobody else may do anything.
+    Private,
+}
+
+impl Mode {
+    fn options(self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            match self {
+                Self::Usual => &mut options,
+                Self::Shared => options.mode(0o644),
+                Self::Private => options.mode(0o600),
+            };
+        }
+        options
+    }
+}
+
 /// Writes a file beside its place, flushes it to the disk, and moves it there.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), BundleError> {
+pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: Mode) -> Result<(), BundleError> {
     let at = |error| BundleError::io("write", path, error);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // The system's default permissions, rather than those of a secret temporary file.
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+    let create = |path: &Path| mode.options().open(path);
     let mut file =
         tempfile::Builder::new().prefix(".writing-").make_in(folder, create).map_err(at)?;
     file.write_all(content).map_err(at)?;
@@ -45,14 +72,24 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Bundle
     sync_folder(folder)
 }
 
-/// Writes a file that must not be there yet, and flushes it to the disk.
-pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), BundleError> {
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(content)?;
-        file.sync_all()
-    };
-    write().map_err(|error| BundleError::io("write", path, error))
+/// Writes a file that must not be there yet, and flushes it to the disk. It is there whole or not
+/// at all, but for a kill.
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: Mode) -> Result<(), BundleError> {
+    let at = |error| BundleError::io("write", path, error);
+    let mut file = mode.options().open(path).map_err(at)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(at).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
+}
+
+/// Makes a folder, and those above it, for this user alone.
+pub(crate) fn create_private_folder(path: &Path) -> Result<(), BundleError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| BundleError::io("write", path, error))
 }
 
 /// Flushes a folder's entries to the disk, where the system can.
@@ -69,8 +106,8 @@ mod tests {
     fn a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        write_atomically(&path, b"one").unwrap();
-        write_atomically(&path, b"two").unwrap();
+        write_atomically(&path, b"one", Mode::Usual).unwrap();
+        write_atomically(&path, b"two", Mode::Usual).unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -79,9 +116,9 @@ mod tests {
     fn files_that_are_too_long_or_not_regular_are_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        write_new(&path, b"four").unwrap();
+        write_new(&path, b"four", Mode::Shared).unwrap();
         assert!(read(&path, 3).unwrap_err().to_string().contains("more than 3 bytes"));
         assert!(read(folder.path(), 3).unwrap_err().to_string().contains("regular"));
-        assert!(write_new(&path, b"again").is_err());
+        assert!(write_new(&path, b"again", Mode::Shared).is_err());
     }
 }

@@ -8,11 +8,11 @@ use vitral_abi::{Description, Kind};
 use crate::contents::Contents;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{KeyId, TrustedKey};
+use crate::keys::{Fingerprint, TrustedKey};
 use crate::manifest::{self, Manifest};
 use crate::sign::{self, Signature};
 use crate::target::Target;
-use crate::{MAX_UNPACKED_BYTES, checksums, files, paths};
+use crate::{MAX_UNPACKED_BYTES, checksums, files, ownership, paths};
 
 /// An installed plugin.
 #[derive(Clone, Debug)]
@@ -75,10 +75,13 @@ impl Installed {
         Ok(content)
     }
 
-    /// The file with the code for a target, checked just now, for the system to load.
+    /// The file with the code for a target, checked just now, for the system to load. Nobody else
+    /// can change it before that.
     pub fn artifact_path(&self, target: &Target) -> Result<PathBuf, BundleError> {
+        let path = self.folder.join(&self.manifest().artifact(target)?.path);
+        ownership::check_within(&self.folder, &path)?;
         self.artifact(target)?;
-        Ok(self.folder.join(&self.manifest().artifact(target)?.path))
+        Ok(path)
     }
 
     /// The paths of its files, but for checksums and signature.
@@ -107,7 +110,7 @@ impl Installed {
     }
 
     /// The trusted key that signed it; without one, an error that says why.
-    pub fn require_trusted(&self, trusted: &[TrustedKey]) -> Result<KeyId, BundleError> {
+    pub fn require_trusted(&self, trusted: &[TrustedKey]) -> Result<Fingerprint, BundleError> {
         self.contents.require_trusted(trusted)
     }
 
@@ -116,7 +119,7 @@ impl Installed {
         self.contents.digest()
     }
 
-    pub(crate) fn is_signed(&self) -> bool {
-        self.contents.signature.is_some()
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.contents
     }
 }

@@ -1,12 +1,14 @@
 //! Keys for signatures, in the text formats of the `minisign` tool.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 use minisign::{ErrorKind, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox};
+use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::files;
 
@@ -16,7 +18,8 @@ const MAX_BYTES: u64 = 4096;
 /// How the second line of a secret key with a password starts: the algorithms in base64.
 const ENCRYPTED: &str = "RWRTY0Iy";
 
-/// Which key it is; its text is that of the `minisign` tool.
+/// The key that a signature names, as the `minisign` tool writes it. Anybody can give these eight
+/// bytes to a key of their own: they say which key to look for, never whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(u64);
 
@@ -31,6 +34,25 @@ impl KeyId {
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", self.0)
+    }
+}
+
+/// Whose key it is: the SHA-256 of the key, `tail -n 1 KEY.pub | base64 -d | sha256sum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(Digest);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
     }
 }
 
@@ -67,7 +89,12 @@ impl TrustedKey {
         format!("untrusted comment: minisign public key {}\n{}\n", self.id(), self.0.to_base64())
     }
 
-    /// Which key it is.
+    /// Whose key it is.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(Digest::of(&self.0.to_bytes()))
+    }
+
+    /// What its signatures name.
     pub fn id(&self) -> KeyId {
         KeyId::from_bytes(self.0.keynum())
     }
@@ -157,19 +184,15 @@ impl KeyPair {
         &self.secret
     }
 
-    /// Writes both into files that must not be there yet. Only their owner can read the secret one.
+    /// Writes both into files that must not be there yet, or none. Only their owner can read the
+    /// secret one.
     pub fn write(&self, public: &Path, secret: &Path) -> Result<(), BundleError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let write = || {
-            let mut file = options.open(secret)?;
-            file.write_all(self.secret.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|error| BundleError::io("write", secret, error))?;
-        files::write_new(public, self.public.to_text().as_bytes())
+        files::write_new(secret, self.secret.as_bytes(), files::Mode::Private)?;
+        let text = self.public.to_text();
+        files::write_new(public, text.as_bytes(), files::Mode::Shared).inspect_err(|_| {
+            // It was made just now, and is of no use to anyone.
+            let _ = fs::remove_file(secret);
+        })
     }
 }
 
@@ -193,12 +216,31 @@ mod tests {
         assert_eq!(key.public().unwrap().id(), pair.public().id());
         assert_eq!(TrustedKey::read(&public).unwrap().id(), pair.public().id());
         assert!(pair.write(&public, &secret).is_err(), "keys are not overwritten");
+        assert_eq!(TrustedKey::read(&public).unwrap().id(), pair.public().id());
+        let other = folder.path().join("other.key");
+        assert!(pair.write(&public, &other).is_err(), "keys are not overwritten");
+        assert!(!other.exists(), "half a pair is left");
         #[cfg(unix)]
         {
             let mode = std::fs::metadata(&secret).unwrap().permissions();
             assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
         }
         assert!(!format!("{key:?}").contains("RW"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_digest_of_the_key_and_not_of_its_number() {
+        let text =
+            "untrusted comment: x\nRWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+        let key = TrustedKey::parse("k", text).unwrap();
+        // `tail -n 1 KEY.pub | base64 -d | sha256sum`
+        assert_eq!(
+            key.fingerprint().to_string(),
+            "5328e14e5ace65af400e48686e453709d22a909043b47ae8030cce0a6c34418f"
+        );
+        assert_eq!(key.fingerprint().to_string().parse(), Ok(key.fingerprint()));
+        let other = KeyPair::generate(None).unwrap();
+        assert_ne!(key.fingerprint(), other.public().fingerprint());
     }
 
     #[test]

@@ -8,14 +8,17 @@
 //!
 //! - [`pack()`] makes a bundle, [`Bundle`] reads one.
 //! - [`Store`] is a folder of unpacked bundles, [`Installed`] is one of them.
+//! - [`Trust`] answers whether a bundle may run, and do what else an experiment has it do.
 //! - [`resolve`] picks the version that an experiment asks for, [`Lock`] writes down what a run used.
 //!
 //! The crate does not know how plugins run.
 
+mod allowance;
 mod archive;
 mod checksums;
 mod contents;
 mod contract;
+mod decisions;
 mod describe;
 mod digest;
 mod error;
@@ -24,8 +27,11 @@ mod installed;
 mod keys;
 mod lock;
 mod manifest;
+mod ownership;
 mod pack;
+mod package;
 mod paths;
+mod permit;
 mod resolve;
 mod seal;
 mod sign;
@@ -33,25 +39,31 @@ mod source;
 mod store;
 mod target;
 mod text;
+mod trust;
 mod ustar;
 
+pub use allowance::Allowance;
 pub use archive::{Bundle, EXTENSION};
 pub use contract::Contract;
+pub use decisions::{Allowed, Decisions};
 pub use describe::{
     ManifestExample, ManifestKind, ManifestParameter, ManifestSetting, ManifestType,
 };
 pub use digest::Digest;
 pub use error::{BundleError, Mismatch};
 pub use installed::Installed;
-pub use keys::{KeyId, KeyPair, SigningKey, TrustedKey};
+pub use keys::{Fingerprint, KeyId, KeyPair, SigningKey, TrustedKey};
 pub use lock::{Difference, Lock, LockError, Locked, Origin};
 pub use manifest::{Artifact, Limits, Manifest, Permissions};
 pub use pack::{PackInput, pack, pack_to_folder};
+pub use package::Package;
+pub use permit::Permit;
 pub use resolve::{Demand, ResolveError, resolve, resolve_all};
 pub use sign::{Signature, SignatureError};
 pub use source::SourceManifest;
-pub use store::{Listing, Store};
+pub use store::{Distrusted, Listing, Store};
 pub use target::Target;
+pub use trust::{Request, Trust, TrustError};
 
 /// The most bytes that a bundle's files may have together.
 pub const MAX_UNPACKED_BYTES: u64 = 512 << 20;

@@ -119,7 +119,7 @@ impl Lock {
 
     /// Writes the lock's file; it appears whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), BundleError> {
-        files::write_atomically(path, self.to_text().as_bytes())
+        files::write_atomically(path, self.to_text().as_bytes(), files::Mode::Usual)
     }
 
     /// Whether the plugins of `now` are those of this lock.

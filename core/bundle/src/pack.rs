@@ -140,7 +140,7 @@ pub fn pack_to_folder(
     let packed = pack(input, key)?;
     let path = folder.join(format!("{}.{EXTENSION}", input.manifest()?.id()));
     fs::create_dir_all(folder).map_err(|error| BundleError::io("write", folder, error))?;
-    files::write_atomically(&path, &packed)?;
+    files::write_atomically(&path, &packed, files::Mode::Usual)?;
     Ok(path)
 }
 

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use minisign::SignatureBox;
 
 use crate::error::{BundleError, list};
-use crate::keys::{KeyId, SigningKey, TrustedKey};
+use crate::keys::{Fingerprint, KeyId, SigningKey, TrustedKey};
 use crate::text::shown;
 
 /// The most bytes that a signature's file may have.
@@ -18,7 +18,7 @@ pub enum Signature {
     /// Nobody.
     Unsigned,
     /// A trusted key; the signature is right.
-    Trusted(KeyId),
+    Trusted(Fingerprint),
     /// A key that is not trusted; so nothing is known about the signature.
     Unknown(KeyId),
 }
@@ -38,7 +38,7 @@ pub enum SignatureError {
         /// The key that the signature names.
         key: KeyId,
         /// The keys that would do.
-        trusted: Vec<KeyId>,
+        trusted: Vec<Fingerprint>,
     },
     /// The signature names a trusted key, but is not that key's signature of these checksums.
     #[error(
@@ -75,17 +75,18 @@ impl SignatureFile {
         trusted: &[TrustedKey],
     ) -> Result<Signature, SignatureError> {
         let signature = parse(&self.text)?;
-        let is_right = |key: &TrustedKey| {
+        let is_right = |key: &&TrustedKey| {
             minisign::verify(key.key(), &signature, Cursor::new(checksums), true, false, false)
                 .is_ok()
         };
+        // Two keys may have one number.
         let mut named = trusted.iter().filter(|key| key.id() == self.key).peekable();
         if named.peek().is_none() {
             return Ok(Signature::Unknown(self.key));
         }
-        match named.any(is_right) {
-            true => Ok(Signature::Trusted(self.key)),
-            false => Err(SignatureError::Wrong { key: self.key }),
+        match named.find(is_right) {
+            Some(key) => Ok(Signature::Trusted(key.fingerprint())),
+            None => Err(SignatureError::Wrong { key: self.key }),
         }
     }
 }
@@ -135,9 +136,9 @@ mod tests {
         let ((secret, public), (_, other)) = (key(), key());
         let text = sign(&secret, b"sums", "x-1.0.0").unwrap();
         let signature = SignatureFile::parse(text.as_bytes()).unwrap();
-        let id = public.id();
+        let (id, fingerprint) = (public.id(), public.fingerprint());
         let trusted = [other.clone(), public];
-        assert_eq!(signature.verify(b"sums", &trusted), Ok(Signature::Trusted(id)));
+        assert_eq!(signature.verify(b"sums", &trusted), Ok(Signature::Trusted(fingerprint)));
         assert_eq!(signature.verify(b"sums", &[other]), Ok(Signature::Unknown(id)));
         let wrong = Err(SignatureError::Wrong { key: id });
         assert_eq!(signature.verify(b"other sums", &trusted), wrong);

@@ -1,5 +1,6 @@
-//! The folder in which plugins are installed: one folder `name-version` for each, and the public
-//! keys that the user trusts in `keys`.
+//! The folder in which plugins are installed: one folder `name-version` for each, the public keys
+//! that the user trusts in `keys`, and what else was decided in `trust.ron`. Nothing in it is used
+//! that another user could have put there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,10 +10,13 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 
 use crate::archive::Bundle;
+use crate::decisions::Decisions;
+use crate::digest::Digest;
 use crate::error::{BundleError, Mismatch};
+use crate::files::Mode;
 use crate::installed::Installed;
-use crate::keys::{KeyId, TrustedKey};
-use crate::{files, paths, text};
+use crate::keys::{Fingerprint, TrustedKey};
+use crate::{files, ownership, paths, text};
 
 const KEYS: &str = "keys";
 
@@ -29,6 +33,15 @@ pub struct Listing {
     pub plugins: Vec<Installed>,
     /// The folders that are no plugin, or a damaged one, and why.
     pub broken: Vec<(PathBuf, BundleError)>,
+}
+
+/// What was trusted until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distrusted {
+    /// A key.
+    Key(Fingerprint),
+    /// What a bundle might do: its name and version, and its digest.
+    Bundle(String, Digest),
 }
 
 impl Store {
@@ -61,14 +74,14 @@ impl Store {
     /// Installs a bundle. Whether its signature will do is for the caller to say before.
     ///
     /// The plugin appears whole or not at all. Installing the same contents again changes nothing,
-    /// except that a signature is added where there was none; damage to what is there is an error.
+    /// except that a signature takes the place of what there was; damage to what is there is an error.
     pub fn install(&self, bundle: &Bundle) -> Result<Installed, BundleError> {
+        self.make()?;
         let folder = self.root.join(bundle.manifest().id());
         if folder.exists() {
             return self.update(&folder, bundle);
         }
         let at = |error| BundleError::io("write", &self.root, error);
-        fs::create_dir_all(&self.root).map_err(at)?;
         let temporary = tempfile::Builder::new().prefix(".installing-").tempdir_in(&self.root);
         let temporary = temporary.map_err(at)?;
         let unpacked = temporary.path().join(bundle.manifest().id());
@@ -80,6 +93,12 @@ impl Store {
         }
         files::sync_folder(&self.root)?;
         Installed::open(&folder)
+    }
+
+    /// Makes the folder unless it is there, and makes sure that it is the user's own.
+    fn make(&self) -> Result<(), BundleError> {
+        files::create_private_folder(&self.root)?;
+        ownership::check(&self.root)
     }
 
     fn update(&self, folder: &Path, bundle: &Bundle) -> Result<Installed, BundleError> {
@@ -96,23 +115,24 @@ impl Store {
         }
         installed.verify()?;
         match bundle.file(paths::SIGNATURE) {
-            Some(signature) if !installed.is_signed() => {
-                files::write_atomically(&folder.join(paths::SIGNATURE), signature)?;
+            Some(signature) => {
+                files::write_atomically(&folder.join(paths::SIGNATURE), signature, Mode::Shared)?;
                 Installed::open(folder)
             }
-            _ => Ok(installed),
+            None => Ok(installed),
         }
     }
 
     /// What is installed. A broken plugin does not hide the others.
     pub fn list(&self) -> Result<Listing, BundleError> {
+        ownership::check(&self.root)?;
         let mut listing = Listing::default();
         for folder in self.folders(&self.root)? {
             let name = folder.file_name().unwrap_or_default();
             if name == KEYS || name.as_encoded_bytes().starts_with(b".") || !folder.is_dir() {
                 continue;
             }
-            match Installed::open(&folder) {
+            match ownership::check(&folder).and_then(|()| Installed::open(&folder)) {
                 Ok(plugin) => listing.plugins.push(plugin),
                 Err(error) => listing.broken.push((folder, error)),
             }
@@ -123,7 +143,9 @@ impl Store {
 
     /// An installed plugin by name and version.
     pub fn open(&self, name: &str, version: &Version) -> Result<Installed, BundleError> {
-        Installed::open(&self.existing(name, version)?)
+        let folder = self.existing(name, version)?;
+        ownership::check(&folder)?;
+        Installed::open(&folder)
     }
 
     /// Removes a plugin, damaged or not.
@@ -139,33 +161,97 @@ impl Store {
 
     /// The keys that the user trusts.
     pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>, BundleError> {
-        let keys = self.folders(&self.root.join(KEYS))?.into_iter();
+        Ok(self.keys()?.into_iter().map(|(_, key)| key).collect())
+    }
+
+    fn keys(&self) -> Result<Vec<(PathBuf, TrustedKey)>, BundleError> {
+        ownership::check(&self.root)?;
+        let folder = self.root.join(KEYS);
+        ownership::check(&folder)?;
+        let keys = self.folders(&folder)?.into_iter();
         let keys = keys.filter(|path| path.extension().is_some_and(|extension| extension == "pub"));
-        keys.map(|path| TrustedKey::read(&path)).collect()
+        keys.map(|path| {
+            ownership::check(&path)?;
+            let key = TrustedKey::read(&path)?;
+            Ok((path, key))
+        })
+        .collect()
     }
 
     /// Trusts a key from now on; says where it is kept.
     pub fn trust(&self, key: &TrustedKey) -> Result<PathBuf, BundleError> {
+        self.make()?;
         let folder = self.root.join(KEYS);
-        fs::create_dir_all(&folder).map_err(|error| BundleError::io("write", &folder, error))?;
-        let path = folder.join(format!("{}.pub", key.id()));
-        files::write_atomically(&path, key.to_text().as_bytes())?;
+        files::create_private_folder(&folder)?;
+        ownership::check(&folder)?;
+        let path = folder.join(format!("{}.pub", key.fingerprint()));
+        files::write_atomically(&path, key.to_text().as_bytes(), Mode::Private)?;
         Ok(path)
     }
 
-    /// Trusts a key no more; says whether it was trusted.
-    pub fn distrust(&self, id: KeyId) -> Result<bool, BundleError> {
-        let mut found = false;
-        for path in self.folders(&self.root.join(KEYS))? {
-            if TrustedKey::read(&path).is_ok_and(|key| key.id() == id) {
-                fs::remove_file(&path).map_err(|error| BundleError::io("remove", &path, error))?;
-                found = true;
+    /// Takes trust back: of a key, whose names are free then, or of a bundle, which may do no more
+    /// than any other. Which one, the beginning of its fingerprint or digest says.
+    pub fn distrust(&self, start: &str) -> Result<Distrusted, BundleError> {
+        if start.len() < 8 {
+            return Err(BundleError::TooShort(start.to_owned()));
+        }
+        let is_meant = |text: &dyn std::fmt::Display| text.to_string().starts_with(start);
+        let keys = self.keys()?;
+        let keys = keys.iter().map(|(_, key)| Distrusted::Key(key.fingerprint()));
+        let allowed = self.decisions()?.allowed.into_iter();
+        let bundles = allowed.map(|allowed| Distrusted::Bundle(allowed.plugin, allowed.digest));
+        let mut meant: Vec<Distrusted> = keys
+            .chain(bundles)
+            .filter(|trusted| match trusted {
+                Distrusted::Key(fingerprint) => is_meant(fingerprint),
+                Distrusted::Bundle(_, digest) => is_meant(digest),
+            })
+            .collect();
+        // One key may be there in two files.
+        meant.dedup();
+        let shown = || text::shown(start.as_bytes());
+        let only = meant.pop().ok_or_else(|| BundleError::NotTrusted(shown()))?;
+        if !meant.is_empty() {
+            return Err(BundleError::TooShort(shown()));
+        }
+        self.forget(&only)?;
+        Ok(only)
+    }
+
+    fn forget(&self, trusted: &Distrusted) -> Result<(), BundleError> {
+        if let Distrusted::Key(fingerprint) = trusted {
+            for (path, key) in self.keys()? {
+                if key.fingerprint() == *fingerprint {
+                    fs::remove_file(&path)
+                        .map_err(|error| BundleError::io("remove", &path, error))?;
+                }
             }
         }
-        Ok(found)
+        self.decide(|decisions| match trusted {
+            Distrusted::Key(fingerprint) => decisions.names.retain(|_, key| key != fingerprint),
+            Distrusted::Bundle(_, digest) => {
+                decisions.allowed.retain(|allowed| allowed.digest != *digest);
+            }
+        })
+    }
+
+    /// What the user has decided beside keys.
+    pub fn decisions(&self) -> Result<Decisions, BundleError> {
+        ownership::check(&self.root)?;
+        Decisions::read(&self.root)
+    }
+
+    /// Changes what the user has decided.
+    pub(crate) fn decide<R>(
+        &self,
+        change: impl FnOnce(&mut Decisions) -> R,
+    ) -> Result<R, BundleError> {
+        self.make()?;
+        Decisions::change(&self.root, change)
     }
 
     fn existing(&self, name: &str, version: &Version) -> Result<PathBuf, BundleError> {
+        ownership::check(&self.root)?;
         let folder = self.root.join(format!("{name}-{version}"));
         match text::is_plugin_name(name) && folder.is_dir() {
             true => Ok(folder),
@@ -195,8 +281,8 @@ fn unpack(bundle: &Bundle, folder: &Path) -> Result<(), BundleError> {
     for (path, content) in bundle.files() {
         let file = folder.join(path);
         let parent = file.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| BundleError::io("write", parent, error))?;
-        files::write_new(&file, content)?;
+        files::create_private_folder(parent)?;
+        files::write_new(&file, content, Mode::Shared)?;
     }
     files::sync_folder(folder)
 }

@@ -6,3 +6,4 @@ mod packing;
 mod signatures;
 mod store;
 mod support;
+mod trust;

@@ -7,7 +7,7 @@ use crate::support::{Archive, input, keys, open, packed};
 #[test]
 fn a_bundle_is_trusted_if_a_trusted_key_signed_it() {
     let ((secret, pair), (_, other)) = (keys(), keys());
-    let id = pair.public().id();
+    let id = pair.public().fingerprint();
     let trusted = [other.public().clone(), pair.public().clone()];
     for bytes in [
         pack(&input("1.2.0"), Some(&secret)).unwrap(),
@@ -48,8 +48,8 @@ fn an_unknown_key_is_named_beside_the_trusted_ones() {
     let trusted = std::slice::from_ref(other.public());
     assert_eq!(bundle.signature(trusted).unwrap(), Signature::Unknown(pair.public().id()));
     let error = bundle.require_trusted(trusted).unwrap_err().to_string();
-    for id in [pair.public().id(), other.public().id()] {
-        assert!(error.contains(&id.to_string()), "{error}");
+    for key in [pair.public().id().to_string(), other.public().fingerprint().to_string()] {
+        assert!(error.contains(&key), "{error}");
     }
     assert!(bundle.require_trusted(&[]).unwrap_err().to_string().contains("trusted is nothing"));
 }

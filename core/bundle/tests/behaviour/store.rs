@@ -4,7 +4,7 @@ use std::fs;
 
 use semver::{Version, VersionReq};
 use vitral_abi::Kind;
-use vitral_bundle::{BundleError, Signature, Store, Target, pack, resolve};
+use vitral_bundle::{BundleError, Distrusted, Signature, Store, Target, TrustedKey, pack, resolve};
 
 use crate::support::{LINUX, description, input, keys, open, packed};
 
@@ -157,10 +157,81 @@ fn trusted_keys_are_kept_with_the_plugins() {
     assert!(store.trusted_keys().unwrap().is_empty());
     store.trust(pair.public()).unwrap();
     store.trust(pair.public()).unwrap();
-    let ids: Vec<_> = store.trusted_keys().unwrap().iter().map(|key| key.id()).collect();
-    assert_eq!(ids, [pair.public().id()]);
+    let fingerprint = pair.public().fingerprint();
+    let trusted: Vec<_> =
+        store.trusted_keys().unwrap().iter().map(|key| key.fingerprint()).collect();
+    assert_eq!(trusted, [fingerprint]);
     assert!(store.list().unwrap().broken.is_empty());
-    assert!(store.distrust(pair.public().id()).unwrap());
-    assert!(!store.distrust(pair.public().id()).unwrap());
+    let start = &fingerprint.to_string()[..8];
+    assert!(matches!(store.distrust(&start[..7]), Err(BundleError::TooShort(_))));
+    assert_eq!(store.distrust(start).unwrap(), Distrusted::Key(fingerprint));
+    assert!(matches!(store.distrust(start), Err(BundleError::NotTrusted(_))));
     assert!(store.trusted_keys().unwrap().is_empty());
+}
+
+#[test]
+fn a_key_with_the_number_of_a_trusted_one_takes_nothing_from_it() {
+    let (_folder, store) = store();
+    let ((secret, pair), (_, other)) = (keys(), keys());
+    store.trust(pair.public()).unwrap();
+    store.trust(&renumbered(other.public(), pair.public())).unwrap();
+    let trusted = store.trusted_keys().unwrap();
+    assert_eq!(trusted.len(), 2);
+    assert_eq!(trusted[0].id(), trusted[1].id());
+    let bundle = open(&pack(&input("1.2.0"), Some(&secret)).unwrap()).unwrap();
+    let fingerprint = pair.public().fingerprint();
+    assert_eq!(bundle.signature(&trusted).unwrap(), Signature::Trusted(fingerprint));
+}
+
+/// A key under the number of another one.
+fn renumbered(key: &TrustedKey, number_of: &TrustedKey) -> TrustedKey {
+    // 42 bytes in base64: two for the algorithm, eight for the number, then the key. Whole groups of
+    // four letters are three bytes, so that the letters of the first twelve bytes have two of the key.
+    let letters = |key: &TrustedKey| key.to_text().lines().nth(1).unwrap().to_owned();
+    let (key, other) = (letters(key), letters(number_of));
+    TrustedKey::parse("renumbered", &format!("{}{}", &other[..16], &key[16..])).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_others_may_write_to_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (_folder, store) = store();
+    let (secret, pair) = keys();
+    store.trust(pair.public()).unwrap();
+    let signed = open(&pack(&input("1.2.0"), Some(&secret)).unwrap()).unwrap();
+    let plugin = store.install(&signed).unwrap();
+    let set = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let key = fs::read_dir(store.root().join("keys")).unwrap().next().unwrap().unwrap().path();
+    let library = plugin.artifact_path(&Target::Native(LINUX.into())).unwrap();
+    for path in [store.root(), &store.root().join("keys"), &key] {
+        let before = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(before & 0o022, 0, "{} was made for everyone", path.display());
+        set(path, 0o777);
+        let error = store.trusted_keys().unwrap_err();
+        assert!(matches!(error, BundleError::NotOwn { .. }), "{error}");
+        set(path, before);
+    }
+    set(store.root(), 0o777);
+    for error in [
+        store.list().map(drop).unwrap_err(),
+        store.open("window", &version("1.2.0")).map(drop).unwrap_err(),
+        store.install(&signed).map(drop).unwrap_err(),
+        store.trust(pair.public()).map(drop).unwrap_err(),
+        store.decisions().map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, BundleError::NotOwn { .. }), "{error}");
+    }
+    set(store.root(), 0o700);
+    set(plugin.folder(), 0o777);
+    assert_eq!(store.list().unwrap().broken.len(), 1);
+    assert!(store.open("window", &version("1.2.0")).is_err());
+    set(plugin.folder(), 0o700);
+    set(library.parent().unwrap(), 0o777);
+    assert!(plugin.artifact_path(&Target::Native(LINUX.into())).is_err());
+    set(library.parent().unwrap(), 0o700);
+    assert!(plugin.artifact_path(&Target::Native(LINUX.into())).is_ok());
 }
