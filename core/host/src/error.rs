@@ -82,6 +82,8 @@ pub enum Cause {
     Trapped(String),
     /// The call took longer than it may.
     TimedOut(Duration),
+    /// The user wants to stop, and the call was not over in time.
+    Interrupted,
     /// The plugin wanted more memory than it may have.
     OutOfMemory(usize),
     /// The plugin called itself too deeply.
@@ -106,6 +108,7 @@ impl fmt::Display for Cause {
             Self::Panicked(message) => write!(f, "it panicked: {message}"),
             Self::Trapped(message) => write!(f, "it trapped: {message}"),
             Self::TimedOut(limit) => write!(f, "it took longer than the {limit:?} that it has"),
+            Self::Interrupted => f.write_str("it was interrupted, as the run is to stop"),
             Self::OutOfMemory(limit) => {
                 write!(f, "it wanted more than the {} MiB of memory that it has", limit >> 20)
             }

@@ -5,7 +5,7 @@ use std::{path::Path, thread, time::Duration};
 use wasmtime::{Config, Engine, component::Component};
 
 use super::cache::Cache;
-use crate::OpenError;
+use crate::{Interrupt, OpenError};
 
 /// How exactly the time of a call is kept.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -16,6 +16,7 @@ const STACK: usize = 1 << 20;
 pub struct WasmEngine {
     engine: Engine,
     cache: Option<Cache>,
+    interrupt: Interrupt,
 }
 
 impl WasmEngine {
@@ -46,7 +47,17 @@ impl WasmEngine {
             .name("vitral-epochs".into())
             .spawn(tick)
             .map_err(|error| OpenError::new("the WebAssembly engine", error.to_string()))?;
-        Ok(Self { cache: cache.map(|folder| Cache::new(folder, &engine)), engine })
+        let cache = cache.map(|folder| Cache::new(folder, &engine));
+        Ok(Self { cache, engine, interrupt: Interrupt::default() })
+    }
+
+    /// The same, with a switch that has calls end early.
+    pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     pub(super) fn engine(&self) -> &Engine {

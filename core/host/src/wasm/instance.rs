@@ -1,22 +1,27 @@
 //! One instance, and calls to it within their limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use vitral_seed::Seed;
 use wasmtime::{
-    Store, Trap,
+    Store, Trap, UpdateDeadline,
     component::{Instance, InstancePre},
 };
 use wasmtime_wasi::runtime::{in_tokio, poll_noop};
 
-use super::{WasmOptions, engine::TICK, state::State, wasi::System};
-use crate::{Cause, log::clean, trace::Trace};
+use super::{WasmOptions, deadline::Time, engine::TICK, state::State, wasi::System};
+use crate::{Cause, Interrupt, log::clean, trace::Trace};
 
 /// A component that is ready to be instantiated.
 pub(super) struct Module {
     pub(super) pre: InstancePre<State>,
     pub(super) options: WasmOptions,
     pub(super) uses_wasi: bool,
+    pub(super) interrupt: Interrupt,
 }
 
 /// An instance. After an error it must not be used again.
@@ -30,11 +35,17 @@ impl Session {
     pub(super) fn new(module: &Arc<Module>, plugin: &Arc<str>) -> Result<Self, Cause> {
         let options = &module.options;
         let system = System::new(&options.permissions).map_err(Cause::Failed)?;
-        let state = State::new(Arc::clone(plugin), options.memory, system);
+        let interrupt = module.interrupt.clone();
+        let state = State::new(Arc::clone(plugin), options.memory, system, interrupt);
         let mut store = Store::new(module.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(options.output);
-        let instance = timed(module, &mut store, options.setup_time, async |store| {
+        store.epoch_deadline_callback(|mut store| match store.data_mut().deadline.tick() {
+            true => Err(Trap::Interrupt.into()),
+            false => Ok(UpdateDeadline::Continue(1)),
+        });
+        let time = Time::of_setup(options.setup_time);
+        let instance = timed(module, &mut store, time, async |store| {
             module.pre.instantiate_async(store).await
         })?;
         Ok(Self { module: Arc::clone(module), store, instance })
@@ -48,7 +59,7 @@ impl Session {
     /// Runs a call, with a trace if it is one.
     pub(super) fn run<R>(
         &mut self,
-        time: Duration,
+        time: Time,
         seed: Seed,
         trace: Option<Trace>,
         call: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
@@ -63,28 +74,55 @@ impl Session {
 fn timed<R>(
     module: &Module,
     store: &mut Store<State>,
-    time: Duration,
+    time: Time,
     work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Cause> {
-    let ticks = time.as_nanos().div_ceil(TICK.as_nanos()).min(u64::MAX.into()) as u64;
-    // One more, as the first is partly over.
-    store.set_epoch_deadline(ticks.saturating_add(1));
+    if time.grace.is_zero() && module.interrupt.is_set() {
+        store.data_mut().end();
+        return Err(Cause::Interrupted);
+    }
+    store.data_mut().deadline.begin(time);
+    store.set_epoch_deadline(1);
     let result = if module.uses_wasi {
         // WASI can wait for something, which no epoch ends.
-        in_tokio(async { tokio::time::timeout(time, work(store)).await })
-            .map_err(|_| Cause::TimedOut(time))
+        in_tokio(waited(&module.interrupt, time, work(store)))
     } else {
         // Nothing else waits, so that the first poll is the last.
-        poll_noop(std::pin::pin!(work(store)))
-            .ok_or_else(|| Cause::Trapped("it waits for nothing".into()))
+        poll_noop(pin!(work(store))).ok_or_else(|| Cause::Trapped("it waits for nothing".into()))
     };
     store.data_mut().end();
-    result?.map_err(|error| cause(&error, module, store.data(), time))
+    result?.map_err(|error| cause(&error, module, store.data(), time.limit))
+}
+
+/// Waits for something for no longer than a time.
+async fn waited<R>(
+    interrupt: &Interrupt,
+    time: Time,
+    work: impl Future<Output = R>,
+) -> Result<R, Cause> {
+    let mut work = pin!(work);
+    let start = Instant::now();
+    let mut interrupted = None;
+    loop {
+        if let Ok(result) = tokio::time::timeout(TICK, &mut work).await {
+            return Ok(result);
+        }
+        if interrupt.is_set() {
+            interrupted.get_or_insert_with(Instant::now);
+        }
+        if start.elapsed() >= time.limit {
+            return Err(Cause::TimedOut(time.limit));
+        }
+        if interrupted.is_some_and(|since| since.elapsed() >= time.grace) {
+            return Err(Cause::Interrupted);
+        }
+    }
 }
 
 /// Why a call failed.
 fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration) -> Cause {
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) if state.deadline.is_interrupted() => return Cause::Interrupted,
         Some(Trap::Interrupt) => return Cause::TimedOut(time),
         Some(Trap::StackOverflow) => return Cause::StackOverflow,
         _ => {}

@@ -8,6 +8,7 @@ use wasmtime::{Store, component::Instance};
 
 use super::{
     Wasm, convert,
+    deadline::Time,
     instance::{Module, Session},
     open::Exports,
     state::State,
@@ -122,7 +123,7 @@ impl Keeper {
             return Err(self.error(call, words(), cause));
         };
         let seed = seed.unwrap_or_else(|| Seed::new(0).named(call.name()).named(&words()));
-        match session.run(time, seed, trace, run) {
+        match session.run(Time::of(call, time), seed, trace, run) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(message)) => {
                 let cause = Cause::Failed(clean(&message, MAX_MESSAGE));

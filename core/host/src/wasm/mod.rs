@@ -3,6 +3,7 @@
 mod bindings;
 mod cache;
 mod convert;
+mod deadline;
 mod engine;
 mod image;
 mod instance;

@@ -17,6 +17,7 @@ use super::{
         vitral::plugin::{logging, tensors},
     },
     convert,
+    deadline::Time,
     instance::{Module, Session},
     state::{Access, State},
     wasi,
@@ -74,11 +75,12 @@ pub(crate) fn open(
     };
     let exports = exports.map_err(missing)?;
     let describe = description::GuestIndices::new(&pre).map_err(missing)?;
-    let module = Arc::new(Module { pre, options, uses_wasi });
+    let interrupt = engine.interrupt().clone();
+    let module = Arc::new(Module { pre, options, uses_wasi, interrupt });
     let mut session =
         Session::new(&module, &name.into()).map_err(|cause| refuse(cause.to_string()))?;
-    let setup_time = module.options.setup_time;
-    let described = session.run(setup_time, Seed::new(0), None, async |store, instance| {
+    let time = Time::of_setup(module.options.setup_time);
+    let described = session.run(time, Seed::new(0), None, async |store, instance| {
         let guest = describe.load(&mut *store, instance)?;
         guest.call_describe(store).await
     });

@@ -13,10 +13,12 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::{
     bindings::vitral::plugin::{logging, tensors},
+    deadline::Deadline,
     limits::Limits,
     wasi::{Random, System},
 };
 use crate::{
+    Interrupt,
     log::{Log, clean},
     trace::Trace,
 };
@@ -32,6 +34,7 @@ pub struct TensorHandle(Tensor);
 /// The data of a store.
 pub(super) struct State {
     pub(super) limits: Limits,
+    pub(super) deadline: Deadline,
     table: ResourceTable,
     system: System,
     log: Log,
@@ -49,11 +52,17 @@ impl HasData for Access {
 }
 
 impl State {
-    pub(super) fn new(plugin: Arc<str>, memory: usize, system: System) -> Self {
+    pub(super) fn new(
+        plugin: Arc<str>,
+        memory: usize,
+        system: System,
+        interrupt: Interrupt,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             limits: Limits::new(memory),
+            deadline: Deadline::new(interrupt),
             table,
             system,
             log: Log::new(plugin),

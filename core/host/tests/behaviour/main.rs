@@ -7,6 +7,8 @@ mod guests;
 mod hostile;
 mod in_place;
 #[cfg(feature = "wasm")]
+mod interrupts;
+#[cfg(feature = "wasm")]
 mod logs;
 #[cfg(feature = "wasm")]
 mod monitors;
