@@ -79,7 +79,7 @@ fn experiment(workspace: &Workspace, output: &str, batch: BatchSize) -> Experime
 
 /// Without plugins.
 fn registry() -> Registry {
-    Registry::new(Vec::new(), None, None)
+    Registry::new(Vec::new(), vitral_bundle::Trust::default(), None)
 }
 
 fn auto() -> BatchSize {

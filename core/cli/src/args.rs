@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vitral_bundle::Allowance;
 use vitral_host::Kind;
 use vitral_model::Variant;
 use vitral_train::batch_size::MemorySize;
@@ -180,6 +181,8 @@ pub struct TricksArguments {
     pub json: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +204,8 @@ pub struct BenchDataArguments {
     pub json: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 /// A length of time, in seconds.
@@ -218,6 +223,8 @@ pub struct MeasureArguments {
     pub device: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 #[derive(Debug, Args)]
@@ -296,11 +303,19 @@ pub enum PluginCommand {
         #[arg(long, value_name = "NAME.key")]
         key: PathBuf,
     },
-    /// Trust a public key: bundles that it has signed can be installed.
+    /// Trust a public key: bundles that it has signed can be installed and run in the sandbox.
     Trust {
         /// The public key's file.
         key: PathBuf,
     },
+    /// Take trust back: of a key, whose bundles do not run any more then, or of a bundle that you have
+    /// allowed something.
+    Distrust {
+        /// The public key's file, or the first digits of its fingerprint or of the bundle's digest.
+        what: PathBuf,
+    },
+    /// Show the keys that you trust, the names that are theirs, and what you have allowed beside.
+    Keys,
 }
 
 /// What a plugin does.
@@ -411,9 +426,22 @@ pub struct PackArguments {
 pub struct InstallArguments {
     /// The bundle's file.
     pub bundle: PathBuf,
-    /// Install it without a signature that you trust.
-    #[arg(long)]
-    pub unsigned: bool,
+    /// Allow the plugin what needs your word, from now on: `blur:run` lets it run though nobody whom
+    /// you trust has signed it, `blur:run,network` grants it the network, too; can be given several
+    /// times.
+    #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
+    pub allow: Vec<Allowance>,
+}
+
+/// What the user allows plugins, beside what they have been asked before.
+#[derive(Debug, Args)]
+pub struct Allowed {
+    /// Allow a plugin what needs your word: to run though nobody whom you trust has signed it, native
+    /// code, files, the network, more memory or time. `blur:run,network` holds for whatever plugin has
+    /// that name, `blur@DIGEST:run` for one bundle; a refusal shows what to give here. It holds for this
+    /// command; can be given several times.
+    #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
+    pub allow: Vec<Allowance>,
 }
 
 /// Changes to an experiment from the command line.
@@ -443,6 +471,8 @@ pub struct TrainArguments {
     pub device: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 #[derive(Debug, Args)]
@@ -483,6 +513,8 @@ pub struct StepArguments {
     pub json: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 #[derive(Debug, Args)]

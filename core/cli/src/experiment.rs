@@ -96,7 +96,7 @@ impl Loaded {
                 Some(failure) => failure,
                 None => Failure::Run(error.into()),
             },
-            error => Failure::Run(error),
+            error => error.into(),
         }
     }
 

@@ -6,6 +6,8 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use vitral_config::ConfigError;
 use vitral_model::device::DeviceError;
 
+use crate::consent::how_to_allow;
+
 /// Exit code of wrong usage: arguments, experiments, devices.
 const USAGE: u8 = 2;
 /// Exit code of everything else that fails.
@@ -26,6 +28,8 @@ pub enum Failure {
     Author(vitral_author::AuthorError),
     /// A bundle.
     Bundle(vitral_bundle::BundleError),
+    /// Plugins that would do what the user has not allowed.
+    NotAllowed(Vec<vitral_bundle::Request>),
     /// Wrong usage of something else, in a sentence.
     Usage(String),
     /// Anything else, in a sentence.
@@ -62,9 +66,21 @@ impl From<vitral_bundle::BundleError> for Failure {
     }
 }
 
+impl From<vitral_bundle::TrustError> for Failure {
+    fn from(error: vitral_bundle::TrustError) -> Self {
+        match error {
+            vitral_bundle::TrustError::NotAllowed(request) => Self::NotAllowed(vec![*request]),
+            vitral_bundle::TrustError::Bundle(error) => Self::Bundle(error),
+        }
+    }
+}
+
 impl From<vitral_train::Error> for Failure {
     fn from(error: vitral_train::Error) -> Self {
-        Self::Run(error)
+        match error {
+            vitral_train::Error::NotAllowed(requests) => Self::NotAllowed(requests),
+            error => Self::Run(error),
+        }
     }
 }
 
@@ -72,7 +88,7 @@ impl Failure {
     /// Shows the failure on standard error.
     pub fn report(self) -> ExitCode {
         let code = match &self {
-            Self::Config(_) | Self::Device(_) | Self::Usage(_) => USAGE,
+            Self::Config(_) | Self::Device(_) | Self::NotAllowed(_) | Self::Usage(_) => USAGE,
             Self::Run(vitral_train::Error::Experiment(_) | vitral_train::Error::Name(_)) => USAGE,
             Self::Run(_) | Self::Open(_) | Self::Author(_) | Self::Bundle(_) | Self::Other(_) => {
                 FAILED
@@ -100,6 +116,10 @@ impl Failure {
             Self::Open(error) => eprintln!("error: {error}"),
             Self::Author(error) => eprintln!("error: {error}"),
             Self::Bundle(error) => eprintln!("error: {error}"),
+            Self::NotAllowed(requests) => {
+                requests.iter().for_each(|request| eprintln!("error: {request}"));
+                eprintln!("if it may, this command allows it:\n  {}", how_to_allow(&requests));
+            }
             Self::Usage(message) | Self::Other(message) => eprintln!("error: {message}"),
         }
         ExitCode::from(code)

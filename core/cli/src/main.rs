@@ -8,6 +8,7 @@ mod print;
 mod allocator;
 mod args;
 mod commands;
+mod consent;
 mod experiment;
 mod failure;
 mod files;
@@ -16,8 +17,8 @@ mod overrides;
 mod plot;
 mod plugins;
 mod progress;
-mod signals;
 mod start_from;
+mod stop;
 mod words;
 
 use std::process::ExitCode;

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use vitral_bundle::Store;
+use vitral_bundle::{Allowance, Store};
 use vitral_host::{OpenError, Plugin};
 use vitral_train::plugins::Registry;
 
-use crate::failure::Failure;
+use crate::{consent, failure::Failure};
 
-/// Every plugin that a run can use: this program's own, and the installed ones.
-pub fn registry() -> Result<Registry, Failure> {
-    Ok(Registry::new(compiled_in()?, Store::of_user().ok(), cache_folder()))
+/// Every plugin that a run can use: this program's own, and others as far as the user allows.
+pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
+    Ok(Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder()))
 }
 
 /// The names of all plugins that an experiment can use without saying where they are. What cannot be

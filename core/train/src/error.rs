@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vitral_bundle::Request;
 use vitral_model::ConfigProblem;
 
 use crate::checkpoint::CheckpointError;
@@ -27,6 +28,9 @@ pub enum Error {
     /// Plugins that are not those that the run was started with.
     #[error("{0}")]
     Lock(String),
+    /// Plugins would do what the user has not allowed.
+    #[error("{}", words(.0))]
+    NotAllowed(Vec<Request>),
     /// An image that is to be classified.
     #[error("the image cannot be brought to the model's size: {0}")]
     Image(String),
@@ -79,6 +83,10 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn words(requests: &[Request]) -> String {
+    requests.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn last_saved(saved: Option<&Path>) -> String {

@@ -352,7 +352,8 @@ impl Experiment {
         Ok((channels, size))
     }
 
-    /// Makes relative paths of what is read start at a folder (that of the experiment's file).
+    /// Makes relative paths of what is read, and of grants, start at a folder (that of the experiment's
+    /// file).
     pub fn resolve_paths(&mut self, base: &Path) {
         self.resolve_each_path(|_| base);
     }
@@ -363,8 +364,13 @@ impl Experiment {
         self.data.resolve_paths(|field| base(&format!("data.{field}")));
         self.init.resolve_path(base("init.path"));
         for (name, plugin) in &mut self.plugins {
+            let field = format!("plugins[{name:?}]");
             if let Some(bundle) = &mut plugin.bundle {
-                *bundle = base(&format!("plugins[{name:?}].bundle")).join(&*bundle);
+                *bundle = base(&format!("{field}.bundle")).join(&*bundle);
+            }
+            for (index, granted) in plugin.grant.files.iter_mut().enumerate() {
+                let base = base(&format!("{field}.grant.files[{index}].path"));
+                granted.path = base.join(&granted.path);
             }
         }
     }

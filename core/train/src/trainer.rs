@@ -94,7 +94,8 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Trains to the end, or until `stop` is set; then writes a checkpoint.
+    /// Trains to the end, or until `stop` is set; then writes a checkpoint. Whoever has calls of plugins
+    /// end early sets `stop` before, so that no batch counts that was made of such calls.
     ///
     /// # Errors
     /// The data, the device or the disk fails, or the loss is no longer a number.
@@ -115,6 +116,12 @@ impl Trainer {
         while self.state.step < total && !interrupted && self.stopped.is_none() {
             let start = Instant::now();
             let Some(batch) = feed.next() else { break };
+            if stop.load(Ordering::Relaxed) {
+                // It may have been made without plugins whose calls ended early, or have failed for that.
+                interrupted = true;
+                self.save_unless_saved(observer)?;
+                break;
+            }
             let batch = batch?;
             let fetching = start.elapsed();
             self.choose_micro_batch(observer)?;

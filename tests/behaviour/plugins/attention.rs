@@ -12,9 +12,7 @@ fn train(workspace: &Workspace, output: &str, more: &[&str]) -> Vec<u8> {
     let output = format!("output={output}");
     let mut arguments = vec!["train", "experiment.ron", "--set", &output, "--set", WINDOW];
     arguments.extend(["--set", "model.patch_dropout=0"]);
-    for change in more {
-        arguments.extend(["--set", change]);
-    }
+    arguments.extend(built::arguments(more));
     vitral(workspace.path(), &arguments).succeeded();
     weights(workspace, &output["output=".len()..])
 }
@@ -30,7 +28,8 @@ fn webassembly_native_and_compiled_in_train_the_same_weights() {
     let bundle = built::bundle("plugins/window");
     let compiled_in = train(&workspace, "compiled-in", &[]);
     for form in ["Wasm", "Native"] {
-        let found = train(&workspace, form, &[&built::take("window", &bundle, form)]);
+        let (take, allow) = (built::take("window", &bundle, form), built::allow("window", form));
+        let found = train(&workspace, form, &[&take, &allow]);
         assert!(found == compiled_in, "{form} differs");
     }
     let lock = fs::read_to_string(workspace.join("Wasm/plugins.lock.ron")).unwrap();
@@ -42,7 +41,8 @@ fn a_program_is_kept_and_the_plugin_no_longer_needed() {
     let workspace = Workspace::new();
     let bundle = workspace.join("window.vitral");
     fs::copy(built::bundle("plugins/window"), &bundle).unwrap();
-    train(&workspace, "whole", &[&built::take("window", &bundle, "Wasm")]);
+    let (take, allow) = (built::take("window", &bundle, "Wasm"), built::allow("window", "Wasm"));
+    train(&workspace, "whole", &[&take, &allow]);
     fs::remove_file(&bundle).unwrap();
     let run = |arguments: &[&str]| vitral(workspace.path(), arguments).succeeded().stdout;
     assert!(run(&["eval", "whole"]).contains("top-1"));

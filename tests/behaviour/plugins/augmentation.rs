@@ -11,9 +11,7 @@ use crate::support::{
 fn train(workspace: &Workspace, output: &str, changes: &[&str]) -> Finished {
     let output = format!("output={output}");
     let mut arguments = vec!["train", "experiment.ron", "--set", &output];
-    for change in changes {
-        arguments.extend(["--set", change]);
-    }
+    arguments.extend(built::arguments(changes));
     vitral(workspace.path(), &arguments)
 }
 
@@ -34,7 +32,8 @@ fn image_augmentations_do_not_depend_on_form_or_workers() {
     {
         let take = built::take("randaugment", &bundle, form);
         let workers = format!("data.workers={workers}");
-        train(&workspace, output, &[RANDAUGMENT, &take, &workers]).succeeded();
+        let allow = built::allow("randaugment", form);
+        train(&workspace, output, &[RANDAUGMENT, &take, &workers, &allow]).succeeded();
         assert!(weights(&workspace, output) == expected, "{output} differs");
     }
     train(&workspace, "without", &[]).succeeded();
@@ -48,7 +47,8 @@ fn batch_augmentations_run_and_resume_without_their_plugin() {
     fs::copy(built::bundle("plugins/mixup-cutmix"), &bundle).unwrap();
     let mix = r#"train.batch_augment=[(name: "mixup-cutmix", settings: {"mode": "element"})]"#;
     let plain = "train.mix=()";
-    train(&workspace, "run", &[mix, plain, &built::take("mixup-cutmix", &bundle, "Wasm")])
+    let take = built::take("mixup-cutmix", &bundle, "Wasm");
+    train(&workspace, "run", &[mix, plain, &take, &built::allow("mixup-cutmix", "Wasm")])
         .succeeded();
     let expected = weights(&workspace, "run");
     fs::remove_file(&bundle).unwrap();
@@ -65,8 +65,9 @@ fn a_resumed_run_refuses_another_content_of_a_plugin() {
     let bundle = workspace.join("randaugment.vitral");
     fs::copy(built::bundle("plugins/randaugment"), &bundle).unwrap();
     let take = built::take("randaugment", &bundle, "Wasm");
-    train(&workspace, "run", &[RANDAUGMENT, &take]).succeeded();
-    let resume = ["train", "--resume", "run/checkpoints/step-00000003", "--set"];
+    let allow = "--allow=randaugment:run,native";
+    train(&workspace, "run", &[RANDAUGMENT, &take, allow]).succeeded();
+    let resume = ["train", "--resume", "run/checkpoints/step-00000003", allow, "--set"];
     let again = vitral(workspace.path(), &[&resume[..], &["train.log_every=1"]].concat());
     again.succeeded();
     // The same plugin in another form has another content.
@@ -90,10 +91,12 @@ fn faulty(fault: &str, on_error: &str, grant: &str) -> [String; 2] {
     ]
 }
 
+const ALLOW: &str = "--allow=faulty:run,clock";
+
 fn train_faulty(fault: &str, on_error: &str) -> Finished {
     let workspace = Workspace::new();
     let [augment, take] = faulty(fault, on_error, "clock: true");
-    train(&workspace, "run", &[&augment, &take])
+    train(&workspace, "run", &[&augment, &take, ALLOW])
 }
 
 #[test]
@@ -129,7 +132,14 @@ fn a_failing_plugin_can_be_disabled() {
 fn a_plugin_gets_only_what_is_granted() {
     let workspace = Workspace::new();
     let [augment, take] = faulty("panic", "Skip", "");
-    let shown = train(&workspace, "run", &[&augment, &take]).failed_with(2).stderr;
-    assert!(shown.contains("asks for the clock, which you have not granted"), "{shown}");
+    let shown = train(&workspace, "run", &[&augment, &take, ALLOW]).failed_with(2).stderr;
+    assert!(shown.contains("asks for the clock, which is not granted"), "{shown}");
     assert!(shown.contains("grant: (clock: true)"), "{shown}");
+    let [augment, take] = faulty("panic", "Skip", "clock: true, network: true");
+    let shown = train(&workspace, "run", &[&augment, &take, ALLOW]).failed_with(2).stderr;
+    assert!(shown.contains("does not ask for the network"), "{shown}");
+    // What the experiment grants is what it would have; the user has not said so.
+    let [augment, take] = faulty("panic", "Skip", "clock: true");
+    let shown = train(&workspace, "run", &[&augment, &take, "--allow=faulty:run"]).failed_with(2);
+    assert!(shown.stderr.contains("read the time"), "{}", shown.stderr);
 }

@@ -31,6 +31,20 @@ pub fn bundle(folder: &str) -> PathBuf {
     path
 }
 
+/// The arguments that change an experiment; those that begin with `--` are arguments already.
+pub fn arguments<'a>(changes: &[&'a str]) -> Vec<&'a str> {
+    let argument = |&change: &&'a str| match change.starts_with("--") {
+        true => vec![change],
+        false => vec!["--set", change],
+    };
+    changes.iter().flat_map(argument).collect()
+}
+
+/// The argument that lets a plugin from an unsigned bundle run, in one of its forms.
+pub fn allow(name: &str, run: &str) -> String {
+    format!("--allow={name}:{}", if run == "Native" { "native" } else { "run" })
+}
+
 /// The setting of an experiment that takes a plugin from a bundle, in one of its forms.
 pub fn take(name: &str, bundle: &Path, run: &str) -> String {
     format!(r#"plugins={{"{name}": (bundle: "{}", run: {run})}}"#, bundle.display())

@@ -9,44 +9,66 @@ use crate::support::{
 };
 
 #[test]
-fn a_bundle_is_signed_trusted_installed_used_and_removed() {
+fn a_bundle_is_signed_trusted_installed_used_and_distrusted() {
     let workspace = Workspace::new();
     let run = |arguments: &[&str]| vitral(workspace.path(), &[&["plugin"], arguments].concat());
-    fs::copy(built::bundle("plugins/pooled"), workspace.join("pooled.vitral")).unwrap();
-    let refused = run(&["install", "pooled.vitral"]).failed_with(1).stderr;
-    assert!(refused.contains("not signed") && refused.contains("--unsigned"), "{refused}");
+    let bundle = workspace.join("faulty.vitral");
+    fs::copy(built::bundle("tests/fixtures/plugins/faulty"), bundle).unwrap();
+    let refused = run(&["install", "faulty.vitral"]).failed_with(2).stderr;
+    assert!(refused.contains("not signed") && refused.contains("--allow faulty@"), "{refused}");
     run(&["keygen", "me"]).succeeded();
-    run(&["sign", "pooled.vitral", "--key", "me.key"]).succeeded();
-    let refused = run(&["install", "pooled.vitral"]).failed_with(1).stderr;
-    assert!(refused.contains("not trusted"), "{refused}");
+    run(&["sign", "faulty.vitral", "--key", "me.key"]).succeeded();
+    let refused = run(&["install", "faulty.vitral"]).failed_with(2).stderr;
+    assert!(refused.contains("which you do not trust"), "{refused}");
     run(&["trust", "me.pub"]).succeeded();
-    run(&["verify", "pooled.vitral", "--key", "me.pub"]).succeeded();
-    run(&["install", "pooled.vitral"]).succeeded();
-    assert!(run(&["verify", "pooled"]).succeeded().stdout.contains("which you trust"));
-    let shown = run(&["inspect", "pooled@1.0.0"]).succeeded().stdout;
-    assert!(shown.contains("ratio: an integer") && shown.contains("WebAssembly"), "{shown}");
+    run(&["verify", "faulty.vitral", "--key", "me.pub"]).succeeded();
+    run(&["install", "faulty.vitral"]).succeeded();
+    assert!(run(&["verify", "faulty"]).succeeded().stdout.contains("which you trust"));
+    let shown = run(&["inspect", "faulty@1.0.0"]).succeeded().stdout;
+    assert!(shown.contains("probability: a number") && shown.contains("WebAssembly"), "{shown}");
+    assert!(shown.contains("asks for    the clock"), "{shown}");
+    let shown = run(&["keys"]).succeeded().stdout;
+    assert!(shown.contains("its names: faulty"), "{shown}");
     train_with_installed(&workspace).succeeded();
     let lock = fs::read_to_string(workspace.join("run/plugins.lock.ron")).unwrap();
     assert!(lock.contains("origin: Wasm"), "{lock}");
-    run(&["remove", "pooled"]).succeeded();
+    // Trust is looked at each time, also when the run goes on.
+    run(&["distrust", "me.pub"]).succeeded();
     let refused = train_with_installed(&workspace).failed_with(2).stderr;
-    assert!(refused.contains("plugin `pooled` is not installed"), "{refused}");
+    assert!(refused.contains("which you do not trust"), "{refused}");
+    let resume = ["train", "--resume", "run/checkpoints/step-00000003", "--allow=faulty:clock"];
+    let refused = vitral(workspace.path(), &resume).failed_with(2).stderr;
+    assert!(refused.contains("which you do not trust"), "{refused}");
+    run(&["trust", "me.pub"]).succeeded();
+    vitral(workspace.path(), &resume).succeeded();
+    run(&["remove", "faulty"]).succeeded();
+    let refused = train_with_installed(&workspace).failed_with(2).stderr;
+    assert!(refused.contains("plugin `faulty` is not installed"), "{refused}");
 }
 
 fn train_with_installed(workspace: &Workspace) -> Finished {
-    let attention =
-        r#"model.attention=[(layers: (0, 0), attention: Plugin(name: "pooled", version: "^1"))]"#;
-    let arguments = [
-        "train",
-        "experiment.ron",
-        "--set",
-        attention,
-        "--set",
-        r#"plugins={"pooled": (run: Wasm)}"#,
-        "--set",
-        "model.patch_dropout=0",
-    ];
+    let augment =
+        r#"data.augment=[Plugin(name: "faulty", version: "^1", settings: {"probability": 0.0})]"#;
+    let grant = r#"plugins={"faulty": (grant: (clock: true))}"#;
+    let arguments =
+        ["train", "experiment.ron", "--allow=faulty:clock", "--set", augment, "--set", grant];
     vitral(workspace.path(), &arguments)
+}
+
+#[test]
+fn a_pair_of_keys_has_the_name_that_it_was_given_or_is_not_there() {
+    let workspace = Workspace::new();
+    let keygen = |name| vitral(workspace.path(), &["plugin", "keygen", name]);
+    keygen("alice.smith").succeeded();
+    assert!(
+        workspace.join("alice.smith.key").exists() && workspace.join("alice.smith.pub").exists()
+    );
+    keygen("alice.jones").succeeded();
+    workspace.write("bob.pub", "mine");
+    let said = keygen("bob").failed_with(1).stderr;
+    assert!(said.contains("bob.pub"), "{said}");
+    assert!(!workspace.join("bob.key").exists(), "half a pair is left");
+    assert_eq!(fs::read_to_string(workspace.join("bob.pub")).unwrap(), "mine");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
+use super::built;
 use crate::support::{images::Workspace, program::vitral, root};
 
 fn bundles(version: &str) -> Vec<PathBuf> {
@@ -51,6 +52,9 @@ fn plugins_of_contract_1_0_0_train() {
     for change in &changes {
         arguments.extend(["--set", change.as_str()]);
     }
+    let names = ["window", "randaugment", "mixup-cutmix", "early-stop"];
+    let allow = names.map(|name| built::allow(name, "Wasm"));
+    arguments.extend(allow.iter().map(String::as_str));
     vitral(workspace.path(), &arguments).succeeded();
 }
 
@@ -62,7 +66,8 @@ fn a_monitor_of_contract_1_1_0_hears_of_the_data_path() {
         format!(r#"plugins={{"throughput": (bundle: "{}", run: Wasm)}}"#, bundle.display()),
         r#"monitors=[(name: "throughput", settings: {"every": 4, "warmup": 0})]"#.into(),
     ];
-    let mut arguments = vec!["train", "experiment.ron"];
+    let allow = built::allow("throughput", "Wasm");
+    let mut arguments = vec!["train", "experiment.ron", &allow];
     for change in &changes {
         arguments.extend(["--set", change.as_str()]);
     }

@@ -7,3 +7,5 @@ mod bundles;
 mod compatibility;
 mod first_party;
 mod monitors;
+mod stopping;
+mod trust;

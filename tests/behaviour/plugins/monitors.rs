@@ -11,9 +11,7 @@ use crate::support::{
 fn train(workspace: &Workspace, output: &str, changes: &[&str]) -> Finished {
     let output = format!("output={output}");
     let mut arguments = vec!["train", "experiment.ron", "--set", &output];
-    for change in changes {
-        arguments.extend(["--set", change]);
-    }
+    arguments.extend(built::arguments(changes));
     vitral(workspace.path(), &arguments)
 }
 
@@ -117,11 +115,13 @@ fn a_resumed_run_has_its_monitors_where_they_were() {
     let bundle = built::bundle("plugins/early-stop");
     let take = built::take("early-stop", &bundle, "Wasm");
     let monitors = r#"monitors=[(name: "early-stop", settings: {"metric": "loss", "patience": 2, "min_delta": 10.0})]"#;
-    train(&workspace, "run", &[monitors, &take, "train.steps=200"]).succeeded();
+    let allow = built::allow("early-stop", "Wasm");
+    train(&workspace, "run", &[monitors, &take, &allow, "train.steps=200"]).succeeded();
     let last = || fs::read_to_string(workspace.join("run/last")).unwrap();
     let stopped_at = last();
     assert_eq!(stopped_at.trim(), "checkpoints/step-00000012");
     // From the middle: one evaluation without improvement has been counted already.
-    vitral(workspace.path(), &["train", "--resume", "run/checkpoints/step-00000009"]).succeeded();
+    let resume = ["train", "--resume", "run/checkpoints/step-00000009", &allow];
+    vitral(workspace.path(), &resume).succeeded();
     assert_eq!(last(), stopped_at);
 }

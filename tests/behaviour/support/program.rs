@@ -66,6 +66,30 @@ pub fn vitral_with(
     finish(&mut command)
 }
 
+/// Runs the program in a folder at a terminal of its own, where the user types something. All that it
+/// shows there is in `stdout`.
+#[cfg(target_os = "linux")]
+pub fn vitral_at_terminal(folder: &Path, arguments: &[&str], typed: &str) -> Finished {
+    use std::io::Write as _;
+
+    let vitral = command(folder, arguments);
+    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
+    let words = std::iter::once(vitral.get_program()).chain(vitral.get_args()).map(quoted);
+    let mut script = Command::new("script");
+    script.args(["-qec", &words.collect::<Vec<_>>().join(" "), "/dev/null"]);
+    let set = vitral.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    script.current_dir(folder).envs(set).env("SHELL", "/bin/sh");
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    keyboard.write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    // Only now: an end of what is typed would hang up.
+    drop(keyboard);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
 /// What the program prints where nobody reads it any more.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Unread {

@@ -3,18 +3,16 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use vitral_config::path_text;
+use vitral_host::Interrupt;
 use vitral_model::device;
 use vitral_train::{
     Error, Outcome, Trainer,
     checkpoint::{self, Checkpoint, CheckpointError},
     holds_run,
+    plugins::Registry,
 };
 
 use crate::{
@@ -24,18 +22,20 @@ use crate::{
     overrides,
     plugins::registry,
     progress::{Progress, duration},
-    signals,
+    stop::{exit_code, stop_on_signals},
     words::counted,
 };
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();
+    let interrupt = Interrupt::default();
+    let registry = registry(&arguments.allowed.allow)?.with_interrupt(interrupt.clone());
     let mut trainer = match (&arguments.resume, &arguments.experiment) {
-        (Some(run), _) => resume(run, arguments, &progress)?,
-        (None, Some(experiment)) => start(experiment, arguments, &progress)?,
+        (Some(run), _) => resume(run, arguments, &registry, &progress)?,
+        (None, Some(experiment)) => start(experiment, arguments, &registry, &progress)?,
         (None, None) => return Err(Failure::Other("which experiment?".into())),
     };
-    let stop = stop_on_interrupt()?;
+    let stop = stop_on_signals(interrupt)?;
     let outcome = trainer.run(&mut progress, &stop);
     progress.finish();
     let outcome = outcome?;
@@ -46,7 +46,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             program(),
             outcome.run.display()
         );
-        return Ok(ExitCode::from(signals::exit_code()));
+        return Ok(ExitCode::from(exit_code()));
     }
     if let Some(reason) = &outcome.stopped {
         println!("ended early by {reason}");
@@ -55,7 +55,12 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
+fn start(
+    path: &Path,
+    arguments: &TrainArguments,
+    registry: &Registry,
+    progress: &Progress,
+) -> Result<Trainer, Failure> {
     let mut set = arguments.overrides.set.clone();
     if let Some(init) = &arguments.init {
         set.push(format!("init=Pretrained(path: {})", path_text::quoted(init)));
@@ -67,6 +72,7 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
         progress.line(&twice);
     }
+    registry.check_allowed(&loaded.experiment).map_err(|error| loaded.locate(error))?;
     let device = loaded.open_device(arguments.device.as_deref())?;
     let mut experiment = loaded.experiment.clone();
     let output = free_folder(&experiment.output);
@@ -79,10 +85,15 @@ fn start(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
         experiment.output = output;
     }
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Trainer::new(experiment, &registry()?, &device).map_err(|error| loaded.locate(error))
+    Trainer::new(experiment, registry, &device).map_err(|error| loaded.locate(error))
 }
 
-fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Trainer, Failure> {
+fn resume(
+    run: &Path,
+    arguments: &TrainArguments,
+    registry: &Registry,
+    progress: &Progress,
+) -> Result<Trainer, Failure> {
     let path = checkpoint::find(run).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     if !arguments.overrides.set.is_empty() {
@@ -92,7 +103,7 @@ fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
     }
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Trainer::resume(checkpoint, &registry()?, &device).map_err(|error| match error {
+    Trainer::resume(checkpoint, registry, &device).map_err(|error| match error {
         // The checkpoint is right: it is what `--set` makes of its experiment that is another model.
         Error::Checkpoint(CheckpointError::Mismatch { problem, .. })
             if !arguments.overrides.set.is_empty() =>
@@ -105,7 +116,7 @@ fn resume(run: &Path, arguments: &TrainArguments, progress: &Progress) -> Result
                 run.display()
             ))
         }
-        error => Failure::Run(error),
+        error => error.into(),
     })
 }
 
@@ -120,21 +131,6 @@ fn free_folder(output: &Path) -> PathBuf {
     let is_free = |path: &PathBuf| !holds_run(path);
     // The numbers do not end before a free folder is found.
     candidates.into_iter().find(is_free).unwrap_or_else(|| output.to_path_buf())
-}
-
-/// A flag that the first Ctrl-C sets; the second ends the process at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(signals::exit_code()));
-        }
-        eprintln!("stopping after this step, with a checkpoint (Ctrl-C again: at once)");
-    })
-    .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
-    signals::watch_termination()?;
-    Ok(stop)
 }
 
 fn summarize(outcome: &Outcome) {

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_host::Permissions;
 
-/// How one plugin is opened. Without an entry here, it is the newest version that is installed or
-/// compiled in, sandboxed unless it is compiled in, and it is granted nothing.
+/// How one plugin is opened. Without an entry here, it is the one that is compiled in, or else the
+/// newest version that is installed, sandboxed, and it is granted nothing. What is written here is
+/// what the experiment would have; the user decides about it (`--allow`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginConfig {
@@ -15,14 +16,18 @@ pub struct PluginConfig {
     #[serde(with = "vitral_config::path_text::option")]
     #[schemars(with = "Option<PathBuf>")]
     pub bundle: Option<PathBuf>,
-    /// Which form of the plugin runs. `Native` trusts its code with everything that you may do.
+    /// Which form of the plugin runs. `Native` trusts its code with everything that you may do, so
+    /// that you are asked.
     pub run: Option<RunAs>,
-    /// What a WebAssembly plugin may have beside memory and time, of what its manifest asks for.
+    /// What a WebAssembly plugin may have beside memory and time, of what its manifest asks for; you
+    /// are asked. Folders are named by their whole path.
     pub grant: Permissions,
-    /// Memory of each instance of a WebAssembly plugin, in MiB; the plugin's own limit if none.
+    /// Memory of each instance of a WebAssembly plugin, in MiB; the plugin's own limit if none. You
+    /// are asked about more than 64.
     #[schemars(range(min = 1, max = 4096))]
     pub memory_mib: Option<u32>,
     /// Time of each call of a WebAssembly plugin, in milliseconds; the plugin's own limit if none.
+    /// You are asked about more than 1000.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub call_ms: Option<u32>,
 }

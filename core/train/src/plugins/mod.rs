@@ -3,8 +3,12 @@
 mod config;
 mod monitors;
 mod programs;
+mod refusal;
 mod registry;
 mod stages;
+mod unpacked;
+mod uses;
+mod wants;
 
 pub use config::{PluginConfig, RunAs};
 pub(crate) use monitors::Monitors;

@@ -1,7 +1,7 @@
 //! The monitors of a run: who hears what, and what they ask for.
 
 use vitral_config::{OnPluginError, PluginUse};
-use vitral_host::{Action, CallError, Event, Interests, Kind, Monitor};
+use vitral_host::{Action, CallError, Cause, Event, Interests, Kind, Monitor};
 
 use super::Registry;
 use crate::{Error, Experiment};
@@ -17,6 +17,8 @@ struct Running {
     monitor: Box<dyn Monitor>,
     interests: Interests,
     disabled: bool,
+    /// Whether a call was interrupted, since the run is to stop; it is not told any more then.
+    interrupted: bool,
 }
 
 /// What monitors said of an event.
@@ -40,6 +42,7 @@ impl Monitors {
                 interests: monitor.interests(),
                 monitor,
                 disabled: false,
+                interrupted: false,
             })
         };
         let monitors = experiment.monitors.iter().enumerate().map(open);
@@ -66,7 +69,8 @@ impl Monitors {
     /// A monitor fails whose policy is to stop the run.
     pub(crate) fn observe(&mut self, event: &Event) -> Result<Heard, Error> {
         let mut heard = Heard::default();
-        for running in self.monitors.iter_mut().filter(|running| !running.disabled) {
+        let told = |running: &&mut Running| !running.disabled && !running.interrupted;
+        for running in self.monitors.iter_mut().filter(told) {
             let wanted = match event {
                 Event::Stepped(step) => is_due(running.interests.steps, step.step),
                 Event::Layers(layers) => is_due(running.interests.layers, layers.step),
@@ -87,13 +91,21 @@ impl Monitors {
         Ok(heard)
     }
 
-    /// What a resumed run needs of each monitor.
+    /// What a resumed run needs of each monitor. One that is interrupted while it is asked has nothing,
+    /// and starts anew: no plugin can keep a run from its last checkpoint.
     pub(crate) fn save(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let save = |running: &mut Running| {
             if running.disabled {
                 return Ok(Vec::new());
             }
-            running.monitor.save().map_err(Error::Plugin)
+            match running.monitor.save() {
+                Err(error) if running.interrupted || error.cause == Cause::Interrupted => {
+                    running.interrupted = true;
+                    tracing::warn!("{error}; it starts anew when the run goes on");
+                    Ok(Vec::new())
+                }
+                saved => saved.map_err(Error::Plugin),
+            }
         };
         self.monitors.iter_mut().map(save).collect()
     }
@@ -123,7 +135,7 @@ impl Monitors {
                     continue;
                 };
                 let (_, state) = left.remove(at);
-                // One that was disabled has none.
+                // One that was disabled or interrupted has none.
                 if !state.is_empty() {
                     running.monitor.restore(state).map_err(Error::Plugin)?;
                 }
@@ -146,6 +158,10 @@ impl Monitors {
 impl Running {
     /// What the user hears of a failure that the run survives.
     fn failed(&mut self, error: CallError) -> Result<String, Error> {
+        if error.cause == Cause::Interrupted {
+            self.interrupted = true;
+            return Ok(format!("{error}; when the run goes on, it knows what it last saved"));
+        }
         match self.used.on_error {
             OnPluginError::Stop => Err(Error::Plugin(error)),
             OnPluginError::Skip => Ok(error.to_string()),
@@ -159,4 +175,70 @@ impl Running {
 
 fn is_due(every: u32, step: u64) -> bool {
     every > 0 && step.is_multiple_of(u64::from(every))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use vitral_host::{Call, Checkpoint};
+
+    use super::*;
+
+    /// Each of its calls is interrupted.
+    struct Hanging(Arc<AtomicUsize>);
+
+    impl Hanging {
+        fn call<R>(&self, call: Call) -> Result<R, CallError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let (plugin, input, cause) = ("x".into(), "no input".into(), Cause::Interrupted);
+            Err(CallError { plugin, call, input, cause })
+        }
+    }
+
+    impl Monitor for Hanging {
+        fn interests(&self) -> Interests {
+            Interests::default()
+        }
+
+        fn observe(&mut self, _: &Event) -> Result<Vec<Action>, CallError> {
+            self.call(Call::Observe)
+        }
+
+        fn save(&mut self) -> Result<Vec<u8>, CallError> {
+            self.call(Call::Save)
+        }
+
+        fn restore(&mut self, _: &[u8]) -> Result<(), CallError> {
+            self.call(Call::Restore)
+        }
+    }
+
+    #[test]
+    fn no_interrupted_monitor_keeps_a_run_from_its_checkpoint() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let used = PluginUse { on_error: OnPluginError::Stop, ..PluginUse::new("x") };
+        let mut monitors = Monitors {
+            monitors: vec![Running {
+                used: used.clone(),
+                monitor: Box::new(Hanging(Arc::clone(&calls))),
+                interests: Interests::default(),
+                disabled: false,
+                interrupted: false,
+            }],
+        };
+        let event = Event::Saved(Checkpoint { step: 1, name: "step-1".into() });
+        let heard = monitors.observe(&event).unwrap();
+        assert!(heard.failures[0].contains("interrupted"), "{:?}", heard.failures);
+        assert!(monitors.observe(&event).unwrap().failures.is_empty());
+        assert_eq!(calls.load(Ordering::Relaxed), 1, "it is told no more");
+        let states = monitors.save().unwrap();
+        assert_eq!(states, [Vec::<u8>::new()]);
+        // Nothing is taken up of it when the run goes on.
+        assert!(monitors.restore(&[used], &states).unwrap().is_empty());
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
 }

@@ -2,31 +2,48 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use semver::Version;
 use vitral_bundle::{
-    Bundle, BundleError, Installed, Lock, Locked, Manifest, Store, Target, resolve,
+    Bundle, BundleError, Installed, Lock, Locked, Origin, Package, Request, Target, Trust,
+    TrustError, resolve,
 };
 use vitral_config::{PluginUse, PluginValue};
 use vitral_host::{
-    Declared, Kind, Permissions, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
+    Declared, Interrupt, Kind, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
 };
-use vitral_model::ConfigProblem;
 
-use super::{PluginConfig, RunAs};
-use crate::{Error, Experiment, files};
+use super::{
+    PluginConfig, RunAs,
+    refusal::Refusal,
+    unpacked::Unpacked,
+    uses::uses,
+    wants::{limits, wants},
+};
+use crate::{Error, Experiment};
 
 /// The plugins that a run can use. Each is opened once, whatever uses it.
 pub struct Registry {
     compiled_in: Vec<Plugin>,
-    store: Option<Store>,
+    trust: Trust,
     cache: Option<PathBuf>,
+    interrupt: Interrupt,
     engine: OnceLock<WasmEngine>,
-    opened: Mutex<BTreeMap<String, (Plugin, Locked)>>,
+    state: Mutex<State>,
+}
+
+/// What has come of a registry's use.
+#[derive(Default)]
+struct State {
+    opened: BTreeMap<String, (Plugin, Locked)>,
+    /// What the run was started with.
+    before: Lock,
+    /// Libraries of bundles, which stay while the registry does.
+    unpacked: Vec<Unpacked>,
 }
 
 /// A plugin with settings that it takes.
@@ -37,38 +54,30 @@ pub struct Opened {
     pub settings: Settings,
 }
 
-/// What went wrong, for a field of the experiment.
-struct Refusal {
-    /// The field below that of the plugin's use; none is the use itself.
-    field: Option<String>,
-    /// Whether it is the field's name that is wrong.
-    is_name: bool,
-    message: String,
-    help: String,
-}
-
-impl Refusal {
-    fn new(message: impl ToString, help: impl Into<String>) -> Self {
-        Self { field: None, is_name: false, message: message.to_string(), help: help.into() }
-    }
-}
-
-/// A bundle, as a file or installed.
-enum Package {
-    File(Bundle),
-    Installed(Installed),
+/// Where a plugin is.
+enum Found {
+    /// In this program.
+    Own(Plugin, Locked),
+    /// In a bundle.
+    Package(Box<Package>),
 }
 
 impl Registry {
-    /// The plugins of this program, those of a store, and a folder for what is compiled.
-    pub fn new(compiled_in: Vec<Plugin>, store: Option<Store>, cache: Option<PathBuf>) -> Self {
+    /// The plugins of this program, those that the user trusts, and a folder for what is compiled.
+    pub fn new(compiled_in: Vec<Plugin>, trust: Trust, cache: Option<PathBuf>) -> Self {
         Self {
             compiled_in,
-            store,
+            trust,
             cache,
+            interrupt: Interrupt::default(),
             engine: OnceLock::new(),
-            opened: Mutex::new(BTreeMap::new()),
+            state: Mutex::new(State::default()),
         }
+    }
+
+    /// The same, with a switch that has calls of plugins end early.
+    pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// The plugins that are a part of this program.
@@ -88,15 +97,44 @@ impl Registry {
         kind: Kind,
         field: &str,
     ) -> Result<Opened, Error> {
-        self.try_open(experiment, used, kind).map_err(|refusal| {
-            let field = match refusal.field {
-                Some(below) => format!("{field}.{below}"),
-                None => field.to_owned(),
+        self.try_open(experiment, used, kind).map_err(|refusal| refusal.at(field))
+    }
+
+    /// Makes sure that every plugin of an experiment may run as it has them run, asking the user
+    /// where that is possible, before any of them is opened.
+    ///
+    /// # Errors
+    /// Some may not, all of which are named, or one cannot be found.
+    pub fn check_allowed(&self, experiment: &Experiment) -> Result<(), Error> {
+        let mut requests: Vec<Request> = Vec::new();
+        for (field, used) in uses(experiment) {
+            let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
+            let found = self.find(&used, &config);
+            let Found::Package(package) = found.map_err(|refusal| refusal.at(&field))? else {
+                continue;
             };
-            let Refusal { is_name, message, help, .. } = refusal;
-            let problem = ConfigProblem { field, message, help };
-            if is_name { Error::Name(problem) } else { Error::Experiment(problem) }
-        })
+            match self.allowed(&package, &config) {
+                Err(Refusal::NotAllowed(request)) if requests.contains(&request) => {}
+                Err(Refusal::NotAllowed(request)) => requests.push(*request),
+                allowed => allowed.map_err(|refusal| refusal.at(&field))?,
+            }
+        }
+        if requests.is_empty() { Ok(()) } else { Err(Error::NotAllowed(requests)) }
+    }
+
+    /// Whether a plugin, as an experiment uses it at a field, is one that is a part of this program.
+    ///
+    /// # Errors
+    /// There is none of that name and version.
+    pub fn is_own(
+        &self,
+        experiment: &Experiment,
+        used: &PluginUse,
+        field: &str,
+    ) -> Result<bool, Error> {
+        let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
+        let found = self.find(used, &config).map_err(|refusal| refusal.at(field))?;
+        Ok(matches!(found, Found::Own(..)))
     }
 
     fn try_open(
@@ -105,13 +143,19 @@ impl Registry {
         used: &PluginUse,
         kind: Kind,
     ) -> Result<Opened, Refusal> {
-        let known = self.opened().get(&used.name).map(|(plugin, _)| plugin.clone());
+        let known = self.state().opened.get(&used.name).map(|(plugin, _)| plugin.clone());
         let plugin = match known {
             Some(plugin) => plugin,
             None => {
                 let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
-                let (plugin, locked) = self.find(used, &config)?;
-                self.opened().insert(used.name.clone(), (plugin.clone(), locked));
+                let (plugin, locked) = match self.find(used, &config)? {
+                    Found::Own(plugin, locked) => (plugin, locked),
+                    Found::Package(package) => {
+                        self.allowed(&package, &config)?;
+                        self.open_package(&package, &config)?
+                    }
+                };
+                self.state().opened.insert(used.name.clone(), (plugin.clone(), locked));
                 plugin
             }
         };
@@ -139,8 +183,8 @@ impl Registry {
         let given: Vec<Setting> = used.settings.iter().map(setting).collect();
         let settings = Settings::check(description, &given).map_err(|error| {
             let is_given = used.settings.contains_key(&error.parameter);
-            Refusal {
-                field: is_given.then(|| format!("settings.{}", error.parameter)),
+            Refusal::Field {
+                below: is_given.then(|| format!("settings.{}", error.parameter)),
                 is_name: error.is_unknown,
                 message: error.to_string(),
                 help: error.help,
@@ -149,8 +193,8 @@ impl Registry {
         Ok(Opened { plugin, settings })
     }
 
-    /// Finds a plugin and opens it.
-    fn find(&self, used: &PluginUse, config: &PluginConfig) -> Result<(Plugin, Locked), Refusal> {
+    /// Finds a plugin. Nothing of it runs.
+    fn find(&self, used: &PluginUse, config: &PluginConfig) -> Result<Found, Refusal> {
         if let Some(path) = &config.bundle {
             let bundle = Bundle::open(path).map_err(in_bundle)?;
             if bundle.manifest().name != used.name {
@@ -164,38 +208,49 @@ impl Registry {
                     "name the right bundle in `plugins`",
                 ));
             }
-            return self.open_package(&Package::File(bundle), config);
+            return Ok(Found::Package(Box::new(bundle.into())));
+        }
+        if let Some(installed) = self.installed_before(used, config) {
+            return Ok(Found::Package(Box::new(installed.into())));
         }
         let built_in = self.compiled_in.iter().find(|p| p.description().name == used.name);
         let built_in = built_in.filter(|_| matches!(config.run, None | Some(RunAs::CompiledIn)));
         let built_in = built_in.and_then(|plugin| Some((plugin, version(plugin)?)));
         let built_in = built_in.filter(|(_, version)| used.version.matches(version));
-        let installed = self.installed(used, config);
-        match (built_in, installed) {
-            // Of equal versions the one that cannot have been tampered with.
-            (Some((plugin, own)), Ok(package)) if own >= package.manifest().version => {
-                Ok((plugin.clone(), compiled_in(plugin, own)))
-            }
-            (_, Ok(package)) => self.open_package(&package, config),
-            (Some((plugin, own)), Err(_)) => Ok((plugin.clone(), compiled_in(plugin, own))),
-            (None, Err(message)) => {
-                let names: Vec<_> =
-                    self.compiled_in.iter().map(|p| p.description().name.as_str()).collect();
-                let meant = vitral_config::nearest(&used.name, &names);
-                let meant = meant.map(|name| format!("did you mean `{name}`? Else "));
-                let help = format!(
-                    "{}install its bundle with `vitral plugin install`, or name it in `plugins`; \
-                     compiled in are {}",
-                    meant.unwrap_or_default(),
-                    names.join(", ")
-                );
-                Err(Refusal { field: Some("name".into()), ..Refusal::new(message, help) })
-            }
+        // Nothing takes its place of itself, whatever its version is.
+        if let Some((plugin, own)) = built_in {
+            return Ok(Found::Own(plugin.clone(), compiled_in(plugin, own)));
         }
+        let found = self.installed(used, config).map_err(|message| {
+            let names: Vec<_> =
+                self.compiled_in.iter().map(|p| p.description().name.as_str()).collect();
+            let meant = vitral_config::nearest(&used.name, &names);
+            let meant = meant.map(|name| format!("did you mean `{name}`? Else "));
+            let help = format!(
+                "{}install its bundle with `vitral plugin install`, or name it in `plugins`; \
+                 compiled in are {}",
+                meant.unwrap_or_default(),
+                names.join(", ")
+            );
+            Refusal::Field { below: Some("name".into()), is_name: false, message, help }
+        })?;
+        Ok(Found::Package(Box::new(found.into())))
+    }
+
+    /// The installed version that the run was started with, if it is still there and will do.
+    fn installed_before(&self, used: &PluginUse, config: &PluginConfig) -> Option<Installed> {
+        let state = self.state();
+        let locked = state.before.get(&used.name).filter(|locked| match locked.origin {
+            Origin::CompiledIn => false,
+            Origin::Wasm => matches!(config.run, None | Some(RunAs::Wasm)),
+            Origin::Native(_) => config.run == Some(RunAs::Native),
+        });
+        let locked = locked.filter(|locked| used.version.matches(&locked.version))?;
+        self.trust.store()?.open(&locked.name, &locked.version).ok()
     }
 
     /// The newest installed version that will do.
-    fn installed(&self, used: &PluginUse, config: &PluginConfig) -> Result<Package, String> {
+    fn installed(&self, used: &PluginUse, config: &PluginConfig) -> Result<Installed, String> {
         let name = &used.name;
         if config.run == Some(RunAs::CompiledIn) {
             return Err(format!(
@@ -203,11 +258,20 @@ impl Registry {
                 used.version
             ));
         }
-        let store = self.store.as_ref();
+        let store = self.trust.store();
         let store = store.ok_or_else(|| format!("plugin `{name}` is not there"))?;
         let listing = store.list().map_err(|error| error.to_string())?;
         let found = resolve(&listing.plugins, name, &used.version);
-        found.cloned().map(Package::Installed).map_err(|error| error.to_string())
+        found.cloned().map_err(|error| error.to_string())
+    }
+
+    /// Makes sure that a bundle may run as an experiment has it run.
+    fn allowed(&self, package: &Package, config: &PluginConfig) -> Result<(), Refusal> {
+        let wanted = wants(package.manifest(), config)?;
+        self.trust.check(package, &wanted).map_err(|error| match error {
+            TrustError::NotAllowed(request) => Refusal::NotAllowed(request),
+            TrustError::Bundle(error) => in_bundle(error),
+        })
     }
 
     fn open_package(
@@ -238,8 +302,8 @@ impl Registry {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
             origin: match target {
-                Target::Native(triple) => vitral_bundle::Origin::Native(triple),
-                Target::Wasm => vitral_bundle::Origin::Wasm,
+                Target::Native(triple) => Origin::Native(triple),
+                Target::Wasm => Origin::Wasm,
             },
             sha256: Some(artifact.sha256),
         };
@@ -252,12 +316,10 @@ impl Registry {
         declared: &Declared,
         config: &PluginConfig,
     ) -> Result<Plugin, Refusal> {
-        let manifest = package.manifest();
-        check_grants(manifest, &config.grant)?;
-        let limits = manifest.limits;
+        let limits = limits(package.manifest(), config);
         let options = WasmOptions {
-            memory: config.memory_mib.unwrap_or(limits.memory_mib) as usize * (1 << 20),
-            time: Duration::from_millis(config.call_ms.unwrap_or(limits.call_ms).into()),
+            memory: limits.memory_mib as usize * (1 << 20),
+            time: Duration::from_millis(limits.call_ms.into()),
             permissions: config.grant.clone(),
             ..WasmOptions::default()
         };
@@ -272,36 +334,34 @@ impl Registry {
             return Ok(engine);
         }
         let engine = WasmEngine::new(self.cache.as_deref())?;
+        let engine = engine.with_interrupt(self.interrupt.clone());
         Ok(self.engine.get_or_init(|| engine))
     }
 
-    /// The library of a package as a file whose content has been verified.
+    /// The library of a package as a file whose content has been verified, and which nobody else can
+    /// change.
     fn native_path(&self, package: &Package, target: &Target) -> Result<PathBuf, Refusal> {
-        match package {
-            Package::Installed(installed) => {
-                installed.artifact(target).map_err(in_bundle)?;
-                installed.artifact_path(target).map_err(in_bundle)
-            }
-            Package::File(bundle) => {
-                let bytes = bundle.artifact(target).map_err(in_bundle)?;
-                let failed = |error: std::io::Error| {
-                    Refusal::new(format!("its library cannot be unpacked: {error}"), "")
-                };
-                let cache = self.cache.clone().unwrap_or_else(std::env::temp_dir);
-                let name = vitral_bundle::Digest::of(bytes).to_string();
-                let folder = cache.join("native").join(name);
-                std::fs::create_dir_all(&folder).map_err(failed)?;
-                let path = folder
-                    .join(Path::new("library").with_extension(std::env::consts::DLL_EXTENSION));
-                files::write_atomically(&path, bytes).map_err(failed)?;
-                Ok(path)
-            }
+        if let Some(path) = package.artifact_path(target) {
+            return path.map_err(in_bundle);
         }
+        let library = package.artifact(target).map_err(in_bundle)?;
+        let unpacked = Unpacked::new(&library, self.cache.as_deref()).map_err(|error| {
+            Refusal::new(format!("its library cannot be unpacked: {error}"), "")
+        })?;
+        let path = unpacked.path().to_owned();
+        self.state().unpacked.push(unpacked);
+        Ok(path)
+    }
+
+    /// Goes on with a run that was started with these plugins: where they are still installed, they
+    /// are used, whatever has been installed since.
+    pub(crate) fn go_on_with(&self, before: &Lock) {
+        self.state().before = before.clone();
     }
 
     /// The plugins opened so far, by content.
     pub(crate) fn lock(&self) -> Lock {
-        Lock::new(self.opened().values().map(|(_, locked)| locked.clone()))
+        Lock::new(self.state().opened.values().map(|(_, locked)| locked.clone()))
     }
 
     /// The lock of a run that goes on: what it was started with, of which everything that is opened
@@ -326,64 +386,17 @@ impl Registry {
         Ok(Lock::new(before.plugins().iter().chain(now.plugins()).cloned()))
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<String, (Plugin, Locked)>> {
-        // What is in the map is whole: entries are put there in one go.
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What is in it is whole: everything is put there in one go.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Package {
-    fn manifest(&self) -> &Manifest {
-        match self {
-            Self::File(bundle) => bundle.manifest(),
-            Self::Installed(installed) => installed.manifest(),
-        }
-    }
-
-    fn declared(&self) -> (Kind, vitral_host::Description) {
-        match self {
-            Self::File(bundle) => bundle.declared(),
-            Self::Installed(installed) => installed.declared(),
-        }
-    }
-
-    fn artifact(&self, target: &Target) -> Result<Vec<u8>, BundleError> {
-        match self {
-            Self::File(bundle) => bundle.artifact(target).map(<[u8]>::to_vec),
-            Self::Installed(installed) => installed.artifact(target),
-        }
-    }
-}
-
-/// Refuses a plugin that asks for what it is not granted.
-fn check_grants(manifest: &Manifest, grant: &Permissions) -> Result<(), Refusal> {
-    let asked = &manifest.permissions;
-    let wants = [
-        ("files", "files: [(path: \"...\")]", asked.files && grant.files.is_empty()),
-        ("the network", "network: true", asked.network && !grant.network),
-        ("the clock", "clock: true", asked.clock && !grant.clock),
-    ];
-    let missing: Vec<_> = wants.iter().filter(|(_, _, missing)| *missing).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = missing.iter().map(|(name, _, _)| *name).collect();
-    let grants: Vec<_> = missing.iter().map(|(_, grant, _)| *grant).collect();
-    let name = &manifest.name;
-    Err(Refusal::new(
-        format!("plugin `{name}` asks for {}, which you have not granted", names.join(" and ")),
-        format!(
-            "if you trust it with that: plugins: {{\"{name}\": (grant: ({}))}}",
-            grants.join(", ")
-        ),
-    ))
 }
 
 fn compiled_in(plugin: &Plugin, version: Version) -> Locked {
     Locked {
         name: plugin.description().name.clone(),
         version,
-        origin: vitral_bundle::Origin::CompiledIn,
+        origin: Origin::CompiledIn,
         sha256: None,
     }
 }
@@ -408,3 +421,6 @@ fn setting((name, value): (&String, &PluginValue)) -> Setting {
     };
     Setting { name: name.clone(), value }
 }
+
+#[cfg(test)]
+mod tests;

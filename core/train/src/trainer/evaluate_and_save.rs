@@ -84,6 +84,14 @@ impl Trainer {
         Ok(is_best)
     }
 
+    /// Writes a checkpoint, unless there is one of this step.
+    pub(super) fn save_unless_saved(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        match self.checkpoints.path_of(self.state.step).exists() {
+            true => Ok(()),
+            false => self.save(false, observer).map(drop),
+        }
+    }
+
     pub(super) fn save(
         &mut self,
         is_best: bool,

@@ -64,6 +64,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, Error> {
         checkpoint.check_resumable()?;
+        registry.go_on_with(&checkpoint.lock);
         let resume =
             |experiment: &Experiment| checkpoint.programs.clone().resume(experiment, registry);
         let experiment = checkpoint.experiment.clone();

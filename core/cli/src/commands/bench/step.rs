@@ -33,8 +33,8 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let subject = Subject::read(arguments)?;
     let experiment = &subject.experiment;
     let device = open_device(arguments.device.as_deref(), experiment)?;
-    let programs =
-        Programs::trace(experiment, &registry()?).map_err(|error| subject.locate(error))?;
+    let programs = Programs::trace(experiment, &registry(&arguments.allowed.allow)?)
+        .map_err(|error| subject.locate(error))?;
     let mut bench = Bench::new(&subject, &programs, arguments.infer, &device)?;
     let work = Work::new(&subject, bench.parameters(), arguments.infer);
     let machine = Machine { device: name_of(&device), threads: rayon::current_num_threads() };

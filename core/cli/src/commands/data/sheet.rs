@@ -4,9 +4,12 @@
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage, imageops};
-use vitral_data::{Channels, Image, Pipeline, Source};
+use vitral_data::{Channels, Image, Pipeline, Source, Transform};
 use vitral_seed::Seed;
-use vitral_train::plugins::{Registry, open_stages};
+use vitral_train::{
+    Experiment,
+    plugins::{Registry, open_stages},
+};
 
 use super::subject::{Subject, Subjects};
 use crate::{
@@ -29,10 +32,15 @@ const BACKGROUND: image::Rgb<u8> = image::Rgb([40, 44, 52]);
 
 /// Draws the data sets below each other, and says what is in which row.
 pub fn draw(subjects: &Subjects, path: &Path) -> Result<(), Failure> {
+    let plugins = registry(&[])?;
+    let own = subjects.experiment.as_ref().map(|loaded| own_only(loaded, &plugins)).transpose()?;
     let (mut rows, mut unread) = (Vec::new(), 0);
     for subject in &subjects.sets {
-        let pipeline = match &subjects.experiment {
-            Some(loaded) => Some(pipeline(loaded, subject, &registry()?)?),
+        let pipeline = match subjects.experiment.as_ref().zip(own.as_ref()) {
+            Some((loaded, own)) => {
+                let made = pipeline(own, subject, &plugins);
+                Some(made.map_err(|error| loaded.locate(error))?)
+            }
             None => None,
         };
         let seed = subjects.experiment.as_ref().map_or(0, |loaded| loaded.experiment.seed);
@@ -69,19 +77,40 @@ pub fn format_of(path: &Path) -> Result<ImageFormat, Failure> {
 }
 
 /// What happens to the images of a data set before the model sees them.
-fn pipeline(loaded: &Loaded, subject: &Subject, plugins: &Registry) -> Result<Pipeline, Failure> {
-    let experiment = &loaded.experiment;
-    let make = || -> Result<Pipeline, vitral_train::Error> {
-        let (channels, size) = experiment.input()?;
-        let data = &experiment.data;
-        Ok(match subject.split {
-            Some(Split::Train) => {
-                data.train_pipeline(channels, size, open_stages(experiment, plugins)?)?
+fn pipeline(
+    experiment: &Experiment,
+    subject: &Subject,
+    plugins: &Registry,
+) -> Result<Pipeline, vitral_train::Error> {
+    let (channels, size) = experiment.input()?;
+    let data = &experiment.data;
+    Ok(match subject.split {
+        Some(Split::Train) => {
+            data.train_pipeline(channels, size, open_stages(experiment, plugins)?)?
+        }
+        _ => data.eval_pipeline(channels, size)?,
+    })
+}
+
+/// The experiment without other plugins' stages: a command that only shows things runs nobody's code.
+fn own_only(loaded: &Loaded, plugins: &Registry) -> Result<Experiment, Failure> {
+    let mut own = loaded.experiment.clone();
+    own.data.augment.clear();
+    for (index, transform) in loaded.experiment.data.augment.iter().enumerate() {
+        if let Transform::Plugin(used) = transform {
+            let field = format!("data.augment[{index}]");
+            let is_own = plugins.is_own(&loaded.experiment, used, &field);
+            if !is_own.map_err(|error| loaded.locate(error))? {
+                let name = &used.name;
+                eprintln!(
+                    "{name:?} is left out: here runs no plugin that does not come with Vitral"
+                );
+                continue;
             }
-            _ => data.eval_pipeline(channels, size)?,
-        })
-    };
-    make().map_err(|error| loaded.locate(error))
+        }
+        own.data.augment.push(transform.clone());
+    }
+    Ok(own)
 }
 
 /// One class.

@@ -1,21 +1,25 @@
 //! Bundles: looking into them, checking, signing, installing.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use semver::{Version, VersionReq};
 use vitral_bundle::{
-    Bundle, Installed, KeyPair, Manifest, Signature, SigningKey, Store, TrustedKey, resolve,
+    Bundle, Digest, Distrusted, Installed, KeyPair, Manifest, Signature, SigningKey, Store,
+    TrustedKey, resolve,
 };
 use vitral_host::{Description, Kind};
 
-use crate::{args::InstallArguments, failure::Failure, plugins};
+use crate::{args::InstallArguments, consent, failure::Failure, plugins};
 
 /// `vitral plugin inspect`: a bundle's file, or a plugin that is installed or compiled in.
 pub fn inspect(path: &Path) -> Result<(), Failure> {
     if path.is_file() {
         let bundle = Bundle::open(path)?;
         describe(&bundle.declared(), None);
-        contents(bundle.manifest());
+        contents(bundle.manifest(), bundle.digest());
         println!("signature   {}", signature(&bundle.signature(&trusted()?)?));
         for (path, content) in bundle.files() {
             println!("  {:>9}  {path}", content.len());
@@ -28,7 +32,7 @@ pub fn inspect(path: &Path) -> Result<(), Failure> {
         && let Ok(installed) = resolve(&store.list()?.plugins, name, &wanted)
     {
         describe(&installed.declared(), Some(&installed.folder().display().to_string()));
-        contents(installed.manifest());
+        contents(installed.manifest(), installed.digest());
         println!("signature   {}", signature(&installed.signature(&trusted()?)?));
         return Ok(());
     }
@@ -74,28 +78,24 @@ pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
 
 /// `vitral plugin install`.
 pub fn install(arguments: &InstallArguments) -> Result<(), Failure> {
-    let store = Store::of_user()?;
     let bundle = Bundle::open(&arguments.bundle)?;
-    if !arguments.unsigned {
-        bundle.require_trusted(&store.trusted_keys()?).map_err(|error| {
-            Failure::Other(format!(
-                "{error}\n  trust its author's key with `vitral plugin trust KEY.pub`, or install it \
-                 without that by `--unsigned`"
-            ))
-        })?;
-    }
-    let installed = store.install(&bundle)?;
+    let installed = consent::trust(&arguments.allow)?.install(&bundle)?;
     println!("installed {} in {}", installed.manifest().id(), installed.folder().display());
-    let asked = &installed.manifest().permissions;
-    let asked: Vec<_> =
-        [("files", asked.files), ("network", asked.network), ("clock", asked.clock)]
-            .into_iter()
-            .filter_map(|(name, asked)| asked.then_some(name))
-            .collect();
+    let asked = asked(installed.manifest());
     if !asked.is_empty() {
-        println!("  it asks for {}, which experiments grant in `plugins`", asked.join(", "));
+        println!(
+            "  it asks for {}, which an experiment grants in `plugins` if you allow it",
+            asked.join(", ")
+        );
     }
     Ok(())
+}
+
+/// What a plugin asks for, in words.
+fn asked(manifest: &Manifest) -> Vec<&'static str> {
+    let asked = &manifest.permissions;
+    let all = [("files", asked.files), ("the network", asked.network), ("the clock", asked.clock)];
+    all.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
 }
 
 /// `vitral plugin list`.
@@ -136,9 +136,17 @@ pub fn remove(plugin: &str) -> Result<(), Failure> {
 
 /// `vitral plugin keygen`: `NAME.pub` and `NAME.key`.
 pub fn keygen(name: &Path) -> Result<(), Failure> {
-    let (public, secret) = (name.with_extension("pub"), name.with_extension("key"));
+    // What follows a dot in the name is a part of it.
+    let with = |extension: &str| {
+        let mut path = name.as_os_str().to_owned();
+        path.push(extension);
+        PathBuf::from(path)
+    };
+    let (public, secret) = (with(".pub"), with(".key"));
     let password = password();
-    KeyPair::generate(password.as_deref())?.write(&public, &secret)?;
+    let pair = KeyPair::generate(password.as_deref())?;
+    pair.write(&public, &secret)?;
+    println!("fingerprint {}", pair.public().fingerprint());
     println!("{}  give this away, for `vitral plugin trust`", public.display());
     println!("{}  keep this, for `vitral plugin sign`", secret.display());
     if password.is_none() {
@@ -162,7 +170,50 @@ pub fn sign(bundle: &Path, key: &Path) -> Result<(), Failure> {
 pub fn trust(key: &Path) -> Result<(), Failure> {
     let key = TrustedKey::read(key)?;
     let path = Store::of_user()?.trust(&key)?;
-    println!("trusting key {} from now on ({})", key.id(), path.display());
+    println!("trusting key {} from now on", key.fingerprint());
+    println!("  it is kept in {}", path.display());
+    println!(
+        "  compare its fingerprint with what its owner says; `vitral plugin distrust` undoes this"
+    );
+    Ok(())
+}
+
+/// `vitral plugin distrust`: a key, by its file or fingerprint, or what a bundle may do.
+pub fn distrust(what: &Path) -> Result<(), Failure> {
+    let start = match what.is_file() {
+        true => TrustedKey::read(what)?.fingerprint().to_string(),
+        false => what.to_string_lossy().into_owned(),
+    };
+    match Store::of_user()?.distrust(&start)? {
+        Distrusted::Key(key) => {
+            println!("key {key} is trusted no more; what it has signed does not run any more");
+        }
+        Distrusted::Bundle(plugin, digest) => {
+            println!("{plugin} ({digest}) may do no more than any other plugin");
+        }
+    }
+    Ok(())
+}
+
+/// `vitral plugin keys`.
+pub fn keys() -> Result<(), Failure> {
+    let store = Store::of_user()?;
+    let (keys, decisions) = (store.trusted_keys()?, store.decisions()?);
+    println!("trusted keys{}", if keys.is_empty() { "  none" } else { "" });
+    for key in keys {
+        println!("  {}  (signatures name it {})", key.fingerprint(), key.id());
+        let names = decisions.names.iter().filter(|(_, owner)| **owner == key.fingerprint());
+        let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            println!("      its names: {}", names.join(", "));
+        }
+    }
+    println!("allowed beside{}", if decisions.allowed.is_empty() { "  nothing" } else { "" });
+    for allowed in &decisions.allowed {
+        println!("  {}  {}", allowed.digest, allowed.plugin);
+        let permits: Vec<String> = allowed.permits.iter().map(ToString::to_string).collect();
+        println!("      {}", permits.join(", "));
+    }
     Ok(())
 }
 
@@ -241,8 +292,11 @@ fn describe((kind, description): &(Kind, Description), origin: Option<&str>) {
     }
 }
 
-fn contents(manifest: &Manifest) {
+fn contents(manifest: &Manifest, digest: Digest) {
     println!("contract    {}", manifest.contract);
+    println!("digest      {digest}, the SHA-256 of its SHA256SUMS");
+    let asked = asked(manifest);
+    println!("asks for    {}", if asked.is_empty() { "nothing".into() } else { asked.join(", ") });
     let limits = &manifest.limits;
     println!("needs       {} MiB of memory, {} ms a call", limits.memory_mib, limits.call_ms);
     for artifact in &manifest.artifacts {

@@ -23,6 +23,8 @@ pub fn run(command: &PluginCommand) -> Result<ExitCode, Failure> {
         PluginCommand::Keygen { name } => bundle::keygen(name)?,
         PluginCommand::Sign { bundle, key } => bundle::sign(bundle, key)?,
         PluginCommand::Trust { key } => bundle::trust(key)?,
+        PluginCommand::Distrust { what } => bundle::distrust(what)?,
+        PluginCommand::Keys => bundle::keys()?,
     }
     Ok(ExitCode::SUCCESS)
 }

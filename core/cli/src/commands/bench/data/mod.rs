@@ -28,7 +28,8 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let data = &experiment.data;
     let images = data.train.open_with(data.on_error);
     let images = images.map_err(|error| loaded.locate(error.into()))?;
-    let stages = open_stages(experiment, &registry()?).map_err(|error| loaded.locate(error))?;
+    let stages = open_stages(experiment, &registry(&arguments.allowed.allow)?)
+        .map_err(|error| loaded.locate(error))?;
     let mut path = DataPath::new(experiment, Arc::clone(&images), stages);
     let limits = Limits::new(experiment, &*images);
     let processors = thread::available_parallelism().map_or(1, usize::from);

@@ -67,7 +67,8 @@ pub enum Line {
 pub fn run(arguments: &MeasureArguments) -> Result<(), Failure> {
     let loaded = Loaded::read(&arguments.experiment, &arguments.overrides.set)?;
     let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
-    let trainer = Trainer::new(loaded.experiment.clone(), &registry()?, &device);
+    let registry = registry(&arguments.allowed.allow)?;
+    let trainer = Trainer::new(loaded.experiment.clone(), &registry, &device);
     let mut trainer = trainer.map_err(|error| loaded.locate(error))?;
     let mut meter = Meter::default();
     let begun = Instant::now();

@@ -37,7 +37,8 @@ use crate::{
     experiment::{Loaded, open_device},
     failure::Failure,
     files::write,
-    signals,
+    plugins::registry,
+    stop::{exit_code, on_signal},
 };
 
 pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
@@ -72,7 +73,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
         print!("{table}");
         println!("plot: {}", arguments.plot.display());
     }
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(signals::exit_code()) })
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(exit_code()) })
 }
 
 /// The experiment without any technique.
@@ -99,8 +100,11 @@ impl Plain {
         // But it is not cut as fits.
         let batch = experiment.train.batch.effective();
         settings.push(format!("train.batch={batch}"));
-        let experiment = Loaded::read(&arguments.experiment, &settings)?.experiment;
-        Ok(Self { settings, experiment })
+        let loaded = Loaded::read(&arguments.experiment, &settings)?;
+        // A run's process has nobody to ask.
+        let registry = registry(&arguments.allowed.allow)?;
+        registry.check_allowed(&loaded.experiment).map_err(|error| loaded.locate(error))?;
+        Ok(Self { settings, experiment: loaded.experiment })
     }
 }
 
@@ -142,6 +146,7 @@ fn compare(
         let ended = measure(
             &arguments.experiment,
             &settings,
+            &arguments.allowed.allow,
             arguments.device.as_deref(),
             stop,
             &mut |share| progress.advance(share),
@@ -178,8 +183,6 @@ fn describe(found: &Measured) -> String {
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::Other(format!("Ctrl-C cannot be watched: {error}")))?;
-    signals::watch_termination()?;
+    on_signal(move |_| flag.store(true, Ordering::SeqCst))?;
     Ok(stop)
 }

@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use vitral_bundle::Allowance;
+
 use super::measure::{Line, Measured};
 
 /// How a run ended.
@@ -30,6 +32,7 @@ pub enum Ended {
 pub fn measure(
     experiment: &Path,
     settings: &[String],
+    allowed: &[Allowance],
     device: Option<&str>,
     stop: &AtomicBool,
     on_progress: &mut dyn FnMut(f64),
@@ -37,6 +40,7 @@ pub fn measure(
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "measure"]).arg(experiment);
     command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+    command.args(allowed.iter().flat_map(|given| ["--allow".into(), given.to_string()]));
     command.args(device.iter().flat_map(|device| ["--device", device]));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -54,15 +58,17 @@ pub fn measure(
     })
 }
 
-/// Whether Ctrl-C ended the process, or a request to end, which may be seen before this one hears of it.
+/// Whether Ctrl-C ended the process, a request to end or a closed terminal, which may be seen before this
+/// one hears of it.
 fn is_interrupted(status: ExitStatus) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt as _;
 
+        const SIGHUP: i32 = 1;
         const SIGINT: i32 = 2;
         const SIGTERM: i32 = 15;
-        matches!(status.signal(), Some(SIGINT | SIGTERM))
+        matches!(status.signal(), Some(SIGHUP | SIGINT | SIGTERM))
     }
     #[cfg(not(unix))]
     {
