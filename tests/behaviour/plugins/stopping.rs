@@ -59,7 +59,7 @@ fn a_run_whose_plugin_hangs_writes_a_checkpoint_when_it_is_to_end() {
         ("Disable", &["-INT", "-TERM", "-HUP"], 130),
     ] {
         let workspace = Workspace::new();
-        let arguments = hanging(on_error, 0.01);
+        let arguments = hanging(on_error, 0.002);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let child = start(workspace.path(), &arguments);
         // Until no step comes any more.
