@@ -388,6 +388,10 @@ pub struct CheckArguments {
     /// Check the native library too, which runs its code without a sandbox.
     #[arg(long)]
     pub native: bool,
+    /// Give the component as much memory and time as its manifest asks for, beyond the usual 64 MiB and
+    /// 1000 ms a call.
+    #[arg(long)]
+    pub limits: bool,
 }
 
 #[derive(Debug, Args)]
@@ -398,6 +402,10 @@ pub struct BenchArguments {
     /// Measure the native library too, which runs its code without a sandbox.
     #[arg(long)]
     pub native: bool,
+    /// Give the component as much memory and time as its manifest asks for, beyond the usual 64 MiB and
+    /// 1000 ms a call.
+    #[arg(long)]
+    pub limits: bool,
     /// How many times each form is measured, in turns.
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,

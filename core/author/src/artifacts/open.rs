@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vitral_bundle::Limits;
 use vitral_host::{OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
 
 use super::Artifacts;
@@ -14,16 +15,34 @@ pub struct Access {
     pub native: bool,
     /// What a sandboxed plugin is granted of what it asks for.
     pub granted: Permissions,
+    /// Whether a sandboxed plugin has as much memory and time as it asks for, beyond the usual.
+    pub limits: bool,
 }
 
 impl Artifacts {
+    /// The memory and time beyond the usual that it asks for, in words, if it does.
+    pub fn asks_beyond(&self) -> Option<String> {
+        let Limits { memory_mib, call_ms } = self.limits;
+        let usual = Limits::default();
+        let beyond = memory_mib > usual.memory_mib || call_ms > usual.call_ms;
+        beyond.then(|| format!("{memory_mib} MiB of memory and {call_ms} ms a call"))
+    }
+
     /// What the sandboxed form may have: of what it asks for, what it is granted.
     pub(crate) fn wasm_options(&self, access: &Access) -> WasmOptions {
+        let (asked, usual) = (self.limits, Limits::default());
+        let limits = match access.limits {
+            true => asked,
+            false => Limits {
+                memory_mib: asked.memory_mib.min(usual.memory_mib),
+                call_ms: asked.call_ms.min(usual.call_ms),
+            },
+        };
         let granted = &access.granted;
         let files = if self.permissions.files { granted.files.clone() } else { Vec::new() };
         WasmOptions {
-            memory: self.limits.memory_mib as usize * (1 << 20),
-            time: Duration::from_millis(self.limits.call_ms.into()),
+            memory: limits.memory_mib as usize * (1 << 20),
+            time: Duration::from_millis(limits.call_ms.into()),
             permissions: Permissions {
                 files,
                 network: self.permissions.network && granted.network,
@@ -81,7 +100,7 @@ mod tests {
     fn a_plugin_gets_what_it_asks_for_and_is_granted() {
         let grant = FileGrant { path: "/data".into(), write: false };
         let granted = Permissions { files: vec![grant.clone()], network: true, clock: true };
-        let access = Access { native: false, granted };
+        let access = Access { granted, ..Access::default() };
         let folder = tempfile::tempdir().unwrap();
         files::write(&folder.path().join("dist/x.wasm"), b"").unwrap();
         let granted = || Artifacts::find(folder.path()).unwrap().wasm_options(&access);
@@ -91,5 +110,12 @@ mod tests {
         let options = granted();
         assert_eq!((options.memory, options.permissions.files), (2 << 20, vec![grant]));
         assert!(options.permissions.clock && !options.permissions.network);
+        let asks = b"(limits: (memory_mib: 4096, call_ms: 3600000))";
+        files::write(&folder.path().join("plugin.ron"), asks).unwrap();
+        assert_eq!(granted(), WasmOptions::default(), "a manifest does not decide");
+        let artifacts = Artifacts::find(folder.path()).unwrap();
+        assert!(artifacts.asks_beyond().is_some_and(|asked| asked.contains("4096 MiB")));
+        let options = artifacts.wasm_options(&Access { limits: true, ..Access::default() });
+        assert_eq!((options.memory, options.time), (4 << 30, Duration::from_secs(3600)));
     }
 }

@@ -68,7 +68,8 @@ pub fn make(arguments: &BuildArguments) -> Result<(), Failure> {
 /// `vitral plugin check`: fails if something is wrong.
 pub fn examine(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let artifacts = Artifacts::find(&arguments.plugin)?;
-    let options = CheckOptions { access: access(arguments.native), cache: plugins::cache_folder() };
+    let access = access(arguments.native, arguments.limits, &artifacts);
+    let options = CheckOptions { access, cache: plugins::cache_folder() };
     let report = check(&artifacts, &options, &mut say)?;
     let kind = report.kind.map_or_else(String::new, |kind| format!(" ({kind})"));
     println!("{}{kind}", report.plugin);
@@ -93,7 +94,7 @@ pub fn test(folder: &Path) -> Result<ExitCode, Failure> {
 pub fn measure(arguments: &BenchArguments) -> Result<(), Failure> {
     let artifacts = Artifacts::find(&arguments.plugin)?;
     let options = BenchOptions {
-        access: access(arguments.native),
+        access: access(arguments.native, arguments.limits, &artifacts),
         rounds: arguments.rounds,
         round: Duration::from_millis(arguments.round_ms),
         ..BenchOptions::default()
@@ -115,14 +116,18 @@ pub fn bundle(arguments: &PackArguments) -> Result<(), Failure> {
     let password = std::env::var("VITRAL_KEY_PASSWORD").ok();
     let key = arguments.key.as_ref().map(|key| SigningKey::read(key, password.as_deref()));
     let output = arguments.output.clone().unwrap_or_else(|| arguments.folder.join("dist"));
-    let access = access(arguments.native);
+    let access = Access { native: arguments.native, ..Access::default() };
     let path = pack(&arguments.folder, key.transpose()?.as_ref(), &output, &access, &mut say)?;
     println!("packed {}", path.display());
     Ok(())
 }
 
-fn access(native: bool) -> Access {
-    Access { native, ..Access::default() }
+/// What a command gives a plugin, which says so where it is less than the plugin asks for.
+fn access(native: bool, limits: bool, artifacts: &Artifacts) -> Access {
+    if let Some(asked) = artifacts.asks_beyond().filter(|_| !limits) {
+        say(&format!("it asks for {asked}, which `--limits` would give it"));
+    }
+    Access { native, limits, ..Access::default() }
 }
 
 /// Progress goes to the standard error.
