@@ -95,7 +95,7 @@ mod bytes {
     };
 
     use super::*;
-    use crate::support::program::{Finished, vitral_with};
+    use crate::support::program::{Finished, vitral_os};
 
     fn odd(name: &[u8]) -> OsString {
         OsStr::from_bytes(name).to_owned()
@@ -127,7 +127,7 @@ mod bytes {
         fn run_in(&mut self, folder: &Path, arguments: &[&[u8]]) -> Finished {
             let arguments: Vec<OsString> = arguments.iter().map(|bytes| odd(bytes)).collect();
             self.tried.insert(arguments[0].to_string_lossy().into_owned());
-            let said = vitral_with(folder, &arguments);
+            let said = vitral_os(folder, &arguments);
             let whole = format!("{arguments:?}\n{}\n{}", said.stdout, said.stderr);
             assert_ne!(said.status.code(), Some(101), "{whole}");
             assert!(said.status.code().is_some(), "{whole}");

@@ -105,7 +105,7 @@ mod tests {
     fn document(set: &[&str]) -> Document {
         let mut document = Document::new("test", "(data: (), train: (epochs: 5), model: ())");
         for assignment in set {
-            document.set(assignment).unwrap();
+            document.set::<vitral_train::Experiment>(assignment).unwrap();
         }
         document
     }

@@ -41,7 +41,7 @@ fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
 }
 
 /// Runs the program in a folder to its end, with arguments that need not be Unicode.
-pub fn vitral_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
+pub fn vitral_os(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
     finish(&mut command(folder, arguments))
 }
 

@@ -193,8 +193,8 @@ fn malformed_assignments_are_refused() {
 #[test]
 fn what_was_assigned_is_known() {
     let mut document = Document::new("t.ron", "(a: (b: 1), c: None, d: [2])");
-    document.set("a.b=3").unwrap();
-    document.set(" d = [4, 5]").unwrap();
+    document.set::<Experiment>("a.b=3").unwrap();
+    document.set::<Experiment>(" d = [4, 5]").unwrap();
     assert_eq!(document.assigned().collect::<Vec<_>>(), ["a.b", "d"]);
     for (field, is_assigned) in
         [("a.b", true), ("a.b.c", true), ("a", false), ("d[1]", true), ("c", false)]
