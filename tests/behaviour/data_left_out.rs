@@ -120,7 +120,8 @@ fn a_shard_that_is_cut_short_stops_a_run_or_the_rest_of_it_is_left_out() {
     for on_error in ["Stop", "Skip"] {
         let workspace = workspace(shards, &format!(", on_error: {on_error}"));
         for name in ["a.tar", "b.tar"] {
-            write_shard(&workspace, name, |class| ("cls", class.to_string()));
+            let label = |class| ("json", format!(r#"{{"label": "class_{class}"}}"#));
+            write_shard(&workspace, name, label);
         }
         cut(&workspace.join("b.tar"), 20 * 2048 + 532);
         let said = train(&workspace);
@@ -186,15 +187,18 @@ fn a_run_that_failed_before_its_first_checkpoint_is_no_run_to_make_way_for() {
 #[test]
 fn an_image_that_is_too_thin_is_named_and_does_not_end_the_list() {
     let workspace = workspace(FOLDER, "");
-    train(&workspace).succeeded();
-    image::RgbImage::new(1, 5000).save(workspace.join("thin.png")).unwrap();
+    // With a shorter side of 256 pixels, the longer would be 4 million.
+    let sets = ["--set", "model.image_size=224", "--set", "model.patch_size=112"];
+    let train = || vitral(workspace.path(), &[&["train", "left-out.ron"], &sets[..]].concat());
+    train().succeeded();
+    image::RgbImage::new(1, 16_000).save(workspace.join("thin.png")).unwrap();
     let good = "train/class_0/000.png";
     let said = vitral(workspace.path(), &["predict", "run", "thin.png", good]).failed_with(1);
     let problem = "error: thin.png: it cannot be brought to the model's size: ";
     assert!(said.stderr.contains(problem), "{}", said.stderr);
     assert!(said.stdout.starts_with(good), "{}", said.stdout);
     fs::rename(workspace.join("thin.png"), workspace.join("train/class_0/thin.png")).unwrap();
-    let said = vitral(workspace.path(), &["train", "left-out.ron"]).failed_with(1).stderr;
+    let said = train().failed_with(1).stderr;
     assert!(said.contains("class_0/thin.png"), "{said}");
     let said = vitral(workspace.path(), &["eval", "run", "--set", "data.on_error=Skip"]);
     let said = said.succeeded().stdout;

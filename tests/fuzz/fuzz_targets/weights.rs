@@ -19,7 +19,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     // A file is known by its content.
-    let read = |name: &str, bytes: &[u8]| WeightsFile::read(&vitral_fuzz::file(name, bytes), &|_| true);
+    let read =
+        |name: &str, bytes: &[u8]| WeightsFile::read(&vitral_fuzz::file(name, bytes), &|_| true);
     let weights = match read("x", data) {
         Ok(weights) => weights.contents,
         Err(error) => return assert!(!error.to_string().is_empty()),
