@@ -104,7 +104,7 @@ mod tests {
             (func (export "grow table") (drop (table.grow (ref.null func) (i32.const 3)))))"#
         );
         let engine = Engine::default();
-        let module = Module::new(&engine, text).unwrap();
+        let module = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
         let mut store = Store::new(&engine, Limits::new(8 * PAGE));
         store.limiter(|limits| limits);
         let instance = Instance::new(&mut store, &module, &[]).unwrap();

@@ -19,6 +19,8 @@ impl Unpacked {
     pub(super) fn new(library: &[u8], within: Option<&Path>) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("native-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         let folder = match within {
             Some(within) => {
                 fs::create_dir_all(within)?;
