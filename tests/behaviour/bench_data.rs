@@ -104,7 +104,7 @@ fn mistakes_about_a_data_path_are_shown_with_what_would_be_right() {
             2,
             "randaugment",
         ),
-        (&["experiment.ron", "--set", "data.train=ImageFolder(path: \"nowhere\")"], 1, "nowhere"),
+        (&["experiment.ron", "--set", "data.train=ImageFolder(path: \"nowhere\")"], 2, "nowhere"),
     ] {
         let said = vitral(workspace.path(), &[&["bench", "data"], arguments].concat());
         let said = said.failed_with(code).stderr;

@@ -8,6 +8,11 @@ use crate::{guests, support::*};
 
 const UNCHANGED: &str = "(i32.store (i32.const 256) (i32.const 0)) (i32.const 256)";
 
+/// Why a component, as text, is not opened.
+fn refusal_of(component: &str) -> String {
+    refusal(&wat::parse_str(component).unwrap())
+}
+
 #[test]
 fn what_is_no_component_is_refused() {
     for bytes in [&b""[..], b"hello", b"\0asm\x01\0\0\0", b"\0asm\x0d\0\x01\0"] {
@@ -37,30 +42,30 @@ fn cut_and_flipped_components_do_no_harm() {
 
 #[test]
 fn foreign_imports_are_named() {
-    let text = refusal(
-        br#"(component (import "evil:thing/files@1.0.0" (instance (export "open" (func)))))"#,
+    let text = refusal_of(
+        r#"(component (import "evil:thing/files@1.0.0" (instance (export "open" (func)))))"#,
     );
     assert!(text.contains("imports `evil:thing/files@1.0.0`, which there is not"), "{text}");
 }
 
 #[test]
 fn a_newer_contract_is_named_with_both_versions() {
-    let text = refusal(
-        br#"(component (import "vitral:plugin/logging@2.0.0" (instance (export "log" (func)))))"#,
+    let text = refusal_of(
+        r#"(component (import "vitral:plugin/logging@2.0.0" (instance (export "log" (func)))))"#,
     );
     assert!(text.contains("contract 2.0.0") && text.contains("speaks 1.1.0"), "{text}");
 }
 
 #[test]
 fn a_component_without_a_kind_is_no_plugin() {
-    let text = refusal(b"(component)");
+    let text = refusal_of("(component)");
     assert!(text.contains("exports none of `vitral:plugin/image-augmentations`"), "{text}");
 }
 
 #[test]
 fn a_component_of_two_kinds_is_refused() {
-    let text = refusal(
-        br#"(component
+    let text = refusal_of(
+        r#"(component
             (instance $none)
             (export "vitral:plugin/monitors@1.0.0" (instance $none))
             (export "vitral:plugin/attentions@1.0.0" (instance $none)))"#,
@@ -71,13 +76,10 @@ fn a_component_of_two_kinds_is_refused() {
 #[test]
 fn patches_of_the_contract_load_and_newer_minor_versions_do_not() {
     let with = |version: &str| {
-        refusal(
-            format!(
-                r#"(component
-                    (instance $none) (export "vitral:plugin/monitors@{version}" (instance $none)))"#
-            )
-            .as_bytes(),
-        )
+        refusal_of(&format!(
+            r#"(component
+                (instance $none) (export "vitral:plugin/monitors@{version}" (instance $none)))"#
+        ))
     };
     assert!(with("1.0.7").contains("its exports are not those"), "{}", with("1.0.7"));
     assert!(with("1.1.0").contains("contract 1.1.0"), "{}", with("1.1.0"));
@@ -85,8 +87,8 @@ fn patches_of_the_contract_load_and_newer_minor_versions_do_not() {
 
 #[test]
 fn a_component_that_asks_for_wasi_that_there_is_not_is_refused() {
-    let text = refusal(
-        br#"(component
+    let text = refusal_of(
+        r#"(component
             (import "wasi:http/types@0.2.0" (instance (export "x" (func))))
             (instance $none) (export "vitral:plugin/monitors@1.0.0" (instance $none)))"#,
     );
