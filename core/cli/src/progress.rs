@@ -248,13 +248,13 @@ impl Observer for Progress {
                 // All of it fits into 80 columns, unless images were left out.
                 let training = std::mem::take(&mut self.training).shown();
                 self.line(&format!(
-                    "epoch {:>4}{}  val loss {:.4} top-1 {:.2}% top-5 {:.1}%{left_out}{}",
+                    "epoch {:>3}{}  val loss {:.3} top-1 {:.2}% top-5 {:.1}%{left_out}{}",
                     round(*epoch),
                     training.unwrap_or_default(),
                     evaluation.loss,
                     evaluation.top1 * 100.0,
                     evaluation.top5 * 100.0,
-                    if *is_best { "  best" } else { "" },
+                    if *is_best { " best" } else { "" },
                 ));
             }
             Event::Saved { .. } => {}
