@@ -4,6 +4,7 @@
 use std::{
     fs,
     process::{Child, Command},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -51,6 +52,9 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_run_whose_plugin_hangs_writes_a_checkpoint_when_it_is_to_end() {
+    // Tests that were started with SIGHUP ignored, as by `nohup`, would hand that on; what handles a
+    // signal is not handed on.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).unwrap();
     // Whatever the policy is: no sample is left out for it, and no plugin disabled.
     // And the first signal says what the exit code is.
     for (on_error, signals, code) in [
