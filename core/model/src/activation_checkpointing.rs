@@ -19,7 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Mode, ViTConfig, block::Block, fused, position::RotaryTable, token_merging::TokenSizes,
+    Mode, ViT,
+    block::Block,
+    costs::Costs,
+    eager::{Eager, EagerTensor},
+    position::RotaryTable,
+    token_merging::TokenSizes,
 };
 
 /// Which blocks compute their activations again rather than keeping them: less memory for more
@@ -43,22 +48,20 @@ pub enum ActivationCheckpointing {
 }
 
 impl ActivationCheckpointing {
-    /// Which blocks it is for, with `batch` images in a micro-batch; on the CPU, blocks of softmax
-    /// attention run as fused kernels, which keep less.
-    pub fn plan(self, config: &ViTConfig, batch: usize, on_cpu: bool) -> Vec<bool> {
-        let depth = config.depth();
+    /// Which blocks of a model it is for, with `batch` images in a micro-batch; where `fused` kernels run
+    /// branches of blocks (on the CPU), they keep less.
+    pub fn plan(self, model: &ViT, batch: usize, fused: bool) -> Vec<bool> {
+        let depth = model.blocks.len();
         match self {
             Self::None => vec![false; depth],
             Self::EveryBlock => vec![true; depth],
             Self::EveryNth(n) => (0..depth).map(|layer| layer % n.max(1) == 0).collect(),
             Self::Fit { mib } => {
-                let limit = mib as f64 * f64::from(1 << 20);
-                let kept: Vec<f64> =
-                    (0..depth).map(|layer| kept_bytes(config, layer, batch, on_cpu)).collect();
-                let tokens = config.tokens_by_layer();
-                let input = |layer: usize| (batch * tokens[layer] * config.width() * 4) as f64;
+                let limit = mib as f64 * f64::from(1 << 20) / batch as f64;
+                let Costs { kept_by_blocks, block_inputs, .. } = Costs::of(model, fused);
                 let sum = |first: usize| {
-                    (0..first).map(input).sum::<f64>() + kept[first..].iter().sum::<f64>()
+                    block_inputs[..first].iter().sum::<f64>()
+                        + kept_by_blocks[first..].iter().sum::<f64>()
                 };
                 let first = (0..=depth).find(|&first| sum(first) <= limit).unwrap_or(depth);
                 (0..depth).map(|layer| layer < first).collect()
@@ -67,86 +70,79 @@ impl ActivationCheckpointing {
     }
 }
 
-/// How many bytes a block keeps for its backward pass.
-///
-/// Fused kernels keep both branches' inputs, queries, keys and values, the heads' results, and what
-/// goes into the MLP's activation. Without them it is Korthikanti et al. 2022 ("Reducing Activation
-/// Recomputation in Large Transformer Models"), `tokens * width * (17 + 2.5 * heads * tokens / width)`
-/// values. An MLP over tokens keeps its input before and after the LayerNorm, and what goes into and
-/// comes out of its activation; where that is not one operation, some steps between them, too.
-fn kept_bytes(config: &ViTConfig, layer: usize, batch: usize, on_cpu: bool) -> f64 {
-    let (tokens, width) = (config.tokens_by_layer()[layer] as f64, config.width() as f64);
-    let mlp = config.mlp_dim() as f64;
-    if let Some(hidden) = config.tokens_mlp_dim() {
-        let hidden = width * hidden as f64;
-        let values = match on_cpu {
-            true => 4.0 * tokens * width + 2.0 * hidden + tokens * mlp,
-            false => 6.0 * tokens * width + 4.0 * (hidden + tokens * mlp),
-        };
-        return 4.0 * batch as f64 * values;
-    }
-    let heads = config.heads_of(layer) as f64;
-    let values = if on_cpu && config.attention_of(layer).plugin().is_none() {
-        tokens * (6.0 * width + mlp + heads)
-    } else {
-        tokens * width * (17.0 + 2.5 * heads * tokens / width)
-    };
-    4.0 * batch as f64 * values
-}
-
 /// The block's forward pass, which keeps nothing but its input for backward.
-pub(crate) fn checkpointed(
+pub(crate) fn run(
+    ops: &mut Eager,
     block: &Block,
-    tokens: Tensor<3>,
-    rotary: Option<&RotaryTable>,
-    sizes: &mut TokenSizes,
+    tokens: EagerTensor,
+    rotary: Option<&RotaryTable<EagerTensor>>,
+    sizes: &mut TokenSizes<EagerTensor>,
     mode: Mode,
-) -> Tensor<3> {
-    if let Some((attention, mlp)) = block.parts(&tokens, rotary, sizes, mode) {
-        // Kernels compute again only what backward asks for.
-        return fused::checkpointed_block(tokens, attention, mlp);
-    }
-    let recipe =
-        Recipe { block: block.valid(), rotary: rotary.cloned(), sizes: sizes.clone(), mode };
-    let kind = tokens.clone().into_dispatch().kind;
+) -> EagerTensor {
+    let recipe = Recipe {
+        ops: ops.clone(),
+        block: block.valid(),
+        // Nobody wants their gradients.
+        rotary: rotary
+            .cloned()
+            .map(|table| RotaryTable { waves: table.waves.map(EagerTensor::without_autodiff) }),
+        sizes: sizes.clone(),
+        mode,
+    };
+    let kind = Eager::values::<3>(tokens.clone()).into_dispatch().kind;
     match kind {
         DispatchTensorKind::Autodiff(inner) => match *inner {
-            DispatchTensorKind::Flex(_) => run::<Flex>(block, recipe, tokens, sizes),
+            DispatchTensorKind::Flex(_) => run_on::<Flex>(block, recipe, tokens, rotary, sizes),
             #[cfg(any(feature = "wgpu", feature = "cuda"))]
-            DispatchTensorKind::Cube(_) => run::<burn::backend::Cube>(block, recipe, tokens, sizes),
+            DispatchTensorKind::Cube(_) => {
+                run_on::<burn::backend::Cube>(block, recipe, tokens, rotary, sizes)
+            }
             #[allow(unreachable_patterns)] // in a build for the CPU alone
-            _ => block.forward(tokens, rotary, sizes, mode),
+            _ => block.forward(ops, tokens, rotary, sizes, mode),
         },
         // Nothing is kept without automatic differentiation.
-        _ => block.forward(tokens, rotary, sizes, mode),
+        _ => block.forward(ops, tokens, rotary, sizes, mode),
     }
 }
 
 /// What it takes to run a block again.
 #[derive(Clone, Debug)]
 struct Recipe {
+    ops: Eager,
     block: Block,
-    rotary: Option<RotaryTable>,
+    rotary: Option<RotaryTable<EagerTensor>>,
     /// What each token stands for before the block.
-    sizes: TokenSizes,
+    sizes: TokenSizes<EagerTensor>,
     mode: Mode,
+}
+
+impl Recipe {
+    /// The block's result for its input, and what each token stands for then.
+    fn run(&self, block: &Block, tokens: Tensor<3>) -> (Tensor<3>, TokenSizes<EagerTensor>) {
+        let (mut ops, mut sizes) = (self.ops.clone(), self.sizes.clone());
+        let tokens = ops.batched(tokens);
+        let out = block.forward(&mut ops, tokens, self.rotary.as_ref(), &mut sizes, self.mode);
+        (Eager::values(out), sizes)
+    }
 }
 
 /// Inputs of the operation: tokens, and a block's parameters. Burn wants their number when it
 /// compiles; a block of softmax attention has at most 18.
 const INPUTS: usize = 48;
 
-fn run<B: Backend>(
+fn run_on<B: Backend>(
     block: &Block,
-    recipe: Recipe,
-    tokens: Tensor<3>,
-    sizes: &mut TokenSizes,
-) -> Tensor<3>
+    mut recipe: Recipe,
+    tokens: EagerTensor,
+    rotary: Option<&RotaryTable<EagerTensor>>,
+    sizes: &mut TokenSizes<EagerTensor>,
+) -> EagerTensor
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    let (Some(x), mut guards) = (primitive::<B, 3>(tokens.clone()), Guards::<B>::new()) else {
-        return block.forward(tokens, recipe.rotary.as_ref(), sizes, recipe.mode);
+    let mut guards = Guards::<B>::new();
+    let Some(x) = primitive::<B, 3>(Eager::values(tokens.clone())) else {
+        return block.forward(&mut recipe.ops, tokens, rotary, sizes, recipe.mode);
     };
     let (x, guard) = x.into_parts();
     guards.list.push(guard);
@@ -154,7 +150,7 @@ where
     let parameters = guards.list.len();
     if guards.foreign || parameters > INPUTS {
         // A plugin with more parameters than that keeps its activations.
-        return block.forward(tokens, recipe.rotary.as_ref(), sizes, recipe.mode);
+        return block.forward(&mut recipe.ops, tokens, rotary, sizes, recipe.mode);
     }
     let input = Tensor::<3>::from_primitive::<B>(x.clone());
     let none = || FloatTensor::<Autodiff<B>>::new(x.clone()).node();
@@ -162,19 +158,18 @@ where
     let Ok(guards) = <[NodeGuard; INPUTS]>::try_from(guards.list) else {
         unreachable!("resized to it")
     };
-    // Tables of positions may be marked for automatic differentiation, though nobody wants their
-    // gradients.
-    let out = recipe.block.forward(input, recipe.rotary.as_ref(), sizes, recipe.mode);
-    let out = out.without_autodiff();
-    let out = match out.try_into_primitive::<B>() {
+    let (out, merged) = recipe.run(&recipe.block, input);
+    *sizes = merged;
+    let out = match out.without_autodiff().try_into_primitive::<B>() {
         Ok(out) => out,
         Err(error) => unreachable!("a block stays on its device: {error:?}"),
     };
+    let ops = recipe.ops.clone();
     let out = match Again.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((recipe, x, parameters), out),
         OpsKind::UnTracked(prepared) => prepared.finish(out),
     };
-    Tensor::from_primitive::<Autodiff<B>>(out)
+    ops.batched(Tensor::<3>::from_primitive::<Autodiff<B>>(out))
 }
 
 fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> Option<FloatTensor<Autodiff<B>>>
@@ -223,10 +218,10 @@ where
 
     fn backward(self, ops: Ops<Self::State, INPUTS>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = Tensor::<3>::from_primitive::<B>(grads.consume::<B>(&ops.node));
-        let (mut recipe, x, parameters) = ops.state;
+        let (recipe, x, parameters) = ops.state;
         let x = Tensor::<3>::from_primitive::<B>(x).autodiff().require_grad();
-        let block = recipe.block.map(&mut Trained);
-        let out = block.forward(x.clone(), recipe.rotary.as_ref(), &mut recipe.sizes, recipe.mode);
+        let block = recipe.block.clone().map(&mut Trained);
+        let (out, _) = recipe.run(&block, x.clone());
         let mut found = (out * gradient.autodiff()).sum().backward();
         let mut collect: Collect<'_, B> =
             Collect { gradients: &mut found, list: Vec::with_capacity(parameters) };
@@ -281,7 +276,7 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{ViT, init::Init, parameters};
+    use crate::{ViTConfig, init::Init, parameters};
 
     fn config() -> ViTConfig {
         ViTConfig {
@@ -338,14 +333,18 @@ mod tests {
 
     #[test]
     fn plans_cover_what_they_say() {
-        let config = config();
-        let plan = |choice: ActivationCheckpointing| choice.plan(&config, 2, true);
+        let built = |config: &ViTConfig| ViT::new(config, Seed::new(1), &Device::flex()).unwrap();
+        let model = built(&config());
+        let plan = |choice: ActivationCheckpointing| choice.plan(&model, 2, true);
         assert_eq!(plan(ActivationCheckpointing::None), [false; 3]);
         assert_eq!(plan(ActivationCheckpointing::EveryBlock), [true; 3]);
         assert_eq!(plan(ActivationCheckpointing::EveryNth(2)), [true, false, true]);
         assert_eq!(plan(ActivationCheckpointing::Fit { mib: 1000 }), [false; 3]);
-        let large =
-            ViTConfig { variant: "Ti/16".parse().unwrap(), classes: 10, ..ViTConfig::default() };
+        let large = built(&ViTConfig {
+            variant: "Ti/16".parse().unwrap(),
+            classes: 10,
+            ..ViTConfig::default()
+        });
         let blocks = |mib: u64| {
             let plan = ActivationCheckpointing::Fit { mib }.plan(&large, 16, true);
             plan.into_iter().filter(|&again| again).count()

@@ -1,17 +1,13 @@
 //! Multi-head self-attention: packed projections around the kind of attention that the layer has.
 
-use burn::{
-    module::{Module, Param},
-    tensor::{Tensor, activation},
-};
+use burn::module::Module;
+use vitral_program::ops as op;
 
 use crate::{
     Mode, ViTConfig,
-    compute::in_f32,
-    drop::dropout,
-    fused::{self, AttentionParts, ResidualParts},
     init::{Initializer, Role},
     layers::{LayerNorm, Linear},
+    ops::Ops,
     position::{RelativePositionBias, RotaryTable},
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
@@ -33,7 +29,9 @@ pub struct Attention {
     /// `[width, width]`
     pub proj: Linear,
     #[module(skip)]
-    heads: usize,
+    pub(crate) heads: usize,
+    #[module(skip)]
+    layer: usize,
     #[module(skip)]
     attention_dropout: f64,
     #[module(skip)]
@@ -72,6 +70,7 @@ impl Attention {
             program,
             proj: Linear::new(&init.of("proj"), Role::Attention { parts: 1 }, width, width, true),
             heads,
+            layer,
             attention_dropout: config.attention_dropout,
             dropout: config.dropout,
         }
@@ -84,83 +83,87 @@ impl Attention {
 
     /// Whether this is plain softmax attention of one packed projection, for which there is a kernel
     /// of the whole branch.
-    pub(crate) fn is_plain(&self, rotary: Option<&RotaryTable>, mode: Mode) -> bool {
+    pub(crate) fn is_plain(&self, turned: bool, mode: Mode) -> bool {
         let noise = |rate| mode.noise(rate).is_some();
         self.program.is_none()
             && self.rel_pos.is_none()
             && self.q_norm.is_none()
-            && rotary.is_none()
+            && !turned
             && !noise(self.attention_dropout)
             && !noise(self.dropout)
     }
 
-    /// What a kernel of the whole branch takes, if [`Attention::is_plain`].
-    pub(crate) fn parts(&self, residual: ResidualParts) -> AttentionParts {
-        AttentionParts {
-            residual,
-            qkv_weight: self.qkv.weight.val(),
-            qkv_bias: self.qkv.bias.as_ref().map(Param::val),
-            proj_weight: self.proj.weight.val(),
-            proj_bias: self.proj.bias.as_ref().map(Param::val),
-            heads: self.heads,
-        }
-    }
-
-    /// `[batch, tokens, width]` to the same, and the keys `[batch, heads, tokens, head_dim]`.
-    pub(crate) fn forward(
+    /// `[B, tokens, width]` to the same, and the keys `[B, heads, tokens, head_dim]`.
+    pub(crate) fn forward<O: Ops>(
         &self,
-        tokens: Tensor<3>,
-        rotary: Option<&RotaryTable>,
-        sizes: &TokenSizes,
+        ops: &mut O,
+        tokens: O::Tensor,
+        rotary: Option<&RotaryTable<O::Tensor>>,
+        sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> (Tensor<3>, Tensor<4>) {
-        let [batch, count, width] = tokens.dims();
-        let (heads, head_dim) = (self.heads, width / self.heads);
-        let qkv =
-            self.qkv.forward(tokens).reshape([batch, count, 3 * heads, head_dim]).swap_dims(1, 2);
-        let mut q = qkv.clone().narrow(1, 0, heads);
-        let mut k = qkv.clone().narrow(1, heads, heads);
-        let v = qkv.narrow(1, 2 * heads, heads);
+    ) -> (O::Tensor, O::Tensor) {
+        let qkv = self.qkv.forward(ops, tokens);
+        let [mut query, mut key, value] = ops.heads(qkv, self.heads);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
-            (q, k) = (q_norm.forward(q), k_norm.forward(k));
+            (query, key) = (q_norm.forward(ops, query), k_norm.forward(ops, key));
         }
         if let Some(rotary) = rotary {
-            (q, k) = (rotary.rotate(q), rotary.rotate(k));
+            (query, key) = (rotary.rotate(ops, query), rotary.rotate(ops, key));
         }
-        let keys = k.clone();
+        let keys = key.clone();
         let out = match &self.program {
-            Some(program) => program.forward(q, k, v, mode.of("weights")),
+            Some(program) => {
+                ops.program(program, [query, key, value], self.layer, mode.of("weights"))
+            }
             None => {
-                let bias = self.rel_pos.as_ref().map(RelativePositionBias::bias);
-                let scale = (head_dim as f64).powf(-0.5);
-                let (q, k) = sizes.in_scores(q, k, scale);
-                softmax_attention(q, k, v, bias, scale, self.attention_dropout, mode.of("weights"))
+                let bias =
+                    self.rel_pos.as_ref().map(|table| ops.within("rel_pos", |ops| table.bias(ops)));
+                let scale = (self.head_dim() as f64).powf(-0.5);
+                let (query, key) = sizes.in_scores(ops, query, key, scale);
+                let attention =
+                    SoftmaxAttention { scale, bias, weight_dropout: self.attention_dropout };
+                attention.forward(ops, [query, key, value], mode.of("weights"))
             }
         };
-        let out = out.swap_dims(1, 2).reshape([batch, count, width]);
-        (dropout(self.proj.forward(out), self.dropout, mode.of("projection")), keys)
+        let out = ops.joined(out);
+        let out = self.proj.forward(ops, out);
+        (ops.dropout(out, self.dropout, mode.of("projection")), keys)
     }
 }
 
-/// `softmax(scale * q kᵀ + bias) v`, all `[batch, heads, tokens, head_dim]`.
-pub(crate) fn softmax_attention(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    bias: Option<Tensor<4>>,
-    scale: f64,
-    weight_dropout: f64,
-    mode: Mode,
-) -> Tensor<4> {
-    if mode.noise(weight_dropout).is_none() {
-        return fused::softmax_attention(q, k, v, bias, scale);
+/// `softmax(scale * q kᵀ + bias) v`, all `[B, heads, tokens, head_dim]`.
+pub(crate) struct SoftmaxAttention<T> {
+    pub(crate) scale: f64,
+    /// `[heads, queries, keys]`
+    pub(crate) bias: Option<T>,
+    /// Share of the weights that are left out.
+    pub(crate) weight_dropout: f64,
+}
+
+impl<T> SoftmaxAttention<T> {
+    pub(crate) fn forward<O: Ops<Tensor = T>>(
+        self,
+        ops: &mut O,
+        [query, key, value]: [T; 3],
+        mode: Mode,
+    ) -> T {
+        let Self { scale, bias, weight_dropout } = self;
+        if mode.noise(weight_dropout).is_none() {
+            let op = op::ScaledDotProductAttention { scale };
+            return ops.apply_some(op, [Some(query), Some(key), Some(value), bias]);
+        }
+        let scale = ops.scalar(scale);
+        let query = ops.mul(query, scale);
+        let keys = ops.transpose(key, &[0, 1, 3, 2]);
+        let scores = ops.matmul(query, keys);
+        let weights = ops.in_f32([scores], |ops, [scores]| {
+            let scores = match bias {
+                Some(bias) => ops.add(scores, bias),
+                None => scores,
+            };
+            let weights = ops.apply(op::Softmax { axis: 3 }, [scores]);
+            ops.dropout(weights, weight_dropout, mode)
+        });
+        ops.matmul(weights, value)
     }
-    let weights = in_f32((q * scale).matmul(k.swap_dims(2, 3)), |scores| {
-        let scores = match bias {
-            Some(bias) => scores + bias,
-            None => scores,
-        };
-        dropout(activation::softmax(scores, 3), weight_dropout, mode)
-    });
-    weights.matmul(v)
 }

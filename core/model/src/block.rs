@@ -1,16 +1,16 @@
 //! One block: what mixes tokens (attention, or an MLP-Mixer's MLP over tokens) and an MLP, each behind
 //! a LayerNorm and on a residual branch.
 
-use burn::{module::Module, tensor::Tensor};
+use burn::module::Module;
 
 use crate::{
     Mode, ViTConfig,
     attention::Attention,
-    drop::{drop_path, drop_path_factors},
-    fused::{self, AttentionParts, MlpParts, ResidualParts},
+    composite::{Around, AttentionBranch, Composite, MlpBranch},
     init::Initializer,
     layers::{LayerNorm, LayerScale},
     mlp::MlpBlock,
+    ops::Ops,
     position::RotaryTable,
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
@@ -65,100 +65,143 @@ impl Block {
         }
     }
 
-    /// `[batch, tokens, width]` to the same, or to fewer tokens where it merges some.
-    pub(crate) fn forward(
+    /// `[B, tokens, width]` to the same, or to fewer tokens where it merges some.
+    pub(crate) fn forward<O: Ops>(
         &self,
-        tokens: Tensor<3>,
-        rotary: Option<&RotaryTable>,
-        sizes: &mut TokenSizes,
+        ops: &mut O,
+        tokens: O::Tensor,
+        rotary: Option<&RotaryTable<O::Tensor>>,
+        sizes: &mut TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> Tensor<3> {
+    ) -> O::Tensor {
+        let by_kernel =
+            self.plain_attention(ops, rotary.is_some(), sizes, mode).and_then(|plain| {
+                let composite = Composite::AttentionBranch(plain);
+                ops.composite(composite, &tokens, |ops| self.attention_parameters(ops))
+            });
+        let tokens = match by_kernel {
+            Some(tokens) => tokens,
+            None => self.mixed(ops, tokens, rotary, sizes, mode),
+        };
+        let by_kernel = self.plain_mlp(ops, mode).and_then(|plain| {
+            let composite = Composite::MlpBranch(plain);
+            ops.composite(composite, &tokens, |ops| self.mlp_parameters(ops))
+        });
+        if let Some(tokens) = by_kernel {
+            return tokens;
+        }
+        let normed = self.norm2.forward(ops, tokens.clone());
+        let branch = ops.within("mlp", |ops| self.mlp.forward(ops, normed, mode.of("mlp")));
+        self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of("drop_path2"))
+    }
+
+    /// The half that lets tokens see each other.
+    fn mixed<O: Ops>(
+        &self,
+        ops: &mut O,
+        tokens: O::Tensor,
+        rotary: Option<&RotaryTable<O::Tensor>>,
+        sizes: &mut TokenSizes<O::Tensor>,
+        mode: Mode,
+    ) -> O::Tensor {
         let path = mode.of("drop_path1");
-        let tokens = match (&self.attn, &self.mlp_tokens) {
-            (Some(attn), _) => match self.attention_parts(&tokens, rotary, sizes, mode) {
-                Some(parts) => fused::attention_branch(tokens, parts),
-                None => {
-                    let normed = self.norm1.forward(tokens.clone());
-                    let (branch, keys) = attn.forward(normed, rotary, sizes, mode.of("attention"));
-                    let tokens = tokens + self.finish(branch, self.ls1.as_ref(), path);
-                    sizes.merge(tokens, &keys, self.merged)
-                }
-            },
+        match (&self.attn, &self.mlp_tokens) {
+            (Some(attn), _) => {
+                let normed = self.norm1.forward(ops, tokens.clone());
+                let (branch, keys) = ops.within("attn", |ops| {
+                    attn.forward(ops, normed, rotary, sizes, mode.of("attention"))
+                });
+                let tokens = self.residual(ops, tokens, branch, self.ls1.as_ref(), path);
+                ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
+            }
             (None, Some(mlp)) => {
-                let normed = self.norm1.forward(tokens.clone());
-                let branch = mix_tokens(mlp, normed, mode.of("mlp_tokens"));
-                tokens + self.finish(branch, self.ls1.as_ref(), path)
+                let normed = self.norm1.forward(ops, tokens.clone());
+                let branch = ops.within("mlp_tokens", |ops| {
+                    mix_tokens(ops, mlp, normed, mode.of("mlp_tokens"))
+                });
+                self.residual(ops, tokens, branch, self.ls1.as_ref(), path)
             }
             (None, None) => tokens,
-        };
-        match self.mlp_parts(&tokens, mode) {
-            Some(parts) => fused::mlp_branch(tokens, parts),
-            None => {
-                let normed = self.norm2.forward(tokens.clone());
-                let branch = self.mlp.forward(normed, mode.of("mlp"));
-                tokens + self.finish(branch, self.ls2.as_ref(), mode.of("drop_path2"))
-            }
         }
     }
 
-    /// What both branches take, where kernels run them.
-    pub(crate) fn parts(
+    /// A branch, scaled and possibly dropped, on what it is a branch of.
+    fn residual<O: Ops>(
         &self,
-        tokens: &Tensor<3>,
-        rotary: Option<&RotaryTable>,
-        sizes: &TokenSizes,
+        ops: &mut O,
+        tokens: O::Tensor,
+        branch: O::Tensor,
+        scale: Option<&LayerScale>,
         mode: Mode,
-    ) -> Option<(AttentionParts, MlpParts)> {
-        let attention = self.attention_parts(tokens, rotary, sizes, mode)?;
-        Some((attention, self.mlp_parts(tokens, mode)?))
+    ) -> O::Tensor {
+        let branch = match scale {
+            Some(scale) => scale.forward(ops, branch),
+            None => branch,
+        };
+        let branch = ops.drop_path(branch, self.drop_path, mode);
+        ops.add(tokens, branch)
     }
 
-    fn attention_parts(
+    /// The whole block by one kernel that keeps nothing but its input for backward, if both branches
+    /// are plain and there is one.
+    pub(crate) fn checkpointed_by_kernel<O: Ops>(
         &self,
-        tokens: &Tensor<3>,
-        rotary: Option<&RotaryTable>,
-        sizes: &TokenSizes,
+        ops: &mut O,
+        tokens: &O::Tensor,
+        turned: bool,
+        sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> Option<AttentionParts> {
-        let attn = self.attn.as_ref()?;
-        let plain = self.merged == 0
-            && !sizes.weigh_scores()
-            && attn.is_plain(rotary, mode.of("attention"));
-        (plain && fused::covers(tokens)).then(|| {
-            let path = mode.of("drop_path1");
-            attn.parts(self.around(tokens, &self.norm1, self.ls1.as_ref(), path))
+    ) -> Option<O::Tensor> {
+        let plain = Composite::CheckpointedBlock(
+            self.plain_attention(ops, turned, sizes, mode)?,
+            self.plain_mlp(ops, mode)?,
+        );
+        ops.composite(plain, tokens, |ops| {
+            [self.attention_parameters(ops), self.mlp_parameters(ops)].concat()
         })
     }
 
-    fn mlp_parts(&self, tokens: &Tensor<3>, mode: Mode) -> Option<MlpParts> {
-        let activation = self.mlp.plain(mode.of("mlp")).filter(|_| fused::covers(tokens))?;
-        let path = mode.of("drop_path2");
-        let around = self.around(tokens, &self.norm2, self.ls2.as_ref(), path);
-        Some(self.mlp.parts(around, activation))
-    }
-
-    /// What lies around a branch that runs as one kernel.
-    fn around(
+    /// The attention half, if it is what kernels are for.
+    fn plain_attention<O: Ops>(
         &self,
-        tokens: &Tensor<3>,
-        norm: &LayerNorm,
-        scale: Option<&LayerScale>,
-        path: Mode,
-    ) -> ResidualParts {
-        ResidualParts {
-            norm_weight: norm.weight.val(),
-            norm_bias: norm.bias.val(),
-            eps: norm.eps,
-            layer_scale: scale.map(|scale| scale.gamma.val()),
-            sample_scales: drop_path_factors(tokens.dims()[0], self.drop_path, path),
-        }
+        ops: &O,
+        turned: bool,
+        sizes: &TokenSizes<O::Tensor>,
+        mode: Mode,
+    ) -> Option<AttentionBranch> {
+        let attn = self.attn.as_ref()?;
+        let plain = self.merged == 0
+            && !sizes.weigh_scores()
+            && attn.is_plain(turned, mode.of("attention"));
+        plain.then(|| AttentionBranch {
+            around: self.around(ops, &self.norm1, mode.of("drop_path1")),
+            heads: attn.heads,
+        })
     }
 
-    fn finish(&self, branch: Tensor<3>, scale: Option<&LayerScale>, mode: Mode) -> Tensor<3> {
-        let branch = match scale {
-            Some(scale) => scale.forward(branch),
-            None => branch,
-        };
-        drop_path(branch, self.drop_path, mode)
+    /// The MLP half, if it is what kernels are for.
+    fn plain_mlp<O: Ops>(&self, ops: &O, mode: Mode) -> Option<MlpBranch> {
+        let activation = self.mlp.plain(mode.of("mlp"))?;
+        let around = self.around(ops, &self.norm2, mode.of("drop_path2"));
+        Some(MlpBranch { around, activation })
+    }
+
+    fn around<O: Ops>(&self, ops: &O, norm: &LayerNorm, path: Mode) -> Around {
+        Around { eps: norm.eps, sample_scales: ops.drop_path_factors(self.drop_path, path) }
+    }
+
+    fn attention_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {
+        let Some(attn) = &self.attn else { return Vec::new() };
+        let layers = [self.norm1.parameters(ops), attn.qkv.parameters(ops)];
+        let scale = self.ls1.as_ref().map(|scale| ops.parameter(&scale.gamma));
+        let last = attn.proj.parameters(ops);
+        layers.into_iter().chain([last]).flatten().chain([scale]).collect()
+    }
+
+    fn mlp_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {
+        let layers = [self.norm2.parameters(ops), self.mlp.fc1.parameters(ops)];
+        let last = self.mlp.fc2.parameters(ops);
+        let scale = self.ls2.as_ref().map(|scale| ops.parameter(&scale.gamma));
+        layers.into_iter().chain([last]).flatten().chain([scale]).collect()
     }
 }

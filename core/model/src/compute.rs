@@ -7,6 +7,9 @@
 //! means, biases and scales (whose gradients are sums over batch and tokens), dropout, rotations.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
+use vitral_program::Op;
+
+use crate::program::Value;
 
 /// The type of activations and of the operands of matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,50 @@ impl Compute {
             Self::BF16 => FloatDType::BF16,
             Self::F16 => FloatDType::F16,
         }
+    }
+}
+
+/// The operands of an op as it takes them, and what its results are rounded to, if they are.
+///
+/// Matrix products take the compute type, and what only moves values takes any; everything else is
+/// computed in `f32` where an operand is not `f32`, and rounded once. Products, LayerNorm and attention
+/// say themselves what they add up in `f32`.
+pub(crate) fn prepared(op: &Op, operands: Vec<Value>) -> (Vec<Value>, Option<FloatDType>) {
+    let dtype = |value: &Value| match value {
+        Value::Float(values) => Some(values.dtype()),
+        Value::Int(_) | Value::Bool(_) => None,
+    };
+    let mut types = operands.iter().filter_map(dtype);
+    let Some(half) = types.find(|&dtype| dtype != DType::F32).map(FloatDType::from) else {
+        return (operands, None);
+    };
+    let cast = |operands: Vec<Value>, dtype: FloatDType| {
+        let cast = operands.into_iter().map(|operand| match operand {
+            Value::Float(values) => Value::Float(values.cast(dtype)),
+            operand => operand,
+        });
+        cast.collect()
+    };
+    match op {
+        Op::Linear(_) | Op::LayerNormalization(_) | Op::ScaledDotProductAttention(_) => {
+            (operands, None)
+        }
+        Op::Matmul(_)
+        | Op::Conv2d(_)
+        | Op::Concat(_)
+        | Op::Expand(_)
+        | Op::Gather(_)
+        | Op::GatherElements(_)
+        | Op::Identity(_)
+        | Op::Max(_)
+        | Op::Pad(_)
+        | Op::Relu(_)
+        | Op::Reshape(_)
+        | Op::Reverse(_)
+        | Op::Slice(_)
+        | Op::Split(_)
+        | Op::Transpose(_) => (cast(operands, half), None),
+        _ => (cast(operands, FloatDType::F32), Some(half)),
     }
 }
 

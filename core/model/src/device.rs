@@ -179,7 +179,7 @@ pub fn is_cpu(device: &Device) -> bool {
 /// step, on a GPU what its allocator can spare.
 pub fn release_memory(device: &Device) {
     if is_cpu(device) {
-        crate::fused::release_memory();
+        crate::kernels::release_memory();
     } else {
         device.memory_cleanup();
     }

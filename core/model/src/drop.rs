@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
 use vitral_seed::{Rng, Seed};
 
-use crate::{compute::in_f32, device::is_cpu};
+use crate::device::is_cpu;
 
 /// Whether a forward pass trains, and then with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Mode {
     }
 }
 
-/// Dropout (Srivastava et al. 2014): zeroes a share of the values and scales up the rest.
+/// Dropout (Srivastava et al. 2014) of `f32`: zeroes a share of the values and scales up the rest.
 pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -> Tensor<D> {
     let Some(noise) = mode.noise(rate) else { return input };
     let (shape, device) = (input.dims(), input.device().without_autodiff());
@@ -93,7 +93,7 @@ pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -
     } else {
         device_uniform(shape, noise, &device).lower_elem(keep).float().div_scalar(keep)
     };
-    in_f32(input, |input| input * mask)
+    input * mask
 }
 
 /// The most values that a device draws at once for a batch that may be cut anywhere: enough to be worth a
@@ -120,17 +120,8 @@ fn device_uniform<const D: usize>(shape: [usize; D], noise: Noise, device: &Devi
     Tensor::cat(blocks.collect(), 0).narrow(0, noise.first - first * samples, shape[0])
 }
 
-/// Stochastic depth (Huang et al. 2016): drops a residual branch for whole samples.
-///
-/// `[batch, tokens, width]` to the same.
-pub(crate) fn drop_path(input: Tensor<3>, rate: f64, mode: Mode) -> Tensor<3> {
-    let Some(noise) = mode.noise(rate) else { return input };
-    let device = input.device().without_autodiff();
-    let mask = keep_mask([input.dims()[0], 1, 1], 1.0 - rate, noise, &device);
-    in_f32(input, |input| input * mask)
-}
-
-/// What [`drop_path`] multiplies each of `batch` samples with; nothing if none is left out.
+/// What stochastic depth (Huang et al. 2016) multiplies the residual branch of each of `batch` samples
+/// with; nothing if none is left out.
 pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<Vec<f32>> {
     mode.noise(rate).map(|noise| keep_factors(batch, 1.0 - rate, &mut noise.rng(1)))
 }
@@ -157,7 +148,7 @@ pub(crate) fn kept_patches(
 }
 
 /// 1/keep with probability `keep`, else 0.
-fn keep_mask<const D: usize>(
+pub(crate) fn keep_mask<const D: usize>(
     shape: [usize; D],
     keep: f64,
     noise: Noise,
@@ -213,8 +204,6 @@ mod tests {
         };
         let (found, expected) = together(&|tokens, mode| dropout(tokens, 0.3, mode));
         assert_eq!(found, expected);
-        let (found, expected) = together(&|tokens, mode| drop_path(tokens, 0.5, mode));
-        assert_eq!(found, expected);
         let factors = |range: &std::ops::Range<usize>| {
             drop_path_factors(range.len(), 0.5, part(range.start)).unwrap()
         };
@@ -245,16 +234,6 @@ mod tests {
             values(device_uniform([count, 5], noise, &device))
         };
         assert_eq!([draw(63, 0), draw(70, 63)].concat(), draw(133, 0));
-    }
-
-    #[test]
-    fn drop_path_drops_whole_samples() {
-        let ones = Tensor::<3>::ones([64, 3, 2], &Device::flex());
-        let dropped = values(drop_path(ones, 0.5, Mode::Train(Seed::new(0))));
-        let samples: Vec<&[f32]> = dropped.chunks(6).collect();
-        assert!(samples.iter().all(|s| s.iter().all(|v| v == &s[0])));
-        let kept = samples.iter().filter(|s| s[0] > 0.0).count();
-        assert!((16..=48).contains(&kept), "{kept}");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use vitral_program::ops as op;
 
 use crate::{
-    compute::in_f32,
-    fused,
     init::{Fill, Initializer, Role},
+    ops::Ops,
 };
 
 /// `x W + b`, with `W` stored `[inputs, outputs]` as Flax stores its kernels.
@@ -36,8 +36,14 @@ impl Linear {
     }
 
     /// `[..., inputs]` to `[..., outputs]`.
-    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        fused::linear(input, self.weight.val(), self.bias.as_ref().map(Param::val))
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let [weight, bias] = self.parameters(ops);
+        ops.apply_some(op::Linear {}, [Some(input), weight, bias])
+    }
+
+    /// Weight and bias, as operands.
+    pub(crate) fn parameters<O: Ops>(&self, ops: &mut O) -> [Option<O::Tensor>; 2] {
+        [Some(ops.parameter(&self.weight)), self.bias.as_ref().map(|bias| ops.parameter(bias))]
     }
 }
 
@@ -62,8 +68,16 @@ impl LayerNorm {
     }
 
     /// `[..., width]` to the same.
-    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        fused::layer_norm(input, self.weight.val(), self.bias.val(), self.eps)
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let axes = vec![ops.dims(&input).len().saturating_sub(1)];
+        let [weight, bias] = self.parameters(ops);
+        let op = op::LayerNormalization { axes, epsilon: self.eps };
+        ops.apply_some(op, [Some(input), weight, bias])
+    }
+
+    /// Factors and summands, as operands.
+    pub(crate) fn parameters<O: Ops>(&self, ops: &mut O) -> [Option<O::Tensor>; 2] {
+        [Some(ops.parameter(&self.weight)), Some(ops.parameter(&self.bias))]
     }
 }
 
@@ -80,7 +94,8 @@ impl LayerScale {
     }
 
     /// `[batch, tokens, width]` to the same.
-    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        in_f32(input, |input| input * self.gamma.val().unsqueeze())
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let gamma = ops.parameter(&self.gamma);
+        ops.mul(input, gamma)
     }
 }

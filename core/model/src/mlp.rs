@@ -1,20 +1,16 @@
 //! The feed-forward half of a block, and the MLP over tokens in the place of attention.
 
-use burn::{
-    module::{Module, Param},
-    tensor::{Tensor, activation::silu},
-};
+use burn::module::Module;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_kernels::activation::Activation;
+use vitral_program::ops as op;
 
 use crate::{
     Mode, ViTConfig,
-    compute::in_f32,
-    drop::dropout,
-    fused::{self, MlpParts, ResidualParts},
     init::{Initializer, Role},
     layers::Linear,
+    ops::Ops,
 };
 
 /// The MLP's activation.
@@ -70,11 +66,6 @@ impl MlpBlock {
         }
     }
 
-    /// The activation.
-    pub(crate) const fn activation(&self) -> Mlp {
-        self.activation
-    }
-
     /// The activation, if there is a kernel of the whole branch.
     pub(crate) fn plain(&self, mode: Mode) -> Option<Activation> {
         if mode.noise(self.dropout).is_some() {
@@ -87,31 +78,22 @@ impl MlpBlock {
         }
     }
 
-    /// What a kernel of the whole branch takes, with the activation that [`MlpBlock::plain`] gave.
-    pub(crate) fn parts(&self, residual: ResidualParts, activation: Activation) -> MlpParts {
-        MlpParts {
-            residual,
-            fc1_weight: self.fc1.weight.val(),
-            fc1_bias: self.fc1.bias.as_ref().map(Param::val),
-            fc2_weight: self.fc2.weight.val(),
-            fc2_bias: self.fc2.bias.as_ref().map(Param::val),
-            activation,
-        }
-    }
-
-    /// `[batch, tokens, width]` to the same.
-    pub fn forward(&self, input: Tensor<3>, mode: Mode) -> Tensor<3> {
-        let projected = self.fc1.forward(input);
+    /// `[.., width]` to the same.
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor, mode: Mode) -> O::Tensor {
+        let projected = self.fc1.forward(ops, input);
         let hidden = match self.activation {
-            Mlp::Gelu => fused::activate(projected, Activation::Gelu),
-            Mlp::GeluTanh => fused::activate(projected, Activation::GeluTanh),
-            Mlp::SwiGlu => in_f32(projected, |projected| {
-                let [_, _, width] = projected.dims();
-                let gate = projected.clone().narrow(2, 0, width / 2);
-                silu(gate) * projected.narrow(2, width / 2, width / 2)
+            Mlp::Gelu => ops.apply(op::Gelu {}, [projected]),
+            Mlp::GeluTanh => ops.apply(op::GeluTanh {}, [projected]),
+            Mlp::SwiGlu => ops.in_f32([projected], |ops, [projected]| {
+                let last = ops.dims(&projected).len().saturating_sub(1);
+                let [gate, value] = ops.split(projected, last);
+                let sigmoid = ops.apply(op::Sigmoid {}, [gate.clone()]);
+                let silu = ops.mul(gate, sigmoid);
+                ops.mul(silu, value)
             }),
         };
-        let hidden = dropout(hidden, self.dropout, mode.of("hidden"));
-        dropout(self.fc2.forward(hidden), self.dropout, mode.of("output"))
+        let hidden = ops.dropout(hidden, self.dropout, mode.of("hidden"));
+        let output = self.fc2.forward(ops, hidden);
+        ops.dropout(output, self.dropout, mode.of("output"))
     }
 }

@@ -2,8 +2,10 @@
 //! one vector per parameter. Optimizers, averages and files work on this view and need not know
 //! what a model looks like.
 
+use std::collections::HashMap;
+
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Gradients, Tensor},
 };
 
@@ -44,6 +46,13 @@ pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
         }
     }
     visitor.infos
+}
+
+/// [`infos`] by the parameters' identities.
+pub(crate) fn by_id(model: &ViT) -> HashMap<ParamId, ParameterInfo> {
+    let mut visitor = IdVisitor { ids: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.ids.into_iter().zip(infos(model)).collect()
 }
 
 /// Number of trainable values.
@@ -102,6 +111,16 @@ impl ModuleVisitor for InfoVisitor {
 fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.dims().iter().product::<usize>();
     tensor.reshape([count])
+}
+
+struct IdVisitor {
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for IdVisitor {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.ids.push(param.id);
+    }
 }
 
 struct ValueVisitor {

@@ -1,15 +1,14 @@
 //! Patches to tokens.
 
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
+use burn::module::Module;
+use vitral_program::Dim;
 
 use crate::{
     ViTConfig,
-    fused::{self, EmbeddingParts},
+    composite::Composite,
     init::{Initializer, Role},
     layers::Linear,
+    ops::Ops,
     resnet::ResNet,
 };
 
@@ -39,48 +38,45 @@ impl PatchEmbed {
         }
     }
 
-    /// Side of a patch in pixels.
-    pub(crate) const fn patch(&self) -> usize {
-        self.patch
-    }
-
-    /// `[batch, height, width, channels]` to `[batch, patches, token width]`, patches row by row.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<3> {
-        let images = self.features(images);
-        let [batch, height, width, channels] = images.dims();
-        let p = self.patch;
-        let (rows, columns) = (height / p, width / p);
-        let patches = images
-            .reshape([batch, rows, p, columns, p * channels])
-            .swap_dims(2, 3)
-            .reshape([batch, rows * columns, p * p * channels]);
-        self.proj.forward(patches)
-    }
-
-    /// What is cut into patches: images, or what the ResNet makes of them.
-    fn features(&self, images: Tensor<4>) -> Tensor<4> {
+    /// What is cut into patches, `[B, height, width, channels]`: images, or what the ResNet makes of
+    /// them.
+    pub(crate) fn features<O: Ops>(&self, ops: &mut O, images: O::Tensor) -> O::Tensor {
         match &self.backbone {
-            Some(backbone) => backbone.forward(images),
+            Some(backbone) => ops.within("backbone", |ops| backbone.forward(ops, images)),
             None => images,
         }
     }
 
+    /// Rows and columns of patches in features.
+    pub(crate) fn grid<O: Ops>(&self, ops: &O, features: &O::Tensor) -> [usize; 2] {
+        [1, 2].map(|axis| ops.size(features, axis) / self.patch)
+    }
+
+    /// Features `[B, height, width, channels]` to `[B, patches, token width]`, patches row by row.
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, features: O::Tensor) -> O::Tensor {
+        let ([rows, columns], patch) = (self.grid(ops, &features), self.patch);
+        let row = patch * ops.size(&features, 3);
+        let split = [rows, patch, columns, row].map(Dim::from);
+        let patches = ops.reshape(features, [&[Dim::BATCH], &split[..]].concat());
+        let patches = ops.transpose(patches, &[0, 1, 3, 2, 4]);
+        let flat = [Dim::BATCH, (rows * columns).into(), (patch * row).into()];
+        let patches = ops.reshape(patches, flat);
+        self.proj.forward(ops, patches)
+    }
+
     /// What [`PatchEmbed::forward`] gives, `positions` `[1, patches, width]` added, behind the tokens
-    /// of `prefix` `[1, prefix tokens, width]`, by a kernel that must cover the images.
-    pub(crate) fn tokens(
+    /// of `prefix` `[1, prefix tokens, width]`, by one kernel, if there is one.
+    pub(crate) fn by_kernel<O: Ops>(
         &self,
-        images: Tensor<4>,
-        positions: Option<Tensor<3>>,
-        prefix: Option<Tensor<3>>,
-    ) -> Tensor<3> {
-        let parts = EmbeddingParts {
-            patch: self.patch,
-            weight: self.proj.weight.val(),
-            bias: self.proj.bias.as_ref().map(Param::val),
-            positions,
-            prefix,
-        };
-        fused::patch_embedding(self.features(images), parts)
+        ops: &mut O,
+        features: &O::Tensor,
+        positions: &Option<O::Tensor>,
+        prefix: &Option<O::Tensor>,
+    ) -> Option<O::Tensor> {
+        ops.composite(Composite::PatchEmbedding { patch: self.patch }, features, |ops| {
+            let [weight, bias] = self.proj.parameters(ops);
+            vec![weight, bias, positions.clone(), prefix.clone()]
+        })
     }
 }
 
@@ -88,12 +84,12 @@ impl PatchEmbed {
 mod tests {
     use burn::{
         module::Param,
-        tensor::{Device, TensorData},
+        tensor::{Device, Tensor, TensorData},
     };
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::init::Init;
+    use crate::{Compute, eager::Eager, init::Init};
 
     #[test]
     fn patches_hold_their_pixels_row_by_row() {
@@ -110,9 +106,11 @@ mod tests {
             PatchEmbed::new(&Initializer::new(Seed::new(0), Init::Jax, &device), &config);
         embed.proj.weight = Param::from_tensor(Tensor::eye(8, &device));
         let pixels: Vec<f32> = (0..32).map(|v| v as f32).collect();
-        let tokens =
-            embed.forward(Tensor::from_data(TensorData::new(pixels, [1, 4, 4, 2]), &device));
-        let values: Vec<f32> = tokens.try_into_vec_as().unwrap();
+        let mut ops = Eager::new(1, &device, Compute::F32);
+        let images = Tensor::<4>::from_data(TensorData::new(pixels, [1, 4, 4, 2]), &device);
+        let images = ops.batched(images);
+        let tokens = embed.forward(&mut ops, images);
+        let values: Vec<f32> = Eager::values::<3>(tokens).try_into_vec_as().unwrap();
         assert_eq!(values[..8], [0., 1., 2., 3., 8., 9., 10., 11.]);
         assert_eq!(values[8..16], [4., 5., 6., 7., 12., 13., 14., 15.]);
         assert_eq!(values[24..], [20., 21., 22., 23., 28., 29., 30., 31.]);

@@ -7,13 +7,15 @@ use burn::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use vitral_program::Dim;
+
 use crate::{
     Mode, ViTConfig,
-    attention::softmax_attention,
-    compute::cast_like,
+    attention::SoftmaxAttention,
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
     mlp::MlpBlock,
+    ops::Ops,
     token_merging::TokenSizes,
 };
 
@@ -69,25 +71,32 @@ impl AttentionPool {
         }
     }
 
-    pub(crate) const fn heads(&self) -> usize {
-        self.heads
-    }
-
-    /// `[batch, tokens, width]` to `[batch, 1, width]`.
-    pub(crate) fn forward(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<3> {
-        let [batch, count, width] = tokens.dims();
-        let (heads, head_dim) = (self.heads, width / self.heads);
-        let q = self.q.forward(self.latent.val()).reshape([1, 1, heads, head_dim]).swap_dims(1, 2);
-        let kv =
-            self.kv.forward(tokens).reshape([batch, count, 2 * heads, head_dim]).swap_dims(1, 2);
+    /// `[B, tokens, width]` to `[B, 1, width]`.
+    pub(crate) fn forward<O: Ops>(
+        &self,
+        ops: &mut O,
+        tokens: O::Tensor,
+        sizes: &TokenSizes<O::Tensor>,
+        mode: Mode,
+    ) -> O::Tensor {
+        let (heads, width) = (self.heads, self.q.weight.dims()[0]);
+        let head_dim = width / heads;
+        let latent = ops.parameter(&self.latent);
+        let query = self.q.forward(ops, latent);
+        let query = ops.reshape(query, [1, heads, 1, head_dim].map(Dim::from));
+        let query = ops.expand(query, [Dim::BATCH, heads.into(), 1.into(), head_dim.into()]);
         // Rounded after it is repeated, as the gradient of that is a sum over the batch.
-        let q = cast_like(q.repeat_dim(0, batch), &kv);
-        let (k, v) = (kv.clone().narrow(1, 0, heads), kv.narrow(1, heads, heads));
+        let query = ops.rounded(query);
+        let kv = self.kv.forward(ops, tokens);
+        let [key, value] = ops.heads(kv, heads);
         let scale = (head_dim as f64).powf(-0.5);
-        let (q, k) = sizes.in_scores(q, k, scale);
-        let pooled = softmax_attention(q, k, v, None, scale, 0.0, mode);
-        let pooled = pooled.swap_dims(1, 2).reshape([batch, 1, width]);
-        let pooled = self.proj.forward(pooled);
-        pooled.clone() + self.mlp.forward(self.norm.forward(pooled), mode.of("pool"))
+        let (query, key) = sizes.in_scores(ops, query, key, scale);
+        let attention = SoftmaxAttention { scale, bias: None, weight_dropout: 0.0 };
+        let pooled = attention.forward(ops, [query, key, value], mode);
+        let pooled = ops.reshape(pooled, [Dim::BATCH, 1.into(), width.into()]);
+        let pooled = self.proj.forward(ops, pooled);
+        let normed = self.norm.forward(ops, pooled.clone());
+        let refined = ops.within("mlp", |ops| self.mlp.forward(ops, normed, mode.of("pool")));
+        ops.add(pooled, refined)
     }
 }

@@ -3,14 +3,15 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::Tensor,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_program::{DType, Dim, ops as op};
 
 use crate::{
-    compute::in_f32,
     init::{Fill, Initializer},
+    ops::Ops,
     resized_positions::Grid,
 };
 
@@ -27,14 +28,8 @@ pub enum Position {
     None,
 }
 
-/// `[1, grid * grid, width]`: sines and cosines of column, then of row, as big_vision's
+/// `[1, patches, width]`: sines and cosines of column, then of row, as big_vision's
 /// `posemb_sincos_2d` with temperature 10000.
-pub(crate) fn sincos_2d(grid: Grid, width: usize, device: &Device) -> Tensor<3> {
-    let values = sincos_values(grid, width);
-    Tensor::from_data(TensorData::new(values, [1, grid.side * grid.side, width]), device)
-}
-
-/// The values of [`sincos_2d`].
 pub(crate) fn sincos_values(grid: Grid, width: usize) -> Vec<f32> {
     let quarter = width / 4;
     let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
@@ -52,16 +47,6 @@ pub(crate) fn sincos_values(grid: Grid, width: usize) -> Vec<f32> {
         }
     }
     values
-}
-
-/// The rotations of 2-D RoPE (Su et al. 2021, axial as in EVA-02 and DINOv3): the first half of the
-/// angles turns with the row, the second with the column. Tokens before the patches do not turn.
-#[derive(Module, Debug)]
-pub struct RotaryTable {
-    /// `[1 or batch, 1, tokens, head_dim]`
-    cos: Tensor<4>,
-    /// `[1 or batch, 1, tokens, head_dim]`
-    sin: Tensor<4>,
 }
 
 /// Cosines and sines, `[tokens, head_dim]` each.
@@ -89,55 +74,56 @@ pub(crate) fn rotary_values(
     })
 }
 
-impl RotaryTable {
+/// The rotations of 2-D RoPE (Su et al. 2021, axial as in EVA-02 and DINOv3): the first half of the
+/// angles turns with the row, the second with the column. Tokens before the patches do not turn.
+#[derive(Clone, Debug)]
+pub(crate) struct RotaryTable<T> {
+    /// Cosines and sines, `[tokens, head_dim]` or `[B, 1, tokens, head_dim]` each.
+    pub(crate) waves: [T; 2],
+}
+
+impl<T: Clone> RotaryTable<T> {
     /// `theta` is the base of the wavelengths; `head_dim` must be a multiple of 4.
-    pub(crate) fn new(
+    pub(crate) fn new<O: Ops<Tensor = T>>(
+        ops: &mut O,
         grid: Grid,
         prefix: usize,
         head_dim: usize,
         theta: f64,
-        device: &Device,
     ) -> Self {
-        let tokens = prefix + grid.side * grid.side;
-        let [cos, sin] = rotary_values(grid, prefix, head_dim, theta).map(|values| {
-            Tensor::from_data(TensorData::new(values, [1, 1, tokens, head_dim]), device)
-        });
-        Self { cos, sin }
+        Self { waves: ops.rotary(grid, prefix, head_dim, theta) }
     }
 
-    /// The table of images that keep only the patches `kept`, `[batch, kept]`, after `prefix` tokens.
-    pub(crate) fn keeping(&self, kept: &Tensor<2, Int>, prefix: usize) -> Self {
-        let [batch, count] = kept.dims();
-        let pick = |table: &Tensor<4>| {
-            let [_, _, tokens, head_dim] = table.dims();
-            let patches = table
-                .clone()
-                .narrow(2, prefix, tokens - prefix)
-                .reshape([tokens - prefix, head_dim]);
-            let patches = patches.select(0, kept.clone().reshape([batch * count]));
-            let patches = patches.reshape([batch, 1, count, head_dim]);
-            if prefix == 0 {
-                return patches;
+    /// The table of images that keep only the patches `kept`, `[B, kept]`, after `prefix` tokens.
+    pub(crate) fn keeping<O: Ops<Tensor = T>>(self, ops: &mut O, kept: &T, prefix: usize) -> Self {
+        let waves = self.waves.map(|table| {
+            let (tokens, head_dim) = (ops.size(&table, 0), ops.size(&table, 1));
+            let count = ops.size(kept, 1);
+            let patches = ops.slice(table.clone(), 0, prefix, tokens - prefix);
+            let patches = ops.apply(op::Gather { axis: 0 }, [patches, kept.clone()]);
+            let mut parts = Vec::with_capacity(2);
+            if prefix > 0 {
+                let first = ops.slice(table, 0, 0, prefix);
+                let first = ops.reshape(first, [1, prefix, head_dim].map(Dim::from));
+                parts.push(ops.expand(first, [Dim::BATCH, prefix.into(), head_dim.into()]));
             }
-            let head = table.clone().narrow(2, 0, prefix).repeat_dim(0, batch);
-            Tensor::cat(vec![head, patches], 2)
-        };
-        Self { cos: pick(&self.cos), sin: pick(&self.sin) }
+            parts.push(patches);
+            let all = ops.concat(parts, 1);
+            ops.reshape(all, [Dim::BATCH, 1.into(), (prefix + count).into(), head_dim.into()])
+        });
+        Self { waves }
     }
 
-    /// Width of the heads that it turns.
-    pub(crate) fn head_dim(&self) -> usize {
-        self.cos.dims()[3]
-    }
-
-    /// Turns queries or keys, `[batch, heads, tokens, head_dim]`.
-    pub(crate) fn rotate(&self, input: Tensor<4>) -> Tensor<4> {
-        let half = input.dims()[3] / 2;
-        in_f32(input, |input| {
-            let first = input.clone().narrow(3, 0, half);
-            let second = input.clone().narrow(3, half, half);
-            let turned = Tensor::cat(vec![second.neg(), first], 3);
-            input * self.cos.clone() + turned * self.sin.clone()
+    /// Turns queries or keys, `[B, heads, tokens, head_dim]`.
+    pub(crate) fn rotate<O: Ops<Tensor = T>>(&self, ops: &mut O, input: T) -> T {
+        ops.in_f32([input], |ops, [input]| {
+            let [cos, sin] = self.waves.clone();
+            let [first, second] = ops.split(input.clone(), 3);
+            let opposite = ops.apply(op::Neg {}, [second]);
+            let turned = ops.concat(vec![opposite, first], 3);
+            let along = ops.mul(input, cos);
+            let across = ops.mul(turned, sin);
+            ops.add(along, across)
         })
     }
 }
@@ -149,34 +135,31 @@ impl RotaryTable {
 pub struct RelativePositionBias {
     /// `[(2 grid - 1)^2 (+ 3), heads]`
     pub table: Param<Tensor<2>>,
-    /// `[tokens * tokens]`: each pair's row in the table.
-    index: Tensor<1, Int>,
     #[module(skip)]
-    tokens: usize,
+    grid: usize,
+    #[module(skip)]
+    prefix: usize,
 }
 
 impl RelativePositionBias {
     pub(crate) fn new(init: &Initializer, grid: usize, prefix: usize, heads: usize) -> Self {
         let distances = (2 * grid - 1) * (2 * grid - 1);
         let entries = distances + if prefix > 0 { 3 } else { 0 };
-        let tokens = prefix + grid * grid;
-        let index: Vec<i32> =
-            relative_indices(grid, prefix).into_iter().map(|row| row as i32).collect();
-        Self {
-            table: init.parameter("table", [entries, heads], Fill::Normal { std: 0.02 }),
-            index: Tensor::from_data(TensorData::new(index, [tokens * tokens]), init.device()),
-            tokens,
-        }
+        let fill = Fill::Normal { std: 0.02 };
+        Self { table: init.parameter("table", [entries, heads], fill), grid, prefix }
     }
 
-    /// `[1, heads, tokens, tokens]`, to be added to the attention scores.
-    pub(crate) fn bias(&self) -> Tensor<4> {
-        let heads = self.table.dims()[1];
-        self.table
-            .val()
-            .select(0, self.index.clone())
-            .reshape([1, self.tokens, self.tokens, heads])
-            .permute([0, 3, 1, 2])
+    /// `[heads, tokens, tokens]`, to be added to the attention scores.
+    pub(crate) fn bias<O: Ops>(&self, ops: &mut O) -> O::Tensor {
+        let Self { grid, prefix, .. } = *self;
+        let tokens = prefix + grid * grid;
+        let table = ops.parameter(&self.table);
+        let name = format!("relative positions {grid} {prefix}");
+        let index = ops.table(name, DType::I32, &[tokens, tokens], || {
+            relative_indices(grid, prefix).into_iter().map(|row| row as f64).collect()
+        });
+        let bias = ops.apply(op::Gather { axis: 0 }, [table, index]);
+        ops.transpose(bias, &[2, 0, 1])
     }
 }
 
@@ -203,12 +186,14 @@ fn relative_index(query: usize, key: usize, grid: usize, prefix: usize) -> usize
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
+    use crate::{Compute, eager::Eager};
 
     #[test]
     fn sincos_of_the_origin_is_zero_and_one() {
-        let values: Vec<f32> =
-            sincos_2d(Grid::own(3), 8, &Device::flex()).try_into_vec_as().unwrap();
+        let values = sincos_values(Grid::own(3), 8);
         assert_eq!(values[..8], [0., 0., 1., 1., 0., 0., 1., 1.]);
         // Row 1, column 2: sin(2), then the lowest frequency, which is 1/10000.
         let at = &values[5 * 8..6 * 8];
@@ -230,17 +215,19 @@ mod tests {
     /// The property that RoPE exists for: a score depends on the difference of positions only.
     #[test]
     fn rotated_scores_depend_on_relative_position() {
-        let device = Device::flex();
         let (grid, head_dim) = (4, 8);
-        let table = RotaryTable::new(Grid::own(grid), 1, head_dim, 100.0, &device);
         let tokens = 1 + grid * grid;
-        let same = |values: [f32; 8]| {
-            let all = values.repeat(tokens);
-            table.rotate(Tensor::from_data(TensorData::new(all, [1, 1, tokens, head_dim]), &device))
+        let mut ops = Eager::new(1, &Device::flex(), Compute::F32);
+        let table = RotaryTable::new(&mut ops, Grid::own(grid), 1, head_dim, 100.0);
+        let mut same = |values: [f32; 8]| {
+            let all = ops.constant(&[1, 1, tokens, head_dim], &values.repeat(tokens));
+            table.rotate(&mut ops, all)
         };
         let q = same([0.3, -0.2, 0.9, 0.1, -0.5, 0.4, 0.2, -0.7]);
         let k = same([0.1, 0.8, -0.3, 0.5, 0.6, -0.9, 0.2, 0.4]);
-        let scores: Vec<f32> = q.matmul(k.swap_dims(2, 3)).try_into_vec_as().unwrap();
+        let k = ops.transpose(k, &[0, 1, 3, 2]);
+        let scores = ops.matmul(q, k);
+        let scores: Vec<f32> = Eager::values::<4>(scores).try_into_vec_as().unwrap();
         let score = |q: usize, k: usize| scores[(1 + q) * tokens + 1 + k];
         assert!((score(0, 5) - score(5, 10)).abs() < 1e-5, "one down, one right");
         assert!((score(2, 3) - score(9, 10)).abs() < 1e-5, "one right");

@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use burn::{
     module::{Module, Param},
-    tensor::{FloatDType, Tensor},
+    tensor::Tensor,
 };
-use vitral_program::{DType, Dim, Program, Shape, TensorType};
+use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops as op, reference};
+use vitral_seed::Seed;
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
     config::AttentionKind,
     init::Initializer,
+    ops::Ops,
     parameters::ParameterInfo,
     program::{self, Executable, Value},
 };
@@ -46,30 +48,58 @@ impl ProgramAttention {
     }
 
     /// Queries, keys and values, all `[batch, heads, tokens, head width]`, to the same. A program's
-    /// tensors are `f32` by its types, so it runs in that, whatever the model computes in.
-    pub(crate) fn forward(
-        &self,
-        query: Tensor<4>,
-        key: Tensor<4>,
-        value: Tensor<4>,
-        mode: Mode,
-    ) -> Tensor<4> {
-        let (shape, dtype) = (query.dims(), FloatDType::from(query.dtype()));
+    /// tensors are `f32` by its types, so that is what they must be.
+    pub(crate) fn forward(&self, inputs: [Value; 3], batch: usize, mode: Mode) -> Value {
         let parameters: Vec<_> = self.parameters.iter().map(Param::val).collect();
         let (noise, first) = match mode {
             Mode::Eval => (None, 0),
             Mode::Train(seed) => (Some(seed), 0),
             Mode::TrainPart { seed, first } => (Some(seed), first),
         };
-        let inputs = [query, key, value].map(|input| input.cast(FloatDType::F32));
-        let inputs = inputs.map(Value::from).into();
         // `fit` has compared the program's types with what the layer gives.
         let outputs = self
             .executable
-            .run_part(inputs, &parameters, shape[0], noise, first)
+            .run_part(inputs.into(), &parameters, batch, noise, first)
             .expect("a program that fits its layer");
-        let output = outputs.into_iter().next().and_then(Value::float);
-        output.expect("a program that fits its layer").reshape(shape).cast(dtype)
+        outputs.into_iter().next().expect("a program that fits its layer")
+    }
+
+    /// Records the program's ops, as they run in evaluation, on queries, keys and values.
+    ///
+    /// # Errors
+    /// The plugin's name, if it draws random numbers for each sample of the batch.
+    pub(crate) fn inlined<O: Ops>(
+        &self,
+        ops: &mut O,
+        inputs: [O::Tensor; 3],
+    ) -> Result<O::Tensor, String> {
+        let program = self.program();
+        let mut values = inputs.to_vec();
+        for (declared, parameter) in program.parameters().iter().zip(&self.parameters) {
+            let flat = ops.parameter(parameter);
+            // A program's parameters are flat in the model, and have the program's shapes in it.
+            values.push(ops.reshape(flat, declared.shape.dims()));
+        }
+        for (index, node) in program.nodes().iter().enumerate() {
+            let operands = node.operands().iter().map(|id| values[id.index()].clone());
+            let mut operands: Vec<_> = operands.collect();
+            match node.op() {
+                Op::Dropout(_) => values.push(operands.swap_remove(0)),
+                Op::Random(random) => {
+                    let Dim::Fixed(count) = random.shape.elements() else {
+                        return Err(program.name().to_owned());
+                    };
+                    // Evaluation draws the same numbers each time.
+                    let drawn = random.draw(reference::stream(Seed::new(0), index), count);
+                    let r#type = TensorType::new(DType::F32, random.shape.clone());
+                    let drawn = drawn.into_iter().map(f64::from).collect();
+                    values.push(ops.apply(op::Constant { r#type, values: drawn }, []));
+                }
+                op => values.extend(ops.apply_all(op.clone(), operands)),
+            }
+        }
+        // A program has an output; the layer has checked that it is one.
+        Ok(values[program.outputs()[0].value.index()].clone())
     }
 
     /// Names (below `prefix`) and shapes of the parameters, as the program declares them.
@@ -140,41 +170,14 @@ fn fit(program: &Program, wanted: &TensorType) -> Result<(), String> {
     Ok(())
 }
 
-/// Floating-point operations of a program for one image: two for each multiplication and addition
-/// of its matrix products, which is where nearly all of them are.
-pub(crate) fn flops(program: &Program) -> f64 {
-    use vitral_program::Op;
-    let shape = |id: &vitral_program::ValueId| -> Vec<f64> {
-        let dims = program.types()[id.index()].shape.dims();
-        dims.iter().map(|dim| dim.per_item() as f64).collect()
-    };
-    let last = |shape: &[f64]| shape.last().copied().unwrap_or(1.0);
-    let of = |node: &vitral_program::Node| {
-        let operands: Vec<_> = node.operands().iter().map(shape).collect();
-        let result: f64 = node.results().next().map_or(0.0, |id| shape(&id).iter().product());
-        match node.op() {
-            Op::Matmul(_) | Op::Linear(_) => 2.0 * result * last(&operands[0]),
-            Op::ScaledDotProductAttention(_) => {
-                // Scores and their product with the values.
-                let tokens = operands[1][operands[1].len() - 2];
-                let queries: f64 = operands[0].iter().product();
-                2.0 * queries * tokens + 2.0 * result * tokens
-            }
-            Op::Conv2d(_) => 2.0 * result * operands[1][1..].iter().product::<f64>(),
-            _ => 0.0,
-        }
-    };
-    program.nodes().iter().map(of).sum()
-}
-
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, FloatDType};
     use vitral_program::{Limits, Tracer, ops};
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{Compute, ViT, attention::softmax_attention, config::LayerAttention, parameters};
+    use crate::{Compute, ViT, config::LayerAttention, costs::program_flops, kernels, parameters};
 
     fn config() -> ViTConfig {
         let plugin = ron::from_str(r#"Plugin(name: "gained")"#).unwrap();
@@ -274,7 +277,7 @@ mod tests {
     #[test]
     fn flops_count_the_matrix_products() {
         let program = gained(&"f32[B,2,5,4]".parse().unwrap());
-        assert_eq!(flops(&program), 2.0 * 2.0 * (2.0 * 5.0 * 5.0 * 4.0));
+        assert_eq!(program_flops(&program), 2.0 * 2.0 * (2.0 * 5.0 * 5.0 * 4.0));
     }
 
     #[test]
@@ -284,8 +287,9 @@ mod tests {
         let init = Initializer::new(Seed::new(0), config.init, &Device::flex());
         let attention = ProgramAttention::new(&program, &init);
         let q = images().reshape([1, 8, 12, 4]).narrow(1, 0, 2).narrow(2, 0, 5);
-        let out = attention.forward(q.clone(), q.clone(), q.clone(), Mode::Eval);
-        let wanted = softmax_attention(q.clone(), q.clone(), q, None, 0.5, 0.0, Mode::Eval);
-        assert!((out - wanted).abs().max().into_scalar::<f32>() < 1e-6);
+        let inputs = [(); 3].map(|()| Value::from(q.clone()));
+        let out = attention.forward(inputs, 1, Mode::Eval).float().unwrap();
+        let wanted = kernels::softmax_attention(q.clone(), q.clone(), q, None, 0.5);
+        assert!((out.reshape(wanted.dims()) - wanted).abs().max().into_scalar::<f32>() < 1e-6);
     }
 }

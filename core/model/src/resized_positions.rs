@@ -6,7 +6,9 @@
 //! shape, and gets its gradient through the filter. Fixed positions (sines and cosines, RoPE) are
 //! computed for where the centres of the patches lie in the model's own grid.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use vitral_program::Dim;
+
+use crate::ops::Ops;
 
 /// A square grid of patches that covers the same image as the model's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,28 +30,27 @@ impl Grid {
     pub(crate) fn place(self, index: usize) -> f64 {
         (index as f64 + 0.5) * (self.full as f64 / self.side as f64) - 0.5
     }
-
-    /// Resizes embeddings of the model's grid, `[1, full * full, width]`, to this one,
-    /// `[1, side * side, width]`.
-    pub(crate) fn resize(self, positions: Tensor<3>) -> Tensor<3> {
-        let Self { side, full } = self;
-        let width = positions.dims()[2];
-        let device = positions.device().without_autodiff();
-        let filter = filter(self, &device);
-        let filter = if positions.is_autodiff() { filter.autodiff() } else { filter };
-        // Down the columns, then with rows and columns exchanged the other way.
-        let resized = filter.clone().matmul(positions.reshape([full, full * width]));
-        let resized = resized.reshape([side, full, width]).swap_dims(0, 1);
-        let resized = filter.matmul(resized.reshape([full, side * width]));
-        resized.reshape([side, side, width]).swap_dims(0, 1).reshape([1, side * side, width])
-    }
 }
 
-/// `[side, full]`: how much each row of the model's grid adds to a row of the other one.
-fn filter(grid: Grid, device: &Device) -> Tensor<2> {
-    let values: Vec<f32> =
-        bicubic_weights(grid.full, grid.side).into_iter().map(|weight| weight as f32).collect();
-    Tensor::from_data(TensorData::new(values, [grid.side, grid.full]), device)
+/// Resizes embeddings of the model's grid, `[1, full * full, width]`, to another grid of rows and
+/// columns, `[1, rows * columns, width]`.
+pub(crate) fn resized<O: Ops>(
+    ops: &mut O,
+    positions: O::Tensor,
+    full: usize,
+    [rows, columns]: [usize; 2],
+) -> O::Tensor {
+    let width = ops.size(&positions, 2);
+    let fixed = |sizes: &[usize]| sizes.iter().copied().map(Dim::from).collect::<Vec<_>>();
+    ops.within("resize", |ops| {
+        let down = ops.resize_filter(full, rows);
+        let flat = ops.reshape(positions, fixed(&[full, full * width]));
+        let resized = ops.matmul(down, flat);
+        let resized = ops.reshape(resized, fixed(&[rows, full, width]));
+        let across = ops.resize_filter(full, columns);
+        let resized = ops.matmul(across, resized);
+        ops.reshape(resized, fixed(&[1, rows * columns, width]))
+    })
 }
 
 /// `[to, from]`: how much each of `from` samples adds to each of `to`, of an antialiased bicubic

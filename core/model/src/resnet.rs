@@ -4,19 +4,16 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{
-        Tensor, activation,
-        module::{conv2d, max_pool2d},
-        ops::{ConvOptions, MaxPoolOptions},
-    },
+    tensor::Tensor,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_program::{Dim, ops as op};
 
 use crate::{
-    compute::{cast_like, in_f32},
-    fused,
+    composite::Composite,
     init::{Fill, Initializer},
+    ops::Ops,
 };
 
 /// What an image goes through before it is cut into patches.
@@ -95,19 +92,21 @@ impl StdConv {
         Self { weight, stride }
     }
 
-    /// Side of the kernel, and how far it moves.
-    pub(crate) fn kernel_and_stride(&self) -> (usize, usize) {
-        (self.weight.dims()[2], self.stride)
-    }
-
-    /// `[batch, inputs, height, width]` to `[batch, outputs, height / stride, width / stride]`.
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let [_, _, height, width] = input.dims();
-        let (kernel, stride) = self.kernel_and_stride();
-        let padding = [height, width].map(|size| same_padding(size, kernel, stride));
-        let weight = cast_like(standardized(self.weight.val()), &input);
-        let options = ConvOptions::new_with_padding([stride; 2], padding, [1; 2], 1);
-        conv2d(input, weight, None, options)
+    /// `[B, inputs, height, width]` to `[B, outputs, height / stride, width / stride]`.
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let (kernel, stride) = (self.weight.dims()[2], self.stride);
+        let weight = ops.parameter(&self.weight);
+        let weight = standardized(ops, weight);
+        let [rows, columns] =
+            [2, 3].map(|axis| same_padding(ops.size(&input, axis), kernel, stride));
+        let op = op::Conv2d {
+            padding: [rows.0, rows.1, columns.0, columns.1],
+            strides: [stride; 2],
+            dilations: [1; 2],
+            groups: 1,
+            input_layout: op::Layout::Nchw,
+        };
+        ops.apply(op, [input, weight])
     }
 }
 
@@ -117,13 +116,17 @@ pub(crate) fn same_padding(size: usize, kernel: usize, stride: usize) -> (usize,
     (all / 2, all - all / 2)
 }
 
-/// Each output channel's kernel, `[outputs, ...]`, with mean 0 and deviation 1.
-pub(crate) fn standardized(weight: Tensor<4>) -> Tensor<4> {
-    let dims = weight.dims();
-    let rows: Tensor<2> = weight.reshape([dims[0] as i32, -1]);
-    let centred = rows.clone() - rows.mean_dim(1);
-    let deviation = (centred.clone() * centred.clone()).mean_dim(1).sqrt();
-    (centred / (deviation + WEIGHT_EPS)).reshape(dims)
+/// Each output channel's kernel, `[outputs, inputs, height, width]`, with mean 0 and deviation 1.
+pub(crate) fn standardized<O: Ops>(ops: &mut O, weight: O::Tensor) -> O::Tensor {
+    let mean = || op::ReduceMean { axes: vec![1, 2, 3], keep_dimensions: true };
+    let centre = ops.apply(mean(), [weight.clone()]);
+    let centred = ops.apply(op::Sub {}, [weight, centre]);
+    let squares = ops.mul(centred.clone(), centred.clone());
+    let variance = ops.apply(mean(), [squares]);
+    let deviation = ops.apply(op::Sqrt {}, [variance]);
+    let eps = ops.scalar(WEIGHT_EPS);
+    let deviation = ops.add(deviation, eps);
+    ops.apply(op::Div {}, [centred, deviation])
 }
 
 /// Normalisation over groups of channels and all places (Wu and He 2018).
@@ -143,20 +146,23 @@ impl GroupNorm {
         }
     }
 
-    /// `[batch, channels, height, width]` to the same.
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = input.dims();
+    /// `[B, channels, height, width]` to the same.
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let [channels, height, width] = [1, 2, 3].map(|axis| ops.size(&input, axis));
         let group = channels / GROUPS * height * width;
-        in_f32(input, |input| {
+        ops.in_f32([input], |ops, [input]| {
             // A group is a row of a LayerNorm, for which there is a kernel.
-            let device = input.device().without_autodiff();
-            let (ones, zeros) = (Tensor::ones([group], &device), Tensor::zeros([group], &device));
-            let rows: Tensor<3> = input.reshape([batch, GROUPS, group]);
-            let normed = fused::layer_norm(rows, ones, zeros, NORM_EPS);
-            let normed = normed.reshape([batch, channels, height, width]);
-            let by_channel =
-                |parameter: &Param<Tensor<1>>| parameter.val().reshape([1, channels, 1, 1]);
-            normed * by_channel(&self.weight) + by_channel(&self.bias)
+            let rows = ops.reshape(input, [Dim::BATCH, GROUPS.into(), group.into()]);
+            let op = op::LayerNormalization { axes: vec![2], epsilon: NORM_EPS };
+            let rows = ops.apply(op, [rows]);
+            let shape = [Dim::BATCH, channels.into(), height.into(), width.into()];
+            let normed = ops.reshape(rows, shape);
+            let [weight, bias] = [&self.weight, &self.bias].map(|parameter| {
+                let values = ops.parameter(parameter);
+                ops.reshape(values, [channels, 1, 1].map(Dim::from))
+            });
+            let scaled = ops.mul(normed, weight);
+            ops.add(scaled, bias)
         })
     }
 }
@@ -211,15 +217,24 @@ impl ResidualUnit {
         }
     }
 
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let branch = self.norm1.forward(self.conv1.forward(input.clone()));
-        let branch = self.norm2.forward(self.conv2.forward(activation::relu(branch)));
-        let branch = self.norm3.forward(self.conv3.forward(activation::relu(branch)));
+    fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
+        let branch = self.conv1.forward(ops, input.clone());
+        let branch = self.norm1.forward(ops, branch);
+        let branch = ops.apply(op::Relu {}, [branch]);
+        let branch = self.conv2.forward(ops, branch);
+        let branch = self.norm2.forward(ops, branch);
+        let branch = ops.apply(op::Relu {}, [branch]);
+        let branch = self.conv3.forward(ops, branch);
+        let branch = self.norm3.forward(ops, branch);
         let residual = match &self.downsample {
-            Some(Downsample { conv, norm }) => norm.forward(conv.forward(input)),
+            Some(Downsample { conv, norm }) => {
+                let projected = conv.forward(ops, input);
+                norm.forward(ops, projected)
+            }
             None => input,
         };
-        activation::relu(residual + branch)
+        let sum = ops.add(residual, branch);
+        ops.apply(op::Relu {}, [sum])
     }
 }
 
@@ -271,24 +286,49 @@ impl ResNet {
         Some(Self { stages: stages.collect(), stem: root })
     }
 
-    /// `[batch, height, width, channels]` to the same, smaller and with more channels; its values are
+    /// `[B, height, width, channels]` to the same, smaller and with more channels; its values are
     /// zero or more.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let root = self.stem.conv.forward(images.permute([0, 3, 1, 2]));
-        let root = activation::relu(self.stem.norm.forward(root));
-        let mut features = pooled(root);
-        for unit in self.stages.iter().flat_map(|stage| &stage.blocks) {
-            features = unit.forward(features);
+    pub(crate) fn forward<O: Ops>(&self, ops: &mut O, images: O::Tensor) -> O::Tensor {
+        let images = ops.transpose(images, &[0, 3, 1, 2]);
+        let root = ops.within("stem", |ops| {
+            let root = self.stem.conv.forward(ops, images);
+            let root = self.stem.norm.forward(ops, root);
+            let root = ops.apply(op::Relu {}, [root]);
+            pooled(ops, root)
+        });
+        let mut features = root;
+        for (stage, units) in self.stages.iter().enumerate() {
+            for (unit, block) in units.blocks.iter().enumerate() {
+                let place = format_args!("stages.{stage}.blocks.{unit}");
+                features = ops.within(place, |ops| block.forward(ops, features));
+            }
         }
-        features.permute([0, 2, 3, 1])
+        ops.transpose(features, &[0, 2, 3, 1])
     }
 }
 
-/// The largest of each 3 x 3 values, two apart.
-fn pooled(input: Tensor<4>) -> Tensor<4> {
-    let [_, _, height, width] = input.dims();
-    let padding = [height, width].map(|size| same_padding(size, 3, 2));
-    max_pool2d(input, MaxPoolOptions { stride: [2; 2], padding, ..MaxPoolOptions::new([3; 2]) })
+/// The largest of each 3 x 3 values, two apart; all are zero or more, so that zeros around them
+/// change nothing.
+fn pooled<O: Ops>(ops: &mut O, input: O::Tensor) -> O::Tensor {
+    if let Some(pooled) = ops.composite(Composite::MaxPool, &input, |_| Vec::new()) {
+        return pooled;
+    }
+    let [rows, columns] = [2, 3].map(|axis| same_padding(ops.size(&input, axis), 3, 2));
+    let outputs = [2, 3].map(|axis| ops.size(&input, axis).div_ceil(2));
+    let pad = op::Pad {
+        beginning_padding: vec![0, 0, rows.0, columns.0],
+        ending_padding: vec![0, 0, rows.1, columns.1],
+        value: 0.0,
+    };
+    let mut largest = ops.apply(pad, [input]);
+    for (axis, outputs) in [2, 3].into_iter().zip(outputs) {
+        let [first, second, third] = [0, 1, 2].map(|start| {
+            ops.every_second(largest.clone(), axis, start, 2 * outputs.saturating_sub(1) + 1)
+        });
+        let two = ops.apply(op::Max {}, [first, second]);
+        largest = ops.apply(op::Max {}, [two, third]);
+    }
+    largest
 }
 
 #[cfg(test)]
@@ -297,10 +337,14 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::init::Init;
+    use crate::{
+        Compute,
+        eager::{Eager, EagerTensor},
+        init::Init,
+    };
 
-    fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        tensor.try_into_vec_as().unwrap()
+    fn read<const D: usize>(tensor: EagerTensor) -> Vec<f32> {
+        Eager::values::<D>(tensor).try_into_vec_as().unwrap()
     }
 
     fn close(found: &[f32], exact: &[f64], tolerance: f64) {
@@ -327,8 +371,10 @@ mod tests {
                 off.into_iter().map(move |v| v / (deviation + eps))
             })
             .collect();
-        let weight = Tensor::<4>::from_data(TensorData::new(values, [4, 2, 2, 2]), &device);
-        close(&read(standardized(weight)), &exact, 1e-5);
+        let mut ops = Eager::new(1, &device, Compute::F32);
+        let weight = ops.constant(&[4, 2, 2, 2], &values);
+        let found = standardized(&mut ops, weight);
+        close(&read::<4>(found), &exact, 1e-5);
     }
 
     /// Groups whose variance is far above, around and far below the epsilon.
@@ -365,7 +411,10 @@ mod tests {
             })
             .collect();
         let input = Tensor::<4>::from_data(TensorData::new(values, [2, channels, 3, 2]), &device);
-        close(&read(norm.forward(input)), &exact, 5e-5);
+        let mut ops = Eager::new(2, &device, Compute::F32);
+        let input = ops.batched(input);
+        let found = norm.forward(&mut ops, input);
+        close(&read::<4>(found), &exact, 5e-5);
     }
 
     #[test]
@@ -385,7 +434,9 @@ mod tests {
         for layers in [vec![], vec![1], vec![1, 2], vec![1, 1, 1]] {
             let stem = Stem::ResNet { layers, width: 32 };
             let resnet = ResNet::new(&init, &stem, 1).unwrap();
-            let out = resnet.forward(Tensor::zeros([1, 32, 32, 1], &device));
+            let mut ops = Eager::new(1, &device, Compute::F32);
+            let images = ops.batched(Tensor::<4>::zeros([1, 32, 32, 1], &device));
+            let out = Eager::values::<4>(resnet.forward(&mut ops, images));
             let side = 32 / stem.downscaling();
             assert_eq!(out.dims(), [1, side, side, stem.channels(1)], "{stem:?}");
         }

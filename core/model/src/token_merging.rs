@@ -9,13 +9,11 @@
 //! token and registers are never merged. Of equal similarities the pair with the lower indices
 //! wins, so that a batch is merged the same way wherever it runs.
 
-use std::cmp::Ordering;
-
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_program::{DType, Dim, ops as op};
 
-use crate::{ConfigProblem, ViTConfig};
+use crate::{ConfigProblem, ViTConfig, ops::Ops};
 
 /// Token merging of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -134,14 +132,14 @@ impl ViTConfig {
 
 /// How many patches each token of a batch stands for.
 #[derive(Clone, Debug)]
-pub(crate) struct TokenSizes {
+pub(crate) struct TokenSizes<T> {
     prefix: usize,
     proportional: bool,
-    /// `[batch, tokens]`, row by row; none as long as every token stands for one patch.
-    sizes: Option<Vec<f32>>,
+    /// `[B, tokens]`; none as long as every token stands for one patch.
+    sizes: Option<T>,
 }
 
-impl TokenSizes {
+impl<T: Clone> TokenSizes<T> {
     /// Those of the first layer, with `prefix` tokens before the patches.
     pub(crate) fn new(config: &ViTConfig) -> Self {
         let merging = config.token_merging.as_ref();
@@ -157,186 +155,200 @@ impl TokenSizes {
         self.proportional && self.sizes.is_some()
     }
 
-    /// Queries and keys `[batch, heads, tokens, head_dim]` whose products times `scale` are those of
-    /// the given ones plus the logarithm of the key's size, if sizes count: with `1 / scale` as a
-    /// further value of each query, and the logarithm as one of each key.
-    pub(crate) fn in_scores(
+    /// Queries and keys `[B, heads, tokens, head_dim]` whose products times `scale` are those of the
+    /// given ones plus the logarithm of the key's size, if sizes count: with `1 / scale` as a further
+    /// value of each query, and the logarithm as one of each key.
+    pub(crate) fn in_scores<O: Ops<Tensor = T>>(
         &self,
-        q: Tensor<4>,
-        k: Tensor<4>,
+        ops: &mut O,
+        query: T,
+        key: T,
         scale: f64,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let Some(sizes) = self.sizes.as_ref().filter(|_| self.proportional) else {
-            return (q, k);
+    ) -> (T, T) {
+        let Some(sizes) = self.sizes.clone().filter(|_| self.proportional) else {
+            return (query, key);
         };
-        let device = k.device().without_autodiff();
-        let ([batch, heads, keys, _], queries) = (k.dims(), q.dims()[2]);
-        let logarithms: Vec<f32> = sizes.iter().map(|size| size.ln()).collect();
-        let logarithms =
-            Tensor::<4>::from_data(TensorData::new(logarithms, [batch, 1, keys, 1]), &device)
-                .repeat_dim(1, heads);
-        let ones = Tensor::<4>::full([batch, heads, queries, 1], 1.0 / scale, &device);
-        (append(q, ones), append(k, logarithms))
+        let (heads, keys, queries) = (ops.size(&key, 1), ops.size(&key, 2), ops.size(&query, 2));
+        let logarithms = ops.apply(op::Log {}, [sizes]);
+        let one = [Dim::BATCH, 1.into(), keys.into(), 1.into()];
+        let logarithms = ops.reshape(logarithms, one);
+        let all = [Dim::BATCH, heads.into(), keys.into(), 1.into()];
+        let logarithms = ops.expand(logarithms, all);
+        let inverse = ops.scalar(1.0 / scale);
+        let inverse = ops.expand(inverse, [Dim::BATCH, heads.into(), queries.into(), 1.into()]);
+        (ops.concat(vec![query, inverse], 3), ops.concat(vec![key, logarithms], 3))
     }
 
-    /// Merges up to `r` of the tokens `[batch, tokens, width]` away, by the keys
-    /// `[batch, heads, tokens, head_dim]` that attention had of them.
-    pub(crate) fn merge(&mut self, tokens: Tensor<3>, keys: &Tensor<4>, r: usize) -> Tensor<3> {
-        let [batch, count, width] = tokens.dims();
+    /// The mean of the patches in tokens `[B, tokens, width]`, each token counting as the patches
+    /// that it stands for: `[B, 1, width]`.
+    pub(crate) fn mean<O: Ops<Tensor = T>>(&self, ops: &mut O, tokens: T) -> T {
+        let count = ops.size(&tokens, 1) - self.prefix;
+        let patches = ops.slice(tokens, 1, self.prefix, count);
+        let Some(sizes) = self.sizes.clone() else { return ops.mean(patches, 1) };
+        ops.in_f32([patches], |ops, [patches]| {
+            let sizes = ops.slice(sizes, 1, self.prefix, count);
+            let sum = op::ReduceSum { axes: vec![1], keep_dimensions: true };
+            let all = ops.apply(sum, [sizes.clone()]);
+            let weights = ops.apply(op::Div {}, [sizes, all]);
+            let weights = ops.reshape(weights, [Dim::BATCH, 1.into(), count.into()]);
+            ops.matmul(weights, patches)
+        })
+    }
+
+    /// Merges up to `r` of the tokens `[B, tokens, width]` away, by the keys
+    /// `[B, heads, tokens, head_dim]` that attention had of them.
+    pub(crate) fn merge<O: Ops<Tensor = T>>(
+        &mut self,
+        ops: &mut O,
+        tokens: T,
+        keys: T,
+        r: usize,
+    ) -> T {
+        let count = ops.size(&tokens, 1);
         let r = possible(r, count.saturating_sub(self.prefix));
         if r == 0 {
             return tokens;
         }
-        let halves = Halves::new(self.prefix, count);
-        let similarities = similarities(keys, &halves);
-        let left = count - r;
-        let sizes = self.sizes.take().unwrap_or_else(|| vec![1.0; batch * count]);
-        let mut plan = Plan::default();
-        for sample in 0..batch {
-            let scores = halves.a.len() * halves.b.len();
-            let scores = &similarities[sample * scores..][..scores];
-            let pairs = best_pairs(scores, halves.b.len(), r);
-            plan.add(&halves, &pairs, &sizes[sample * count..][..count], self.prefix);
-        }
-        let device = tokens.device().without_autodiff();
-        let index = |rows: Vec<i32>| {
-            let length = rows.len();
-            Tensor::<1, Int>::from_data(TensorData::new(rows, [length]), &device)
+        let sizes = match self.sizes.take() {
+            Some(sizes) => sizes,
+            None => ones(ops, count),
         };
-        let weights = TensorData::new(plan.weights, [batch * count, 1]);
-        let weighted = tokens.reshape([batch * count, width]) * Tensor::from_data(weights, &device);
-        let merged = weighted.clone().select(0, index(plan.kept)).select_assign(
-            0,
-            index(plan.targets),
-            weighted.select(0, index(plan.sources)),
-            IndexingUpdateOp::Add,
-        );
-        self.sizes = Some(plan.sizes);
-        merged.reshape([batch, left, width])
-    }
-
-    /// The mean of the patches in tokens `[batch, tokens, width]`, each token counting as the
-    /// patches that it stands for: `[batch, 1, width]`.
-    pub(crate) fn mean(&self, tokens: Tensor<3>) -> Tensor<3> {
-        let [batch, count, _] = tokens.dims();
-        let patches = tokens.narrow(1, self.prefix, count - self.prefix);
-        let Some(sizes) = &self.sizes else { return patches.mean_dim(1) };
-        let mut weights = Vec::with_capacity(batch * (count - self.prefix));
-        for sizes in sizes.chunks(count) {
-            let sizes = &sizes[self.prefix..];
-            let all: f32 = sizes.iter().sum();
-            weights.extend(sizes.iter().map(|size| size / all));
-        }
-        let device = patches.device().without_autodiff();
-        let weights = TensorData::new(weights, [batch, count - self.prefix, 1]);
-        (patches * Tensor::from_data(weights, &device)).sum_dim(1)
+        let keys = ops.detached(keys);
+        let matching = Matching::new(ops, self.prefix, count, keys, r);
+        let merged_sizes = matching.merge_sizes(ops, sizes.clone());
+        self.sizes = Some(merged_sizes.clone());
+        ops.in_f32([tokens], |ops, [tokens]| matching.merge(ops, tokens, sizes, merged_sizes))
     }
 }
 
-/// Puts further values at the end of each vector.
-fn append(vectors: Tensor<4>, values: Tensor<4>) -> Tensor<4> {
-    let values = if vectors.is_autodiff() { values.autodiff() } else { values };
-    Tensor::cat(vec![vectors, values], 3)
+/// Which tokens of a batch are merged into which.
+struct Matching<T> {
+    prefix: usize,
+    /// The places of set A and of set B, as indices of their own.
+    halves: [T; 2],
+    /// Of which of A goes to which of B, `[B, b, a]`: ones, and zeros elsewhere.
+    goes: T,
+    /// Which of A are left, ascending, `[B, left]`, if any are.
+    left: Option<T>,
 }
 
-/// The tokens of both sets, by their place; tokens take turns, the first one's is A.
-struct Halves {
-    a: Vec<usize>,
-    b: Vec<usize>,
-}
+impl<T: Clone> Matching<T> {
+    /// The `r` best pairs by the keys `[B, heads, count, head_dim]`.
+    fn new<O: Ops<Tensor = T>>(
+        ops: &mut O,
+        prefix: usize,
+        count: usize,
+        keys: T,
+        r: usize,
+    ) -> Self {
+        // Tokens take turns.
+        let (a, b): (Vec<_>, Vec<_>) = (prefix..count).partition(|token| token % 2 == 0);
+        let halves = [&a, &b].map(|half| ops.indices(&[half.len()], half));
+        let keys = ops.unrounded(keys);
+        let keys = directions(ops, keys);
+        let [a_keys, b_keys] =
+            halves.clone().map(|index| ops.apply(op::Gather { axis: 1 }, [keys.clone(), index]));
+        let b_keys = ops.transpose(b_keys, &[0, 2, 1]);
+        let similarities = ops.matmul(a_keys, b_keys);
 
-impl Halves {
-    fn new(prefix: usize, count: usize) -> Self {
-        let (a, b) = (prefix..count).partition(|token| token % 2 == 0);
-        Self { a, b }
+        // The best partner in B of each token of A, and which of A are merged.
+        let best = ops.apply_all(op::TopK { k: 1.into(), axis: 2 }.into(), vec![similarities]);
+        let score = ops.reshape(best[0].clone(), [Dim::BATCH, a.len().into()]);
+        let merged = ops.apply_all(op::TopK { k: r.into(), axis: 1 }.into(), vec![score]);
+        let merged = membership(ops, merged[1].clone(), a.len());
+        let places = ops.indices(&[b.len()], &(0..b.len()).collect::<Vec<_>>());
+        let goes = ops.apply(op::Equal {}, [best[1].clone(), places]);
+        let goes = ops.apply(op::Cast { to: DType::F32 }, [goes]);
+        let rows = ops.reshape(merged.clone(), [Dim::BATCH, a.len().into(), 1.into()]);
+        let goes = ops.mul(goes, rows);
+        let goes = ops.transpose(goes, &[0, 2, 1]);
+        let left = a.len() - r;
+        let left = (left > 0).then(|| unmerged(ops, merged, a.len(), left));
+        Self { prefix, halves, goes, left }
+    }
+
+    /// Sums of values `[B, tokens, width]` over what is merged: the prefix, what is left of A in its
+    /// order, and B.
+    fn sums<O: Ops<Tensor = T>>(&self, ops: &mut O, values: T) -> T {
+        let width = ops.size(&values, 2);
+        let [of_a, of_b] = self
+            .halves
+            .clone()
+            .map(|index| ops.apply(op::Gather { axis: 1 }, [values.clone(), index]));
+        let mut parts = Vec::with_capacity(3);
+        if self.prefix > 0 {
+            parts.push(ops.slice(values, 1, 0, self.prefix));
+        }
+        if let Some(index) = self.left.clone() {
+            let left = ops.size(&index, 1);
+            let index = ops.reshape(index, [Dim::BATCH, left.into(), 1.into()]);
+            let index = ops.expand(index, [Dim::BATCH, left.into(), width.into()]);
+            parts.push(ops.apply(op::GatherElements { axis: 1 }, [of_a.clone(), index]));
+        }
+        let added = ops.matmul(self.goes.clone(), of_a);
+        parts.push(ops.add(of_b, added));
+        ops.concat(parts, 1)
+    }
+
+    /// How many patches each merged token stands for, `[B, left]`, from what each token did.
+    fn merge_sizes<O: Ops<Tensor = T>>(&self, ops: &mut O, sizes: T) -> T {
+        let column = as_column(ops, sizes);
+        let merged = self.sums(ops, column);
+        let left = ops.size(&merged, 1);
+        ops.reshape(merged, [Dim::BATCH, left.into()])
+    }
+
+    /// Averages of tokens `[B, tokens, width]`, weighted by sizes.
+    fn merge<O: Ops<Tensor = T>>(&self, ops: &mut O, tokens: T, sizes: T, merged_sizes: T) -> T {
+        let [sizes, merged_sizes] = [sizes, merged_sizes].map(|sizes| as_column(ops, sizes));
+        let weighted = ops.mul(tokens, sizes);
+        let sums = self.sums(ops, weighted);
+        ops.apply(op::Div {}, [sums, merged_sizes])
     }
 }
 
-/// The tokens of sets A and B.
-pub(crate) fn halves(prefix: usize, count: usize) -> (Vec<usize>, Vec<usize>) {
-    let Halves { a, b } = Halves::new(prefix, count);
-    (a, b)
+/// `[B, tokens]` to `[B, tokens, 1]`.
+fn as_column<O: Ops>(ops: &mut O, sizes: O::Tensor) -> O::Tensor {
+    let tokens = ops.size(&sizes, 1);
+    ops.reshape(sizes, [Dim::BATCH, tokens.into(), 1.into()])
 }
 
-/// Cosine similarities of each sample's keys, `[batch, a, b]`.
-fn similarities(keys: &Tensor<4>, halves: &Halves) -> Vec<f32> {
-    let [batch, _, count, head_dim] = keys.dims();
-    let keys = keys.clone().without_autodiff().mean_dim(1).reshape([batch, count, head_dim]);
-    let length = keys.clone().powi_scalar(2).sum_dim(2).sqrt().clamp_min(1e-12);
-    let keys = keys / length;
-    let half = |tokens: &[usize]| {
-        let tokens: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-        let index = TensorData::new(tokens.clone(), [tokens.len()]);
-        keys.clone().select(1, Tensor::<1, Int>::from_data(index, &keys.device()))
-    };
-    let similarities = half(&halves.a).matmul(half(&halves.b).swap_dims(1, 2));
-    // A device that cannot be read has failed, and Burn's own operations panic of that, too.
-    similarities.try_into_vec_as().expect("a device that works")
+/// `[B, count]` of ones.
+fn ones<O: Ops>(ops: &mut O, count: usize) -> O::Tensor {
+    let one = ops.scalar(1.0);
+    ops.expand(one, [Dim::BATCH, count.into()])
 }
 
-/// The `r` best pairs of a sample, as indices into A and B, from `[a, b]` similarities; by
-/// similarity, and where that is equal by the index in A. Not a number is never the best.
-fn best_pairs(similarities: &[f32], b: usize, r: usize) -> Vec<(usize, usize)> {
-    let mut best: Vec<(f32, usize, usize)> = similarities
-        .chunks(b)
-        .enumerate()
-        .map(|(a, row)| {
-            let first = (f32::NEG_INFINITY, a, 0);
-            row.iter().enumerate().fold(first, |best, (b, &similarity)| {
-                if similarity > best.0 { (similarity, a, b) } else { best }
-            })
-        })
-        .collect();
-    // Stable; none of them is not a number.
-    best.sort_by(|one, other| other.0.partial_cmp(&one.0).unwrap_or(Ordering::Equal));
-    best.into_iter().take(r).map(|(_, a, b)| (a, b)).collect()
+/// The mean of each token's keys over the heads, at length 1: `[B, tokens, head_dim]`.
+fn directions<O: Ops>(ops: &mut O, keys: O::Tensor) -> O::Tensor {
+    let mean = op::ReduceMean { axes: vec![1], keep_dimensions: false };
+    let keys = ops.apply(mean, [keys]);
+    let length = op::ReduceL2 { axes: vec![2], keep_dimensions: true };
+    let length = ops.apply(length, [keys.clone()]);
+    let least = op::Clamp { min_value: 1e-12, max_value: f64::INFINITY };
+    let length = ops.apply(least, [length]);
+    ops.apply(op::Div {}, [keys, length])
 }
 
-/// Where the rows of a batch go, counted over all samples.
-#[derive(Default)]
-struct Plan {
-    /// What each row is multiplied with: its share of the token that it becomes part of.
-    weights: Vec<f32>,
-    /// Rows that stay: in each sample the prefix, what is left of A, and B.
-    kept: Vec<i32>,
-    /// Rows that are added to others.
-    sources: Vec<i32>,
-    /// The rows of the result that they are added to.
-    targets: Vec<i32>,
-    /// Patches of each row of the result.
-    sizes: Vec<f32>,
+/// Which of `count` places are among indices `[B, r]`: `[B, count]` of zeros and ones.
+fn membership<O: Ops>(ops: &mut O, indices: O::Tensor, count: usize) -> O::Tensor {
+    let r = ops.size(&indices, 1);
+    let indices = ops.reshape(indices, [Dim::BATCH, r.into(), 1.into()]);
+    let places = ops.indices(&[count], &(0..count).collect::<Vec<_>>());
+    let same = ops.apply(op::Equal {}, [indices, places]);
+    let same = ops.apply(op::Cast { to: DType::F32 }, [same]);
+    ops.apply(op::ReduceMax { axes: vec![1], keep_dimensions: false }, [same])
 }
 
-impl Plan {
-    /// Adds a sample with its tokens' sizes.
-    fn add(&mut self, halves: &Halves, pairs: &[(usize, usize)], sizes: &[f32], prefix: usize) {
-        let (from, to) = (self.weights.len(), self.sizes.len());
-        let mut merged = vec![false; halves.a.len()];
-        for &(a, _) in pairs {
-            merged[a] = true;
-        }
-        let unmerged = halves.a.iter().zip(&merged).filter(|(_, merged)| !**merged);
-        let kept: Vec<usize> = (0..prefix)
-            .chain(unmerged.map(|(&token, _)| token))
-            .chain(halves.b.iter().copied())
-            .collect();
-        let first_b = kept.len() - halves.b.len();
-        self.sizes.extend(kept.iter().map(|&token| sizes[token]));
-        for &(a, b) in pairs {
-            self.sizes[to + first_b + b] += sizes[halves.a[a]];
-        }
-        self.weights.resize(from + sizes.len(), 1.0);
-        for (b, &token) in halves.b.iter().enumerate() {
-            self.weights[from + token] = sizes[token] / self.sizes[to + first_b + b];
-        }
-        for &(a, b) in pairs {
-            let token = halves.a[a];
-            self.weights[from + token] = sizes[token] / self.sizes[to + first_b + b];
-            self.sources.push((from + token) as i32);
-            self.targets.push((to + first_b + b) as i32);
-        }
-        self.kept.extend(kept.into_iter().map(|token| (from + token) as i32));
-    }
+/// The places that are not merged, ascending: `[B, left]`.
+fn unmerged<O: Ops>(ops: &mut O, merged: O::Tensor, count: usize, left: usize) -> O::Tensor {
+    // Earlier places rank higher, merged ones last.
+    let ranks: Vec<f32> = (0..count).map(|place| (count - place) as f32).collect();
+    let ranks = ops.constant(&[count], &ranks);
+    let one = ops.scalar(1.0);
+    let open = ops.apply(op::Sub {}, [one, merged]);
+    let ranks = ops.mul(open, ranks);
+    ops.apply_all(op::TopK { k: left.into(), axis: 1 }.into(), vec![ranks])[1].clone()
 }
 
 #[cfg(test)]

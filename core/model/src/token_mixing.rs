@@ -1,10 +1,9 @@
 //! What lets tokens see each other: attention, or an MLP over the tokens of each channel.
 
-use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Mode, mlp::MlpBlock};
+use crate::{Mode, mlp::MlpBlock, ops::Ops};
 
 /// What lets the tokens of a block see each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +23,14 @@ pub enum TokenMixing {
     },
 }
 
-/// `[batch, tokens, width]` to the same: an MLP over the tokens of each channel.
-pub(crate) fn mix_tokens(mlp: &MlpBlock, tokens: Tensor<3>, mode: Mode) -> Tensor<3> {
-    mlp.forward(tokens.swap_dims(1, 2), mode).swap_dims(1, 2)
+/// `[B, tokens, width]` to the same: an MLP over the tokens of each channel.
+pub(crate) fn mix_tokens<O: Ops>(
+    ops: &mut O,
+    mlp: &MlpBlock,
+    tokens: O::Tensor,
+    mode: Mode,
+) -> O::Tensor {
+    let channels = ops.transpose(tokens, &[0, 2, 1]);
+    let mixed = mlp.forward(ops, channels, mode);
+    ops.transpose(mixed, &[0, 2, 1])
 }

@@ -2,24 +2,24 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, FloatDType, Int, Tensor, activation},
+    tensor::{Device, Tensor},
 };
+use vitral_program::{Dim, ops as op};
 use vitral_seed::Seed;
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
-    activation_checkpointing::checkpointed,
     block::Block,
-    compute::{Compute, in_f32},
-    drop::{dropout, kept_patches},
-    fused,
+    compute::Compute,
+    eager::{Eager, Tables},
     init::{Fill, Initializer, Role},
     layers::{LayerNorm, Linear},
+    ops::Ops,
     patch_embed::PatchEmbed,
     pool::{AttentionPool, Pool},
-    position::{Position, RotaryTable, sincos_2d},
+    position::{Position, RotaryTable},
     program_attention::{AttentionPrograms, program_attention},
-    resized_positions::Grid,
+    resized_positions::{Grid, resized},
     token_merging::TokenSizes,
 };
 
@@ -37,10 +37,6 @@ pub struct ViT {
     pub reg_token: Option<Param<Tensor<3>>>,
     /// `[1, patches (after the tokens before them that have positions), width]`
     pub pos_embed: Option<Param<Tensor<3>>>,
-    /// Fixed position embedding, `[1, patches, width]`.
-    sincos: Option<Tensor<3>>,
-    /// Rotations of each head width that the blocks use.
-    rotary: Vec<RotaryTable>,
     /// The transformer blocks.
     pub blocks: Vec<Block>,
     /// The final LayerNorm, before pooling.
@@ -55,9 +51,6 @@ pub struct ViT {
     pub head: Linear,
     /// The head of the distillation token, `[width, classes]`.
     pub head_dist: Option<Linear>,
-    /// Which of `rotary` a block uses.
-    #[module(skip)]
-    rotary_of: Vec<usize>,
     /// Which blocks compute their activations again for backward.
     #[module(skip)]
     checkpointed: Vec<bool>,
@@ -68,6 +61,8 @@ pub struct ViT {
     config: ViTConfig,
     #[module(skip)]
     compute: Compute,
+    #[module(skip)]
+    tables: Tables,
 }
 
 impl ViT {
@@ -100,7 +95,7 @@ impl ViT {
         }
         let config = config.resolved();
         let init = Initializer::new(seed, config.init, device);
-        let (width, grid, prefix) = (config.width(), config.grid(), config.prefix_tokens());
+        let (width, grid) = (config.width(), config.grid());
         let blocks = (0..config.depth())
             .map(|layer| {
                 let init = init.of(format_args!("blocks.{layer}"));
@@ -108,24 +103,6 @@ impl ViT {
                 Ok(Block::new(&init, &config, layer, program))
             })
             .collect::<Result<Vec<Block>, ConfigProblem>>()?;
-        let mut head_dims = Vec::new();
-        let rotary_of = blocks
-            .iter()
-            .map(|block| {
-                let Some(attn) = &block.attn else { return 0 };
-                let head_dim = attn.head_dim();
-                head_dims.iter().position(|&known| known == head_dim).unwrap_or_else(|| {
-                    head_dims.push(head_dim);
-                    head_dims.len() - 1
-                })
-            })
-            .collect();
-        let rotary = config.rope.map_or_else(Vec::new, |theta| {
-            head_dims
-                .iter()
-                .map(|&head_dim| RotaryTable::new(Grid::own(grid), prefix, head_dim, theta, device))
-                .collect()
-        });
         let positions = grid * grid + config.prefix_positions();
         let norm = |name: &str| LayerNorm::new(&init.of(name), width, config.norm_eps);
         let pooled = config.pooled_width();
@@ -155,9 +132,6 @@ impl ViT {
             pos_embed: (config.position == Position::Learned).then(|| {
                 init.parameter("pos_embed", [1, positions, width], Fill::Normal { std: 0.02 })
             }),
-            sincos: (config.position == Position::SinCos2d)
-                .then(|| sincos_2d(Grid::own(grid), width, device)),
-            rotary,
             blocks,
             norm: (!config.fc_norm).then(|| norm("norm")),
             attn_pool: (config.pool == Pool::Map)
@@ -168,11 +142,11 @@ impl ViT {
             }),
             head_dist: config.distillation_token.then(|| head("head_dist")),
             head: head("head"),
-            rotary_of,
             checkpointed: Vec::new(),
             patch_dropout: config.patch_dropout,
             config,
             compute: Compute::F32,
+            tables: Tables::default(),
         })
     }
 
@@ -214,175 +188,212 @@ impl ViT {
     /// or have another size than the configured one where relative position bias, a plugin's attention
     /// or an MLP over tokens depends on it.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let (tokens, sizes) = self.last_tokens(images, mode);
-        // Each token is normalised on its own, so the others need not be.
-        let tokens = match (&self.attn_pool, self.config.pool) {
-            (None, Pool::ClassToken) => tokens.narrow(1, 0, self.heads_read()),
-            _ => tokens,
-        };
-        self.head_of(self.normed(tokens), &sizes, mode)
+        let (mut ops, images) = self.eager(images);
+        let logits = self.logits(&mut ops, images, mode);
+        Eager::values(logits)
     }
 
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
     /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
-        self.normed(self.last_tokens(images, mode).0)
+        let (mut ops, images) = self.eager(images);
+        let (tokens, _) = self.last_tokens(&mut ops, images, mode);
+        Eager::values(self.normed(&mut ops, tokens))
+    }
+
+    /// What computes a forward pass where the images are, and the images for it.
+    fn eager(&self, images: Tensor<4>) -> (Eager, <Eager as Ops>::Tensor) {
+        let ops =
+            Eager::new(images.dims()[0], &images.device(), self.compute).with_tables(&self.tables);
+        let images = ops.batched(images);
+        (ops, images)
+    }
+
+    /// Normalised images `[B, height, width, channels]` to logits `[B, classes]`, both `f32`.
+    pub(crate) fn logits<O: Ops>(&self, ops: &mut O, images: O::Tensor, mode: Mode) -> O::Tensor {
+        let (tokens, sizes) = self.last_tokens(ops, images, mode);
+        // Each token is normalised on its own, so the others need not be.
+        let tokens = match (&self.attn_pool, self.config.pool) {
+            (None, Pool::ClassToken) => ops.slice(tokens, 1, 0, self.heads_read()),
+            _ => tokens,
+        };
+        let tokens = self.normed(ops, tokens);
+        self.head_of(ops, tokens, &sizes, mode)
     }
 
     /// Tokens after the last block, and how many patches each of them stands for.
-    fn last_tokens(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, TokenSizes) {
-        let rotary = self.rotary_for(self.grid_of(&images), &images.device().without_autodiff());
-        let (mut tokens, kept) = self.embed(images, mode);
-        let rotary: Vec<RotaryTable> = match &kept {
-            Some(kept) => rotary
-                .iter()
-                .map(|table| table.keeping(kept, self.config.prefix_tokens()))
-                .collect(),
-            None => rotary,
-        };
+    fn last_tokens<O: Ops>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> (O::Tensor, TokenSizes<O::Tensor>) {
+        let (mut tokens, grid, kept) = self.embed(ops, images, mode);
+        let prefix = self.config.prefix_tokens();
+        let mut rotary: Vec<(usize, RotaryTable<O::Tensor>)> = Vec::new();
         let mut sizes = TokenSizes::new(&self.config);
         for (layer, block) in self.blocks.iter().enumerate() {
-            let rotary = rotary.get(self.rotary_of[layer]);
+            let head_dim = block.attn.as_ref().map_or(0, |attn| attn.head_dim());
+            if let Some(theta) = self.config.rope
+                && rotary.iter().all(|&(known, _)| known != head_dim)
+            {
+                let table = RotaryTable::new(ops, grid, prefix, head_dim, theta);
+                let table = match &kept {
+                    Some(kept) => table.keeping(ops, kept, prefix),
+                    None => table,
+                };
+                rotary.push((head_dim, table));
+            }
+            let table = rotary.iter().find(|(known, _)| *known == head_dim).map(|(_, table)| table);
             let mode = mode.of("block").layer(layer);
-            tokens = match self.checkpointed.get(layer) {
-                Some(true) => checkpointed(block, tokens, rotary, &mut sizes, mode),
-                _ => block.forward(tokens, rotary, &mut sizes, mode),
-            };
+            let again = self.checkpointed.get(layer).is_some_and(|&again| again);
+            tokens = ops.within(format_args!("blocks.{layer}"), |ops| {
+                ops.block(block, tokens, table, &mut sizes, again, mode)
+            });
         }
         (tokens, sizes)
     }
 
     /// Tokens behind the final LayerNorm, unless it comes after pooling.
-    fn normed(&self, tokens: Tensor<3>) -> Tensor<3> {
+    fn normed<O: Ops>(&self, ops: &mut O, tokens: O::Tensor) -> O::Tensor {
         match &self.norm {
-            Some(norm) => norm.forward(tokens),
+            Some(norm) => norm.forward(ops, tokens),
             None => tokens,
         }
     }
 
     /// How many of the first tokens have a head.
-    pub(crate) fn heads_read(&self) -> usize {
+    fn heads_read(&self) -> usize {
         1 + usize::from(self.head_dist.is_some())
     }
 
     /// Tokens that stand for some patches each to logits, which are `f32`.
-    fn head_of(&self, tokens: Tensor<3>, sizes: &TokenSizes, mode: Mode) -> Tensor<2> {
-        let [batch, _, width] = tokens.dims();
+    fn head_of<O: Ops>(
+        &self,
+        ops: &mut O,
+        tokens: O::Tensor,
+        sizes: &TokenSizes<O::Tensor>,
+        mode: Mode,
+    ) -> O::Tensor {
+        let width = self.config.width();
         let distilled = self.head_dist.as_ref().map(|head| {
-            head.forward(tokens.clone().narrow(1, 1, 1).reshape([batch, width]))
-                .cast(FloatDType::F32)
+            let token = ops.slice(tokens.clone(), 1, 1, 1);
+            let token = ops.reshape(token, [Dim::BATCH, width.into()]);
+            let logits = head.forward(ops, token);
+            ops.unrounded(logits)
         });
         let pooled = match (&self.attn_pool, self.config.pool) {
-            (Some(pool), _) => pool.forward(tokens, sizes, mode.of("pool")),
-            (None, Pool::ClassToken) => tokens.narrow(1, 0, 1),
-            (None, Pool::ClassTokenAndMean) => {
-                let class = tokens.clone().narrow(1, 0, 1);
-                Tensor::cat(vec![class, in_f32(tokens, |tokens| sizes.mean(tokens))], 2)
+            (Some(pool), _) => {
+                ops.within("attn_pool", |ops| pool.forward(ops, tokens, sizes, mode.of("pool")))
             }
-            (None, _) => in_f32(tokens, |tokens| sizes.mean(tokens)),
+            (None, Pool::ClassToken) => ops.slice(tokens, 1, 0, 1),
+            (None, Pool::ClassTokenAndMean) => {
+                let class = ops.slice(tokens.clone(), 1, 0, 1);
+                let mean = sizes.mean(ops, tokens);
+                ops.concat(vec![class, mean], 2)
+            }
+            (None, _) => sizes.mean(ops, tokens),
         };
-        let mut features = pooled.reshape([batch, self.config.pooled_width()]);
+        let pooled_width = self.config.pooled_width();
+        let mut features = ops.reshape(pooled, [Dim::BATCH, pooled_width.into()]);
         if let Some(norm) = &self.fc_norm {
-            features = norm.forward(features);
+            features = norm.forward(ops, features);
         }
         if let Some(pre_logits) = &self.pre_logits {
-            features = in_f32(pre_logits.forward(features), activation::tanh);
+            features = pre_logits.forward(ops, features);
+            features = ops.apply(op::Tanh {}, [features]);
         }
-        let logits = self.head.forward(features).cast(FloatDType::F32);
-        match distilled {
-            Some(distilled) => (logits + distilled) / 2.0,
-            None => logits,
-        }
+        let logits = self.head.forward(ops, features);
+        let logits = ops.unrounded(logits);
+        let Some(distilled) = distilled else { return logits };
+        let sum = ops.add(logits, distilled);
+        let half = ops.scalar(0.5);
+        ops.mul(sum, half)
     }
 
-    /// The grid of patches of images `[batch, height, width, channels]`.
-    fn grid_of(&self, images: &Tensor<4>) -> Grid {
-        Grid { side: images.dims()[1] / self.config.patch_pixels(), full: self.config.grid() }
-    }
-
-    /// The rotations of queries and keys in a grid, for each head width that the blocks use.
-    fn rotary_for(&self, grid: Grid, device: &Device) -> Vec<RotaryTable> {
-        let Some(theta) = self.config.rope.filter(|_| grid.side != grid.full) else {
-            return self.rotary.clone();
+    /// The learned positions of the tokens before the patches, if they have some, and those of the
+    /// patches in a grid of rows and columns.
+    fn learned_positions<O: Ops>(
+        &self,
+        ops: &mut O,
+        grid: [usize; 2],
+    ) -> Option<[Option<O::Tensor>; 2]> {
+        let positions = ops.parameter(self.pos_embed.as_ref()?);
+        let (before, full) = (self.config.prefix_positions(), self.config.grid());
+        let patches = ops.slice(positions.clone(), 1, before, full * full);
+        let patches = match grid == [full; 2] && !ops.any_size() {
+            true => patches,
+            false => resized(ops, patches, full, grid),
         };
-        let prefix = self.config.prefix_tokens();
-        let table =
-            |table: &RotaryTable| RotaryTable::new(grid, prefix, table.head_dim(), theta, device);
-        self.rotary.iter().map(table).collect()
-    }
-
-    /// The learned positions for a grid, behind those of the tokens before the patches.
-    fn positions_for(&self, grid: Grid) -> Option<Tensor<3>> {
-        let positions = self.pos_embed.as_ref()?.val();
-        if grid.side == grid.full {
-            return Some(positions);
-        }
-        let before = self.config.prefix_positions();
-        let patches = grid.resize(positions.clone().narrow(1, before, grid.full * grid.full));
-        Some(match before {
-            0 => patches,
-            _ => Tensor::cat(vec![positions.narrow(1, 0, before), patches], 1),
-        })
+        let first = (before > 0).then(|| ops.slice(positions, 1, 0, before));
+        Some([first, Some(patches)])
     }
 
     /// The tokens before the patches, with positions where they have some: `[1, prefix tokens, width]`.
-    fn prefix(&self, positions: Option<Tensor<3>>) -> Option<Tensor<3>> {
+    fn prefix<O: Ops>(&self, ops: &mut O, positions: Option<O::Tensor>) -> Option<O::Tensor> {
         let tokens = [&self.cls_token, &self.dist_token, &self.reg_token];
-        let parts: Vec<Tensor<3>> = tokens.into_iter().flatten().map(Param::val).collect();
+        let parts: Vec<_> =
+            tokens.into_iter().flatten().map(|token| ops.parameter(token)).collect();
         if parts.is_empty() {
             return None;
         }
-        let (tokens, count) = (Tensor::cat(parts, 1), self.config.prefix_tokens());
+        let tokens = ops.concat(parts, 1);
         let Some(positions) = positions else { return Some(tokens) };
-        let placed = self.config.prefix_positions();
-        if placed == 0 {
-            return Some(tokens);
+        let (placed, count) = (self.config.prefix_positions(), self.config.prefix_tokens());
+        let first = ops.slice(tokens.clone(), 1, 0, placed);
+        let mut parts = vec![ops.add(first, positions)];
+        if placed < count {
+            parts.push(ops.slice(tokens, 1, placed, count - placed));
         }
-        let first = tokens.clone().narrow(1, 0, placed) + positions.narrow(1, 0, placed);
-        Some(match count - placed {
-            0 => first,
-            others => Tensor::cat(vec![first, tokens.narrow(1, placed, others)], 1),
-        })
+        Some(ops.concat(parts, 1))
     }
 
-    /// Patches with their positions, behind class token and registers, of the compute type; and which
-    /// patches were kept, if not all.
-    fn embed(&self, images: Tensor<4>, mode: Mode) -> (Tensor<3>, Option<Tensor<2, Int>>) {
-        let grid = self.grid_of(&images);
-        let compute = self.compute.dtype();
-        let [batch, ..] = images.dims();
-        let (count, width) = (grid.side * grid.side, self.config.width());
-        let device = images.device().without_autodiff();
-        let before = self.config.prefix_positions();
-        let learned = self.positions_for(grid);
-        let positions = match (&learned, &self.sincos) {
-            (Some(learned), _) => Some(learned.clone().narrow(1, before, count)),
-            (None, Some(sincos)) if grid.side == grid.full => Some(sincos.clone()),
-            (None, Some(_)) => Some(sincos_2d(grid, width, &device)),
-            (None, None) => None,
+    /// Patches with their positions, behind class token and registers, of the compute type; their
+    /// grid; and which patches were kept, if not all.
+    fn embed<O: Ops>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> (O::Tensor, Grid, Option<O::Tensor>) {
+        let width = self.config.width();
+        let images = ops.rounded(images);
+        let (features, places) = ops.within("patch_embed", |ops| {
+            let features = self.patch_embed.features(ops, images);
+            let places = self.patch_embed.grid(ops, &features);
+            (features, places)
+        });
+        let count = places[0] * places[1];
+        let grid = Grid { side: places[0], full: self.config.grid() };
+        let [first, positions] = match self.config.position {
+            Position::SinCos2d => [None, Some(ops.sincos(grid, width))],
+            _ => self.learned_positions(ops, places).unwrap_or_default(),
         };
-        let prefix = self.prefix(learned);
-        let kept =
-            kept_patches(batch, count, self.patch_dropout, mode.of("patch_dropout"), &device);
-        let images = images.cast(compute);
-        let tokens = if kept.is_none() && fused::covers(&images) {
-            self.patch_embed.tokens(images, positions, prefix)
-        } else {
+        let prefix = self.prefix(ops, first);
+        let kept = ops.kept_patches(count, self.patch_dropout, mode.of("patch_dropout"));
+        let by_kernel = match &kept {
+            None => self.patch_embed.by_kernel(ops, &features, &positions, &prefix),
+            Some(_) => None,
+        };
+        let tokens = by_kernel.unwrap_or_else(|| {
+            let patches = ops.within("patch_embed", |ops| self.patch_embed.forward(ops, features));
             // Rounded again at the end: gradients of positions and tokens are sums over the batch.
-            let mut patches = self.patch_embed.forward(images).cast(FloatDType::F32);
+            let mut patches = ops.unrounded(patches);
             if let Some(positions) = positions {
-                patches = patches + positions;
+                patches = ops.add(patches, positions);
             }
-            if let Some(kept) = &kept {
-                let index = kept.clone().unsqueeze_dim::<3>(2).repeat_dim(2, width);
-                patches = patches.gather(1, index);
+            if let Some(kept) = kept.clone() {
+                let left = ops.size(&kept, 1);
+                let index = ops.reshape(kept, [Dim::BATCH, left.into(), 1.into()]);
+                let index = ops.expand(index, [Dim::BATCH, left.into(), width.into()]);
+                patches = ops.apply(op::GatherElements { axis: 1 }, [patches, index]);
             }
-            match prefix {
-                Some(prefix) => Tensor::cat(vec![prefix.repeat_dim(0, batch), patches], 1),
-                None => patches,
-            }
-        };
-        let tokens = dropout(tokens, self.config.dropout, mode.of("embedding"));
-        (tokens.cast(compute), kept)
+            let Some(prefix) = prefix else { return patches };
+            let before = self.config.prefix_tokens();
+            let prefix = ops.expand(prefix, [Dim::BATCH, before.into(), width.into()]);
+            ops.concat(vec![prefix, patches], 1)
+        });
+        let tokens = ops.dropout(tokens, self.config.dropout, mode.of("embedding"));
+        (ops.rounded(tokens), grid, kept)
     }
 }

@@ -6,7 +6,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
-use vitral_model::fused::{Buffer, covers};
+use vitral_model::kernels::{Buffer, covers};
 
 use crate::groups::ParameterGroup;
 

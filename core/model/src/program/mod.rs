@@ -32,7 +32,7 @@ use vitral_program::{Dim, Node, Op, Program, TensorType, ValueId, reference};
 use vitral_seed::Seed;
 
 use crate::init::{Fill, Init, Initializer};
-use value::Call;
+pub(crate) use value::{Call, padded};
 pub use value::{RANK, Value};
 
 /// Why a program could not be run.
@@ -304,7 +304,7 @@ fn fill(initializer: vitral_program::Initializer) -> Fill {
 }
 
 /// The results of one op. A new op does not compile before it has a line here.
-fn run(op: &Op, call: Call<'_>) -> Vec<Value> {
+pub(crate) fn run(op: &Op, call: Call<'_>) -> Vec<Value> {
     vec![match op {
         Op::Split(op) => return cut::split(op, call),
         Op::TopK(op) => return index::top_k(op, call),

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, activation};
 use vitral_program::ops;
 
 use super::value::{Call, RANK, Value};
-use crate::fused;
+use crate::kernels;
 
 pub(super) fn softmax(op: &ops::Softmax, mut call: Call<'_>) -> Value {
     let axis = call.axis(op.axis);
@@ -33,7 +33,7 @@ pub(super) fn layer_normalization(op: &ops::LayerNormalization, mut call: Call<'
     let scale = call.optional().map_or_else(|| Tensor::ones([width], call.device), flat);
     let bias = call.optional().map_or_else(|| Tensor::zeros([width], call.device), flat);
     let rows: Tensor<2> = permuted(x, order).reshape([rows, width]);
-    let normal = fused::layer_norm(rows, scale, bias, op.epsilon);
+    let normal = kernels::layer_norm(rows, scale, bias, op.epsilon);
     Value::Float(permuted(normal.reshape(order.map(|axis| dims[axis])), back))
 }
 

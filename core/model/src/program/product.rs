@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use vitral_program::ops;
 
 use super::value::{Call, RANK, Value};
-use crate::fused;
+use crate::kernels;
 
 /// `[.., n, k]` and `[.., k, m]` to `[.., n, m]`; the leading dimensions broadcast. One matrix on
 /// the right is multiplied with all rows at once.
@@ -15,7 +15,7 @@ pub(super) fn matmul(mut call: Call<'_>) -> Value {
     Value::Float(if leading == [1; RANK - 2] {
         let rows = shape[..RANK - 1].iter().product::<usize>();
         let a: Tensor<2> = a.reshape([rows, inner]);
-        fused::linear(a, b.reshape([inner, columns]), None).reshape(shape)
+        kernels::linear(a, b.reshape([inner, columns]), None).reshape(shape)
     } else {
         a.matmul(b)
     })
@@ -30,7 +30,7 @@ pub(super) fn linear(mut call: Call<'_>) -> Value {
     let bias = call.optional().map(|bias| bias.reshape([outputs]));
     let (x, weight): (Tensor<2>, Tensor<2>) =
         (x.reshape([rows, inputs]), weight.reshape([inputs, outputs]));
-    Value::Float(fused::linear(x, weight, bias).reshape(shape))
+    Value::Float(kernels::linear(x, weight, bias).reshape(shape))
 }
 
 /// Queries `[.., n, d]`, keys `[.., m, d]`, values `[.., m, e]` and a bias that broadcasts to
@@ -56,7 +56,7 @@ pub(super) fn attention(op: &ops::ScaledDotProductAttention, mut call: Call<'_>)
         let [.., rows, columns] = bias.dims();
         bias.reshape([1, heads, rows, columns])
     });
-    Value::Float(fused::softmax_attention(query, key, value, bias, op.scale).reshape(shape))
+    Value::Float(kernels::softmax_attention(query, key, value, bias, op.scale).reshape(shape))
 }
 
 /// Into how many samples and heads the leading dimensions fall, where these are the same for

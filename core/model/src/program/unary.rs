@@ -1,6 +1,9 @@
 //! Element-wise ops of one operand: `[..]` to the same.
 
 use burn::tensor::activation;
+use vitral_kernels::activation::Activation;
+
+use crate::kernels;
 
 use super::value::{Call, Value, mistyped, number};
 
@@ -19,8 +22,8 @@ float! {
     erf(x) x.erf();
     exp(x) x.exp();
     floor(x) x.floor();
-    gelu(x) activation::gelu(x);
-    gelu_tanh(x) activation::gelu_approximate(x);
+    gelu(x) kernels::activate(x, Activation::Gelu);
+    gelu_tanh(x) kernels::activate(x, Activation::GeluTanh);
     hard_swish(x) x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0;
     log(x) x.log();
     reciprocal(x) x.recip();

@@ -53,7 +53,7 @@ pub(super) fn mistyped() -> ! {
 }
 
 /// A shape of at most [`RANK`] dimensions with ones in front.
-pub(super) fn padded(shape: &[usize]) -> [usize; RANK] {
+pub(crate) fn padded(shape: &[usize]) -> [usize; RANK] {
     let mut dims = [1; RANK];
     dims[RANK - shape.len()..].copy_from_slice(shape);
     dims
@@ -103,7 +103,7 @@ impl Value {
     }
 
     /// A value of this type and shape from host memory.
-    pub(super) fn from_host(
+    pub(crate) fn from_host(
         dtype: DType,
         shape: [usize; RANK],
         values: &[f64],
@@ -158,7 +158,7 @@ impl<const D: usize> From<Tensor<D, Bool>> for Value {
 }
 
 /// What an op gets.
-pub(super) struct Call<'c> {
+pub(crate) struct Call<'c> {
     /// Its operands, to be taken in order.
     pub operands: IntoIter<Value>,
     /// The operands' shapes.

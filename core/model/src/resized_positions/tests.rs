@@ -2,8 +2,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_seed::Seed;
 
-use super::Grid;
-use crate::{Mode, ViT, ViTConfig, parameters, position::Position};
+use super::{Grid, resized};
+use crate::{
+    Compute, Mode, ViT, ViTConfig,
+    eager::Eager,
+    ops::Ops,
+    parameters,
+    position::{Position, sincos_values},
+};
 
 fn uniform(count: usize, name: &str) -> Vec<f32> {
     let mut rng = Seed::new(3).named(name).rng();
@@ -54,10 +60,7 @@ fn reference(values: &[f32], full: usize, side: usize, width: usize) -> Vec<f64>
 fn positions_are_resized_by_the_bicubic_filter() {
     for (full, side, width) in [(7, 4, 3), (14, 7, 2), (4, 9, 3), (5, 1, 2), (6, 6, 2)] {
         let values = uniform(full * full * width, "positions");
-        let data = TensorData::new(values.clone(), [1, full * full, width]);
-        let resized = Grid { side, full }.resize(Tensor::from_data(data, &Device::flex()));
-        assert_eq!(resized.dims(), [1, side * side, width]);
-        let found: Vec<f32> = resized.try_into_vec_as().unwrap();
+        let found = resize(values.clone(), full, side);
         for (found, expected) in found.iter().zip(reference(&values, full, side, width)) {
             assert!((f64::from(*found) - expected).abs() < 1e-6, "{full} to {side}: {found}");
         }
@@ -77,9 +80,7 @@ fn positions_are_resized_as_pillow_resized_them() {
     for (full, side, expected) in [(5, 3, &shrunk[..]), (3, 5, &enlarged[..])] {
         let values: Vec<f32> =
             (0..full * full).map(|at| (at * at * 7 % 23) as f32 / 10.0).collect();
-        let data = TensorData::new(values, [1, full * full, 1]);
-        let resized = Grid { side, full }.resize(Tensor::from_data(data, &Device::flex()));
-        let found: Vec<f32> = resized.try_into_vec_as().unwrap();
+        let found = resize(values, full, side);
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 2e-6, "{full} to {side}: {found}, {expected}");
         }
@@ -118,6 +119,16 @@ fn model(config: ViTConfig) -> ViT {
         })
         .collect();
     parameters::with_values(model, values)
+}
+
+/// `[1, full * full, width]` to a grid of `side` rows and columns.
+fn resize(values: Vec<f32>, full: usize, side: usize) -> Vec<f32> {
+    let mut ops = Eager::new(1, &Device::flex(), Compute::F32);
+    let width = values.len() / (full * full);
+    let positions = ops.constant(&[1, full * full, width], &values);
+    let found = Eager::values::<3>(resized(&mut ops, positions, full, [side; 2]));
+    assert_eq!(found.dims(), [1, side * side, width]);
+    found.try_into_vec_as().unwrap()
 }
 
 /// A model that gets small images equals one of that size whose positions are the resized ones.
@@ -160,10 +171,7 @@ fn a_small_image_sees_the_resized_positions() {
 #[test]
 fn fixed_positions_of_a_coarser_grid_lie_at_the_centres_of_its_patches() {
     let (coarse, fine) = (Grid { side: 2, full: 6 }, Grid::own(6));
-    let values = |grid| -> Vec<f32> {
-        crate::position::sincos_2d(grid, 8, &Device::flex()).try_into_vec_as().unwrap()
-    };
-    let (coarse, fine) = (values(coarse), values(fine));
+    let (coarse, fine) = (sincos_values(coarse, 8), sincos_values(fine, 8));
     // The middle of patches 0 to 2 is patch 1, that of 3 to 5 is patch 4.
     for (index, (row, column)) in [(1, 1), (1, 4), (4, 1), (4, 4)].into_iter().enumerate() {
         let at = (row * 6 + column) * 8;

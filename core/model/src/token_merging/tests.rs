@@ -2,11 +2,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_seed::Seed;
 
-use super::{MergeSchedule, TokenMerging, TokenSizes, best_pairs};
+use super::{MergeSchedule, TokenMerging, TokenSizes};
 use crate::{
-    AttentionPrograms, Mode, ViT, ViTConfig,
+    Compute, Costs, Mode, ViT, ViTConfig,
     config::{AttentionKind, LayerAttention},
-    flops, parameters,
+    eager::Eager,
+    parameters,
     pool::Pool,
 };
 
@@ -139,7 +140,8 @@ fn merging_is_the_papers() {
             })
             .collect();
         let data = TensorData::new(values, [batch, count, width]);
-        let mut tokens = Tensor::<3>::from_data(data, &Device::flex());
+        let mut ops = Eager::new(batch, &Device::flex(), Compute::F32);
+        let mut tokens = ops.batched(Tensor::<3>::from_data(data, &Device::flex()));
         for round in 0..3 {
             let values = uniform(batch * heads * count * head_dim, &format!("keys {round}"));
             for (sample, reference) in values.chunks(heads * count * head_dim).zip(&mut references)
@@ -155,11 +157,12 @@ fn merging_is_the_papers() {
                 reference.merge(&keys, r);
             }
             let data = TensorData::new(values, [batch, heads, count, head_dim]);
-            let keys = Tensor::<4>::from_data(data, &Device::flex());
-            tokens = sizes.merge(tokens, &keys, r);
+            let keys = ops.batched(Tensor::<4>::from_data(data, &Device::flex()));
+            tokens = sizes.merge(&mut ops, tokens, keys, r);
             count -= r.min((count - prefix) / 2);
-            assert_eq!(tokens.dims(), [batch, count, width]);
-            let found: Vec<f32> = tokens.clone().try_into_vec_as().unwrap();
+            let found = Eager::values::<3>(tokens.clone());
+            assert_eq!(found.dims(), [batch, count, width]);
+            let found: Vec<f32> = found.try_into_vec_as().unwrap();
             let expected = references.iter().flat_map(|reference| reference.tokens.concat());
             for (found, expected) in found.iter().zip(expected) {
                 assert!((f64::from(*found) - expected).abs() < 1e-5, "{prefix}, {patches}, {r}");
@@ -168,7 +171,8 @@ fn merging_is_the_papers() {
                 .iter()
                 .flat_map(|reference| reference.sizes.iter().map(|&size| size as f32))
                 .collect();
-            assert_eq!(sizes.sizes.as_ref(), Some(&expected));
+            let found = Eager::values::<2>(sizes.sizes.clone().unwrap());
+            assert_eq!(found.try_into_vec_as::<f32>().unwrap(), expected);
             assert!(
                 expected.chunks(count).all(|sizes| {
                     sizes[..prefix].iter().all(|&size| size == 1.0)
@@ -180,12 +184,22 @@ fn merging_is_the_papers() {
     }
 }
 
+/// Of six tokens that are all alike, the first two of A go to the first of B.
 #[test]
 fn of_equal_similarities_the_first_is_taken() {
-    let same = [0.5f32; 12];
-    assert_eq!(best_pairs(&same, 4, 2), [(0, 0), (1, 0)]);
-    let scores = [0.1, 0.9, 0.9, f32::NAN, 0.9, 0.2, f32::NAN, f32::NAN, f32::NAN];
-    assert_eq!(best_pairs(&scores, 3, 3), [(0, 1), (1, 1), (2, 0)]);
+    let settings = ViTConfig {
+        class_token: false,
+        pool: Pool::Mean,
+        ..config(Some(TokenMerging::constant(2)))
+    };
+    let mut ops = Eager::new(1, &Device::flex(), Compute::F32);
+    let keys = ops.batched(Tensor::<4>::full([1, 1, 6, 2], 0.5, &Device::flex()));
+    let tokens = TensorData::new(vec![0.0f32, 10.0, 2.0, 30.0, 40.0, 50.0], [1, 6, 1]);
+    let tokens = ops.batched(Tensor::<3>::from_data(tokens, &Device::flex()));
+    let merged = TokenSizes::new(&settings).merge(&mut ops, tokens, keys, 2);
+    let merged: Vec<f32> = Eager::values::<3>(merged).try_into_vec_as().unwrap();
+    // 40 is what is left of A; 0 and 2 became part of 10.
+    assert_eq!(merged, [40.0, 4.0, 30.0, 50.0]);
 }
 
 #[test]
@@ -296,7 +310,8 @@ fn merging_saves_the_published_cost() {
             token_merging: Some(TokenMerging::constant(r)),
             ..ViTConfig::default()
         };
-        let found = flops::forward(&config, &AttentionPrograms::new()) / 2e9;
+        let model = ViT::new(&config, Seed::new(1), &Device::flex()).unwrap();
+        let found = Costs::of(&model, false).forward_flops / 2e9;
         assert!((found - billions).abs() < 0.06, "r = {r}: {found}");
     }
 }

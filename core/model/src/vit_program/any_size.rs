@@ -8,10 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use vitral_program::{DType, Dim, Program, Tensor, ops};
+use vitral_program::{DType, Dim, Program, Tensor, ops as op};
 
 use super::{Interface, VitProgramError, trace::Trace, vit_program};
-use crate::{ViT, config::AttentionKind, resnet::Stem};
+use crate::{ViT, config::AttentionKind, ops::Ops, resnet::Stem};
 
 /// A size that follows from the size of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,42 +128,28 @@ fn refuse_fixed_parts(model: &ViT) -> Result<(), VitProgramError> {
 }
 
 impl Trace {
-    /// Learned positions `[1, full * full, width]` for the grid that is traced: `[1, patches, width]`.
-    pub(super) fn resized(&mut self, positions: Tensor, full: usize, width: usize) -> Tensor {
-        let [rows, columns] = self.grid();
-        let fixed = |sizes: &[usize]| sizes.iter().copied().map(Dim::from).collect::<Vec<_>>();
-        self.within("resize", |trace| {
-            let [down, across] = [rows, columns].map(|side| trace.filter(full, side));
-            let flat = trace.reshape(positions, fixed(&[full, full * width]));
-            let resized = trace.apply(ops::Matmul {}, &[down, flat]);
-            let resized = trace.reshape(resized, fixed(&[rows, full, width]));
-            let resized = trace.apply(ops::Matmul {}, &[across, resized]);
-            trace.reshape(resized, fixed(&[1, rows * columns, width]))
-        })
-    }
-
     /// [`sincos_values`](crate::position::sincos_values) in ops, for a width: `[1, patches, width]`.
-    pub(super) fn sincos(&mut self, full: usize, width: usize) -> Tensor {
+    pub(super) fn any_sincos(&mut self, full: usize, width: usize) -> Tensor {
         let quarter = width / 4;
         let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
         let omega: Vec<f32> = (0..quarter).map(|i| omega(i) as f32).collect();
-        let patches = self.patches();
+        let patches = self.grid().iter().product::<usize>();
         self.within("sincos", |trace| {
             let waves = trace.grid().map(|side| {
                 let angles = trace.angles(full, side, &omega);
-                let sin = trace.apply(ops::Sin {}, &[angles]);
-                let cos = trace.apply(ops::Cos {}, &[angles]);
-                trace.concat(&[sin, cos], 1)
+                let sin = trace.apply(op::Sin {}, [angles]);
+                let cos = trace.apply(op::Cos {}, [angles]);
+                trace.concat(vec![sin, cos], 1)
             });
             let [rows, columns] = trace.over_grid(waves, 2 * quarter);
-            let all = trace.concat(&[columns, rows], 2);
+            let all = trace.concat(vec![columns, rows], 2);
             trace.reshape(all, [1, patches, 4 * quarter].map(Dim::from))
         })
     }
 
     /// [`rotary_values`](crate::position::rotary_values) in ops: cosines and sines,
     /// `[tokens, head_dim]` each. They are recorded once for each head width.
-    pub(super) fn rotary(
+    pub(super) fn any_rotary(
         &mut self,
         full: usize,
         prefix: usize,
@@ -176,20 +162,20 @@ impl Trace {
         let quarter = head_dim / 4;
         let omega: Vec<f32> =
             (0..quarter).map(|i| theta.powf(-(i as f64) / quarter as f64) as f32).collect();
-        let patches = self.patches();
+        let patches = self.grid().iter().product::<usize>();
         let tables = self.within("rope", |trace| {
             let angles = trace.grid().map(|side| trace.angles(full, side, &omega));
             let angles = trace.over_grid(angles, quarter);
-            let angles = trace.concat(&angles, 2);
+            let angles = trace.concat(angles.into(), 2);
             let mut angles = trace.reshape(angles, [patches, 2 * quarter].map(Dim::from));
             if prefix > 0 {
                 let still =
                     trace.constant(&[prefix, 2 * quarter], &vec![0.0; prefix * 2 * quarter]);
-                angles = trace.concat(&[still, angles], 0);
+                angles = trace.concat(vec![still, angles], 0);
             }
             // Value i pairs with value i + head_dim / 2, so each angle stands twice.
-            let twice = trace.concat(&[angles, angles], 1);
-            [trace.apply(ops::Cos {}, &[twice]), trace.apply(ops::Sin {}, &[twice])]
+            let twice = trace.concat(vec![angles, angles], 1);
+            [trace.apply(op::Cos {}, [twice]), trace.apply(op::Sin {}, [twice])]
         });
         self.rotary.insert(head_dim, tables);
         tables
@@ -209,56 +195,56 @@ impl Trace {
     fn angles(&mut self, full: usize, side: usize, omega: &[f32]) -> Tensor {
         let (places, _) = self.places(full, side);
         let omega = self.constant(&[1, omega.len()], omega);
-        self.apply(ops::Mul {}, &[places, omega])
+        self.apply(op::Mul {}, [places, omega])
     }
 
     /// Where the centres of a side's rows or columns lie in the model's grid, `[side, 1]`, and how far
     /// they are apart, `[1]`: [`Grid::place`](crate::resized_positions::Grid).
     fn places(&mut self, full: usize, side: usize) -> (Tensor, Tensor) {
-        let index = ops::Range { dtype: DType::F32, length: side.into(), start: 0.5, delta: 1.0 };
-        let centres = self.apply(index, &[]);
-        let last = ops::ReduceMax { axes: vec![0], keep_dimensions: true };
-        let last = self.apply(last, &[centres]);
+        let index = op::Range { dtype: DType::F32, length: side.into(), start: 0.5, delta: 1.0 };
+        let centres = self.apply(index, []);
+        let last = op::ReduceMax { axes: vec![0], keep_dimensions: true };
+        let last = self.apply(last, [centres]);
         let half = self.scalar(0.5);
-        let count = self.apply(ops::Add {}, &[last, half]);
+        let count = self.apply(op::Add {}, [last, half]);
         let full = self.scalar(full as f64);
-        let step = self.apply(ops::Div {}, &[full, count]);
-        let places = self.apply(ops::Mul {}, &[centres, step]);
-        let places = self.apply(ops::Sub {}, &[places, half]);
+        let step = self.apply(op::Div {}, [full, count]);
+        let places = self.apply(op::Mul {}, [centres, step]);
+        let places = self.apply(op::Sub {}, [places, half]);
         (self.reshape(places, [side, 1].map(Dim::from)), step)
     }
 
     /// [`bicubic_weights`](crate::resized_positions::bicubic_weights) in ops: `[side, full]`.
-    fn filter(&mut self, full: usize, side: usize) -> Tensor {
+    pub(super) fn any_resize_filter(&mut self, full: usize, side: usize) -> Tensor {
         let (places, step) = self.places(full, side);
         let one = self.scalar(1.0);
-        let stretch = self.apply(ops::Max {}, &[step, one]);
+        let stretch = self.apply(op::Max {}, [step, one]);
         let others: Vec<f32> = (0..full).map(|other| other as f32).collect();
         let others = self.constant(&[1, full], &others);
-        let distances = self.apply(ops::Sub {}, &[others, places]);
-        let distances = self.apply(ops::Div {}, &[distances, stretch]);
-        let x = self.apply(ops::Abs {}, &[distances]);
+        let distances = self.apply(op::Sub {}, [others, places]);
+        let distances = self.apply(op::Div {}, [distances, stretch]);
+        let x = self.apply(op::Abs {}, [distances]);
 
         let near = self.polynomial(x, &[1.5, -2.5, 0.0, 1.0]);
         let far = self.polynomial(x, &[-0.5, 2.5, -4.0, 2.0]);
         let [two, zero] = [2.0, 0.0].map(|value| self.scalar(value));
-        let within = self.apply(ops::Lesser {}, &[x, two]);
-        let weights = self.apply(ops::Where {}, &[within, far, zero]);
-        let within = self.apply(ops::Lesser {}, &[x, one]);
-        let weights = self.apply(ops::Where {}, &[within, near, weights]);
-        let sum = ops::ReduceSum { axes: vec![1], keep_dimensions: true };
-        let sum = self.apply(sum, &[weights]);
-        self.apply(ops::Div {}, &[weights, sum])
+        let within = self.apply(op::Lesser {}, [x, two]);
+        let weights = self.apply(op::Where {}, [within, far, zero]);
+        let within = self.apply(op::Lesser {}, [x, one]);
+        let weights = self.apply(op::Where {}, [within, near, weights]);
+        let sum = op::ReduceSum { axes: vec![1], keep_dimensions: true };
+        let sum = self.apply(sum, [weights]);
+        self.apply(op::Div {}, [weights, sum])
     }
 
     /// A polynomial by Horner's rule, from the highest power on.
     fn polynomial(&mut self, x: Tensor, coefficients: &[f64]) -> Tensor {
         let mut value = self.scalar(coefficients[0]);
         for &coefficient in &coefficients[1..] {
-            value = self.apply(ops::Mul {}, &[value, x]);
+            value = self.apply(op::Mul {}, [value, x]);
             if coefficient != 0.0 {
                 let coefficient = self.scalar(coefficient);
-                value = self.apply(ops::Add {}, &[value, coefficient]);
+                value = self.apply(op::Add {}, [value, coefficient]);
             }
         }
         value

@@ -1,27 +1,39 @@
-//! The tracer with what models need of it: parameters by their place in the model, shapes, labels.
+//! What records a forward pass.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
-use burn::{module::Param, tensor::Tensor as Values};
+use burn::{
+    module::{Param, ParamId},
+    tensor::Tensor as Values,
+};
 use vitral_program::{
-    DType, Dim, Initializer, Limits, Op, Program, Shape, Tensor, TensorType, TraceErrors, Tracer,
-    ops,
+    DType, Dim, Initializer, Limits, Op, Program, Shape, Tensor, TensorType, Tracer, ops as op,
 };
 
-use super::{IMAGES, shape_of};
-use crate::ViT;
+use super::{IMAGES, VitProgramError};
+use crate::{
+    Mode, ViT,
+    ops::Ops,
+    parameters::{self, ParameterInfo},
+    program_attention::ProgramAttention,
+    resized_positions::Grid,
+};
 
-/// Records a model.
-pub(super) struct Trace {
+/// Records the ops of a model in evaluation mode.
+pub(crate) struct Trace {
     tracer: Tracer,
     /// Where in the model the next op belongs, as in `blocks.3.attn`.
     place: Vec<String>,
     image: [usize; 3],
     grid: [usize; 2],
-    tokens: usize,
     any_size: bool,
+    infos: HashMap<ParamId, ParameterInfo>,
+    parameters: HashMap<ParamId, Tensor>,
+    /// The layers that parameters are of.
+    layers: HashMap<Tensor, String>,
     /// Cosines and sines of RoPE by head width, where they are recorded once.
     pub(super) rotary: HashMap<usize, [Tensor; 2]>,
+    problem: Option<VitProgramError>,
 }
 
 /// A model is the user's own and may be as large as any; a plugin's part has been checked already.
@@ -53,42 +65,18 @@ impl Trace {
             place: Vec::new(),
             image: [height, width, config.channels],
             grid,
-            tokens: config.prefix_tokens() + grid[0] * grid[1],
             any_size: true,
+            infos: parameters::by_id(model),
+            parameters: HashMap::new(),
+            layers: HashMap::new(),
             rotary: HashMap::new(),
+            problem: None,
         }
-    }
-
-    /// Whether the grid stands for any.
-    pub(super) const fn any_size(&self) -> bool {
-        self.any_size
     }
 
     /// Rows and columns of patches.
     pub(super) const fn grid(&self) -> [usize; 2] {
         self.grid
-    }
-
-    /// Patches of an image.
-    pub(super) const fn patches(&self) -> usize {
-        self.grid[0] * self.grid[1]
-    }
-
-    /// Tokens before any are merged.
-    pub(super) const fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// Records a part of the model under its name.
-    pub(super) fn within<T>(
-        &mut self,
-        name: impl Into<String>,
-        part: impl FnOnce(&mut Self) -> T,
-    ) -> T {
-        self.place.push(name.into());
-        let result = part(self);
-        self.place.pop();
-        result
     }
 
     /// The input: `[B, height, width, channels]`.
@@ -105,154 +93,94 @@ impl Trace {
         self.within("normalize", |trace| {
             let mean = trace.constant(&[mean.len()], &scaled(mean));
             let std = trace.constant(&[std.len()], &scaled(std));
-            let centred = trace.apply(ops::Sub {}, &[images, mean]);
-            trace.apply(ops::Div {}, &[centred, std])
+            let centred = trace.apply(op::Sub {}, [images, mean]);
+            trace.apply(op::Div {}, [centred, std])
         })
     }
 
-    /// A parameter of the part that is recorded.
-    pub(super) fn parameter<const D: usize>(
-        &mut self,
-        name: &str,
-        parameter: &Param<Values<D>>,
-    ) -> Tensor {
-        self.parameter_of_shape(name, &shape_of(parameter))
+    pub(super) fn finish(self, name: &str, output: Tensor) -> Result<Program, VitProgramError> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => Ok(self.tracer.finish(&[(name, output)])?),
+        }
+    }
+}
+
+impl Ops for Trace {
+    type Tensor = Tensor;
+
+    fn apply_all(&mut self, op: Op, operands: Vec<Tensor>) -> Vec<Tensor> {
+        // What has parameters is known by the layer that they are of.
+        let layer = operands.iter().find_map(|operand| self.layers.get(operand));
+        let label = layer.cloned().unwrap_or_else(|| self.place.join("."));
+        self.tracer.apply_all(op, &operands, &label)
     }
 
-    pub(super) fn parameter_of_shape(&mut self, name: &str, sizes: &[usize]) -> Tensor {
-        let name = self.named(name);
-        // A tensor that exists has a shape.
-        let shape = Shape::fixed(sizes).expect("the shape of a parameter");
-        self.tracer.parameter(&name, shape, Initializer::Constant(0.0), false)
-    }
-
-    fn named(&self, name: &str) -> String {
-        let parts = self.place.iter().map(String::as_str).chain([name]);
-        parts.collect::<Vec<_>>().join(".")
-    }
-
-    pub(super) fn apply(&mut self, op: impl Into<Op>, operands: &[Tensor]) -> Tensor {
-        self.tracer.apply(op, operands, &self.place.join("."))
-    }
-
-    pub(super) fn apply_all(&mut self, op: impl Into<Op>, operands: &[Tensor]) -> Vec<Tensor> {
-        self.tracer.apply_all(op, operands, &self.place.join("."))
-    }
-
-    /// The dimensions of a tensor; none of one that follows from an error.
-    pub(super) fn dims(&self, tensor: Tensor) -> Vec<Dim> {
-        let r#type = self.tracer.type_of(tensor);
+    fn dims(&self, tensor: &Tensor) -> Vec<Dim> {
+        // None of what follows from an error.
+        let r#type = self.tracer.type_of(*tensor);
         r#type.map_or_else(Vec::new, |r#type| r#type.shape.dims().to_vec())
     }
 
-    /// The size of a dimension without the batch.
-    pub(super) fn size(&self, tensor: Tensor, axis: usize) -> usize {
-        self.dims(tensor).get(axis).and_then(|dim| dim.fixed()).unwrap_or_default()
-    }
-
-    pub(super) fn constant(&mut self, sizes: &[usize], values: &[f32]) -> Tensor {
-        let values = values.iter().map(|&value| f64::from(value)).collect();
-        self.constant_of(DType::F32, sizes, values)
-    }
-
-    pub(super) fn indices(&mut self, sizes: &[usize], values: &[usize]) -> Tensor {
-        self.constant_of(DType::I32, sizes, values.iter().map(|&value| value as f64).collect())
-    }
-
-    fn constant_of(&mut self, dtype: DType, sizes: &[usize], values: Vec<f64>) -> Tensor {
-        // Sizes are those of the model's tensors, none of them 0.
-        let shape = Shape::fixed(sizes).expect("the shape of a constant");
-        self.apply(ops::Constant { r#type: TensorType::new(dtype, shape), values }, &[])
-    }
-
-    pub(super) fn scalar(&mut self, value: f64) -> Tensor {
-        self.apply(ops::Constant::scalar(value), &[])
-    }
-
-    pub(super) fn reshape(&mut self, input: Tensor, dims: impl Into<Vec<Dim>>) -> Tensor {
-        match Shape::new(dims) {
-            Ok(new_shape) => self.apply(ops::Reshape { new_shape }, &[input]),
-            // Of a tensor that follows from an error already.
-            Err(_) => input,
+    fn parameter<const D: usize>(&mut self, parameter: &Param<Values<D>>) -> Tensor {
+        if let Some(&known) = self.parameters.get(&parameter.id) {
+            return known;
         }
+        // A plugin's parameters are flat in the model, and have their own shape in a program.
+        let info = &self.infos[&parameter.id];
+        // A tensor that exists has a shape.
+        let shape = Shape::fixed(&info.shape).expect("the shape of a parameter");
+        let tensor = self.tracer.parameter(&info.name, shape, Initializer::Constant(0.0), false);
+        let layer = info.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+        self.layers.insert(tensor, layer.to_owned());
+        self.parameters.insert(parameter.id, tensor);
+        tensor
     }
 
-    pub(super) fn expand(&mut self, input: Tensor, dims: impl Into<Vec<Dim>>) -> Tensor {
-        match Shape::new(dims) {
-            Ok(new_shape) => self.apply(ops::Expand { new_shape }, &[input]),
-            Err(_) => input,
-        }
-    }
-
-    pub(super) fn transpose(&mut self, input: Tensor, permutation: &[usize]) -> Tensor {
-        self.apply(ops::Transpose { permutation: permutation.to_vec() }, &[input])
-    }
-
-    pub(super) fn concat(&mut self, parts: &[Tensor], axis: usize) -> Tensor {
-        match parts {
-            [one] => *one,
-            parts => self.apply(ops::Concat { axis }, parts),
-        }
-    }
-
-    /// `count` elements along an axis from a start on.
-    pub(super) fn slice(
+    fn program(
         &mut self,
-        input: Tensor,
-        axis: usize,
-        start: usize,
-        count: usize,
+        program: &ProgramAttention,
+        inputs: [Tensor; 3],
+        layer: usize,
+        _: Mode,
     ) -> Tensor {
-        let mut sizes = self.dims(input);
-        let (mut starts, strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
-        if sizes.get(axis).is_none_or(|&size| start == 0 && size == Dim::Fixed(count)) {
-            return input;
+        let [query, ..] = inputs;
+        let name = program.program().name().to_owned();
+        self.within(name, |trace| program.inlined(trace, inputs)).unwrap_or_else(|plugin| {
+            self.problem.get_or_insert(VitProgramError::Random { layer, plugin });
+            query
+        })
+    }
+
+    fn within<T>(&mut self, name: impl Display, part: impl FnOnce(&mut Self) -> T) -> T {
+        self.place.push(name.to_string());
+        let result = part(self);
+        self.place.pop();
+        result
+    }
+
+    fn any_size(&self) -> bool {
+        self.any_size
+    }
+
+    fn resize_filter(&mut self, full: usize, side: usize) -> Tensor {
+        match self.any_size {
+            true => self.any_resize_filter(full, side),
+            false => self.fixed_resize_filter(full, side),
         }
-        (starts[axis], sizes[axis]) = (start, count.into());
-        self.apply(ops::Slice { starts, sizes, strides }, &[input])
     }
 
-    /// Every second of `count` elements along an axis from a start on.
-    pub(super) fn every_second(
-        &mut self,
-        input: Tensor,
-        axis: usize,
-        start: usize,
-        count: usize,
-    ) -> Tensor {
-        let mut sizes = self.dims(input);
-        let (mut starts, mut strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
-        if axis >= sizes.len() {
-            return input;
+    fn sincos(&mut self, grid: Grid, width: usize) -> Tensor {
+        match self.any_size {
+            true => self.any_sincos(grid.full, width),
+            false => self.fixed_sincos(grid, width),
         }
-        (starts[axis], sizes[axis], strides[axis]) = (start, count.into(), 2);
-        self.apply(ops::Slice { starts, sizes, strides }, &[input])
     }
 
-    /// Equal parts along the last axis.
-    pub(super) fn split<const N: usize>(&mut self, input: Tensor) -> [Tensor; N] {
-        let axis = self.dims(input).len().saturating_sub(1);
-        let part = Dim::from(self.size(input, axis) / N);
-        let parts = self.apply_all(ops::Split { splits: vec![part; N], axis }, &[input]);
-        std::array::from_fn(|index| parts[index])
-    }
-
-    /// `[B, tokens, width]` to `[B, heads, tokens, head width]`.
-    pub(super) fn heads(&mut self, input: Tensor, heads: usize) -> Tensor {
-        let (tokens, width) = (self.size(input, 1), self.size(input, 2));
-        let split = [Dim::BATCH, tokens.into(), heads.into(), (width / heads).into()];
-        let split = self.reshape(input, split);
-        self.transpose(split, &[0, 2, 1, 3])
-    }
-
-    /// `[B, heads, tokens, head width]` to `[B, tokens, width]`.
-    pub(super) fn joined(&mut self, input: Tensor) -> Tensor {
-        let [heads, tokens, head_dim] = [1, 2, 3].map(|axis| self.size(input, axis));
-        let rows = self.transpose(input, &[0, 2, 1, 3]);
-        self.reshape(rows, [Dim::BATCH, tokens.into(), (heads * head_dim).into()])
-    }
-
-    pub(super) fn finish(self, name: &str, output: Tensor) -> Result<Program, TraceErrors> {
-        self.tracer.finish(&[(name, output)])
+    fn rotary(&mut self, grid: Grid, prefix: usize, head_dim: usize, theta: f64) -> [Tensor; 2] {
+        match self.any_size {
+            true => self.any_rotary(grid.full, prefix, head_dim, theta),
+            false => self.fixed_rotary(grid, prefix, head_dim, theta),
+        }
     }
 }

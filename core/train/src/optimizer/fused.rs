@@ -5,7 +5,7 @@ use burn::{
     tensor::Tensor,
 };
 use vitral_kernels::optimizer::{Parameter, Rule, Step};
-use vitral_model::fused::covers;
+use vitral_model::kernels::covers;
 
 use super::{Hyper, Optimizer};
 use crate::{

@@ -1,7 +1,10 @@
 //! What monitors are told, and what is done of what they ask for.
 
 use vitral_host::{Action, RateChange};
-use vitral_model::{device::describe, flops};
+use vitral_model::{
+    Costs,
+    device::{describe, is_cpu},
+};
 
 use super::Trainer;
 use crate::{
@@ -167,7 +170,7 @@ impl Trainer {
     /// What monitors are told of the run.
     pub(super) fn run_info(&self) -> vitral_host::Run {
         let info = self.info();
-        let model = &self.experiment.model;
+        let costs = Costs::of(self.learner.model(), is_cpu(&self.device));
         vitral_host::Run {
             start_step: info.start_step,
             total_steps: info.total_steps,
@@ -177,7 +180,7 @@ impl Trainer {
             batch_size: u32::try_from(self.experiment.train.batch.effective()).unwrap_or(u32::MAX),
             parameters: info.parameters as u64,
             // Backward computes twice what forward does.
-            flops_per_image: 3.0 * flops::forward(model, &self.programs.attention),
+            flops_per_image: 3.0 * costs.forward_flops,
             peak_flops: None,
             device: describe(&self.device),
         }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 use vitral_model::{
-    Mode, ViT,
+    Costs, Mode, ViT,
     device::{Device, describe, is_cpu},
-    flops, parameters,
+    parameters,
 };
 use vitral_seed::Seed;
 use vitral_train::{
@@ -56,7 +56,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let peak_memory = memory().host_peak;
     progress.finish();
 
-    let forward = flops::forward(&experiment.model, &programs.attention);
+    let forward = Costs::of(bench.model(), is_cpu(&device)).forward_flops;
     let cost = Cost {
         // Backward computes twice what forward does.
         flops_per_image: if arguments.infer { forward } else { 3.0 * forward },
@@ -96,6 +96,13 @@ enum Model {
 }
 
 impl Bench {
+    fn model(&self) -> &ViT {
+        match &self.model {
+            Model::Training(learner) => learner.model(),
+            Model::Inference(model) => model,
+        }
+    }
+
     fn new(
         subject: &Subject,
         programs: &Programs,

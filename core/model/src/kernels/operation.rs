@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use burn::{
     backend::{
-        Autodiff, BackendTensor, DispatchTensorKind, Flex,
+        Autodiff, BackendTensor, DispatchTensor, DispatchTensorKind, Flex,
         autodiff::{
             checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
             grads::Gradients,
@@ -50,10 +50,15 @@ pub(super) enum Input {
 impl Input {
     /// The operand that this tensor, which must be `f32` on the CPU, is.
     pub(super) fn new<const D: usize>(tensor: Tensor<D>) -> Self {
-        match tensor.into_dispatch().kind {
-            DispatchTensorKind::Flex(tensor) => Self::of(tensor),
+        Self::of(tensor.into_dispatch())
+    }
+
+    /// The same of a tensor whose rank nobody knows when this is compiled.
+    pub(super) fn of(tensor: DispatchTensor) -> Self {
+        match tensor.kind {
+            DispatchTensorKind::Flex(tensor) => Self::on_cpu(tensor),
             DispatchTensorKind::Autodiff(inner) => match *inner {
-                DispatchTensorKind::Flex(tensor) => Self::of(tensor),
+                DispatchTensorKind::Flex(tensor) => Self::on_cpu(tensor),
                 _ => unreachable!("only asked of tensors on the CPU"),
             },
             #[allow(unreachable_patterns)] // in a build for the CPU alone
@@ -71,7 +76,7 @@ impl Input {
         tensor.map_or_else(Self::none, Self::new)
     }
 
-    fn of(tensor: BackendTensor<Flex>) -> Self {
+    fn on_cpu(tensor: BackendTensor<Flex>) -> Self {
         match tensor {
             BackendTensor::Autodiff(tensor) => Self::Tracked(tensor),
             tensor => Self::Constant(tensor.float()),

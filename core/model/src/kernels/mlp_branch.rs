@@ -8,6 +8,11 @@ use vitral_kernels::{
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
 };
 
+use crate::{
+    composite::{self, Composite},
+    program::RANK,
+};
+
 use super::{
     linear::layer,
     memory::Buffer,
@@ -15,49 +20,20 @@ use super::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
     },
-    residual::{ResidualParts, Settings},
+    residual::Settings,
 };
 
-/// What an MLP branch is made of.
-pub(crate) struct MlpParts {
-    pub(crate) residual: ResidualParts,
-    /// `[width, hidden]`
-    pub(crate) fc1_weight: Tensor<2>,
-    /// `[hidden]`
-    pub(crate) fc1_bias: Option<Tensor<1>>,
-    /// `[hidden, width]`
-    pub(crate) fc2_weight: Tensor<2>,
-    /// `[width]`
-    pub(crate) fc2_bias: Option<Tensor<1>>,
-    pub(crate) activation: Activation,
-}
-
-impl MlpParts {
-    /// The parameters as inputs of an operation, and the rest.
-    pub(super) fn split(self) -> ([Input; PARAMETERS], Branch) {
-        let ([norm_weight, norm_bias, layer_scale], settings) = self.residual.split();
-        let inputs = [
-            norm_weight,
-            norm_bias,
-            Input::new(self.fc1_weight),
-            Input::optional(self.fc1_bias),
-            Input::new(self.fc2_weight),
-            Input::optional(self.fc2_bias),
-            layer_scale,
-        ];
-        (inputs, Branch { settings, activation: self.activation })
-    }
-}
-
-/// `x + scale * gamma * (act(layer_norm(x) W1 + b1) W2 + b2)` for `x` `[batch, tokens, width]`,
+/// `x + scale * gamma * (act(layer_norm(x) W1 + b1) W2 + b2)` for `x` `[.., batch, tokens, width]`,
 /// which must be covered by kernels.
-pub(crate) fn mlp_branch(x: Tensor<3>, parts: MlpParts) -> Tensor<3> {
-    let (parameters, branch) = parts.split();
-    run(branch, with_first(Input::new(x), parameters))
+pub(super) fn mlp_branch(
+    branch: composite::MlpBranch,
+    operands: [Input; 1 + PARAMETERS],
+) -> Tensor<RANK> {
+    run(Branch::new(branch), operands)
 }
 
 /// How many parameters the branch has at most.
-pub(super) const PARAMETERS: usize = 7;
+pub(super) const PARAMETERS: usize = Composite::BRANCH;
 
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
@@ -66,6 +42,10 @@ pub(super) struct Branch {
 }
 
 impl Branch {
+    pub(super) fn new(branch: composite::MlpBranch) -> Self {
+        Self { settings: Settings::new(branch.around), activation: branch.activation }
+    }
+
     /// The kernel's view of the branch.
     fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> MlpBranch<'a> {
         let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = parameters else {

@@ -7,6 +7,11 @@ use vitral_kernels::{
     linear::LinearGradients,
 };
 
+use crate::{
+    composite::{self, Composite},
+    program::RANK,
+};
+
 use super::{
     linear::layer,
     memory::Buffer,
@@ -14,49 +19,20 @@ use super::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
     },
-    residual::{ResidualParts, Settings},
+    residual::Settings,
 };
 
-/// What an attention branch is made of.
-pub(crate) struct AttentionParts {
-    pub(crate) residual: ResidualParts,
-    /// `[width, 3 * width]`
-    pub(crate) qkv_weight: Tensor<2>,
-    /// `[3 * width]`
-    pub(crate) qkv_bias: Option<Tensor<1>>,
-    /// `[width, width]`
-    pub(crate) proj_weight: Tensor<2>,
-    /// `[width]`
-    pub(crate) proj_bias: Option<Tensor<1>>,
-    pub(crate) heads: usize,
-}
-
-impl AttentionParts {
-    /// The parameters as inputs of an operation, and the rest.
-    pub(super) fn split(self) -> ([Input; PARAMETERS], Branch) {
-        let ([norm_weight, norm_bias, layer_scale], settings) = self.residual.split();
-        let inputs = [
-            norm_weight,
-            norm_bias,
-            Input::new(self.qkv_weight),
-            Input::optional(self.qkv_bias),
-            Input::new(self.proj_weight),
-            Input::optional(self.proj_bias),
-            layer_scale,
-        ];
-        (inputs, Branch { settings, heads: self.heads })
-    }
-}
-
 /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` for `x`
-/// `[batch, tokens, width]`, which must be covered by kernels.
-pub(crate) fn attention_branch(x: Tensor<3>, parts: AttentionParts) -> Tensor<3> {
-    let (parameters, branch) = parts.split();
-    run(branch, with_first(Input::new(x), parameters))
+/// `[.., batch, tokens, width]`, which must be covered by kernels.
+pub(super) fn attention_branch(
+    branch: composite::AttentionBranch,
+    operands: [Input; 1 + PARAMETERS],
+) -> Tensor<RANK> {
+    run(Branch::new(branch), operands)
 }
 
 /// How many parameters the branch has at most.
-pub(super) const PARAMETERS: usize = 7;
+pub(super) const PARAMETERS: usize = Composite::BRANCH;
 
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
@@ -68,6 +44,10 @@ pub(super) struct Branch {
 pub(super) type Kept = [FlexTensor; 3];
 
 impl Branch {
+    pub(super) fn new(branch: composite::AttentionBranch) -> Self {
+        Self { settings: Settings::new(branch.around), heads: branch.heads }
+    }
+
     /// The kernel's view of the branch.
     fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> AttentionBranch<'a> {
         let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = parameters

@@ -3,31 +3,28 @@
 
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
 
+use crate::{composite, program::RANK};
+
 use super::{
-    attention_branch::{self, AttentionParts},
-    mlp_branch::{self, MlpParts},
+    attention_branch, mlp_branch,
     operation::{Input, Operation, run},
 };
 
 const ATTENTION: usize = attention_branch::PARAMETERS;
 const MLP: usize = mlp_branch::PARAMETERS;
-const INPUTS: usize = 1 + ATTENTION + MLP;
+/// How many inputs the operation has: `x`, and the parameters of both branches.
+pub(super) const INPUTS: usize = 1 + ATTENTION + MLP;
 
-/// The attention branch and then the MLP branch of `x`, `[batch, tokens, width]`, which must be
+/// The attention branch and then the MLP branch of `x`, `[.., batch, tokens, width]`, which must be
 /// covered by kernels.
-pub(crate) fn checkpointed_block(
-    x: Tensor<3>,
-    attention: AttentionParts,
-    mlp: MlpParts,
-) -> Tensor<3> {
-    let (attention_inputs, attention) = attention.split();
-    let (mlp_inputs, mlp) = mlp.split();
-    let mut inputs = [Input::new(x)].into_iter().chain(attention_inputs).chain(mlp_inputs);
-    let inputs: [Input; INPUTS] = std::array::from_fn(|_| match inputs.next() {
-        Some(input) => input,
-        None => unreachable!("as many as there are"),
-    });
-    run(Block { attention, mlp }, inputs)
+pub(super) fn checkpointed_block(
+    attention: composite::AttentionBranch,
+    mlp: composite::MlpBranch,
+    operands: [Input; INPUTS],
+) -> Tensor<RANK> {
+    let attention = attention_branch::Branch::new(attention);
+    let mlp = mlp_branch::Branch::new(mlp);
+    run(Block { attention, mlp }, operands)
 }
 
 #[derive(Clone, Debug)]

@@ -14,32 +14,10 @@ use super::{
     },
 };
 
-/// What a patch embedding is made of.
-pub(crate) struct EmbeddingParts {
-    /// Side of a patch in pixels.
-    pub(crate) patch: usize,
-    /// `[patch * patch * channels, width]`
-    pub(crate) weight: Tensor<2>,
-    /// `[width]`
-    pub(crate) bias: Option<Tensor<1>>,
-    /// Added to the tokens of patches: `[1, patches, width]`.
-    pub(crate) positions: Option<Tensor<3>>,
-    /// The tokens that come first, their positions added: `[1, prefix tokens, width]`.
-    pub(crate) prefix: Option<Tensor<3>>,
-}
-
-/// `[batch, height, width, channels]` to `[batch, tokens, width]`; the images must be covered by
-/// kernels, and filled by patches.
-pub(crate) fn patch_embedding(images: Tensor<4>, parts: EmbeddingParts) -> Tensor<3> {
-    let EmbeddingParts { patch, weight, bias, positions, prefix } = parts;
-    let inputs = [
-        Input::new(images),
-        Input::new(weight),
-        Input::optional(bias),
-        Input::optional(positions),
-        Input::optional(prefix),
-    ];
-    run(Embedding { patch }, inputs)
+/// `[.., batch, height, width, channels]` to `[batch, tokens, width]`; the images must be covered by
+/// kernels, and filled by patches. Operands: images, projection, its bias, positions and first tokens.
+pub(super) fn patch_embedding(patch: usize, operands: [Input; 5]) -> Tensor<3> {
+    run(Embedding { patch }, operands)
 }
 
 #[derive(Clone, Debug)]

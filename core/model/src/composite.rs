@@ -1,0 +1,56 @@
+//! Parts of a model that a kernel may run as a whole.
+
+use vitral_kernels::activation::Activation;
+
+/// A part of a model with what it is besides its operands. What it computes is said by the layer that
+/// asks for it, in smaller ops; what runs it where is said by [`kernels`](crate::kernels).
+#[derive(Clone, Debug)]
+pub(crate) enum Composite {
+    /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` of `x` `[B, tokens, width]`,
+    /// with softmax attention. Its input is `x`, and its other operands are [`Composite::BRANCH`] parameters: LayerNorm's factors and
+    /// summands, `Wqkv`, its bias or none, `Wproj`, its bias or none, and LayerScale or none.
+    AttentionBranch(AttentionBranch),
+    /// `x + scale * gamma * (activation(layer_norm(x) W1 + b) W2 + b)`, with operands likewise.
+    MlpBranch(MlpBranch),
+    /// The one and then the other, of which nothing but the input is kept for backward. Operands: the
+    /// parameters of the first, and those of the second.
+    CheckpointedBlock(AttentionBranch, MlpBranch),
+    /// Square patches to tokens with positions, behind those that come first. Its input are images
+    /// `[B, height, width, channels]`; operands: the projection and its bias or none, positions
+    /// `[1, patches, width]` or none, and the first tokens `[1, prefix, width]` or none.
+    PatchEmbedding {
+        /// Side of a patch in pixels.
+        patch: usize,
+    },
+    /// The largest of each 3 x 3 values, two apart, of `[B, channels, height, width]`,
+    /// whose values are zero or more. Padding is TensorFlow's `SAME`.
+    MaxPool,
+}
+
+impl Composite {
+    /// How many parameters each branch has, those counted that are left out.
+    pub(crate) const BRANCH: usize = 7;
+}
+
+/// What an attention branch is besides its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct AttentionBranch {
+    pub(crate) around: Around,
+    pub(crate) heads: usize,
+}
+
+/// What an MLP branch is besides its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct MlpBranch {
+    pub(crate) around: Around,
+    pub(crate) activation: Activation,
+}
+
+/// What lies around a residual branch and is no operand.
+#[derive(Clone, Debug)]
+pub(crate) struct Around {
+    /// Added to LayerNorm's variance.
+    pub(crate) eps: f64,
+    /// Drop path's factor of each sample.
+    pub(crate) sample_scales: Option<Vec<f32>>,
+}

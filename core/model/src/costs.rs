@@ -1,0 +1,323 @@
+//! What a model costs: floating-point operations, and bytes that are kept for backward. Both are counted
+//! on the ops of its own forward pass.
+
+use std::collections::{HashMap, HashSet};
+
+use burn::{module::Param, tensor::Tensor as Values};
+use vitral_program::{Dim, Op, Program, Shape, TensorType};
+
+use crate::{
+    Mode, ViT,
+    block::Block,
+    composite::{AttentionBranch, Composite},
+    ops::Ops,
+    position::RotaryTable,
+    program_attention::ProgramAttention,
+    token_merging::TokenSizes,
+};
+
+/// The costs of one image, in `f32`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Costs {
+    /// Floating-point operations of the forward pass: two for each multiplication and addition of the
+    /// matrix products, which is where nearly all of them are. Backward takes twice as many.
+    pub forward_flops: f64,
+    /// Bytes that each block keeps for backward.
+    pub kept_by_blocks: Vec<f64>,
+    /// Bytes of what goes into each block, which is all that it keeps where it computes the rest again.
+    pub block_inputs: Vec<f64>,
+}
+
+impl Costs {
+    /// The costs of a model; where `fused` kernels run branches of blocks as a whole (on the CPU), these
+    /// keep less.
+    pub fn of(model: &ViT, fused: bool) -> Self {
+        let mut ops = Counter { fused, ..Counter::default() };
+        let config = model.config();
+        let side = config.grid() * config.patch_pixels();
+        let image = [Dim::BATCH, side.into(), side.into(), config.channels.into()];
+        let images = ops.new_tensor(&image);
+        model.logits(&mut ops, images, Mode::Eval);
+        ops.costs
+    }
+}
+
+/// Floating-point operations of a program for one image, counted as those of a model are.
+pub(crate) fn program_flops(program: &Program) -> f64 {
+    let of = |node: &vitral_program::Node| {
+        let r#type = |id: &vitral_program::ValueId| &program.types()[id.index()];
+        let operands: Vec<_> = node.operands().iter().map(|id| &r#type(id).shape).collect();
+        node.results().next().map_or(0.0, |id| flops(node.op(), &operands, &r#type(&id).shape))
+    };
+    program.nodes().iter().map(of).sum()
+}
+
+/// Floating-point operations of an op for one image.
+fn flops(op: &Op, operands: &[&Shape], result: &Shape) -> f64 {
+    let sizes = |shape: &Shape| -> Vec<f64> {
+        shape.dims().iter().map(|dim| dim.per_item() as f64).collect()
+    };
+    let elements = sizes(result).iter().product::<f64>();
+    let from_last = |shape: &Shape, at: usize| {
+        let sizes = sizes(shape);
+        sizes.len().checked_sub(1 + at).map_or(1.0, |at| sizes[at])
+    };
+    match op {
+        Op::Matmul(_) | Op::Linear(_) => 2.0 * elements * from_last(operands[0], 0),
+        Op::ScaledDotProductAttention(_) => {
+            // Scores and their product with the values.
+            let tokens = from_last(operands[1], 1);
+            let queries: f64 = sizes(operands[0]).iter().product();
+            2.0 * queries * tokens + 2.0 * elements * tokens
+        }
+        Op::Conv2d(_) => 2.0 * elements * sizes(operands[1])[1..].iter().product::<f64>(),
+        _ => 0.0,
+    }
+}
+
+/// Counts the ops of a forward pass.
+#[derive(Default)]
+struct Counter {
+    fused: bool,
+    costs: Costs,
+    /// How many tensors there were.
+    tensors: usize,
+    /// Bytes of an image's part of each tensor that is kept, by the tensor's number.
+    kept: HashMap<usize, f64>,
+    /// Tensors that are there anyhow, whatever is kept: parameters and constants.
+    free: HashSet<usize>,
+}
+
+/// A tensor that is not there.
+#[derive(Clone, Debug)]
+struct Counted {
+    r#type: TensorType,
+    /// Which memory it lies in.
+    memory: usize,
+}
+
+impl Counter {
+    fn new_tensor(&mut self, dims: &[Dim]) -> Counted {
+        let shape = Shape::new(dims).expect("the shape of a tensor");
+        self.of_type(TensorType::new(vitral_program::DType::F32, shape))
+    }
+
+    fn of_type(&mut self, r#type: TensorType) -> Counted {
+        self.tensors += 1;
+        Counted { r#type, memory: self.tensors }
+    }
+
+    fn keep(&mut self, tensor: &Counted) {
+        if !self.free.contains(&tensor.memory) {
+            self.kept.insert(tensor.memory, bytes(&tensor.r#type.shape));
+        }
+    }
+
+    /// What a kernel of a branch keeps: what goes in, and rows of so many values.
+    fn keep_rows(&mut self, input: &Counted, values: usize) {
+        self.keep(input);
+        let dims = [Dim::BATCH, self.size(input, 1).into(), values.into()];
+        let rows = self.new_tensor(&dims);
+        self.keep(&rows);
+    }
+
+    fn attention(&mut self, input: &Counted, branch: &AttentionBranch) {
+        let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2));
+        // Queries, keys and values, the heads' results, and the sums of each head's weights.
+        self.keep_rows(input, 4 * width + branch.heads);
+        let width = width as f64;
+        self.costs.forward_flops += 2.0 * tokens * width * 4.0 * width;
+        self.costs.forward_flops += 2.0 * 2.0 * tokens * tokens * width;
+    }
+
+    fn mlp(&mut self, input: &Counted, hidden: usize) {
+        let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2) as f64);
+        // What goes into the activation.
+        self.keep_rows(input, hidden);
+        self.costs.forward_flops += 2.0 * 2.0 * tokens * width * hidden as f64;
+    }
+}
+
+/// Bytes of an image's part of a tensor.
+fn bytes(shape: &Shape) -> f64 {
+    4.0 * shape.elements().per_item() as f64
+}
+
+impl Ops for Counter {
+    type Tensor = Counted;
+
+    fn apply_all(&mut self, op: Op, operands: Vec<Counted>) -> Vec<Counted> {
+        let types: Vec<TensorType> = operands.iter().map(|one| one.r#type.clone()).collect();
+        // `ViTConfig::check` has seen to it that layers fit.
+        let results = op.infer(&types).unwrap_or_else(|misfit| panic!("{}: {misfit}", op.name()));
+        let shapes: Vec<&Shape> = types.iter().map(|r#type| &r#type.shape).collect();
+        self.costs.forward_flops += flops(&op, &shapes, &results[0].shape);
+        let mut out: Vec<Counted> =
+            results.into_iter().map(|r#type| self.of_type(r#type)).collect();
+        match &op {
+            // The same memory.
+            Op::Expand(_)
+            | Op::Identity(_)
+            | Op::Reshape(_)
+            | Op::Slice(_)
+            | Op::Split(_)
+            | Op::Transpose(_) => {
+                for result in &mut out {
+                    result.memory = operands[0].memory;
+                }
+            }
+            Op::Constant(_) => self.free.extend(out.iter().map(|result| result.memory)),
+            // Gradients of these do not depend on values.
+            Op::Add(_)
+            | Op::Sub(_)
+            | Op::Neg(_)
+            | Op::Concat(_)
+            | Op::Gather(_)
+            | Op::GatherElements(_)
+            | Op::Pad(_)
+            | Op::ReduceMean(_)
+            | Op::ReduceSum(_) => {}
+            Op::Softmax(_) | Op::Sigmoid(_) | Op::Tanh(_) | Op::Sqrt(_) => self.keep(&out[0]),
+            Op::ScaledDotProductAttention(_) => {
+                for tensor in operands.iter().take(3).chain(&out) {
+                    self.keep(tensor);
+                }
+                if !self.fused {
+                    let dims = operands[0].r#type.shape.dims();
+                    let keys = operands[1].r#type.shape.dims();
+                    let mut scores = dims.to_vec();
+                    if let (Some(last), Some(&keys)) = (scores.last_mut(), keys.iter().nth_back(1))
+                    {
+                        *last = keys;
+                    }
+                    // Scores, and the weights that softmax makes of them.
+                    for _ in 0..2 {
+                        let scores = self.new_tensor(&scores);
+                        self.keep(&scores);
+                    }
+                }
+            }
+            _ => operands.iter().for_each(|operand| self.keep(operand)),
+        }
+        out
+    }
+
+    fn dims(&self, tensor: &Counted) -> Vec<Dim> {
+        tensor.r#type.shape.dims().to_vec()
+    }
+
+    fn parameter<const D: usize>(&mut self, parameter: &Param<Values<D>>) -> Counted {
+        let parameter = self.new_tensor(&parameter.dims().map(Dim::from));
+        self.free.insert(parameter.memory);
+        parameter
+    }
+
+    fn program(
+        &mut self,
+        program: &ProgramAttention,
+        inputs: [Counted; 3],
+        _: usize,
+        _: Mode,
+    ) -> Counted {
+        let program = program.program();
+        self.costs.forward_flops += program_flops(program);
+        // Each op keeps what it gives, if not what it takes.
+        for node in program.nodes() {
+            for id in node.results() {
+                let result = self.of_type(program.types()[id.index()].clone());
+                self.keep(&result);
+            }
+        }
+        inputs.iter().for_each(|input| self.keep(input));
+        self.of_type(inputs[0].r#type.clone())
+    }
+
+    fn composite(
+        &mut self,
+        composite: Composite,
+        input: &Counted,
+        others: impl FnOnce(&mut Self) -> Vec<Option<Counted>>,
+    ) -> Option<Counted> {
+        if !self.fused {
+            return None;
+        }
+        match &composite {
+            Composite::AttentionBranch(branch) => self.attention(input, branch),
+            Composite::MlpBranch(_) => {
+                let others = others(self);
+                // The first projection, `[width, hidden]`.
+                let hidden = others[2].as_ref().map_or(0, |weight| self.size(weight, 1));
+                self.mlp(input, hidden);
+            }
+            Composite::CheckpointedBlock(..)
+            | Composite::PatchEmbedding { .. }
+            | Composite::MaxPool => return None,
+        }
+        Some(self.of_type(input.r#type.clone()))
+    }
+
+    fn block(
+        &mut self,
+        block: &Block,
+        tokens: Counted,
+        rotary: Option<&RotaryTable<Counted>>,
+        sizes: &mut TokenSizes<Counted>,
+        _: bool,
+        mode: Mode,
+    ) -> Counted {
+        self.costs.block_inputs.push(bytes(&tokens.r#type.shape));
+        self.kept.clear();
+        let out = block.forward(self, tokens, rotary, sizes, mode);
+        self.costs.kept_by_blocks.push(self.kept.values().sum());
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use vitral_seed::Seed;
+
+    use super::*;
+    use crate::ViTConfig;
+
+    fn model(variant: &str) -> ViT {
+        let config = ViTConfig { classes: 1000, ..ViTConfig::of_variant(variant.parse().unwrap()) };
+        ViT::new(&config, Seed::new(0), &Device::flex()).unwrap()
+    }
+
+    /// Published: 1.3 and 4.6 billion multiplications and additions (Touvron et al. 2021), and what
+    /// PyTorch's `FlopCounterMode` counts of timm's MLP-Mixer and hybrids.
+    #[test]
+    fn published_sizes_have_their_published_cost() {
+        for (variant, billions) in [
+            ("Ti/16", 1.26),
+            ("S/16", 4.61),
+            ("B/16", 17.58),
+            ("Mixer-B/16", 12.602),
+            ("R+ViT-Ti/16", 0.43368),
+            ("R50+ViT-B/16", 21.535),
+        ] {
+            let model = model(variant);
+            for fused in [true, false] {
+                let found = Costs::of(&model, fused).forward_flops / 2e9;
+                assert!((found / billions - 1.0).abs() < 0.01, "{variant}: {found}");
+            }
+        }
+    }
+
+    /// Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer Models") count
+    /// `tokens * width * (17 + 2.5 * heads * tokens / width)` values of two bytes for a block of Megatron,
+    /// with dropout and its masks. Burn's operations keep about as many.
+    #[test]
+    fn kept_bytes_are_those_of_kernels_and_about_those_of_separate_operations() {
+        let model = model("S/16");
+        let (tokens, width, heads) = (197.0, 384.0, 6.0);
+        let fused = Costs::of(&model, true);
+        assert_eq!(fused.block_inputs, vec![4.0 * tokens * width; 12]);
+        assert_eq!(fused.kept_by_blocks, vec![4.0 * tokens * (10.0 * width + heads); 12]);
+        let separate = Costs::of(&model, false).kept_by_blocks[0];
+        let published = 4.0 * tokens * width * (17.0 + 2.5 * heads * tokens / width);
+        assert!((0.7..1.3).contains(&(separate / published)), "{}", separate / published);
+    }
+}

@@ -1,0 +1,404 @@
+//! Computes forward passes in Burn: on any device, in any precision, with automatic differentiation
+//! where tensors have a history.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use burn::{
+    backend::DispatchTensor,
+    module::Param,
+    tensor::{Device, FloatDType, Tensor},
+};
+use vitral_program::{DType, Dim, Op, Shape, TensorType};
+use vitral_seed::Seed;
+
+use crate::{
+    Compute, Mode, activation_checkpointing,
+    block::Block,
+    composite::Composite,
+    compute,
+    drop::{self, keep_mask},
+    kernels,
+    ops::Ops,
+    position::RotaryTable,
+    program::{self, Call, RANK, Value},
+    program_attention::ProgramAttention,
+    token_merging::TokenSizes,
+};
+
+/// Constants of a model that are the same in each forward pass, by name; on the device where they
+/// were first asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tables(Arc<Mutex<HashMap<String, (Device, Value)>>>);
+
+/// Computes the ops of one forward pass as they come.
+#[derive(Clone, Debug)]
+pub(crate) struct Eager {
+    batch: usize,
+    device: Device,
+    compute: Compute,
+    tables: Tables,
+}
+
+/// A tensor with the shape that its ops know it by. What is a float there may have any of the
+/// precisions that a model computes in.
+#[derive(Clone, Debug)]
+pub(crate) struct EagerTensor {
+    held: Held,
+    shape: Shape,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    Value(Value),
+    /// A parameter as the model has it: kernels take it so, which spares automatic differentiation the
+    /// change of its rank.
+    Parameter(DispatchTensor),
+}
+
+impl EagerTensor {
+    /// The element type.
+    const fn dtype(&self) -> DType {
+        match &self.held {
+            Held::Value(value) => value.dtype(),
+            Held::Parameter(_) => DType::F32,
+        }
+    }
+
+    /// As ops take it.
+    fn value(self) -> Value {
+        match (self.held, self.shape.rank()) {
+            (Held::Value(value), _) => value,
+            (Held::Parameter(parameter), 1) => Tensor::<1>::from_dispatch(parameter).into(),
+            (Held::Parameter(parameter), 2) => Tensor::<2>::from_dispatch(parameter).into(),
+            (Held::Parameter(parameter), 3) => Tensor::<3>::from_dispatch(parameter).into(),
+            (Held::Parameter(parameter), 4) => Tensor::<4>::from_dispatch(parameter).into(),
+            (Held::Parameter(_), rank) => unreachable!("no parameter has {rank} dimensions"),
+        }
+    }
+
+    /// The floats.
+    ///
+    /// # Panics
+    /// If it has another element type, which the ops' rules exclude.
+    fn float(self) -> Tensor<RANK> {
+        self.value().float().expect("a tensor of floats")
+    }
+
+    /// The floats as kernels take them.
+    fn operand(self) -> DispatchTensor {
+        match self.held {
+            Held::Parameter(parameter) => parameter,
+            Held::Value(_) => self.float().into_dispatch(),
+        }
+    }
+
+    fn map(self, function: impl FnOnce(Tensor<RANK>) -> Tensor<RANK>) -> Self {
+        let shape = self.shape.clone();
+        Self { held: Held::Value(Value::Float(function(self.float()))), shape }
+    }
+
+    /// The same without its history.
+    pub(crate) fn without_autodiff(self) -> Self {
+        self.map(Tensor::without_autodiff)
+    }
+}
+
+impl Eager {
+    /// For a batch of so many images on a device.
+    pub(crate) fn new(batch: usize, device: &Device, compute: Compute) -> Self {
+        let device = device.clone().without_autodiff();
+        Self { batch, device, compute, tables: Tables::default() }
+    }
+
+    /// The same, with constants of a model that are kept.
+    pub(crate) fn with_tables(self, tables: &Tables) -> Self {
+        Self { tables: tables.clone(), ..self }
+    }
+
+    /// A tensor whose first dimension is the batch.
+    pub(crate) fn batched<const D: usize>(&self, tensor: Tensor<D>) -> EagerTensor {
+        let dims = tensor.dims().into_iter().map(Dim::from);
+        let dims: Vec<Dim> = [Dim::BATCH].into_iter().chain(dims.skip(1)).collect();
+        self.tensor(Value::from(tensor), Shape::new(dims).expect("the shape of a tensor"))
+    }
+
+    /// The values of a tensor of `D` dimensions.
+    ///
+    /// # Panics
+    /// If it has another number of dimensions.
+    pub(crate) fn values<const D: usize>(tensor: EagerTensor) -> Tensor<D> {
+        assert_eq!(tensor.shape.rank(), D, "a tensor of {D} dimensions");
+        let values = tensor.float();
+        let dims = values.dims();
+        values.reshape::<D, _>(std::array::from_fn::<usize, D, _>(|axis| dims[RANK - D + axis]))
+    }
+
+    fn tensor(&self, value: Value, shape: Shape) -> EagerTensor {
+        EagerTensor { held: Held::Value(value), shape }
+    }
+
+    /// A tensor of the last dimensions of a value, of which the first is the batch.
+    fn of_batch(&self, value: Value, rank: usize) -> EagerTensor {
+        let padded = value.padded();
+        let dims = padded[RANK - rank + 1..].iter().map(|&size| Dim::from(size));
+        let dims: Vec<Dim> = [Dim::BATCH].into_iter().chain(dims).collect();
+        self.tensor(value, Shape::new(dims).expect("the shape of a tensor"))
+    }
+
+    /// What is drawn for each sample: its values in a row.
+    fn by_sample(
+        &self,
+        tensor: EagerTensor,
+        draw: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> EagerTensor {
+        let batch = self.batch;
+        tensor.map(|values| {
+            let dims = values.dims();
+            let rest = dims.iter().product::<usize>() / batch;
+            draw(values.reshape([batch, rest])).reshape(dims)
+        })
+    }
+}
+
+impl Ops for Eager {
+    type Tensor = EagerTensor;
+
+    fn apply_all(&mut self, op: Op, operands: Vec<EagerTensor>) -> Vec<EagerTensor> {
+        let types: Vec<TensorType> = operands
+            .iter()
+            .map(|operand| TensorType::new(operand.dtype(), operand.shape.clone()))
+            .collect();
+        // `ViTConfig::check` has seen to it that layers fit.
+        let results = op.infer(&types).unwrap_or_else(|misfit| panic!("{}: {misfit}", op.name()));
+        let at = |r#type: &TensorType| {
+            r#type.shape.at(self.batch).unwrap_or_else(|misfit| panic!("{}: {misfit}", op.name()))
+        };
+        let shapes: Vec<Vec<usize>> = types.iter().map(at).collect();
+        let sizes: Vec<Vec<usize>> = results.iter().map(at).collect();
+        let operands: Vec<Value> = operands.into_iter().map(EagerTensor::value).collect();
+        let (operands, rounded) = compute::prepared(&op, with_one_history(operands));
+        let call = Call {
+            operands: operands.into_iter(),
+            shapes: shapes.iter().map(Vec::as_slice).collect(),
+            results: sizes.iter().map(Vec::as_slice).collect(),
+            constant: None,
+            device: &self.device,
+            stream: Seed::new(0),
+            training: false,
+            skipped: 0,
+        };
+        let values = program::run(&op, call).into_iter().map(|value| match (value, rounded) {
+            (Value::Float(values), Some(dtype)) => Value::Float(values.cast(dtype)),
+            (value, _) => value,
+        });
+        let shapes = results.into_iter().map(|r#type| r#type.shape);
+        values.zip(shapes).map(|(value, shape)| self.tensor(value, shape)).collect()
+    }
+
+    fn dims(&self, tensor: &EagerTensor) -> Vec<Dim> {
+        tensor.shape.dims().to_vec()
+    }
+
+    fn parameter<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) -> EagerTensor {
+        let values = parameter.val();
+        let shape = Shape::fixed(&values.dims()).expect("the shape of a parameter");
+        EagerTensor { held: Held::Parameter(values.into_dispatch()), shape }
+    }
+
+    fn program(
+        &mut self,
+        program: &ProgramAttention,
+        inputs: [EagerTensor; 3],
+        _: usize,
+        mode: Mode,
+    ) -> EagerTensor {
+        let batch = self.batch;
+        self.in_f32(inputs, |ops, inputs| {
+            let shape = inputs[0].shape.clone();
+            let value = program.forward(inputs.map(EagerTensor::value), batch, mode);
+            ops.tensor(value, shape)
+        })
+    }
+
+    fn composite(
+        &mut self,
+        composite: Composite,
+        input: &EagerTensor,
+        others: impl FnOnce(&mut Self) -> Vec<Option<EagerTensor>>,
+    ) -> Option<EagerTensor> {
+        let input = input.clone().float();
+        if !kernels::has(&composite, &input) {
+            return None;
+        }
+        let others = others(self).into_iter().map(|other| other.map(EagerTensor::operand));
+        let (value, rank) = kernels::run(composite, input, others.collect());
+        Some(self.of_batch(value, rank))
+    }
+
+    fn block(
+        &mut self,
+        block: &Block,
+        tokens: EagerTensor,
+        rotary: Option<&RotaryTable<EagerTensor>>,
+        sizes: &mut TokenSizes<EagerTensor>,
+        checkpointed: bool,
+        mode: Mode,
+    ) -> EagerTensor {
+        if !checkpointed {
+            return block.forward(self, tokens, rotary, sizes, mode);
+        }
+        // Kernels compute again only what backward asks for.
+        block.checkpointed_by_kernel(self, &tokens, rotary.is_some(), sizes, mode).unwrap_or_else(
+            || activation_checkpointing::run(self, block, tokens, rotary, sizes, mode),
+        )
+    }
+
+    fn table(
+        &mut self,
+        name: String,
+        dtype: DType,
+        sizes: &[usize],
+        values: impl FnOnce() -> Vec<f64>,
+    ) -> EagerTensor {
+        let shape = Shape::fixed(sizes).expect("the shape of a constant");
+        let tables = self.tables.0.clone();
+        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = match tables.get(&name) {
+            Some((device, value)) if *device == self.device => value.clone(),
+            _ => {
+                let value =
+                    Value::from_host(dtype, program::padded(sizes), &values(), &self.device);
+                tables.insert(name, (self.device.clone(), value.clone()));
+                value
+            }
+        };
+        self.tensor(value, shape)
+    }
+
+    fn detached(&mut self, tensor: EagerTensor) -> EagerTensor {
+        tensor.without_autodiff()
+    }
+
+    fn in_f32<const N: usize>(
+        &mut self,
+        inputs: [EagerTensor; N],
+        function: impl FnOnce(&mut Self, [EagerTensor; N]) -> EagerTensor,
+    ) -> EagerTensor {
+        let dtype = inputs.first().map_or(FloatDType::F32, stored);
+        let inputs = inputs.map(|input| self.unrounded(input));
+        cast(function(self, inputs), dtype)
+    }
+
+    fn rounded(&mut self, tensor: EagerTensor) -> EagerTensor {
+        cast(tensor, self.compute.dtype())
+    }
+
+    fn unrounded(&mut self, tensor: EagerTensor) -> EagerTensor {
+        cast(tensor, FloatDType::F32)
+    }
+
+    fn dropout(&mut self, tensor: EagerTensor, rate: f64, mode: Mode) -> EagerTensor {
+        if mode.noise(rate).is_none() {
+            return tensor;
+        }
+        let dtype = stored(&tensor);
+        let tensor = self.unrounded(tensor);
+        let dropped = self.by_sample(tensor, |values| drop::dropout(values, rate, mode));
+        cast(dropped, dtype)
+    }
+
+    fn drop_path(&mut self, branch: EagerTensor, rate: f64, mode: Mode) -> EagerTensor {
+        let Some(noise) = mode.noise(rate) else { return branch };
+        let batch = self.batch;
+        let factors = keep_mask([batch, 1], 1.0 - rate, noise, &self.device);
+        self.in_f32([branch], |ops, [branch]| ops.by_sample(branch, |values| values * factors))
+    }
+
+    fn drop_path_factors(&self, rate: f64, mode: Mode) -> Option<Vec<f32>> {
+        drop::drop_path_factors(self.batch, rate, mode)
+    }
+
+    fn kept_patches(&mut self, patches: usize, rate: f64, mode: Mode) -> Option<EagerTensor> {
+        let kept = drop::kept_patches(self.batch, patches, rate, mode, &self.device)?;
+        let dims = [Dim::BATCH, kept.dims()[1].into()];
+        let shape = Shape::new(dims).expect("the shape of a tensor");
+        Some(self.tensor(Value::from(kept), shape))
+    }
+}
+
+/// What the floats of a tensor are stored as.
+fn stored(tensor: &EagerTensor) -> FloatDType {
+    match &tensor.held {
+        Held::Value(Value::Float(values)) => FloatDType::from(values.dtype()),
+        Held::Value(_) | Held::Parameter(_) => FloatDType::F32,
+    }
+}
+
+fn cast(tensor: EagerTensor, dtype: FloatDType) -> EagerTensor {
+    match stored(&tensor) == dtype {
+        true => tensor,
+        false => tensor.map(|values| values.cast(dtype)),
+    }
+}
+
+/// Operands as automatic differentiation knows them, if it knows one of them.
+fn with_one_history(operands: Vec<Value>) -> Vec<Value> {
+    let tracked = |value: &Value| matches!(value, Value::Float(values) if values.is_autodiff());
+    if operands.len() < 2 || !operands.iter().any(tracked) {
+        return operands;
+    }
+    let known = operands.into_iter().map(|operand| match operand {
+        Value::Float(values) if !values.is_autodiff() => Value::Float(values.autodiff()),
+        operand => operand,
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ones(batch: usize, first: usize) -> Vec<f32> {
+        let mut ops = Eager::new(batch, &Device::flex(), Compute::F32);
+        let ones = ops.batched(Tensor::<3>::ones([batch, 3, 2], &Device::flex()));
+        let mode = Mode::TrainPart { seed: Seed::new(0), first };
+        let dropped = ops.drop_path(ones, 0.5, mode);
+        Eager::values::<3>(dropped).try_into_vec_as().unwrap()
+    }
+
+    #[test]
+    fn drop_path_drops_whole_samples_the_same_in_any_part() {
+        let dropped = ones(64, 0);
+        let samples: Vec<&[f32]> = dropped.chunks(6).collect();
+        assert!(samples.iter().all(|s| s.iter().all(|v| v == &s[0])));
+        let kept = samples.iter().filter(|s| s[0] == 2.0).count();
+        assert!((16..=48).contains(&kept), "{kept}");
+        assert_eq!([ones(10, 0), ones(54, 10)].concat(), dropped);
+    }
+
+    /// Next to 256, `bf16` has no numbers below 258: each sum would be lost if it were rounded.
+    #[test]
+    fn what_is_computed_in_f32_is_rounded_once() {
+        let device = Device::flex();
+        let mut ops = Eager::new(1, &device, Compute::BF16);
+        let images = ops.batched(Tensor::<2>::full([1, 4], 256.0, &device));
+        let large = ops.rounded(images);
+        let one = ops.scalar(1.0);
+        let mut sum = |ops: &mut Eager, mut value: EagerTensor| {
+            for _ in 0..4 {
+                value = ops.add(value, one.clone());
+            }
+            value
+        };
+        let once = ops.in_f32([large.clone()], |ops, [large]| sum(ops, large));
+        let each = sum(&mut ops, large);
+        let read = |tensor: EagerTensor| -> Vec<f32> {
+            Eager::values::<2>(tensor).cast(FloatDType::F32).try_into_vec_as().unwrap()
+        };
+        assert_eq!(read(once), [260.0; 4]);
+        assert_eq!(read(each), [256.0; 4]);
+    }
+}
