@@ -6,6 +6,7 @@ use rand::Rng as _;
 use vitral_model::{
     ViTConfig,
     config::{AttentionKind, LayerAttention},
+    layers::Normalization,
     mlp::Mlp,
     pool::Pool,
     position::Position,
@@ -138,6 +139,16 @@ fn gradients_of_every_model_option_equal_finite_differences() {
             "rope",
             ViTConfig { rope: Some(100.0), position: Position::None, register_tokens: 1, ..base() },
         ),
+        (
+            "rope on registers",
+            ViTConfig {
+                rope: Some(100.0),
+                rope_registers: Some(10.0),
+                register_tokens: 4,
+                ..base()
+            },
+        ),
+        ("rms norm", ViTConfig { norm: Normalization::RmsNorm, qk_norm: true, ..base() }),
         ("mixer", mixer()),
         ("mixer with layer scale", ViTConfig { layer_scale: Some(0.1), mlp: Mlp::Gelu, ..mixer() }),
         ("mixer with swiglu", ViTConfig { mlp: Mlp::SwiGlu, ..mixer() }),

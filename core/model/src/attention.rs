@@ -6,8 +6,9 @@ use vitral_program::ops as op;
 use crate::{
     Mode, ViTConfig,
     init::{Initializer, Role},
-    layers::{LayerNorm, Linear},
+    layers::{Linear, Norm},
     ops::Ops,
+    parameters::shape,
     position::{RelativePositionBias, RotaryTable},
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
@@ -18,10 +19,10 @@ use crate::{
 pub struct Attention {
     /// `[width, 3 * width]`: queries, keys and values, each with its heads side by side.
     pub qkv: Linear,
-    /// LayerNorm over the head width of the queries.
-    pub q_norm: Option<LayerNorm>,
-    /// LayerNorm over the head width of the keys.
-    pub k_norm: Option<LayerNorm>,
+    /// The norm over the head width of the queries.
+    pub q_norm: Option<Norm>,
+    /// The norm over the head width of the keys.
+    pub k_norm: Option<Norm>,
     /// Bias on the scores by relative position.
     pub rel_pos: Option<RelativePositionBias>,
     /// A plugin's attention, in place of softmax attention.
@@ -47,8 +48,7 @@ impl Attention {
     ) -> Self {
         let (width, heads) = (config.width(), config.heads_of(layer));
         let qk_norm = config.attention_of(layer).qk_norm().unwrap_or(config.qk_norm);
-        let norm =
-            |name| qk_norm.then(|| LayerNorm::new(&init.of(name), width / heads, config.norm_eps));
+        let norm = |name| qk_norm.then(|| Norm::new(&init.of(name), config, width / heads));
         Self {
             qkv: Linear::new(
                 &init.of("qkv"),
@@ -78,7 +78,7 @@ impl Attention {
 
     /// Width of one head.
     pub(crate) fn head_dim(&self) -> usize {
-        self.proj.weight.dims()[0] / self.heads
+        shape(&self.proj.weight)[0] / self.heads
     }
 
     /// Whether this is plain softmax attention of one packed projection, for which there is a kernel

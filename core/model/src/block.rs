@@ -1,5 +1,5 @@
 //! One block: what mixes tokens (attention, or an MLP-Mixer's MLP over tokens) and an MLP, each behind
-//! a LayerNorm and on a residual branch.
+//! a norm and on a residual branch.
 
 use burn::module::Module;
 
@@ -8,7 +8,7 @@ use crate::{
     attention::Attention,
     composite::{Around, AttentionBranch, Composite, MlpBranch},
     init::Initializer,
-    layers::{LayerNorm, LayerScale},
+    layers::{LayerScale, Norm},
     mlp::MlpBlock,
     ops::Ops,
     position::RotaryTable,
@@ -20,16 +20,16 @@ use crate::{
 /// A pre-norm block of a transformer or an MLP-Mixer: it has either `attn` or `mlp_tokens`.
 #[derive(Module, Debug)]
 pub struct Block {
-    /// LayerNorm before attention or token mixing.
-    pub norm1: LayerNorm,
+    /// The norm before attention or token mixing.
+    pub norm1: Norm,
     /// Multi-head attention.
     pub attn: Option<Attention>,
     /// The MLP over the tokens of each channel, in the place of attention.
     pub mlp_tokens: Option<MlpBlock>,
     /// LayerScale of that branch.
     pub ls1: Option<LayerScale>,
-    /// LayerNorm before the MLP.
-    pub norm2: LayerNorm,
+    /// The norm before the MLP.
+    pub norm2: Norm,
     /// The MLP.
     pub mlp: MlpBlock,
     /// LayerScale of the MLP branch.
@@ -48,16 +48,16 @@ impl Block {
         layer: usize,
         program: Option<ProgramAttention>,
     ) -> Self {
-        let (width, eps) = (config.width(), config.norm_eps);
+        let width = config.width();
         let scale =
             |name| config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value));
         Self {
-            norm1: LayerNorm::new(&init.of("norm1"), width, eps),
+            norm1: Norm::new(&init.of("norm1"), config, width),
             attn: (!config.is_mixer())
                 .then(|| Attention::new(&init.of("attn"), config, layer, program)),
             mlp_tokens: MlpBlock::over_tokens(&init.of("mlp_tokens"), config),
             ls1: scale("ls1"),
-            norm2: LayerNorm::new(&init.of("norm2"), width, eps),
+            norm2: Norm::new(&init.of("norm2"), config, width),
             mlp: MlpBlock::new(&init.of("mlp"), config),
             ls2: scale("ls2"),
             drop_path: config.drop_path_of(layer),
@@ -173,21 +173,20 @@ impl Block {
         let plain = self.merged == 0
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
-        plain.then(|| AttentionBranch {
-            around: self.around(ops, &self.norm1, mode.of("drop_path1")),
-            heads: attn.heads,
-        })
+        let around = self.around(ops, &self.norm1, mode.of("drop_path1"));
+        around.filter(|_| plain).map(|around| AttentionBranch { around, heads: attn.heads })
     }
 
     /// The MLP half, if it is what kernels are for.
     fn plain_mlp<O: Ops>(&self, ops: &O, mode: Mode) -> Option<MlpBranch> {
         let activation = self.mlp.plain(mode.of("mlp"))?;
-        let around = self.around(ops, &self.norm2, mode.of("drop_path2"));
+        let around = self.around(ops, &self.norm2, mode.of("drop_path2"))?;
         Some(MlpBranch { around, activation })
     }
 
-    fn around<O: Ops>(&self, ops: &O, norm: &LayerNorm, path: Mode) -> Around {
-        Around { eps: norm.eps, sample_scales: ops.drop_path_factors(self.drop_path, path) }
+    fn around<O: Ops>(&self, ops: &O, norm: &Norm, path: Mode) -> Option<Around> {
+        let eps = norm.layer_norm_eps()?;
+        Some(Around { eps, sample_scales: ops.drop_path_factors(self.drop_path, path) })
     }
 
     fn attention_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {

@@ -12,8 +12,8 @@ use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 pub use self::check::ConfigProblem;
 pub use self::of_variant::model_of_variant;
 use crate::{
-    Variant, init::Init, mlp::Mlp, pool::Pool, position::Position, resnet::Stem,
-    token_merging::TokenMerging, token_mixing::TokenMixing,
+    Variant, init::Init, layers::Normalization, mlp::Mlp, pool::Pool, position::Position,
+    resnet::Stem, token_merging::TokenMerging, token_mixing::TokenMixing,
 };
 
 /// A Vision Transformer, a hybrid of one with a ResNet, or an MLP-Mixer. The variant gives patch size,
@@ -90,6 +90,10 @@ pub struct ViTConfig {
     /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
     #[schemars(range(min = 1.0, max = 1e9))]
     pub rope: Option<f64>,
+    /// With `rope`, turns the registers as well, by their places in a square of their own; the value is the
+    /// base of its wavelengths (ViT-5, Wang et al. 2026, has 100). None leaves them still.
+    #[schemars(range(min = 1.0, max = 1e9))]
+    pub rope_registers: Option<f64>,
     /// Adds a learned bias per head and relative position to the scores of softmax attention (Swin,
     /// BEiT).
     pub relative_position_bias: bool,
@@ -97,7 +101,7 @@ pub struct ViTConfig {
     pub attention: Vec<LayerAttention>,
     /// Whether the query, key and value projections have a bias.
     pub qkv_bias: bool,
-    /// LayerNorm on queries and keys (Dehghani et al. 2023).
+    /// Norms on queries and keys (Dehghani et al. 2023).
     pub qk_norm: bool,
     /// Initial value of LayerScale on both branches of each block (Touvron et al. 2021); none
     /// leaves LayerScale out.
@@ -128,7 +132,11 @@ pub struct ViTConfig {
     #[schemars(range(min = 1, max = 65536))]
     #[schemars(extend("otherNames" = ["pre_logits"]))]
     pub representation_size: Option<usize>,
-    /// Epsilon of every LayerNorm.
+    /// How tokens, and queries and keys with `qk_norm`, are normalised: `LayerNorm` or `RmsNorm` (Zhang and
+    /// Sennrich 2019).
+    #[schemars(extend("otherNames" = ["norm_layer"]))]
+    pub norm: Normalization,
+    /// Epsilon of every norm.
     #[schemars(range(min = 1e-12, max = 0.1))]
     #[schemars(extend("otherNames" = ["layer_norm_eps"]))]
     pub norm_eps: f64,
@@ -162,6 +170,7 @@ impl Default for ViTConfig {
             class_position: true,
             register_position: false,
             rope: None,
+            rope_registers: None,
             relative_position_bias: false,
             attention: Vec::new(),
             qkv_bias: true,
@@ -173,6 +182,7 @@ impl Default for ViTConfig {
             patch_dropout: 0.0,
             token_merging: None,
             representation_size: None,
+            norm: Normalization::LayerNorm,
             norm_eps: 1e-6,
             init: Init::Jax,
             head_bias_init: 0.0,

@@ -11,6 +11,7 @@ use crate::{
     block::Block,
     composite::{AttentionBranch, Composite},
     ops::Ops,
+    parameters::shape,
     position::RotaryTable,
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
@@ -207,7 +208,7 @@ impl Ops for Counter {
     }
 
     fn parameter<const D: usize>(&mut self, parameter: &Param<Values<D>>) -> Counted {
-        let parameter = self.new_tensor(&parameter.dims().map(Dim::from));
+        let parameter = self.new_tensor(&shape(parameter).map(Dim::from));
         self.free.insert(parameter.memory);
         parameter
     }

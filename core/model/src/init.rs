@@ -2,7 +2,7 @@
 //! so that a seed gives the same model on every device.
 
 use burn::{
-    module::Param,
+    module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
 use rand::Rng as _;
@@ -108,16 +108,21 @@ impl Initializer {
         &self.device
     }
 
-    /// A parameter of this part, filled from its own stream.
+    /// A parameter of this part, filled from its own stream when somebody asks for its values: until then
+    /// there is no memory for it.
     pub(crate) fn parameter<const D: usize>(
         &self,
         name: &str,
         shape: [usize; D],
         fill: Fill,
     ) -> Param<Tensor<D>> {
-        let mut rng = self.seed.named(&format!("{}{name}", self.path)).rng();
-        let values = fill.draw(shape.iter().product(), &mut rng);
-        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device))
+        let seed = self.seed.named(&format!("{}{name}", self.path));
+        let draw = move |device: &Device, trained: bool| {
+            let values = fill.draw(shape.iter().product(), &mut seed.rng());
+            let values = Tensor::from_data(TensorData::new(values, shape), device);
+            if trained { values.require_grad() } else { values }
+        };
+        Param::uninitialized(ParamId::new(), draw, self.device.clone(), true, shape.into())
     }
 
     /// How a `[rows, columns]` weight matrix starts.

@@ -1,12 +1,15 @@
-//! The layers that everything else is made of: linear, LayerNorm, LayerScale.
+//! The layers that everything else is made of: linear, norms, LayerScale.
 
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_program::ops as op;
 
 use crate::{
+    ViTConfig,
     init::{Fill, Initializer, Role},
     ops::Ops,
 };
@@ -47,37 +50,65 @@ impl Linear {
     }
 }
 
-/// Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016).
-#[derive(Module, Debug)]
-pub struct LayerNorm {
-    /// `[width]`
-    pub weight: Param<Tensor<1>>,
-    /// `[width]`
-    pub bias: Param<Tensor<1>>,
-    #[module(skip)]
-    pub(crate) eps: f64,
+/// How tokens, queries and keys are normalised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Normalization {
+    /// To mean 0 and variance 1, then scaled and shifted (Ba, Kiros and Hinton 2016).
+    #[default]
+    LayerNorm,
+    /// To a mean square of 1, then scaled (Zhang and Sennrich 2019; ViT-5, Wang et al. 2026).
+    RmsNorm,
 }
 
-impl LayerNorm {
-    pub(crate) fn new(init: &Initializer, width: usize, eps: f64) -> Self {
+/// Normalisation over the last dimension.
+#[derive(Module, Debug)]
+pub struct Norm {
+    /// `[width]`
+    pub weight: Param<Tensor<1>>,
+    /// `[width]`; RMSNorm has none.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl Norm {
+    pub(crate) fn new(init: &Initializer, config: &ViTConfig, width: usize) -> Self {
         Self {
             weight: init.parameter("weight", [width], Fill::Constant(1.0)),
-            bias: init.parameter("bias", [width], Fill::Constant(0.0)),
-            eps,
+            bias: (config.norm == Normalization::LayerNorm)
+                .then(|| init.parameter("bias", [width], Fill::Constant(0.0))),
+            eps: config.norm_eps,
         }
     }
 
-    /// `[..., width]` to the same.
+    /// `[.., width]` to the same.
     pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
-        let axes = vec![ops.dims(&input).len().saturating_sub(1)];
+        let last = ops.dims(&input).len().saturating_sub(1);
         let [weight, bias] = self.parameters(ops);
-        let op = op::LayerNormalization { axes, epsilon: self.eps };
-        ops.apply_some(op, [Some(input), weight, bias])
+        if bias.is_some() {
+            let op = op::LayerNormalization { axes: vec![last], epsilon: self.eps };
+            return ops.apply_some(op, [Some(input), weight, bias]);
+        }
+        ops.in_f32([input], |ops, [input]| {
+            let square = ops.mul(input.clone(), input.clone());
+            let mean = ops.mean(square, last);
+            let eps = ops.scalar(self.eps);
+            let mean = ops.add(mean, eps);
+            let root = ops.apply(op::Sqrt {}, [mean]);
+            let normed = ops.apply(op::Div {}, [input, root]);
+            let weight = ops.parameter(&self.weight);
+            ops.mul(normed, weight)
+        })
+    }
+
+    /// What LayerNorm adds to the variance; none of a norm that kernels do not know.
+    pub(crate) fn layer_norm_eps(&self) -> Option<f64> {
+        self.bias.as_ref().map(|_| self.eps)
     }
 
     /// Factors and summands, as operands.
     pub(crate) fn parameters<O: Ops>(&self, ops: &mut O) -> [Option<O::Tensor>; 2] {
-        [Some(ops.parameter(&self.weight)), Some(ops.parameter(&self.bias))]
+        [Some(ops.parameter(&self.weight)), self.bias.as_ref().map(|bias| ops.parameter(bias))]
     }
 }
 
@@ -97,5 +128,32 @@ impl LayerScale {
     pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
         let gamma = ops.parameter(&self.gamma);
         ops.mul(input, gamma)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use vitral_seed::Seed;
+
+    use super::*;
+    use crate::{Compute, eager::Eager, init::Init};
+
+    /// The root of the mean square of 3 and 4 is 3.5355339.
+    #[test]
+    fn rms_norm_divides_by_the_root_of_the_mean_square() {
+        let device = Device::flex();
+        let init = Initializer::new(Seed::new(0), Init::Jax, &device);
+        let config = ViTConfig { norm: Normalization::RmsNorm, ..ViTConfig::default() };
+        let mut norm = Norm::new(&init, &config, 2);
+        norm.weight = Param::from_tensor(Tensor::from_floats([2.0, 0.5], &device));
+        let mut ops = Eager::new(1, &device, Compute::F32);
+        let input = TensorData::new(vec![3.0f32, 4.0], [1, 2]);
+        let input = ops.batched(Tensor::<2>::from_data(input, &device));
+        let found = Eager::values::<2>(norm.forward(&mut ops, input));
+        let found: Vec<f32> = found.try_into_vec_as().unwrap();
+        for (found, exact) in found.into_iter().zip([1.697_056_3, 0.565_685_4]) {
+            assert!((found - exact).abs() < 1e-6, "{found} is not {exact}");
+        }
     }
 }

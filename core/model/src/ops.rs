@@ -14,7 +14,7 @@ use crate::{
     Mode,
     block::Block,
     composite::Composite,
-    position::{RotaryTable, rotary_values, sincos_values},
+    position::{Rope, RotaryTable, rotary_values, sincos_values},
     program_attention::ProgramAttention,
     resized_positions::{Grid, bicubic_weights},
     token_merging::TokenSizes,
@@ -153,14 +153,8 @@ pub(crate) trait Ops: Sized {
     }
 
     /// Cosines and sines of RoPE, `[tokens, head_dim]` each.
-    fn rotary(
-        &mut self,
-        grid: Grid,
-        prefix: usize,
-        head_dim: usize,
-        theta: f64,
-    ) -> [Self::Tensor; 2] {
-        self.fixed_rotary(grid, prefix, head_dim, theta)
+    fn rotary(&mut self, grid: Grid, head_dim: usize, rope: &Rope) -> [Self::Tensor; 2] {
+        self.fixed_rotary(grid, head_dim, rope)
     }
 
     /// [`Ops::resize_filter`] of one size.
@@ -178,18 +172,12 @@ pub(crate) trait Ops: Sized {
     }
 
     /// [`Ops::rotary`] of one size.
-    fn fixed_rotary(
-        &mut self,
-        grid: Grid,
-        prefix: usize,
-        head_dim: usize,
-        theta: f64,
-    ) -> [Self::Tensor; 2] {
-        let sizes = [prefix + grid.side * grid.side, head_dim];
+    fn fixed_rotary(&mut self, grid: Grid, head_dim: usize, rope: &Rope) -> [Self::Tensor; 2] {
+        let sizes = [rope.prefix + grid.side * grid.side, head_dim];
         [0, 1].map(|part| {
-            let name = format!("rotary {part} {grid:?} {prefix} {head_dim} {theta}");
+            let name = format!("rotary {part} {grid:?} {head_dim} {rope:?}");
             self.table(name, DType::F32, &sizes, || {
-                let values = rotary_values(grid, prefix, head_dim, theta);
+                let values = rotary_values(grid, head_dim, rope);
                 values[part].iter().copied().map(f64::from).collect()
             })
         })

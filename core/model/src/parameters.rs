@@ -29,6 +29,11 @@ impl ParameterInfo {
     }
 }
 
+/// The shape of a parameter, which need not have values for it.
+pub(crate) fn shape<const D: usize>(parameter: &Param<Tensor<D>>) -> [usize; D] {
+    parameter.lazy_shape().dims()
+}
+
 /// Names and shapes of all parameters, in the order of the other functions here.
 pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
     let mut visitor = InfoVisitor { path: Vec::new(), infos: Vec::new() };
@@ -102,7 +107,7 @@ impl ModuleVisitor for InfoVisitor {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.infos.push(ParameterInfo {
             name: self.path.join("."),
-            shape: param.dims().to_vec(),
+            shape: param.lazy_shape().to_vec(),
             decay: None,
         });
     }

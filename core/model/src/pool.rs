@@ -13,9 +13,10 @@ use crate::{
     Mode, ViTConfig,
     attention::SoftmaxAttention,
     init::{Fill, Initializer, Role},
-    layers::{LayerNorm, Linear},
+    layers::{Linear, Norm},
     mlp::MlpBlock,
     ops::Ops,
+    parameters::shape,
     token_merging::TokenSizes,
 };
 
@@ -45,8 +46,8 @@ pub struct AttentionPool {
     pub kv: Linear,
     /// `[width, width]`
     pub proj: Linear,
-    /// LayerNorm before the MLP.
-    pub norm: LayerNorm,
+    /// The norm before the MLP.
+    pub norm: Norm,
     /// The MLP.
     pub mlp: MlpBlock,
     #[module(skip)]
@@ -65,7 +66,7 @@ impl AttentionPool {
             q: attention("q", width, 1),
             kv: attention("kv", 2 * width, 2),
             proj: attention("proj", width, 1),
-            norm: LayerNorm::new(&init.of("norm"), width, config.norm_eps),
+            norm: Norm::new(&init.of("norm"), config, width),
             mlp: MlpBlock::new(&init.of("mlp"), config),
             heads: config.heads(),
         }
@@ -79,7 +80,7 @@ impl AttentionPool {
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
     ) -> O::Tensor {
-        let (heads, width) = (self.heads, self.q.weight.dims()[0]);
+        let (heads, width) = (self.heads, shape(&self.q.weight)[0]);
         let head_dim = width / heads;
         let latent = ops.parameter(&self.latent);
         let query = self.q.forward(ops, latent);

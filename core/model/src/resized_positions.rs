@@ -21,6 +21,7 @@ pub(crate) struct Grid {
 
 impl Grid {
     /// The model's own grid.
+    #[cfg(test)]
     pub(crate) fn own(side: usize) -> Self {
         Self { side, full: side }
     }

@@ -14,6 +14,7 @@ use crate::{
     composite::Composite,
     init::{Fill, Initializer},
     ops::Ops,
+    parameters::shape,
 };
 
 /// What an image goes through before it is cut into patches.
@@ -94,7 +95,7 @@ impl StdConv {
 
     /// `[B, inputs, height, width]` to `[B, outputs, height / stride, width / stride]`.
     pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
-        let (kernel, stride) = (self.weight.dims()[2], self.stride);
+        let (kernel, stride) = (shape(&self.weight)[2], self.stride);
         let weight = ops.parameter(&self.weight);
         let weight = standardized(ops, weight);
         let [rows, columns] =

@@ -13,7 +13,7 @@ use crate::{
     compute::Compute,
     eager::{Eager, Tables},
     init::{Fill, Initializer, Role},
-    layers::{LayerNorm, Linear},
+    layers::{Linear, Norm},
     ops::Ops,
     patch_embed::PatchEmbed,
     pool::{AttentionPool, Pool},
@@ -39,12 +39,12 @@ pub struct ViT {
     pub pos_embed: Option<Param<Tensor<3>>>,
     /// The transformer blocks.
     pub blocks: Vec<Block>,
-    /// The final LayerNorm, before pooling.
-    pub norm: Option<LayerNorm>,
+    /// The final norm, before pooling.
+    pub norm: Option<Norm>,
     /// Attention pooling.
     pub attn_pool: Option<AttentionPool>,
-    /// The final LayerNorm, after pooling.
-    pub fc_norm: Option<LayerNorm>,
+    /// The final norm, after pooling.
+    pub fc_norm: Option<Norm>,
     /// vit_jax's pre-logits layer.
     pub pre_logits: Option<Linear>,
     /// `[pooled width or representation size, classes]`
@@ -104,7 +104,7 @@ impl ViT {
             })
             .collect::<Result<Vec<Block>, ConfigProblem>>()?;
         let positions = grid * grid + config.prefix_positions();
-        let norm = |name: &str| LayerNorm::new(&init.of(name), width, config.norm_eps);
+        let norm = |name: &str| Norm::new(&init.of(name), &config, width);
         let pooled = config.pooled_width();
         let features = config.representation_size.unwrap_or(pooled);
         let head = |name: &str| {
@@ -234,10 +234,10 @@ impl ViT {
         let mut sizes = TokenSizes::new(&self.config);
         for (layer, block) in self.blocks.iter().enumerate() {
             let head_dim = block.attn.as_ref().map_or(0, |attn| attn.head_dim());
-            if let Some(theta) = self.config.rope
+            if let Some(rope) = self.config.rotary()
                 && rotary.iter().all(|&(known, _)| known != head_dim)
             {
-                let table = RotaryTable::new(ops, grid, prefix, head_dim, theta);
+                let table = RotaryTable::new(ops, grid, head_dim, &rope);
                 let table = match &kept {
                     Some(kept) => table.keeping(ops, kept, prefix),
                     None => table,

@@ -5,6 +5,7 @@ use rand::Rng as _;
 use vitral_model::{
     AttentionPrograms, ViT, ViTConfig,
     config::{AttentionKind, LayerAttention},
+    layers::Normalization,
     mlp::Mlp,
     parameters,
     pool::Pool,
@@ -113,6 +114,11 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
         ("class token and mean", ViTConfig { pool: Pool::ClassTokenAndMean, ..base() }),
         ("sincos2d", ViTConfig { position: Position::SinCos2d, ..base() }),
         ("rope", ViTConfig { register_tokens: 1, ..rope.clone() }),
+        (
+            "rope on registers",
+            ViTConfig { register_tokens: 4, rope_registers: Some(10.0), ..rope.clone() },
+        ),
+        ("rms norm", ViTConfig { norm: Normalization::RmsNorm, qk_norm: true, ..base() }),
         ("mixer", mixer()),
         ("hybrid", hybrid(&[2, 1], 1)),
         ("root of a hybrid", hybrid(&[], 4)),

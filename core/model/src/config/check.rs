@@ -97,6 +97,7 @@ impl ViTConfig {
             );
         }
         self.check_token_merging()?;
+        self.check_rope_registers()?;
         if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
             return problem(
                 if self.width.is_some() { "width" } else { "position" },
@@ -198,6 +199,7 @@ impl ViTConfig {
             (!self.qkv_bias, "qkv_bias", NO_ATTENTION),
             (self.attention_dropout > 0.0, "attention_dropout", NO_ATTENTION),
             (self.rope.is_some(), "rope", NO_ATTENTION),
+            (self.rope_registers.is_some(), "rope_registers", NO_ATTENTION),
             (self.relative_position_bias, "relative_position_bias", NO_ATTENTION),
             (self.class_token, "class_token", NO_PREFIX),
             (self.register_tokens > 0, "register_tokens", NO_PREFIX),

@@ -11,7 +11,13 @@ use std::collections::{HashMap, HashSet};
 use vitral_program::{DType, Dim, Program, Tensor, ops as op};
 
 use super::{Interface, VitProgramError, trace::Trace, vit_program};
-use crate::{ViT, config::AttentionKind, ops::Ops, resnet::Stem};
+use crate::{
+    ViT,
+    config::AttentionKind,
+    ops::Ops,
+    position::{Rope, prefix_angles},
+    resnet::Stem,
+};
 
 /// A size that follows from the size of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,29 +155,24 @@ impl Trace {
 
     /// [`rotary_values`](crate::position::rotary_values) in ops: cosines and sines,
     /// `[tokens, head_dim]` each. They are recorded once for each head width.
-    pub(super) fn any_rotary(
-        &mut self,
-        full: usize,
-        prefix: usize,
-        head_dim: usize,
-        theta: f64,
-    ) -> [Tensor; 2] {
+    pub(super) fn any_rotary(&mut self, full: usize, head_dim: usize, rope: &Rope) -> [Tensor; 2] {
         if let Some(&tables) = self.rotary.get(&head_dim) {
             return tables;
         }
         let quarter = head_dim / 4;
         let omega: Vec<f32> =
-            (0..quarter).map(|i| theta.powf(-(i as f64) / quarter as f64) as f32).collect();
+            (0..quarter).map(|i| rope.theta.powf(-(i as f64) / quarter as f64) as f32).collect();
         let patches = self.grid().iter().product::<usize>();
         let tables = self.within("rope", |trace| {
             let angles = trace.grid().map(|side| trace.angles(full, side, &omega));
             let angles = trace.over_grid(angles, quarter);
             let angles = trace.concat(angles.into(), 2);
             let mut angles = trace.reshape(angles, [patches, 2 * quarter].map(Dim::from));
-            if prefix > 0 {
-                let still =
-                    trace.constant(&[prefix, 2 * quarter], &vec![0.0; prefix * 2 * quarter]);
-                angles = trace.concat(vec![still, angles], 0);
+            if rope.prefix > 0 {
+                let first: Vec<f32> =
+                    prefix_angles(head_dim, rope).into_iter().map(|angle| angle as f32).collect();
+                let first = trace.constant(&[rope.prefix, 2 * quarter], &first);
+                angles = trace.concat(vec![first, angles], 0);
             }
             // Value i pairs with value i + head_dim / 2, so each angle stands twice.
             let twice = trace.concat(vec![angles, angles], 1);

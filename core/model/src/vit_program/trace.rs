@@ -15,6 +15,7 @@ use crate::{
     Mode, ViT,
     ops::Ops,
     parameters::{self, ParameterInfo},
+    position::Rope,
     program_attention::ProgramAttention,
     resized_positions::Grid,
 };
@@ -177,10 +178,10 @@ impl Ops for Trace {
         }
     }
 
-    fn rotary(&mut self, grid: Grid, prefix: usize, head_dim: usize, theta: f64) -> [Tensor; 2] {
+    fn rotary(&mut self, grid: Grid, head_dim: usize, rope: &Rope) -> [Tensor; 2] {
         match self.any_size {
-            true => self.any_rotary(grid.full, prefix, head_dim, theta),
-            false => self.fixed_rotary(grid, prefix, head_dim, theta),
+            true => self.any_rotary(grid.full, head_dim, rope),
+            false => self.fixed_rotary(grid, head_dim, rope),
         }
     }
 }
