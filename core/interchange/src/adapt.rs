@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use vitral_model::ViTConfig;
+use vitral_model::{ViTConfig, parameters::of_config as parameters};
 
 use crate::{
     Array, InterchangeError, Pretrained,
     error::Mismatches,
-    expected::parameters,
     positions::{Resize, resize_positions, resize_relative_bias},
     read::describe,
 };
@@ -220,6 +219,7 @@ fn differences(file: &ViTConfig, model: &ViTConfig) -> Vec<String> {
     compare("mlp", format!("{:?}", file.mlp), format!("{:?}", model.mlp));
     compare("pool", format!("{:?}", file.pool), format!("{:?}", model.pool));
     compare("position", format!("{:?}", file.position), format!("{:?}", model.position));
+    compare("norm", format!("{:?}", file.norm), format!("{:?}", model.norm));
     compare("norm_eps", format!("{:e}", file.norm_eps), format!("{:e}", model.norm_eps));
     compare("rope", format!("{:?}", file.rope), format!("{:?}", model.rope));
     notes

@@ -5,14 +5,13 @@ use std::{
     path::Path,
 };
 
-use vitral_model::{ViTConfig, resnet::Stem};
+use vitral_model::{ViTConfig, parameters, resnet::Stem};
 
 use crate::{
     Array, InterchangeError,
     architecture::{Hints, Read, architecture},
     dialect::{ModelInFile, Normalised},
     error::Mismatches,
-    expected::expected,
     file::{ELEMENTS, Tensors, WeightsFile},
     grid::Squared,
     layout::{Layout, Sizes},
@@ -264,7 +263,7 @@ impl Sorted {
     fn compare(&self, dialect: Dialect, config: &ViTConfig) -> Mismatches {
         let sizes = sizes_of(config);
         let entries = dialect.entries();
-        let mut wanted = expected(config);
+        let mut wanted: BTreeMap<_, _> = parameters::of_config(config).into_iter().collect();
         let mut mismatches =
             Mismatches { unexpected: self.unexpected.clone(), ..Mismatches::default() };
         for (name, array) in &self.ours {

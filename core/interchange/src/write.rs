@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vitral_model::{
-    ViTConfig, config::AttentionKind, mlp::Mlp, pool::Pool, position::Position, resnet::Stem,
+    ViTConfig, config::AttentionKind, layers::Normalization, mlp::Mlp, pool::Pool,
+    position::Position, resnet::Stem,
 };
 
 use crate::{
@@ -48,7 +49,7 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
             return Err(unsupported(what.into()));
         }
     }
-    check_attention(config).map_err(unsupported)?;
+    check_layers(config).map_err(unsupported)?;
     let mut notes = common_notes(config);
     if config.mlp == Mlp::Gelu {
         notes.push(
@@ -125,7 +126,7 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
             "SwiGLU with a distillation token (`distillation_token`, `mlp: SwiGlu`)".into(),
         ));
     }
-    check_attention(config).map_err(unsupported)?;
+    check_layers(config).map_err(unsupported)?;
     let mut tensors = model.tensors.clone();
     let is_placed = config.prefix_positions() > 0;
     if config.register_tokens > 0 && is_placed && !config.register_position {
@@ -155,8 +156,11 @@ fn common_notes(config: &ViTConfig) -> Vec<String> {
     notes
 }
 
-/// Whether every layer has plain softmax attention with the model's heads.
-fn check_attention(config: &ViTConfig) -> Result<(), String> {
+/// Whether every layer has plain softmax attention with the model's heads, and LayerNorms.
+fn check_layers(config: &ViTConfig) -> Result<(), String> {
+    if config.norm != Normalization::LayerNorm {
+        return Err("RMSNorm (`norm`)".into());
+    }
     if config.rope.is_some() {
         return Err("rotary positions (`rope`)".into());
     }

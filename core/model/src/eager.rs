@@ -387,7 +387,7 @@ mod tests {
         let images = ops.batched(Tensor::<2>::full([1, 4], 256.0, &device));
         let large = ops.rounded(images);
         let one = ops.scalar(1.0);
-        let mut sum = |ops: &mut Eager, mut value: EagerTensor| {
+        let sum = |ops: &mut Eager, mut value: EagerTensor| {
             for _ in 0..4 {
                 value = ops.add(value, one.clone());
             }

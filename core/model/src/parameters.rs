@@ -6,10 +6,14 @@ use std::collections::HashMap;
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Gradients, Tensor},
+    tensor::{Device, Gradients, Tensor},
 };
+use vitral_seed::Seed;
 
-use crate::ViT;
+use crate::{
+    AttentionPrograms, ViT, ViTConfig,
+    config::{AttentionKind, LayerAttention},
+};
 
 /// A parameter's name and shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,29 @@ pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
         }
     }
     visitor.infos
+}
+
+/// Names and shapes of the parameters that a model of this configuration has, without memory for any.
+///
+/// A plugin's attention counts as softmax attention, since its parameters are its program's, and a model
+/// whose classes are not known has no head.
+pub fn of_config(config: &ViTConfig) -> Vec<(String, Vec<usize>)> {
+    let without_plugins = |entry: &LayerAttention| LayerAttention {
+        attention: AttentionKind::Softmax {
+            heads: entry.attention.heads(),
+            qk_norm: entry.attention.qk_norm(),
+        },
+        ..entry.clone()
+    };
+    let attention = config.attention.iter().map(without_plugins).collect();
+    let known = ViTConfig { attention, classes: config.classes.max(1), ..config.clone() };
+    let (programs, device) = (AttentionPrograms::new(), Device::flex());
+    let model = ViT::unchecked(&known, &programs, Seed::new(0), &device);
+    // Only a plugin's layer can lack something.
+    let model = model.unwrap_or_else(|problem| unreachable!("{}", problem.message));
+    let has = |name: &str| config.classes > 0 || !name.starts_with("head");
+    let infos = infos(&model).into_iter().filter(|info| has(&info.name));
+    infos.map(|info| (info.name, info.shape)).collect()
 }
 
 /// [`infos`] by the parameters' identities.

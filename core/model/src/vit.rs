@@ -93,6 +93,16 @@ impl ViT {
                 help: "set it, or build the model after opening the data".into(),
             });
         }
+        Self::unchecked(config, programs, seed, device)
+    }
+
+    /// The same of a configuration that has been checked, or of which nothing but names and shapes is asked.
+    pub(crate) fn unchecked(
+        config: &ViTConfig,
+        programs: &AttentionPrograms,
+        seed: Seed,
+        device: &Device,
+    ) -> Result<Self, ConfigProblem> {
         let config = config.resolved();
         let init = Initializer::new(seed, config.init, device);
         let (width, grid) = (config.width(), config.grid());
