@@ -13,7 +13,7 @@ use burn::{
         tensor::FloatTensor,
     },
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::Tensor,
+    tensor::{Device, Tensor},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,9 +48,8 @@ pub enum ActivationCheckpointing {
 }
 
 impl ActivationCheckpointing {
-    /// Which blocks of a model it is for, with `batch` images in a micro-batch; where `fused` kernels run
-    /// branches of blocks (on the CPU), they keep less.
-    pub fn plan(self, model: &ViT, batch: usize, fused: bool) -> Vec<bool> {
+    /// Which blocks of a model it is for on a device, with `batch` images in a micro-batch.
+    pub fn plan(self, model: &ViT, batch: usize, device: &Device) -> Vec<bool> {
         let depth = model.blocks.len();
         match self {
             Self::None => vec![false; depth],
@@ -58,7 +57,7 @@ impl ActivationCheckpointing {
             Self::EveryNth(n) => (0..depth).map(|layer| layer % n.max(1) == 0).collect(),
             Self::Fit { mib } => {
                 let limit = mib as f64 * f64::from(1 << 20) / batch as f64;
-                let Costs { kept_by_blocks, block_inputs, .. } = Costs::of(model, fused);
+                let Costs { kept_by_blocks, block_inputs, .. } = Costs::of(model, device);
                 let sum = |first: usize| {
                     block_inputs[..first].iter().sum::<f64>()
                         + kept_by_blocks[first..].iter().sum::<f64>()
@@ -272,7 +271,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
     use vitral_seed::Seed;
 
     use super::*;
@@ -335,7 +334,7 @@ mod tests {
     fn plans_cover_what_they_say() {
         let built = |config: &ViTConfig| ViT::new(config, Seed::new(1), &Device::flex()).unwrap();
         let model = built(&config());
-        let plan = |choice: ActivationCheckpointing| choice.plan(&model, 2, true);
+        let plan = |choice: ActivationCheckpointing| choice.plan(&model, 2, &Device::flex());
         assert_eq!(plan(ActivationCheckpointing::None), [false; 3]);
         assert_eq!(plan(ActivationCheckpointing::EveryBlock), [true; 3]);
         assert_eq!(plan(ActivationCheckpointing::EveryNth(2)), [true, false, true]);
@@ -346,7 +345,7 @@ mod tests {
             ..ViTConfig::default()
         });
         let blocks = |mib: u64| {
-            let plan = ActivationCheckpointing::Fit { mib }.plan(&large, 16, true);
+            let plan = ActivationCheckpointing::Fit { mib }.plan(&large, 16, &Device::flex());
             plan.into_iter().filter(|&again| again).count()
         };
         // 12 blocks of 23.1 MiB, of which 2.3 MiB stay.

@@ -3,13 +3,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use burn::{module::Param, tensor::Tensor as Values};
+use burn::{
+    module::Param,
+    tensor::{DType, Device, Tensor as Values},
+};
 use vitral_program::{Dim, Op, Program, Shape, TensorType};
 
 use crate::{
     Mode, ViT,
     block::Block,
     composite::{AttentionBranch, Composite},
+    kernels,
     ops::Ops,
     parameters::shape,
     position::RotaryTable,
@@ -17,7 +21,7 @@ use crate::{
     token_merging::TokenSizes,
 };
 
-/// The costs of one image, in `f32`.
+/// The costs of one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Costs {
     /// Floating-point operations of the forward pass: two for each multiplication and addition of the
@@ -30,10 +34,14 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// The costs of a model; where `fused` kernels run branches of blocks as a whole (on the CPU), these
-    /// keep less.
-    pub fn of(model: &ViT, fused: bool) -> Self {
-        let mut ops = Counter { fused, ..Counter::default() };
+    /// The costs of a model on a device. Where kernels run branches of blocks as a whole, these keep less.
+    pub fn of(model: &ViT, device: &Device) -> Self {
+        let dtype = DType::from(model.compute().dtype());
+        Self::counted(model, dtype.size() as f64, kernels::exist_for(dtype, device))
+    }
+
+    fn counted(model: &ViT, bytes: f64, fused: bool) -> Self {
+        let mut ops = Counter { bytes, fused, ..Counter::default() };
         let config = model.config();
         let side = config.grid() * config.patch_pixels();
         let image = [Dim::BATCH, side.into(), side.into(), config.channels.into()];
@@ -79,6 +87,9 @@ fn flops(op: &Op, operands: &[&Shape], result: &Shape) -> f64 {
 /// Counts the ops of a forward pass.
 #[derive(Default)]
 struct Counter {
+    /// Of a value.
+    bytes: f64,
+    /// Whether kernels run composites.
     fused: bool,
     costs: Costs,
     /// How many tensors there were.
@@ -108,9 +119,14 @@ impl Counter {
         Counted { r#type, memory: self.tensors }
     }
 
+    /// Bytes of an image's part of a tensor.
+    fn bytes_of(&self, shape: &Shape) -> f64 {
+        self.bytes * shape.elements().per_item() as f64
+    }
+
     fn keep(&mut self, tensor: &Counted) {
         if !self.free.contains(&tensor.memory) {
-            self.kept.insert(tensor.memory, bytes(&tensor.r#type.shape));
+            self.kept.insert(tensor.memory, self.bytes_of(&tensor.r#type.shape));
         }
     }
 
@@ -137,11 +153,6 @@ impl Counter {
         self.keep_rows(input, hidden);
         self.costs.forward_flops += 2.0 * 2.0 * tokens * width * hidden as f64;
     }
-}
-
-/// Bytes of an image's part of a tensor.
-fn bytes(shape: &Shape) -> f64 {
-    4.0 * shape.elements().per_item() as f64
 }
 
 impl Ops for Counter {
@@ -266,7 +277,7 @@ impl Ops for Counter {
         _: bool,
         mode: Mode,
     ) -> Counted {
-        self.costs.block_inputs.push(bytes(&tokens.r#type.shape));
+        self.costs.block_inputs.push(self.bytes_of(&tokens.r#type.shape));
         self.kept.clear();
         let out = block.forward(self, tokens, rotary, sizes, mode);
         self.costs.kept_by_blocks.push(self.kept.values().sum());
@@ -276,7 +287,6 @@ impl Ops for Counter {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
     use vitral_seed::Seed;
 
     use super::*;
@@ -301,7 +311,7 @@ mod tests {
         ] {
             let model = model(variant);
             for fused in [true, false] {
-                let found = Costs::of(&model, fused).forward_flops / 2e9;
+                let found = Costs::counted(&model, 4.0, fused).forward_flops / 2e9;
                 assert!((found / billions - 1.0).abs() < 0.01, "{variant}: {found}");
             }
         }
@@ -314,10 +324,10 @@ mod tests {
     fn kept_bytes_are_those_of_kernels_and_about_those_of_separate_operations() {
         let model = model("S/16");
         let (tokens, width, heads) = (197.0, 384.0, 6.0);
-        let fused = Costs::of(&model, true);
+        let fused = Costs::of(&model, &Device::flex());
         assert_eq!(fused.block_inputs, vec![4.0 * tokens * width; 12]);
         assert_eq!(fused.kept_by_blocks, vec![4.0 * tokens * (10.0 * width + heads); 12]);
-        let separate = Costs::of(&model, false).kept_by_blocks[0];
+        let separate = Costs::counted(&model, 4.0, false).kept_by_blocks[0];
         let published = 4.0 * tokens * width * (17.0 + 2.5 * heads * tokens / width);
         assert!((0.7..1.3).contains(&(separate / published)), "{}", separate / published);
     }

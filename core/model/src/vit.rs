@@ -166,6 +166,11 @@ impl ViT {
         Self { compute, ..self }
     }
 
+    /// The type that it computes in.
+    pub(crate) const fn compute(&self) -> Compute {
+        self.compute
+    }
+
     /// What this model is made of, with every size written out.
     pub fn config(&self) -> &ViTConfig {
         &self.config

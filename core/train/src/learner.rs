@@ -12,7 +12,7 @@ use burn::{module::Module, tensor::Tensor};
 use vitral_host::ParameterStatistics;
 use vitral_model::{
     ConfigProblem, ViT, ViTConfig,
-    device::{Device, is_cpu},
+    device::Device,
     parameters::{self, ParameterInfo},
 };
 use vitral_program::Program;
@@ -318,6 +318,6 @@ impl Learner {
 /// Chooses the blocks that compute their activations again, for micro-batches of so many images.
 fn plan_checkpointing(model: &mut ViT, config: &TrainConfig, micro_batch: usize, device: &Device) {
     let plan = config.activation_checkpointing;
-    let plan = plan.plan(model, micro_batch, is_cpu(device));
+    let plan = plan.plan(model, micro_batch, device);
     model.set_activation_checkpointing(plan);
 }

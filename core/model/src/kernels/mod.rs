@@ -31,7 +31,7 @@ pub(crate) use memory::release as release_memory;
 
 use burn::{
     backend::DispatchTensor,
-    tensor::{DType, Tensor},
+    tensor::{DType, Device, Tensor},
 };
 
 use crate::{
@@ -41,9 +41,14 @@ use crate::{
 };
 use operation::Input;
 
-/// Whether kernels exist for this tensor: it is `f32`, and on the CPU.
+/// Whether kernels exist for this tensor.
 pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+    exist_for(tensor.dtype(), &tensor.device())
+}
+
+/// Whether kernels exist for a type of values on a device: for `f32` on the CPU.
+pub(crate) fn exist_for(dtype: DType, device: &Device) -> bool {
+    dtype == DType::F32 && is_cpu(device)
 }
 
 /// Whether there is a kernel of a composite for its input.

@@ -1,10 +1,7 @@
 //! What monitors are told, and what is done of what they ask for.
 
 use vitral_host::{Action, RateChange};
-use vitral_model::{
-    Costs,
-    device::{describe, is_cpu},
-};
+use vitral_model::{Costs, device::describe};
 
 use super::Trainer;
 use crate::{
@@ -170,7 +167,7 @@ impl Trainer {
     /// What monitors are told of the run.
     pub(super) fn run_info(&self) -> vitral_host::Run {
         let info = self.info();
-        let costs = Costs::of(self.learner.model(), is_cpu(&self.device));
+        let costs = Costs::of(self.learner.model(), &self.device);
         vitral_host::Run {
             start_step: info.start_step,
             total_steps: info.total_steps,

@@ -56,7 +56,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let peak_memory = memory().host_peak;
     progress.finish();
 
-    let forward = Costs::of(bench.model(), is_cpu(&device)).forward_flops;
+    let forward = Costs::of(bench.model(), &device).forward_flops;
     let cost = Cost {
         // Backward computes twice what forward does.
         flops_per_image: if arguments.infer { forward } else { 3.0 * forward },
