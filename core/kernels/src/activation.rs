@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::Element,
     layer_norm::each_vector,
     rows::{self, Shared},
     simd::{dispatch, load, normal, sigmoid, store},
@@ -22,17 +23,17 @@ const PART: usize = 1 << 14;
 
 impl Activation {
     /// Each value of `x` to its activation.
-    pub fn forward(self, x: &[f32], out: &mut [f32]) {
-        self.run(x, None, out);
+    pub fn forward<T: Element>(self, x: &[T], out: &mut [T]) {
+        T::activation_forward(self, x, out);
     }
 
     /// From the gradient of the result to that of `x`.
-    pub fn backward(self, x: &[f32], gradient: &[f32], x_gradient: &mut [f32]) {
+    pub fn backward<T: Element>(self, x: &[T], gradient: &[T], x_gradient: &mut [T]) {
         assert_eq!(x.len(), gradient.len());
-        self.run(x, Some(gradient), x_gradient);
+        T::activation_backward(self, x, gradient, x_gradient);
     }
 
-    fn run(self, x: &[f32], gradient: Option<&[f32]>, out: &mut [f32]) {
+    pub(crate) fn run<T: Element>(self, x: &[T], gradient: Option<&[T]>, out: &mut [T]) {
         assert_eq!(x.len(), out.len());
         let out = Shared::new(out);
         rows::for_each(x.len().div_ceil(PART), |task| {
@@ -87,14 +88,14 @@ fn inner<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
 }
 
 /// Some values: their activations or, with a gradient, those times the derivatives.
-struct Values<'a> {
+struct Values<'a, T> {
     activation: Activation,
-    x: &'a [f32],
-    gradient: Option<&'a [f32]>,
-    out: &'a mut [f32],
+    x: &'a [T],
+    gradient: Option<&'a [T]>,
+    out: &'a mut [T],
 }
 
-impl WithSimd for Values<'_> {
+impl<T: Element> WithSimd for Values<'_, T> {
     type Output = ();
 
     #[inline(always)]

@@ -6,8 +6,9 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::{Element, convert_here, operand},
     layer_norm::each_vector,
-    matmul::{Epilogue, Left, Packed, Store, View, product},
+    matmul::{Across, Epilogue, Left, Packed, Store, View, product},
     rows::{self, Shared},
     scratch,
     simd::{dispatch, exp, load, store},
@@ -62,65 +63,65 @@ impl HeadStrides {
         self.offset + batch * self.batch + head * self.head
     }
 
-    fn view<'a>(
+    fn view<'a, T>(
         &self,
-        data: &'a [f32],
+        data: &'a [T],
         batch: usize,
         head: usize,
         rows: usize,
         dim: usize,
-    ) -> View<'a> {
+    ) -> View<'a, T> {
         View::strided(&data[self.at(batch, head)..], rows, dim, self.token)
     }
 }
 
 /// Vectors of each head.
 #[derive(Clone, Copy, Debug)]
-pub struct Heads<'a> {
+pub struct Heads<'a, T = f32> {
     /// Their memory.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// How they lie there.
     pub strides: HeadStrides,
 }
 
 /// Memory for vectors of each head.
 #[derive(Debug)]
-pub struct HeadsMut<'a> {
+pub struct HeadsMut<'a, T = f32> {
     /// The memory.
-    pub data: &'a mut [f32],
+    pub data: &'a mut [T],
     /// How they lie there.
     pub strides: HeadStrides,
 }
 
-/// What goes into an attention.
+/// What goes into an attention, which multiplies in that type. Scores and their softmax are in `f32`.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention<'a> {
+pub struct Attention<'a, T = f32> {
     /// The sizes.
     pub shape: AttentionShape,
     /// Queries.
-    pub q: Heads<'a>,
+    pub q: Heads<'a, T>,
     /// Keys.
-    pub k: Heads<'a>,
+    pub k: Heads<'a, T>,
     /// Values.
-    pub v: Heads<'a>,
+    pub v: Heads<'a, T>,
     /// Added to the scores: `[heads, queries, keys]`.
     pub bias: Option<&'a [f32]>,
 }
 
 /// What backward needs of forward's results.
 #[derive(Clone, Copy, Debug)]
-pub struct AttentionResult<'a> {
+pub struct AttentionResult<'a, T = f32> {
     /// The result.
-    pub out: Heads<'a>,
+    pub out: Heads<'a, T>,
     /// `[batch, heads, queries]`: the logarithm of each row's sum of exponentials.
     pub logsumexp: &'a [f32],
 }
 
 /// The gradients that backward finds.
 #[derive(Debug)]
-pub struct AttentionGradients<'a> {
+pub struct AttentionGradients<'a, T = f32> {
     /// Where those of queries, keys and values go.
-    pub memory: QkvMemory<'a>,
+    pub memory: QkvMemory<'a, T>,
     /// How each of the three lies there.
     pub strides: [HeadStrides; 3],
     /// Of the bias, if it is wanted: `[heads, queries, keys]`.
@@ -129,11 +130,11 @@ pub struct AttentionGradients<'a> {
 
 /// Memory for queries, keys and values.
 #[derive(Debug)]
-pub enum QkvMemory<'a> {
+pub enum QkvMemory<'a, T = f32> {
     /// All three lie in one, as a packed projection has them.
-    Packed(&'a mut [f32]),
+    Packed(&'a mut [T]),
     /// Each has its own.
-    Apart([&'a mut [f32]; 3]),
+    Apart([&'a mut [T]; 3]),
 }
 
 /// Values of scores that a core holds at once.
@@ -146,9 +147,13 @@ impl AttentionShape {
     }
 }
 
-impl Attention<'_> {
+impl<T: Element> Attention<'_, T> {
     /// Computes `out`, and each row's logarithm of its sum, `[batch, heads, queries]`.
-    pub fn forward(&self, out: HeadsMut<'_>, logsumexp: &mut [f32]) {
+    pub fn forward(&self, out: HeadsMut<'_, T>, logsumexp: &mut [f32]) {
+        T::attention_forward(self, out, logsumexp);
+    }
+
+    pub(crate) fn forward_as(&self, out: HeadsMut<'_, T>, logsumexp: &mut [f32]) {
         let AttentionShape { batch, heads, queries, .. } = self.shape;
         assert_eq!(logsumexp.len(), batch * heads * queries);
         let strides = out.strides;
@@ -173,9 +178,18 @@ impl Attention<'_> {
     /// From the gradient of the result to those of what went in.
     pub fn backward(
         &self,
-        result: AttentionResult<'_>,
-        gradient: Heads<'_>,
-        gradients: AttentionGradients<'_>,
+        result: AttentionResult<'_, T>,
+        gradient: Heads<'_, T>,
+        gradients: AttentionGradients<'_, T>,
+    ) {
+        T::attention_backward(self, result, gradient, gradients);
+    }
+
+    pub(crate) fn backward_as(
+        &self,
+        result: AttentionResult<'_, T>,
+        gradient: Heads<'_, T>,
+        gradients: AttentionGradients<'_, T>,
     ) {
         let AttentionShape { batch, heads, queries, keys, .. } = self.shape;
         let memory = match gradients.memory {
@@ -214,16 +228,16 @@ impl Attention<'_> {
     }
 }
 
-struct Forward<'a> {
-    attention: &'a Attention<'a>,
+struct Forward<'a, T> {
+    attention: &'a Attention<'a, T>,
     sample: usize,
     head: usize,
-    out: *mut f32,
+    out: *mut T,
     out_stride: usize,
     logsumexp: &'a mut [f32],
 }
 
-impl WithSimd for Forward<'_> {
+impl<T: Element> WithSimd for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -232,27 +246,24 @@ impl WithSimd for Forward<'_> {
         let (sample, head) = (self.sample, self.head);
         let width = shape.keys.next_multiple_of(S::F32_LANES);
         let block = shape.block(width);
-        let key_len = Packed::len::<S>(shape.head_dim, shape.keys);
-        let value_len = Packed::len::<S>(shape.keys, shape.value_dim);
+        let key_len = Packed::<T>::len::<S>(shape.head_dim, shape.keys);
+        let value_len = Packed::<T>::len::<S>(shape.keys, shape.value_dim);
         let mut memory = scratch::take(key_len + value_len + block * (width + 1));
         let (keys, rest) = memory.split_at_mut(key_len);
         let (values, rest) = rest.split_at_mut(value_len);
         let (scores, inverse_sums) = rest.split_at_mut(block * width);
+        let mut weights = scratch::take(if T::BRIEF { block * width } else { 0 });
         let view = k.strides.view(k.data, sample, head, shape.keys, shape.head_dim);
-        let keys = Packed::new(simd, view.transposed(), keys);
+        let keys = Packed::<T>::new(simd, view.transposed(), keys);
         let view = v.strides.view(v.data, sample, head, shape.keys, shape.value_dim);
-        let values = Packed::new(simd, view, values);
+        let values = Packed::<T>::new(simd, view, values);
         let queries = q.strides.view(q.data, sample, head, shape.queries, shape.head_dim);
         for first in (0..shape.queries).step_by(block) {
             let rows = block.min(shape.queries - first);
             // SAFETY: blocks are as large as the products, and the result's rows are this task's.
             unsafe {
-                let left = Left {
-                    data: queries.data.as_ptr().add(first * queries.row_stride),
-                    rows,
-                    row_stride: queries.row_stride,
-                    depth_stride: 1,
-                };
+                let data = queries.data.as_ptr().add(first * queries.row_stride);
+                let left = Left { data, rows, row_stride: queries.row_stride };
                 product(
                     simd,
                     left,
@@ -273,10 +284,10 @@ impl WithSimd for Forward<'_> {
                     inverse_sums[row] = 1.0 / sum;
                     self.logsumexp[first + row] = largest + sum.ln();
                 }
-                let left = Left { data: scores.as_ptr(), rows, row_stride: width, depth_stride: 1 };
+                let weights = operand::<S, f32, T>(simd, &scores[..rows * width], &mut weights);
                 product(
                     simd,
-                    left,
+                    Left::rows(weights, width),
                     &values,
                     &ScaleRows {
                         factors: inverse_sums.as_ptr(),
@@ -323,13 +334,13 @@ fn exponentials<S: Simd>(
 }
 
 /// Multiplies each row with a factor of its own and writes.
-struct ScaleRows {
+struct ScaleRows<T> {
     factors: *const f32,
-    to: *mut f32,
+    to: *mut T,
     row_stride: usize,
 }
 
-impl Epilogue for ScaleRows {
+impl<T: Element> Epilogue for ScaleRows<T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -347,18 +358,18 @@ impl Epilogue for ScaleRows {
     }
 }
 
-struct Backward<'a> {
-    attention: &'a Attention<'a>,
-    result: AttentionResult<'a>,
-    gradient: Heads<'a>,
+struct Backward<'a, T> {
+    attention: &'a Attention<'a, T>,
+    result: AttentionResult<'a, T>,
+    gradient: Heads<'a, T>,
     sample: usize,
     head: usize,
-    memory: [Shared; 3],
+    memory: [Shared<T>; 3],
     strides: [HeadStrides; 3],
     bias: Option<&'a mut [f32]>,
 }
 
-impl WithSimd for Backward<'_> {
+impl<T: Element> WithSimd for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -369,15 +380,18 @@ impl WithSimd for Backward<'_> {
         let width = keys.next_multiple_of(S::F32_LANES);
         let block = shape.block(width);
         let lens = [
-            Packed::len::<S>(head_dim, keys),
-            Packed::len::<S>(value_dim, keys),
-            Packed::len::<S>(keys, head_dim),
-            Packed::len::<S>(block, head_dim),
-            Packed::len::<S>(block, value_dim),
-            block * width,
-            block * width,
+            Packed::<T>::len::<S>(head_dim, keys),
+            Packed::<T>::len::<S>(value_dim, keys),
+            Packed::<T>::len::<S>(keys, head_dim),
+            Packed::<T>::len::<S>(block, head_dim),
+            Packed::<T>::len::<S>(block, value_dim),
+            Across::<T>::len(block, width),
+            Across::<T>::len(block, width),
             block,
+            if T::BRIEF { block * width } else { 0 },
+            if T::BRIEF { keys * (head_dim + value_dim) } else { 0 },
         ];
+        let mut brief_scores = scratch::take::<T>(if T::BRIEF { block * width } else { 0 });
         let mut memory = scratch::take(lens.iter().sum());
         let mut rest = &mut memory[..];
         let [
@@ -389,6 +403,8 @@ impl WithSimd for Backward<'_> {
             weights,
             scores,
             deltas,
+            exact_weights,
+            key_sums,
         ] = lens.map(|len| {
             let (part, left) = std::mem::take(&mut rest).split_at_mut(len);
             rest = left;
@@ -396,9 +412,17 @@ impl WithSimd for Backward<'_> {
         });
         let key_view = k.strides.view(k.data, sample, head, keys, head_dim);
         let value_view = v.strides.view(v.data, sample, head, keys, value_dim);
-        let keys_back = Packed::new(simd, key_view.transposed(), keys_back);
-        let values_back = Packed::new(simd, value_view.transposed(), values_back);
-        let keys_straight = Packed::new(simd, key_view, keys_straight);
+        let keys_back = Packed::<T>::new(simd, key_view.transposed(), keys_back);
+        let values_back = Packed::<T>::new(simd, value_view.transposed(), values_back);
+        let keys_straight = Packed::<T>::new(simd, key_view, keys_straight);
+        // In `f32`, rows lie as well where they are read across; `bf16` has them apart, the weights
+        // as they were before they were rounded.
+        let (weight_rows, score_rows) = match T::BRIEF {
+            true => (exact_weights.as_mut_ptr(), brief_scores.as_mut_ptr()),
+            false => (weights.as_mut_ptr(), scores.as_mut_ptr().cast::<T>()),
+        };
+        let (weights, scores) = (Across::<T>::new(weights, width), Across::<T>::new(scores, width));
+        let (k_sums, v_sums) = key_sums.split_at_mut(if T::BRIEF { keys * head_dim } else { 0 });
         let query_view = q.strides.view(q.data, sample, head, queries, head_dim);
         let Heads { data, strides } = self.gradient;
         let gradient_view = strides.view(data, sample, head, queries, value_dim);
@@ -412,7 +436,7 @@ impl WithSimd for Backward<'_> {
         });
         for first in (0..queries).step_by(block) {
             let rows = block.min(queries - first);
-            let part = |view: View<'_>, columns: usize| View {
+            let part = |view: View<'_, T>, columns: usize| View {
                 // SAFETY: the view's own memory from row `first` on, which it has.
                 data: unsafe {
                     std::slice::from_raw_parts(
@@ -431,11 +455,10 @@ impl WithSimd for Backward<'_> {
                 let out = &out_rows.data[row * out_rows.row_stride..][..value_dim];
                 *delta = dot(simd, gradient, out);
             }
-            let left = |view: View<'_>| Left {
+            let left = |view: View<'_, T>| Left {
                 data: view.data.as_ptr(),
                 rows,
                 row_stride: view.row_stride,
-                depth_stride: 1,
             };
             let bias = bias.map(|bias| &bias[(head * queries + first) * keys..][..rows * keys]);
             let bias_gradient =
@@ -451,7 +474,8 @@ impl WithSimd for Backward<'_> {
                         bias: bias.map(|bias| bias.as_ptr()),
                         keys,
                         logsumexp: logsumexp[first..].as_ptr(),
-                        to: weights.as_mut_ptr(),
+                        rows: weight_rows,
+                        to: weights,
                         width,
                     },
                 );
@@ -460,19 +484,18 @@ impl WithSimd for Backward<'_> {
                     left(gradient_rows),
                     &values_back,
                     &ScoreGradients {
-                        weights: weights.as_ptr(),
+                        weights: weight_rows,
                         deltas: deltas.as_ptr(),
                         bias: bias_gradient,
                         keys,
-                        to: scores.as_mut_ptr(),
+                        rows: score_rows,
+                        to: scores,
                         width,
                     },
                 );
-                let straight =
-                    Left { data: scores.as_ptr(), rows, row_stride: width, depth_stride: 1 };
                 product(
                     simd,
-                    straight,
+                    Left { data: score_rows.cast_const(), rows, row_stride: width },
                     &keys_straight,
                     &Store {
                         to: dq.0.add(first * dq.1),
@@ -482,31 +505,58 @@ impl WithSimd for Backward<'_> {
                     },
                 );
                 let add = first > 0;
-                let across = |data| Left { data, rows: keys, row_stride: 1, depth_stride: width };
-                let len = Packed::len::<S>(rows, value_dim);
+                let len = Packed::<T>::len::<S>(rows, value_dim);
                 let right = Packed::new(simd, gradient_rows, &mut gradient_block[..len]);
-                product(
-                    simd,
-                    across(weights.as_ptr()),
-                    &right,
-                    &Store { to: dv.0, row_stride: dv.1, factor: 1.0, add },
-                );
-                let len = Packed::len::<S>(rows, head_dim);
+                add_to(simd, weights, keys, &right, dv, v_sums, 1.0, add);
+                let len = Packed::<T>::len::<S>(rows, head_dim);
                 let right = Packed::new(simd, q_rows, &mut q_block[..len]);
-                product(
-                    simd,
-                    across(scores.as_ptr()),
-                    &right,
-                    &Store { to: dk.0, row_stride: dk.1, factor: scale, add },
-                );
+                add_to(simd, scores, keys, &right, dk, k_sums, scale, add);
             }
+        }
+        if T::BRIEF {
+            for (sums, (to, stride), dim) in [(k_sums, dk, head_dim), (v_sums, dv, value_dim)] {
+                for (key, sums) in sums.chunks_exact(dim).enumerate() {
+                    // SAFETY: the gradients' rows are this task's.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to.add(key * stride), dim) };
+                    convert_here(simd, sums, to);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the product of the first `rows` columns of `left` and of `right` to what blocks before gave:
+/// in place, or for `bf16` in `sums`, so that it is rounded once.
+///
+/// # Safety
+/// See [`Across::product`]; memory must be as large as the product.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+unsafe fn add_to<S: Simd, T: Element>(
+    simd: S,
+    left: Across<T>,
+    rows: usize,
+    right: &Packed<'_, T>,
+    (to, row_stride): (*mut T, usize),
+    sums: &mut [f32],
+    factor: f32,
+    add: bool,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        if const { T::BRIEF } {
+            let to = sums.as_mut_ptr();
+            let epilogue = Store { to, row_stride: right.columns, factor, add };
+            left.product(simd, rows, right, &epilogue);
+        } else {
+            left.product(simd, rows, right, &Store { to, row_stride, factor, add });
         }
     }
 }
 
 /// The sum of products of two vectors.
 #[inline(always)]
-fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+fn dot<S: Simd, T: Element>(simd: S, left: &[T], right: &[T]) -> f32 {
     let mut sum = simd.splat_f32s(0.0);
     let len = left.len().min(right.len());
     each_vector!(S, len, |at, count| {
@@ -520,16 +570,17 @@ fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
 }
 
 /// Attention weights from scores and each row's logarithm of its sum.
-struct Weights {
+struct Weights<T> {
     scale: f32,
     bias: Option<*const f32>,
     keys: usize,
     logsumexp: *const f32,
-    to: *mut f32,
+    rows: *mut f32,
+    to: Across<T>,
     width: usize,
 }
 
-impl Epilogue for Weights {
+impl<T: Element> Epilogue for Weights<T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -546,23 +597,28 @@ impl Epilogue for Weights {
             if let Some(bias) = self.bias {
                 score = simd.add_f32s(score, load(simd, bias.add(row * self.keys + column), count));
             }
-            store(simd, self.to.add(row * self.width + column), count, exp(simd, score));
+            let weights = exp(simd, score);
+            if const { T::BRIEF } {
+                store(simd, self.rows.add(row * self.width + column), count, weights);
+            }
+            self.to.write(simd, row, column, count, weights);
         }
     }
 }
 
 /// Gradients of scores from those of weights: `weight * (gradient - delta)`, where `delta` is the
 /// sum of the result times its gradient.
-struct ScoreGradients {
+struct ScoreGradients<T> {
     weights: *const f32,
     deltas: *const f32,
     bias: Option<*mut f32>,
     keys: usize,
-    to: *mut f32,
+    rows: *mut T,
+    to: Across<T>,
     width: usize,
 }
 
-impl Epilogue for ScoreGradients {
+impl<T: Element> Epilogue for ScoreGradients<T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -577,7 +633,10 @@ impl Epilogue for ScoreGradients {
             let at = row * self.width + column;
             let centered = simd.sub_f32s(sums, simd.splat_f32s(*self.deltas.add(row)));
             let value = simd.mul_f32s(load(simd, self.weights.add(at), count), centered);
-            store(simd, self.to.add(at), count, value);
+            if const { T::BRIEF } {
+                store(simd, self.rows.add(at), count, value);
+            }
+            self.to.write(simd, row, column, count, value);
             if let Some(bias) = self.bias {
                 let to = bias.add(row * self.keys + column);
                 store(simd, to, count, simd.add_f32s(load(simd, to, count), value));

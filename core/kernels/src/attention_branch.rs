@@ -13,6 +13,7 @@ use crate::{
         Attention, AttentionGradients, AttentionResult, AttentionShape, HeadStrides, Heads,
         HeadsMut, QkvMemory,
     },
+    element::{Element, operand, operand_len},
     layer_norm::{LayerNormGradients, differentiate, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums, column_sums_of_block},
     matmul::{Left, Packed, Store, View, outer::outer, product},
@@ -37,11 +38,11 @@ pub struct AttentionBranch<'a> {
 
 /// What forward leaves for backward.
 #[derive(Debug)]
-pub struct AttentionSaved<'a> {
+pub struct AttentionSaved<'a, T = f32> {
     /// `[kept_rows, 3 * width]`
-    pub qkv: &'a mut [f32],
+    pub qkv: &'a mut [T],
     /// `[kept_rows, width]`: the heads' results.
-    pub attended: &'a mut [f32],
+    pub attended: &'a mut [T],
     /// `[kept_samples, heads, tokens]`
     pub logsumexp: &'a mut [f32],
 }
@@ -61,7 +62,22 @@ pub struct AttentionBranchGradients<'a> {
 
 impl AttentionBranch<'_> {
     /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: Option<AttentionSaved<'_>>) {
+    /// Products, and what is kept, are of type `T`.
+    pub fn forward<T: Element>(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<AttentionSaved<'_, T>>,
+    ) {
+        T::attention_branch_forward(self, x, out, saved);
+    }
+
+    pub(crate) fn forward_as<T: Element>(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<AttentionSaved<'_, T>>,
+    ) {
         assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
         let kept = self.residual.kept();
         let width = self.residual.width();
@@ -69,34 +85,25 @@ impl AttentionBranch<'_> {
             let rows = rows.start * width..rows.end * width;
             out[rows.clone()].copy_from_slice(&x[rows]);
         }
-        let mut memory;
+        let (mut memory, mut sums);
         let saved = match saved {
             Some(saved) => saved,
             None => {
-                memory = scratch::take(self.saved_len(&kept));
-                self.cut(&kept, &mut memory)
+                memory = scratch::take(kept.rows * 4 * width);
+                sums = scratch::take(kept.rows * self.heads);
+                let (qkv, attended) = memory.split_at_mut(kept.rows * 3 * width);
+                AttentionSaved { qkv, attended, logsumexp: &mut sums }
             }
         };
         self.attend(&kept, x, saved.qkv, saved.attended, saved.logsumexp);
         let out = Shared::new(out);
         let attended = &*saved.attended;
-        Packed::lend(self.proj.view(), None, |proj| {
+        Packed::<T>::lend(self.proj.view(), None, |proj| {
             rows::for_each(kept.blocks.len(), |task| {
                 let (rows, first) = kept.blocks[task].clone();
                 dispatch(ProjectOut { branch: self, x, attended, rows, first, proj, out });
             });
         });
-    }
-
-    fn saved_len(&self, kept: &Kept) -> usize {
-        kept.rows * (4 * self.residual.width() + self.heads)
-    }
-
-    fn cut<'m>(&self, kept: &Kept, memory: &'m mut [f32]) -> AttentionSaved<'m> {
-        let width = self.residual.width();
-        let (qkv, rest) = memory.split_at_mut(kept.rows * 3 * width);
-        let (attended, logsumexp) = rest.split_at_mut(kept.rows * width);
-        AttentionSaved { qkv, attended, logsumexp }
     }
 
     fn shape(&self, kept: &Kept) -> AttentionShape {
@@ -119,7 +126,7 @@ impl AttentionBranch<'_> {
         })
     }
 
-    fn attention<'q>(&self, kept: &Kept, qkv: &'q [f32]) -> Attention<'q> {
+    fn attention<'q, T: Copy>(&self, kept: &Kept, qkv: &'q [T]) -> Attention<'q, T> {
         let shape = self.shape(kept);
         let [q, k, v] = self.strides(shape).map(|strides| Heads { data: qkv, strides });
         Attention { shape, q, k, v, bias: None }
@@ -132,32 +139,43 @@ impl AttentionBranch<'_> {
     }
 
     /// From `x` to the heads' results.
-    fn attend(
+    fn attend<T: Element>(
         &self,
         kept: &Kept,
         x: &[f32],
-        qkv: &mut [f32],
-        attended: &mut [f32],
+        qkv: &mut [T],
+        attended: &mut [T],
         logsumexp: &mut [f32],
     ) {
         let width = self.residual.width();
         assert_eq!((qkv.len(), attended.len()), (kept.rows * 3 * width, kept.rows * width));
         let shared = Shared::new(qkv);
-        Packed::lend(self.qkv.view(), None, |weight| {
+        Packed::<T>::lend(self.qkv.view(), None, |weight| {
             rows::for_each(kept.blocks.len(), |task| {
                 let (rows, first) = kept.blocks[task].clone();
                 dispatch(ProjectIn { branch: self, x, rows, first, weight, qkv: shared });
             });
         });
         let strides = self.attended_strides();
-        self.attention(kept, qkv).forward(HeadsMut { data: attended, strides }, logsumexp);
+        self.attention(kept, qkv).forward_as(HeadsMut { data: attended, strides }, logsumexp);
     }
 
     /// From the gradient of the result to those of `x` and of the parameters.
-    pub fn backward(
+    pub fn backward<T: Element>(
         &self,
         x: &[f32],
-        saved: AttentionSaved<'_>,
+        saved: AttentionSaved<'_, T>,
+        gradient: &[f32],
+        x_gradient: &mut [f32],
+        gradients: AttentionBranchGradients<'_>,
+    ) {
+        T::attention_branch_backward(self, x, saved, gradient, x_gradient, gradients);
+    }
+
+    pub(crate) fn backward_as<T: Element>(
+        &self,
+        x: &[f32],
+        saved: AttentionSaved<'_, T>,
         gradient: &[f32],
         x_gradient: &mut [f32],
         gradients: AttentionBranchGradients<'_>,
@@ -171,12 +189,11 @@ impl AttentionBranch<'_> {
         }
         let mut memory = scratch::take(self.residual.branch_gradient_len(&kept));
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
-        let view = |data, columns| View::new(data, kept.rows, columns);
 
         // Through the projection of the heads' results; LayerScale goes into its weights.
-        let mut attended_gradient = scratch::take(kept.rows * width);
+        let mut attended_gradient = scratch::take::<T>(kept.rows * width);
         let shared = Shared::new(&mut attended_gradient);
-        Packed::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
+        Packed::<T>::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
             let blocks = rows::blocks(kept.rows);
             rows::for_each(blocks.len(), |task| {
                 let rows = &blocks[task];
@@ -189,7 +206,11 @@ impl AttentionBranch<'_> {
                 });
             });
         });
-        outer(view(saved.attended, width), view(branch_gradient, width), gradients.proj.weight);
+        outer::<T, _, _>(
+            View::new(saved.attended, kept.rows, width),
+            View::new(branch_gradient, kept.rows, width),
+            gradients.proj.weight,
+        );
         let mut proj_bias = scratch::take(width);
         column_sums(branch_gradient, &mut proj_bias);
         if let (Some(layer_scale), Some(out)) = (self.residual.layer_scale, gradients.layer_scale) {
@@ -202,10 +223,10 @@ impl AttentionBranch<'_> {
         }
 
         // Through the attention.
-        let mut qkv_gradient = scratch::take(kept.rows * 3 * width);
+        let mut qkv_gradient = scratch::take::<T>(kept.rows * 3 * width);
         let attention = self.attention(&kept, saved.qkv);
         let strides = self.attended_strides();
-        attention.backward(
+        attention.backward_as(
             AttentionResult {
                 out: Heads { data: saved.attended, strides },
                 logsumexp: saved.logsumexp,
@@ -219,11 +240,11 @@ impl AttentionBranch<'_> {
         );
 
         // Through the packed projection and the LayerNorm.
-        let mut normalized = scratch::take(kept.rows * width);
+        let mut normalized = scratch::take::<T>(kept.rows * width);
         let mut sums = scratch::take(kept.blocks.len() * 5 * width);
-        let [shared_normalized, shared_out, shared_sums] =
-            [&mut normalized[..], x_gradient, &mut sums[..]].map(Shared::new);
-        Packed::lend(self.qkv.view().transposed(), None, |weight| {
+        let shared_normalized = Shared::new(&mut normalized);
+        let [shared_out, shared_sums] = [x_gradient, &mut sums[..]].map(Shared::new);
+        Packed::<T>::lend(self.qkv.view().transposed(), None, |weight| {
             rows::for_each(kept.blocks.len(), |task| {
                 let (rows, first) = kept.blocks[task].clone();
                 dispatch(BackIn {
@@ -241,7 +262,11 @@ impl AttentionBranch<'_> {
                 });
             });
         });
-        outer(view(&normalized, width), view(&qkv_gradient, 3 * width), gradients.qkv.weight);
+        outer::<T, _, _>(
+            View::new(&normalized, kept.rows, width),
+            View::new(&qkv_gradient, kept.rows, 3 * width),
+            gradients.qkv.weight,
+        );
         let mut total = scratch::take(5 * width);
         sum_partials(&sums, &mut total);
         let (norm_weight, rest) = total.split_at(width);
@@ -255,31 +280,31 @@ impl AttentionBranch<'_> {
 }
 
 /// A block of rows normalised and projected to queries, keys and values.
-struct ProjectIn<'a> {
+struct ProjectIn<'a, T> {
     branch: &'a AttentionBranch<'a>,
     x: &'a [f32],
     rows: Range<usize>,
     first: usize,
-    weight: Packed<'a>,
-    qkv: Shared,
+    weight: Packed<'a, T>,
+    qkv: Shared<T>,
 }
 
-impl WithSimd for ProjectIn<'_> {
+impl<T: Element> WithSimd for ProjectIn<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let norm = self.branch.residual.norm;
         let (width, rows) = (norm.width(), self.rows.len());
-        let mut memory = scratch::take(rows * (width + 2));
-        let (normalized, statistics) = memory.split_at_mut(rows * width);
+        let mut normalized = scratch::take::<T>(rows * width);
+        let mut statistics = scratch::take(rows * 2);
         let x = &self.x[self.rows.start * width..self.rows.end * width];
-        normalize(simd, norm, x, normalized, statistics);
+        normalize(simd, norm, x, &mut normalized, &mut statistics);
         // SAFETY: each block has rows of its own, as large as the product.
         unsafe {
             product(
                 simd,
-                Left::rows(normalized, width),
+                Left::rows(&normalized, width),
                 &self.weight,
                 &Biased {
                     bias: self.branch.qkv.bias,
@@ -292,17 +317,17 @@ impl WithSimd for ProjectIn<'_> {
 }
 
 /// A block of the heads' results, projected and added to the residual.
-struct ProjectOut<'a> {
+struct ProjectOut<'a, T> {
     branch: &'a AttentionBranch<'a>,
     x: &'a [f32],
-    attended: &'a [f32],
+    attended: &'a [T],
     rows: Range<usize>,
     first: usize,
-    proj: Packed<'a>,
+    proj: Packed<'a, T>,
     out: Shared,
 }
 
-impl WithSimd for ProjectOut<'_> {
+impl<T: Element> WithSimd for ProjectOut<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -330,40 +355,42 @@ impl WithSimd for ProjectOut<'_> {
 }
 
 /// A product without anything more.
-struct Plain<'a> {
+struct Plain<'a, T> {
     left: &'a [f32],
-    right: Packed<'a>,
-    to: *mut f32,
+    right: Packed<'a, T>,
+    to: *mut T,
     width: usize,
 }
 
-impl WithSimd for Plain<'_> {
+impl<T: Element> WithSimd for Plain<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let out = Store { to: self.to, row_stride: self.width, factor: 1.0, add: false };
+        let mut memory = scratch::take(operand_len::<f32, T>(self.left));
+        let left = operand(simd, self.left, &mut memory);
         // SAFETY: the rows are as long as the other operand is deep, the memory as the product.
-        unsafe { product(simd, Left::rows(self.left, self.right.depth), &self.right, &out) };
+        unsafe { product(simd, Left::rows(left, self.right.depth), &self.right, &out) };
     }
 }
 
 /// A block of rows, from the gradients of queries, keys and values to that of `x`.
-struct BackIn<'a> {
+struct BackIn<'a, T> {
     branch: &'a AttentionBranch<'a>,
     x: &'a [f32],
     gradient: &'a [f32],
-    qkv_gradient: &'a [f32],
+    qkv_gradient: &'a [T],
     rows: Range<usize>,
     first: usize,
     task: usize,
-    weight: Packed<'a>,
-    normalized: Shared,
+    weight: Packed<'a, T>,
+    normalized: Shared<T>,
     x_gradient: Shared,
     sums: Shared,
 }
 
-impl WithSimd for BackIn<'_> {
+impl<T: Element> WithSimd for BackIn<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -517,7 +544,7 @@ mod tests {
         branch.forward(&x, &mut out, Some(saved!()));
         assert_close(name, &out, &exact(&inputs.map(testing::wide)), 3e-6);
         let mut alone = vec![f32::NAN; x.len()];
-        branch.forward(&x, &mut alone, None);
+        branch.forward::<f32>(&x, &mut alone, None);
         assert_eq!(alone, out, "{name}: whatever is kept");
         let mut got = inputs.map(|input| vec![f32::NAN; input.len()]);
         let [dx, dnorm_weight, dnorm_bias, dqkv, dqkv_bias, dproj, dproj_bias, dgamma] = &mut got;

@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::Element,
     rows::{self, Shared, sum_partials},
     scratch,
     simd::{dispatch, load, store},
@@ -36,7 +37,16 @@ impl LayerNorm<'_> {
 
     /// Normalises `x` into `out`, both `[rows, width]`. `statistics`, `[rows, 2]`, gets each row's
     /// mean and the inverse of its deviation, which backward wants.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], statistics: &mut [f32]) {
+    pub fn forward<X: Element, Y: Element>(&self, x: &[X], out: &mut [Y], statistics: &mut [f32]) {
+        X::layer_norm_forward(self, x, Y::values_mut(out), statistics);
+    }
+
+    pub(crate) fn forward_as<X: Element, Y: Element>(
+        &self,
+        x: &[X],
+        out: &mut [Y],
+        statistics: &mut [f32],
+    ) {
         let width = self.width();
         let rows = x.len() / width;
         assert_eq!((x.len(), out.len(), statistics.len()), (rows * width, x.len(), rows * 2));
@@ -57,12 +67,24 @@ impl LayerNorm<'_> {
     }
 
     /// From the gradient of the result, `[rows, width]`, to those of `x` and of the parameters.
-    pub fn backward(
+    pub fn backward<X: Element, Y: Element>(
         &self,
-        x: &[f32],
+        x: &[X],
         statistics: &[f32],
-        gradient: &[f32],
-        x_gradient: &mut [f32],
+        gradient: &[Y],
+        x_gradient: &mut [X],
+        gradients: LayerNormGradients<'_>,
+    ) {
+        let gradient = Y::values(gradient);
+        X::layer_norm_backward(self, x, statistics, gradient, x_gradient, gradients);
+    }
+
+    pub(crate) fn backward_as<X: Element, Y: Element>(
+        &self,
+        x: &[X],
+        statistics: &[f32],
+        gradient: &[Y],
+        x_gradient: &mut [X],
         gradients: LayerNormGradients<'_>,
     ) {
         let width = self.width();
@@ -94,14 +116,14 @@ impl LayerNorm<'_> {
     }
 }
 
-struct Forward<'a> {
+struct Forward<'a, X, Y> {
     norm: LayerNorm<'a>,
-    x: &'a [f32],
-    out: &'a mut [f32],
+    x: &'a [X],
+    out: &'a mut [Y],
     statistics: &'a mut [f32],
 }
 
-impl WithSimd for Forward<'_> {
+impl<X: Element, Y: Element> WithSimd for Forward<'_, X, Y> {
     type Output = ();
 
     #[inline(always)]
@@ -110,17 +132,17 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-struct Backward<'a> {
+struct Backward<'a, X, Y> {
     norm: LayerNorm<'a>,
-    x: &'a [f32],
+    x: &'a [X],
     statistics: &'a [f32],
-    gradient: &'a [f32],
-    out: &'a mut [f32],
+    gradient: &'a [Y],
+    out: &'a mut [X],
     weight: &'a mut [f32],
     bias: &'a mut [f32],
 }
 
-impl WithSimd for Backward<'_> {
+impl<X: Element, Y: Element> WithSimd for Backward<'_, X, Y> {
     type Output = ();
 
     #[inline(always)]
@@ -150,11 +172,11 @@ pub(crate) use each_vector;
 
 /// Normalises rows on this thread.
 #[inline(always)]
-pub(crate) fn normalize<S: Simd>(
+pub(crate) fn normalize<S: Simd, X: Element, Y: Element>(
     simd: S,
     norm: LayerNorm<'_>,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[X],
+    out: &mut [Y],
     statistics: &mut [f32],
 ) {
     let width = norm.width();
@@ -208,14 +230,14 @@ fn masked<S: Simd>(simd: S, values: S::f32s, count: usize) -> S::f32s {
 /// parameters' gradients to what is there.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-pub(crate) fn differentiate<S: Simd>(
+pub(crate) fn differentiate<S: Simd, X: Element, Y: Element>(
     simd: S,
     norm: LayerNorm<'_>,
-    x: &[f32],
+    x: &[X],
     statistics: &[f32],
-    gradient: &[f32],
-    residual: Option<&[f32]>,
-    x_gradient: &mut [f32],
+    gradient: &[Y],
+    residual: Option<&[X]>,
+    x_gradient: &mut [X],
     weight_gradient: &mut [f32],
     bias_gradient: &mut [f32],
 ) {

@@ -1,12 +1,17 @@
 //! Fused CPU kernels of a Vision Transformer: forward and backward, each next to the other, on every
 //! core.
 //!
-//! Everything works on plain `f32` slices, row after row, and knows nothing of tensors or automatic
+//! Everything works on plain slices, row after row, and knows nothing of tensors or automatic
 //! differentiation; `vitral-model` hangs it on Burn. What a layer does is fused as far as its data
 //! fits into the caches: a block of rows is normalised, multiplied, activated and added to its
 //! residual before the next block is read, and attention never stores its scores for backward
 //! (Dao et al. 2022, FlashAttention).
 //!
+//! Products are in `f32` or in `bf16`, whichever type what they read, or keep for backward, has:
+//! operands and kept activations are rounded, while sums, softmax, LayerNorm, activations and the
+//! residual stream are in `f32`, and so are parameters and their gradients.
+//!
+//! * [`element`]: the two types.
 //! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
 //! * [`patch_embedding`]: images to tokens.
@@ -15,7 +20,8 @@
 //! * [`simd`]: the instruction sets, one of which is chosen at run time.
 //!
 //! Below them, `matmul` has products with an epilogue, the micro-kernel and its packed operands;
-//! `rows` cuts work into tasks, and `scratch` lends each thread its memory.
+//! `rows` cuts work into tasks, `scratch` lends each thread its memory, and `instances` has each
+//! kernel compiled for both types.
 //!
 //! # Determinism
 //! Work is cut by the shapes alone and sums have a fixed order, so that results are the same with
@@ -26,6 +32,8 @@ pub mod activation;
 pub mod attention;
 pub mod attention_branch;
 pub mod cross_entropy;
+pub mod element;
+mod instances;
 pub mod layer_norm;
 pub mod linear;
 mod matmul;

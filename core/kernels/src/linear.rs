@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::{Element, operand, operand_len},
     layer_norm::each_vector,
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
     rows::{self, Shared, sum_partials},
@@ -38,12 +39,16 @@ impl<'a> Linear<'a> {
         View::new(self.weight, self.inputs, self.outputs)
     }
 
-    /// `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32]) {
+    /// `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`. Multiplies in the type of `x`.
+    pub fn forward<T: Element, Y: Element>(&self, x: &[T], out: &mut [Y]) {
+        T::linear_forward(self, x, Y::values_mut(out));
+    }
+
+    pub(crate) fn forward_as<T: Element, Y: Element>(&self, x: &[T], out: &mut [Y]) {
         let rows = x.len() / self.inputs;
         assert_eq!((x.len(), out.len()), (rows * self.inputs, rows * self.outputs));
         let shared = Shared::new(out);
-        Packed::lend(self.view(), None, |weight| {
+        Packed::<T>::lend(self.view(), None, |weight| {
             let blocks = rows::blocks(rows);
             rows::for_each(blocks.len(), |task| {
                 let (first, count) = (blocks[task].start, blocks[task].len());
@@ -63,31 +68,50 @@ impl<'a> Linear<'a> {
 
     /// From the gradient of the result, `[rows, outputs]`, to those of the parameters and, where it
     /// is wanted, of `x`.
-    pub fn backward(
+    pub fn backward<T: Element, Y: Element>(
         &self,
-        x: &[f32],
-        gradient: &[f32],
-        x_gradient: Option<&mut [f32]>,
+        x: &[T],
+        gradient: &[Y],
+        x_gradient: Option<&mut [T]>,
+        gradients: LinearGradients<'_>,
+    ) {
+        if let Some(out) = x_gradient {
+            self.input_gradient(gradient, out);
+        }
+        T::linear_gradients(self, x, Y::values(gradient), gradients);
+    }
+
+    /// From the gradient of the result to that of what went in alone. Multiplies in the latter's
+    /// type.
+    pub fn input_gradient<T: Element, Y: Element>(&self, gradient: &[Y], x_gradient: &mut [T]) {
+        T::linear_input_gradient(self, Y::values(gradient), x_gradient);
+    }
+
+    pub(crate) fn gradients_as<T: Element, Y: Element>(
+        &self,
+        x: &[T],
+        gradient: &[Y],
         gradients: LinearGradients<'_>,
     ) {
         let rows = x.len() / self.inputs;
         assert_eq!((x.len(), gradient.len()), (rows * self.inputs, rows * self.outputs));
-        if let Some(out) = x_gradient {
-            self.input_gradient(gradient, out);
-        }
         let gradient_view = View::new(gradient, rows, self.outputs);
-        outer(View::new(x, rows, self.inputs), gradient_view, gradients.weight);
+        outer::<T, _, _>(View::new(x, rows, self.inputs), gradient_view, gradients.weight);
         if let Some(bias) = gradients.bias {
             column_sums(gradient, bias);
         }
     }
 
-    /// `out = gradient Wᵀ`
-    pub(crate) fn input_gradient(&self, gradient: &[f32], out: &mut [f32]) {
+    /// `out = gradient Wᵀ`, multiplied in type `T`.
+    pub(crate) fn input_gradient_as<T: Element, G: Element, X: Element>(
+        &self,
+        gradient: &[G],
+        out: &mut [X],
+    ) {
         let rows = gradient.len() / self.outputs;
         assert_eq!(out.len(), rows * self.inputs);
         let shared = Shared::new(out);
-        Packed::lend(self.view().transposed(), None, |weight| {
+        Packed::<T>::lend(self.view().transposed(), None, |weight| {
             let blocks = rows::blocks(rows);
             rows::for_each(blocks.len(), |task| {
                 let (first, count) = (blocks[task].start, blocks[task].len());
@@ -108,7 +132,7 @@ impl<'a> Linear<'a> {
 }
 
 /// Sums the rows of `values` into `out`, whose length is theirs.
-pub(crate) fn column_sums(values: &[f32], out: &mut [f32]) {
+pub(crate) fn column_sums<T: Element>(values: &[T], out: &mut [f32]) {
     let width = out.len();
     let blocks = rows::blocks(values.len() / width);
     let mut partial = scratch::take(blocks.len() * width);
@@ -122,12 +146,12 @@ pub(crate) fn column_sums(values: &[f32], out: &mut [f32]) {
     sum_partials(&partial, out);
 }
 
-struct ColumnSums<'a> {
-    values: &'a [f32],
+struct ColumnSums<'a, T> {
+    values: &'a [T],
     out: &'a mut [f32],
 }
 
-impl WithSimd for ColumnSums<'_> {
+impl<T: Element> WithSimd for ColumnSums<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -138,7 +162,7 @@ impl WithSimd for ColumnSums<'_> {
 
 /// Sums rows on this thread.
 #[inline(always)]
-pub(crate) fn column_sums_of_block<S: Simd>(simd: S, values: &[f32], out: &mut [f32]) {
+pub(crate) fn column_sums_of_block<S: Simd, T: Element>(simd: S, values: &[T], out: &mut [f32]) {
     out.fill(0.0);
     let width = out.len();
     for row in values.chunks_exact(width) {
@@ -153,32 +177,33 @@ pub(crate) fn column_sums_of_block<S: Simd>(simd: S, values: &[f32], out: &mut [
     }
 }
 
-struct Forward<'a, E> {
-    x: &'a [f32],
-    weight: Packed<'a>,
+struct Forward<'a, X, T, E> {
+    x: &'a [X],
+    weight: Packed<'a, T>,
     out: E,
 }
 
-impl<E: Epilogue> WithSimd for Forward<'_, E> {
+impl<X: Element, T: Element, E: Epilogue> WithSimd for Forward<'_, X, T, E> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let depth = self.weight.depth;
+        let mut memory = scratch::take(operand_len::<X, T>(self.x));
+        let x = operand(simd, self.x, &mut memory);
         // SAFETY: a row of `x` is as long as the weights are deep, and `out` was made for both.
-        unsafe {
-            product(simd, Left::rows(self.x, self.weight.depth), &self.weight, &self.out);
-        }
+        unsafe { product(simd, Left::rows(x, depth), &self.weight, &self.out) };
     }
 }
 
 /// Adds a bias and writes.
-pub(crate) struct Biased<'a> {
+pub(crate) struct Biased<'a, T> {
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) to: *mut f32,
+    pub(crate) to: *mut T,
     pub(crate) width: usize,
 }
 
-impl Epilogue for Biased<'_> {
+impl<T: Element> Epilogue for Biased<'_, T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -201,8 +226,12 @@ impl Epilogue for Biased<'_> {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
-    use crate::testing::{self, all_differences, assert_close, on_each_instruction_set, values};
+    use crate::testing::{
+        self, all_differences, assert_close, brief, on_each_instruction_set, values,
+    };
 
     #[test]
     fn values_and_gradients_are_exact() {
@@ -232,6 +261,35 @@ mod tests {
                 {
                     assert_close(&format!("{name} {what}"), got, exact, 2e-6);
                 }
+            }
+        });
+    }
+
+    /// Operands are rounded, and nothing else: the sums are those of exact products.
+    #[test]
+    fn brief_operands_are_multiplied_exactly_and_summed_in_f32() {
+        on_each_instruction_set(|set| {
+            for (rows, inputs, outputs) in
+                [(1, 1, 1), (5, 3, 17), (13, 9, 40), (101, 4, 2), (29, 333, 70), (96, 64, 64)]
+            {
+                let (x, weight) = (brief(&values(rows * inputs, 1)), values(inputs * outputs, 2));
+                let bias = values(outputs, 3);
+                let gradient = brief(&values(rows * outputs, 4));
+                let linear = Linear { weight: &weight, bias: Some(&bias), inputs, outputs };
+                let name = format!("{set:?} {rows}x{inputs}x{outputs}");
+                let rounded = testing::wide(&brief(&weight));
+                let mut out = vec![f32::NAN; rows * outputs];
+                linear.forward(&x, &mut out);
+                let exact = testing::linear(&testing::wide(&x), &rounded, &testing::wide(&bias));
+                assert_close(&name, &out, &exact, 1e-6);
+                let mut dx = vec![f32::NAN; rows * inputs];
+                linear.input_gradient_as::<bf16, _, _>(&gradient, &mut dx);
+                let transposed: Vec<f64> = (0..outputs * inputs)
+                    .map(|at| rounded[at % inputs * outputs + at / inputs])
+                    .collect();
+                let zeros = vec![0.0; inputs];
+                let exact = testing::linear(&testing::wide(&gradient), &transposed, &zeros);
+                assert_close(&format!("{name} x"), &dx, &exact, 1e-6);
             }
         });
     }

@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::{
     activation::Activation,
+    element::{Element, operand, operand_len},
     layer_norm::{LayerNormGradients, differentiate, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums_of_block},
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
@@ -34,9 +35,9 @@ pub struct MlpBranch<'a> {
 
 /// What forward leaves for backward.
 #[derive(Debug)]
-pub struct MlpSaved<'a> {
+pub struct MlpSaved<'a, T = f32> {
     /// `[kept_rows, hidden]`: what goes into the activation. Backward overwrites it.
-    pub hidden: &'a mut [f32],
+    pub hidden: &'a mut [T],
 }
 
 /// The gradients of an MLP branch's parameters.
@@ -58,7 +59,17 @@ impl MlpBranch<'_> {
     }
 
     /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: Option<MlpSaved<'_>>) {
+    /// Products, and what is kept, are of type `T`.
+    pub fn forward<T: Element>(&self, x: &[f32], out: &mut [f32], saved: Option<MlpSaved<'_, T>>) {
+        T::mlp_branch_forward(self, x, out, saved);
+    }
+
+    pub(crate) fn forward_as<T: Element>(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<MlpSaved<'_, T>>,
+    ) {
         assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
         let kept = self.residual.kept();
         let width = self.residual.width();
@@ -71,8 +82,8 @@ impl MlpBranch<'_> {
             Shared::new(saved.hidden)
         });
         let out = Shared::new(out);
-        Packed::lend(self.fc1.view(), None, |fc1| {
-            Packed::lend(self.fc2.view(), None, |fc2| {
+        Packed::<T>::lend(self.fc1.view(), None, |fc1| {
+            Packed::<T>::lend(self.fc2.view(), None, |fc2| {
                 rows::for_each(kept.blocks.len(), |task| {
                     let (rows, first) = kept.blocks[task].clone();
                     dispatch(Forward { mlp: self, x, rows, first, hidden, out, fc1, fc2 });
@@ -83,10 +94,21 @@ impl MlpBranch<'_> {
 
     /// From the gradient of the result to those of `x` and of the parameters. Without `saved`, what
     /// forward computed is computed again.
-    pub fn backward(
+    pub fn backward<T: Element>(
         &self,
         x: &[f32],
-        saved: Option<MlpSaved<'_>>,
+        saved: Option<MlpSaved<'_, T>>,
+        gradient: &[f32],
+        x_gradient: &mut [f32],
+        gradients: MlpGradients<'_>,
+    ) {
+        T::mlp_branch_backward(self, x, saved, gradient, x_gradient, gradients);
+    }
+
+    pub(crate) fn backward_as<T: Element>(
+        &self,
+        x: &[f32],
+        saved: Option<MlpSaved<'_, T>>,
         gradient: &[f32],
         x_gradient: &mut [f32],
         gradients: MlpGradients<'_>,
@@ -104,8 +126,8 @@ impl MlpBranch<'_> {
         let mut anew = scratch::take(if recompute { kept.rows * hidden } else { 0 });
         let activated = saved.map_or(&mut *anew, |saved| saved.hidden);
         assert_eq!(activated.len(), kept.rows * hidden);
-        let mut hidden_gradient = scratch::take(kept.rows * hidden);
-        let mut normalized = scratch::take(kept.rows * width);
+        let mut hidden_gradient = scratch::take::<T>(kept.rows * hidden);
+        let mut normalized = scratch::take::<T>(kept.rows * width);
         let mut sums = scratch::take(kept.blocks.len() * self.partial_len());
         self.rows_backward(
             &kept,
@@ -119,9 +141,16 @@ impl MlpBranch<'_> {
             x_gradient,
             &mut sums,
         );
-        let view = |data, columns| View::new(data, kept.rows, columns);
-        outer(view(activated, hidden), view(branch_gradient, width), gradients.fc2.weight);
-        outer(view(&normalized, width), view(&hidden_gradient, hidden), gradients.fc1.weight);
+        outer::<T, _, _>(
+            View::new(activated, kept.rows, hidden),
+            View::new(branch_gradient, kept.rows, width),
+            gradients.fc2.weight,
+        );
+        outer::<T, _, _>(
+            View::new(&normalized, kept.rows, width),
+            View::new(&hidden_gradient, kept.rows, hidden),
+            gradients.fc1.weight,
+        );
         let mut total = scratch::take(self.partial_len());
         sum_partials(&sums, &mut total);
         let (norm_weight, rest) = total.split_at_mut(width);
@@ -147,25 +176,26 @@ impl MlpBranch<'_> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn rows_backward(
+    fn rows_backward<T: Element>(
         &self,
         kept: &Kept,
         x: &[f32],
         gradient: &[f32],
         branch_gradient: &[f32],
         recompute: bool,
-        activated: &mut [f32],
-        hidden_gradient: &mut [f32],
-        normalized: &mut [f32],
+        activated: &mut [T],
+        hidden_gradient: &mut [T],
+        normalized: &mut [T],
         x_gradient: &mut [f32],
         sums: &mut [f32],
     ) {
-        let [activated, hidden_gradient, normalized, x_gradient, sums] =
-            [activated, hidden_gradient, normalized, x_gradient, sums].map(Shared::new);
+        let [activated, hidden_gradient, normalized] =
+            [activated, hidden_gradient, normalized].map(Shared::new);
+        let [x_gradient, sums] = [x_gradient, sums].map(Shared::new);
         // LayerScale goes into the weights, so that the gradient need not be scaled.
-        Packed::lend(self.fc2.view().transposed(), self.residual.layer_scale, |fc2_back| {
-            Packed::lend(self.fc1.view().transposed(), None, |fc1_back| {
-                let run = |fc1: Option<Packed<'_>>| {
+        Packed::<T>::lend(self.fc2.view().transposed(), self.residual.layer_scale, |fc2_back| {
+            Packed::<T>::lend(self.fc1.view().transposed(), None, |fc1_back| {
+                let run = |fc1: Option<Packed<'_, T>>| {
                     rows::for_each(kept.blocks.len(), |task| {
                         let (rows, first) = kept.blocks[task].clone();
                         dispatch(Backward {
@@ -197,18 +227,18 @@ impl MlpBranch<'_> {
 }
 
 /// One block of rows, forward.
-struct Forward<'a> {
+struct Forward<'a, T> {
     mlp: &'a MlpBranch<'a>,
     x: &'a [f32],
     rows: Range<usize>,
     first: usize,
-    hidden: Option<Shared>,
+    hidden: Option<Shared<T>>,
     out: Shared,
-    fc1: Packed<'a>,
-    fc2: Packed<'a>,
+    fc1: Packed<'a, T>,
+    fc2: Packed<'a, T>,
 }
 
-impl WithSimd for Forward<'_> {
+impl<T: Element> WithSimd for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -216,10 +246,10 @@ impl WithSimd for Forward<'_> {
         let residual = &self.mlp.residual;
         let (width, hidden, rows) = (residual.width(), self.mlp.hidden(), self.rows.len());
         let x = &self.x[self.rows.start * width..self.rows.end * width];
-        let mut memory = scratch::take(rows * (width + hidden + 2));
-        let (normalized, rest) = memory.split_at_mut(rows * width);
-        let (activated, statistics) = rest.split_at_mut(rows * hidden);
-        normalize(simd, residual.norm, x, normalized, statistics);
+        let mut memory = scratch::take::<T>(rows * (width + hidden));
+        let (normalized, activated) = memory.split_at_mut(rows * width);
+        let mut statistics = scratch::take(rows * 2);
+        normalize(simd, residual.norm, x, normalized, &mut statistics);
         // SAFETY: each block has rows of its own, and memory is as large as the products.
         unsafe {
             product(
@@ -252,15 +282,15 @@ impl WithSimd for Forward<'_> {
 }
 
 /// Adds the bias, keeps that where backward wants it, and activates.
-struct Activate<'a> {
+struct Activate<'a, T> {
     bias: Option<&'a [f32]>,
     activation: Activation,
-    before: Option<*mut f32>,
-    to: *mut f32,
+    before: Option<*mut T>,
+    to: *mut T,
     width: usize,
 }
 
-impl Epilogue for Activate<'_> {
+impl<T: Element> Epilogue for Activate<'_, T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -286,7 +316,7 @@ impl Epilogue for Activate<'_> {
 }
 
 /// One block of rows, backward.
-struct Backward<'a> {
+struct Backward<'a, T> {
     mlp: &'a MlpBranch<'a>,
     x: &'a [f32],
     gradient: &'a [f32],
@@ -294,17 +324,17 @@ struct Backward<'a> {
     rows: Range<usize>,
     first: usize,
     task: usize,
-    fc1: Option<Packed<'a>>,
-    fc1_back: Packed<'a>,
-    fc2_back: Packed<'a>,
-    activated: Shared,
-    hidden_gradient: Shared,
-    normalized: Shared,
+    fc1: Option<Packed<'a, T>>,
+    fc1_back: Packed<'a, T>,
+    fc2_back: Packed<'a, T>,
+    activated: Shared<T>,
+    hidden_gradient: Shared<T>,
+    normalized: Shared<T>,
     x_gradient: Shared,
     sums: Shared,
 }
 
-impl WithSimd for Backward<'_> {
+impl<T: Element> WithSimd for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -331,6 +361,8 @@ impl WithSimd for Backward<'_> {
             Some(_) => &self.branch_gradient[self.first * width..][..rows * width],
             None => &self.branch_gradient[whole.clone()],
         };
+        let mut memory = scratch::take(operand_len::<f32, T>(branch_gradient));
+        let incoming = operand::<S, f32, T>(simd, branch_gradient, &mut memory);
         // SAFETY: memory is as large as the products.
         unsafe {
             if let Some(fc1) = self.fc1 {
@@ -343,7 +375,7 @@ impl WithSimd for Backward<'_> {
             }
             product(
                 simd,
-                Left::rows(branch_gradient, width),
+                Left::rows(incoming, width),
                 &self.fc2_back,
                 &Differentiate {
                     activation: self.mlp.activation,
@@ -387,14 +419,14 @@ impl WithSimd for Backward<'_> {
 
 /// Multiplies with the activation's derivative, and puts the activation in the place of what went
 /// into it.
-struct Differentiate {
+struct Differentiate<T> {
     activation: Activation,
-    hidden: *mut f32,
-    to: *mut f32,
+    hidden: *mut T,
+    to: *mut T,
     width: usize,
 }
 
-impl Epilogue for Differentiate {
+impl<T: Element> Epilogue for Differentiate<T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

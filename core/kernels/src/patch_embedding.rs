@@ -9,6 +9,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::Element,
     linear::{Linear, LinearGradients, column_sums},
     matmul::{Epilogue, Left, Packed, View, outer::outer, product},
     rows::{self, Shared},
@@ -68,14 +69,19 @@ impl PatchEmbedding<'_> {
         self.patches() * self.proj.inputs
     }
 
-    /// `images`, `[batch, height, width, channels]`, to `out`, `[batch, tokens, width]`.
-    pub fn forward(&self, images: &[f32], out: &mut [f32]) {
+    /// `images`, `[batch, height, width, channels]`, to `out`, `[batch, tokens, width]`. Multiplies
+    /// in the type of `images`.
+    pub fn forward<T: Element>(&self, images: &[T], out: &mut [f32]) {
+        T::patch_embedding_forward(self, images, out);
+    }
+
+    pub(crate) fn forward_as<T: Element>(&self, images: &[T], out: &mut [f32]) {
         self.check(images);
         let rows = self.batch * self.tokens();
         assert_eq!(out.len(), rows * self.width());
         let out = Shared::new(out);
         let blocks = rows::blocks(rows);
-        Packed::lend(self.proj.view(), None, |weight| {
+        Packed::<T>::lend(self.proj.view(), None, |weight| {
             rows::for_each(blocks.len(), |task| {
                 let rows = blocks[task].clone();
                 dispatch(Forward { embedding: self, images, rows, weight, out });
@@ -85,17 +91,27 @@ impl PatchEmbedding<'_> {
 
     /// From the gradient of the result to those of the parameters and, where it is wanted, of the
     /// images.
-    pub fn backward(
+    pub fn backward<T: Element>(
         &self,
-        images: &[f32],
+        images: &[T],
         gradient: &[f32],
-        image_gradient: Option<&mut [f32]>,
+        image_gradient: Option<&mut [T]>,
+        gradients: PatchEmbeddingGradients<'_>,
+    ) {
+        T::patch_embedding_backward(self, images, gradient, image_gradient, gradients);
+    }
+
+    pub(crate) fn backward_as<T: Element>(
+        &self,
+        images: &[T],
+        gradient: &[f32],
+        image_gradient: Option<&mut [T]>,
         gradients: PatchEmbeddingGradients<'_>,
     ) {
         self.check(images);
         let (rows, inputs, width) = (self.batch * self.tokens(), self.proj.inputs, self.width());
         assert_eq!(gradient.len(), rows * width);
-        let mut patches = scratch::take(rows * inputs);
+        let mut patches = scratch::take::<T>(rows * inputs);
         let shared = Shared::new(&mut patches);
         let blocks = rows::blocks(rows);
         rows::for_each(blocks.len(), |task| {
@@ -106,7 +122,7 @@ impl PatchEmbedding<'_> {
         });
         // Tokens that come first have no patch: their rows are zero, and add nothing here.
         let patches_view = View::new(&patches, rows, inputs);
-        outer(patches_view, View::new(gradient, rows, width), gradients.proj.weight);
+        outer::<T, _, _>(patches_view, View::new(gradient, rows, width), gradients.proj.weight);
 
         let mut sums = scratch::take(self.tokens() * width);
         self.sum_over_images(gradient, &mut sums);
@@ -120,12 +136,12 @@ impl PatchEmbedding<'_> {
         }
         if let Some(out) = image_gradient {
             assert_eq!(out.len(), images.len());
-            self.proj.input_gradient(gradient, &mut patches);
+            self.proj.input_gradient_as::<T, _, _>(gradient, &mut patches);
             self.put_back(&patches, out);
         }
     }
 
-    fn check(&self, images: &[f32]) {
+    fn check<T>(&self, images: &[T]) {
         assert_eq!(self.proj.inputs, self.patch * self.patch * self.channels);
         assert_eq!(self.prefix.len(), self.prefix_tokens() * self.width());
         assert_eq!(images.len(), self.batch * self.image_len());
@@ -147,17 +163,17 @@ impl PatchEmbedding<'_> {
     }
 
     /// The patches of some tokens of the batch, one a row; zeros for those that come first.
-    fn cut(&self, images: &[f32], rows: Range<usize>, patches: &mut [f32]) {
+    fn cut<T: Element>(&self, images: &[T], rows: Range<usize>, patches: &mut [T]) {
         for (row, patch) in rows.zip(patches.chunks_exact_mut(self.proj.inputs)) {
             if row % self.tokens() < self.prefix_tokens() {
-                patch.fill(0.0);
+                patch.fill(T::default());
             }
             self.each_line(row, |to, from| patch[to].copy_from_slice(&images[from]));
         }
     }
 
     /// What [`PatchEmbedding::cut`] does, the other way round, for the whole batch.
-    fn put_back(&self, patches: &[f32], images: &mut [f32]) {
+    fn put_back<T: Element>(&self, patches: &[T], images: &mut [T]) {
         let (image_len, inputs, tokens) = (self.image_len(), self.proj.inputs, self.tokens());
         let images = Shared::new(images);
         rows::for_each(self.batch, |sample| {
@@ -192,21 +208,21 @@ impl PatchEmbedding<'_> {
 }
 
 /// A block of tokens.
-struct Forward<'a> {
+struct Forward<'a, T> {
     embedding: &'a PatchEmbedding<'a>,
-    images: &'a [f32],
+    images: &'a [T],
     rows: Range<usize>,
-    weight: Packed<'a>,
+    weight: Packed<'a, T>,
     out: Shared,
 }
 
-impl WithSimd for Forward<'_> {
+impl<T: Element> WithSimd for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (inputs, width) = (self.embedding.proj.inputs, self.embedding.width());
-        let mut patches = scratch::take(self.rows.len() * inputs);
+        let mut patches = scratch::take::<T>(self.rows.len() * inputs);
         self.embedding.cut(self.images, self.rows.clone(), &mut patches);
         let tokens = Tokens {
             embedding: self.embedding,

@@ -39,16 +39,24 @@ fn share(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
 }
 
 /// Memory that tasks write to, each its own part.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared(*mut f32);
+#[derive(Debug)]
+pub(crate) struct Shared<T = f32>(*mut T);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: whoever dereferences it answers for no two tasks writing to the same place.
-unsafe impl Send for Shared {}
+unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<T> Sync for Shared<T> {}
 
-impl Shared {
-    pub(crate) fn new(values: &mut [f32]) -> Self {
+impl<T> Shared<T> {
+    pub(crate) fn new(values: &mut [T]) -> Self {
         Self(values.as_mut_ptr())
     }
 
@@ -56,7 +64,7 @@ impl Shared {
     ///
     /// # Safety
     /// `at` must lie within the memory or at its end.
-    pub(crate) unsafe fn at(self, at: usize) -> *mut f32 {
+    pub(crate) unsafe fn at(self, at: usize) -> *mut T {
         // SAFETY: as the caller says.
         unsafe { self.0.add(at) }
     }
@@ -65,7 +73,7 @@ impl Shared {
     ///
     /// # Safety
     /// They must lie within the memory, and no other task may touch them meanwhile.
-    pub(crate) unsafe fn slice<'a>(self, at: usize, len: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn slice<'a>(self, at: usize, len: usize) -> &'a mut [T] {
         // SAFETY: as the caller says.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
     }

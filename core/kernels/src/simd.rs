@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use pulp::{Scalar128b, Simd, WithSimd};
 
+use crate::element::Element;
+
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -16,19 +18,22 @@ pub enum InstructionSet {
     Avx512 = 3,
     /// NEON, four values at a time.
     Neon = 4,
+    /// AVX-512, and AVX512_BF16 for products of `bf16`: 32 products an instruction.
+    Avx512Bf16 = 5,
 }
 
 /// Zero until it is first asked for.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 impl InstructionSet {
-    /// Its name: `portable`, `avx2`, `avx512`, `neon`.
+    /// Its name: `portable`, `avx2`, `avx512`, `avx512_bf16`, `neon`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Neon => "neon",
+            Self::Avx512Bf16 => "avx512_bf16",
         }
     }
 
@@ -39,7 +44,12 @@ impl InstructionSet {
         #[cfg(target_arch = "x86_64")]
         {
             found.extend(pulp::x86::V3::try_new().map(|_| Self::Avx2));
-            found.extend(pulp::x86::V4::try_new().map(|_| Self::Avx512));
+            if pulp::x86::V4::try_new().is_some() {
+                found.push(Self::Avx512);
+                if std::arch::is_x86_feature_detected!("avx512bf16") {
+                    found.push(Self::Avx512Bf16);
+                }
+            }
         }
         #[cfg(target_arch = "aarch64")]
         found.extend(pulp::aarch64::Neon::try_new().map(|_| Self::Neon));
@@ -53,6 +63,7 @@ impl InstructionSet {
             2 => Self::Avx2,
             3 => Self::Avx512,
             4 => Self::Neon,
+            5 => Self::Avx512Bf16,
             _ => {
                 let best = Self::available().pop().unwrap_or(Self::Portable);
                 CHOSEN.store(best as u8, Ordering::Relaxed);
@@ -76,7 +87,7 @@ impl InstructionSet {
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     match InstructionSet::current() {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 => match pulp::x86::V4::try_new() {
+        InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => match pulp::x86::V4::try_new() {
             Some(simd) => Simd::vectorize(simd, op),
             None => Simd::vectorize(Scalar128b, op),
         },
@@ -99,14 +110,9 @@ pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
 /// # Safety
 /// `from` must point to `count` values, or to a whole vector if `count` is a vector's length.
 #[inline(always)]
-pub(crate) unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
-    if count >= S::F32_LANES {
-        // SAFETY: a whole vector lies there; `f32s` is plain old data of any alignment here.
-        unsafe { from.cast::<S::f32s>().read_unaligned() }
-    } else {
-        // SAFETY: `count` values lie there.
-        simd.partial_load_f32s(unsafe { std::slice::from_raw_parts(from, count) })
-    }
+pub(crate) unsafe fn load<S: Simd, T: Element>(simd: S, from: *const T, count: usize) -> S::f32s {
+    // SAFETY: as the caller says.
+    unsafe { T::load(simd, from, count) }
 }
 
 /// Writes the first `count` values of a vector, all of them if there are not so many.
@@ -114,14 +120,14 @@ pub(crate) unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S
 /// # Safety
 /// `to` must point to `count` values that nobody else reads or writes.
 #[inline(always)]
-pub(crate) unsafe fn store<S: Simd>(simd: S, to: *mut f32, count: usize, values: S::f32s) {
-    if count >= S::F32_LANES {
-        // SAFETY: a whole vector fits there.
-        unsafe { to.cast::<S::f32s>().write_unaligned(values) };
-    } else {
-        // SAFETY: `count` values fit there, and they are ours.
-        simd.partial_store_f32s(unsafe { std::slice::from_raw_parts_mut(to, count) }, values);
-    }
+pub(crate) unsafe fn store<S: Simd, T: Element>(
+    simd: S,
+    to: *mut T,
+    count: usize,
+    values: S::f32s,
+) {
+    // SAFETY: as the caller says.
+    unsafe { T::store(simd, to, count, values) };
 }
 
 /// Evaluates a polynomial, its highest coefficient first.

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use half::bf16;
+
 use crate::simd::InstructionSet;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -31,8 +33,13 @@ pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// As `f64`.
-pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
+pub(crate) fn wide<T: Copy + Into<f64>>(values: &[T]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
+}
+
+/// Rounded to `bf16`.
+pub(crate) fn brief(values: &[f32]) -> Vec<bf16> {
+    values.iter().map(|&value| bf16::from_f32(value)).collect()
 }
 
 /// Each value within `tolerance` of the exact one, relative to the largest.

@@ -1,12 +1,18 @@
 //! Products that sum over rows, `leftᵀ right`: the gradients of weights.
 
+use std::marker::PhantomData;
+
 use pulp::{Simd, WithSimd};
 
 use super::{
-    Packed, View,
+    Format, Packed, View,
+    packed::{Panel, Source},
+    pairs::{self, Kernel, Sums},
     tile::{SHORT, TALL, tile},
 };
 use crate::{
+    element::Element,
+    layer_norm::each_vector,
     rows::{self, Shared},
     scratch,
     simd::{dispatch, load, store},
@@ -16,13 +22,19 @@ use crate::{
 /// into a core's second cache.
 const WIDTH: usize = 192;
 
-/// Rows that are summed before the next ones are read. Not a power of two, so that panels lie in
-/// different sets of the first cache.
+/// Rows of words that are summed before the next ones are read. Not a power of two, so that panels
+/// lie in different sets of the first cache.
 const DEPTH: usize = 248;
 
-/// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`.
-pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
+/// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`; `T` is the
+/// type that both are multiplied in.
+pub(crate) fn outer<T: Element, L: Element, R: Element>(
+    left: View<'_, L>,
+    right: View<'_, R>,
+    out: &mut [f32],
+) {
     assert_eq!(left.rows, right.rows);
+    assert_eq!((left.column_stride, right.column_stride), (1, 1));
     let (m, n) = (left.columns, right.columns);
     assert_eq!(out.len(), m * n);
     if left.rows == 0 {
@@ -34,7 +46,7 @@ pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
     let across = n.div_ceil(width);
     rows::for_each(tasks, |task| {
         let (row, column) = (task / across * height, task % across * width);
-        dispatch(Tile {
+        dispatch(Tile::<T, L, R> {
             left,
             right,
             out: shared,
@@ -42,6 +54,8 @@ pub(crate) fn outer(left: View<'_>, right: View<'_>, out: &mut [f32]) {
             column,
             height: height.min(m - row),
             width: width.min(n - column),
+            format: Format::of::<T>(),
+            element: PhantomData,
         });
     });
 }
@@ -62,79 +76,114 @@ fn tile_size(m: usize, n: usize, threads: usize) -> [usize; 2] {
 }
 
 /// A part of the result.
-struct Tile<'a> {
-    left: View<'a>,
-    right: View<'a>,
+struct Tile<'a, T, L, R> {
+    left: View<'a, L>,
+    right: View<'a, R>,
     out: Shared,
     row: usize,
     column: usize,
     height: usize,
     width: usize,
+    format: Format,
+    element: PhantomData<T>,
 }
 
-impl WithSimd for Tile<'_> {
+impl<T: Element, L: Element, R: Element> WithSimd for Tile<'_, T, L, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if const { S::REGISTER_COUNT >= 32 } {
-            self.run::<S, TALL>(simd);
-        } else {
-            self.run::<S, SHORT>(simd);
+        match self.format {
+            Format::Pairs(kernel) if const { T::BRIEF && S::F32_LANES == pairs::LANES } => {
+                self.run::<S, TALL>(simd, Some(kernel));
+            }
+            _ if const { S::REGISTER_COUNT >= 32 } => self.run::<S, TALL>(simd, None),
+            _ => self.run::<S, SHORT>(simd, None),
         }
     }
 }
 
-impl Tile<'_> {
+impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
+    /// By the kernel for pairs, or by tiles of `ROWS` rows.
     #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&self, simd: S) {
-        let depth = DEPTH.min(self.left.rows);
+    fn run<S: Simd, const ROWS: usize>(&self, simd: S, kernel: Option<&Kernel>) {
+        let height = kernel.map_or(ROWS, |kernel| kernel.rows);
+        let most = match self.format {
+            Format::Values => DEPTH,
+            Format::Pairs(_) => 2 * DEPTH,
+        };
+        let depth = most.min(self.left.rows);
         let width = WIDTH.min(self.width);
-        let packed_left = self.height.next_multiple_of(ROWS) * depth;
-        let mut memory = scratch::take(packed_left + Packed::len::<S>(depth, width));
-        let (left, right) = memory.split_at_mut(packed_left);
+        let rows = self.format.rows(depth);
+        let packed_left = self.height.next_multiple_of(height) * rows;
+        let packed_right = Packed::<T>::len::<S>(depth, width);
+        let mut memory = scratch::take(packed_left + packed_right + self.height);
+        let (left, rest) = memory.split_at_mut(packed_left);
+        let (right, line) = rest.split_at_mut(packed_right);
         for start in (0..self.left.rows).step_by(depth) {
             let depth = depth.min(self.left.rows - start);
-            self.pack_left::<S, ROWS>(simd, start, depth, left);
+            self.pack_left(simd, height, start, depth, line, left);
             for first in (0..self.width).step_by(width) {
                 let columns = width.min(self.width - first);
                 let at = start * self.right.row_stride + self.column + first;
                 let data = &self.right.data[at..];
                 let view = View { data, rows: depth, columns, ..self.right };
-                let right = &mut right[..Packed::len::<S>(depth, columns)];
+                let right = &mut right[..Packed::<T>::len::<S>(depth, columns)];
                 let right = Packed::new(simd, view, right);
                 for column in (0..columns).step_by(2 * S::F32_LANES) {
-                    let to = self.column + first + column;
-                    if right.panel::<S>(column).narrow {
-                        self.sum::<S, ROWS, 1>(simd, start > 0, left, &right, column, to);
-                    } else {
-                        self.sum::<S, ROWS, 2>(simd, start > 0, left, &right, column, to);
+                    let panel = right.panel::<S>(column);
+                    let (add, to) = (start > 0, self.column + first + column);
+                    match kernel {
+                        Some(kernel) => {
+                            self.sum_pairs(simd, kernel, left, &right, add, panel, to);
+                        }
+                        None if panel.narrow => {
+                            self.sum::<S, ROWS, 1>(simd, left, right.depth, add, panel, to);
+                        }
+                        None => self.sum::<S, ROWS, 2>(simd, left, right.depth, add, panel, to),
                     }
                 }
             }
         }
     }
 
-    /// `ROWS` columns of the left operand side by side, row after row.
+    /// `height` columns of the left operand side by side, row after row of words. `line` is memory
+    /// for one row.
     #[inline(always)]
-    fn pack_left<S: Simd, const ROWS: usize>(
+    fn pack_left<S: Simd>(
         &self,
-        _: S,
+        simd: S,
+        height: usize,
         start: usize,
         depth: usize,
+        line: &mut [f32],
         to: &mut [f32],
     ) {
-        let from = &self.left.data[start * self.left.row_stride + self.row..];
-        for row in 0..depth {
-            let from = &from[row * self.left.row_stride..][..self.height];
-            let (whole, rest) = from.as_chunks::<ROWS>();
-            let mut to = to[row * ROWS..].chunks_mut(ROWS * depth);
-            for (from, to) in whole.iter().zip(&mut to) {
-                to[..ROWS].copy_from_slice(from);
-            }
-            if let (false, Some(to)) = (rest.is_empty(), to.next()) {
-                to[..rest.len()].copy_from_slice(rest);
-                to[rest.len()..ROWS].fill(0.0);
+        let data = &self.left.data[start * self.left.row_stride + self.row..];
+        let matrix = View { data, rows: depth, columns: self.height, ..self.left };
+        let format = self.format;
+        let from = Source::<L, T> { matrix, factors: None, format, element: PhantomData };
+        let rows = self.format.rows(depth);
+        for row in 0..rows {
+            let line = if const { L::BRIEF || T::BRIEF } {
+                each_vector!(S, self.height, |at, count| {
+                    // SAFETY: the vector lies within the row, and within `line`.
+                    unsafe {
+                        let words = from.words(simd, row, at, count);
+                        store(simd, line.as_mut_ptr().add(at), count, words);
+                    }
+                });
+                &*line
+            } else {
+                let line = &data[row * self.left.row_stride..][..self.height];
+                // SAFETY: these values are of `f32`.
+                unsafe { std::slice::from_raw_parts(line.as_ptr().cast(), line.len()) }
+            };
+            let (to, panel) = (&mut to[row * height..], height * rows);
+            match height {
+                SHORT => distribute::<SHORT>(line, to, panel),
+                TALL => distribute::<TALL>(line, to, panel),
+                _ => unreachable!("tiles are of one of these heights"),
             }
         }
     }
@@ -144,41 +193,112 @@ impl Tile<'_> {
     fn sum<S: Simd, const ROWS: usize, const VECTORS: usize>(
         &self,
         simd: S,
-        add: bool,
         left: &[f32],
-        right: &Packed<'_>,
-        column: usize,
-        to_column: usize,
+        depth: usize,
+        add: bool,
+        panel: Panel,
+        to: usize,
     ) {
-        let panel = right.panel::<S>(column);
         for at in (0..self.height).step_by(ROWS) {
-            let left = left[at * right.depth..][..ROWS * right.depth].as_ptr();
+            let left = left[at * depth..][..ROWS * depth].as_ptr();
             // SAFETY: `left` is a whole panel, and so is the right one.
-            let sums =
-                unsafe { tile::<S, ROWS, VECTORS>(simd, right.depth, left, 1, ROWS, panel.data) };
+            let sums = unsafe { tile::<S, ROWS, VECTORS>(simd, depth, left, 1, ROWS, panel.data) };
             for (row, sums) in sums.into_iter().enumerate().take(self.height - at) {
-                for (vector, mut sums) in sums.into_iter().enumerate() {
-                    let offset = vector * S::F32_LANES;
-                    let count = S::F32_LANES.min(panel.columns - offset);
-                    let n = self.right.columns;
-                    // SAFETY: this task's own part of the result.
-                    unsafe {
-                        let to = self.out.at((self.row + at + row) * n + to_column + offset);
-                        if add {
-                            sums = simd.add_f32s(sums, load(simd, to, count));
-                        }
-                        store(simd, to, count, sums);
-                    }
+                for (vector, sums) in sums.into_iter().enumerate() {
+                    self.add(simd, add, at + row, panel, vector, to, sums);
                 }
             }
         }
+    }
+
+    /// Adds one panel's part of the sums of pairs.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    fn sum_pairs<S: Simd>(
+        &self,
+        simd: S,
+        kernel: &Kernel,
+        left: &[f32],
+        right: &Packed<'_, T>,
+        add: bool,
+        panel: Panel,
+        to: usize,
+    ) {
+        let mut memory = Sums::new();
+        let (rows, words) = (kernel.rows, self.format.rows(right.depth));
+        for at in (0..self.height).step_by(rows) {
+            let left = left[at * words..][..rows * words].as_ptr();
+            let tile = pairs::Tile {
+                left: left.cast(),
+                left_row: size_of::<f32>(),
+                left_pair: rows * size_of::<f32>(),
+                rows: rows.min(self.height - at),
+                depth: right.depth,
+                ragged: false,
+                right: panel.data,
+                vectors: if panel.narrow { 1 } else { 2 },
+            };
+            // SAFETY: `left` is a whole panel, and so is the right one.
+            unsafe { kernel.run(&tile, &mut memory) };
+            for row in 0..tile.rows {
+                for vector in 0..tile.vectors {
+                    // SAFETY: there is a sum for each row and vector.
+                    let sums = unsafe {
+                        let sum = (row * tile.vectors + vector) * S::F32_LANES;
+                        load(simd, memory.as_ptr().add(sum), S::F32_LANES)
+                    };
+                    self.add(simd, add, at + row, panel, vector, to, sums);
+                }
+            }
+        }
+    }
+
+    /// Writes a vector of sums, or adds it to what is there.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    fn add<S: Simd>(
+        &self,
+        simd: S,
+        add: bool,
+        row: usize,
+        panel: Panel,
+        vector: usize,
+        to: usize,
+        mut sums: S::f32s,
+    ) {
+        let offset = vector * S::F32_LANES;
+        let count = S::F32_LANES.min(panel.columns - offset);
+        // SAFETY: this task's own part of the result.
+        unsafe {
+            let to = self.out.at((self.row + row) * self.right.columns + to + offset);
+            if add {
+                sums = simd.add_f32s(sums, load(simd, to, count));
+            }
+            store(simd, to, count, sums);
+        }
+    }
+}
+
+/// Copies `HEIGHT` values of `line` to the start of each panel; zeros where there are no more.
+#[inline(always)]
+fn distribute<const HEIGHT: usize>(line: &[f32], to: &mut [f32], panel: usize) {
+    let (whole, rest) = line.as_chunks::<HEIGHT>();
+    let mut to = to.chunks_mut(panel);
+    for (from, to) in whole.iter().zip(&mut to) {
+        to[..HEIGHT].copy_from_slice(from);
+    }
+    if let (false, Some(to)) = (rest.is_empty(), to.next()) {
+        to[..rest.len()].copy_from_slice(rest);
+        to[rest.len()..HEIGHT].fill(0.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
-    use crate::testing::{assert_close, on_each_instruction_set, values, wide};
+    use crate::testing::{assert_close, brief, on_each_instruction_set, values, wide};
 
     #[test]
     fn sums_over_rows_are_those_of_plain_loops() {
@@ -186,18 +306,51 @@ mod tests {
             for (rows, m, n) in [(1, 1, 1), (5, 13, 33), (400, 97, 50), (785, 30, 200), (0, 3, 4)] {
                 let (left, right) = (values(rows * m, 1), values(rows * n, 2));
                 let mut out = vec![f32::NAN; m * n];
-                outer(View::new(&left, rows, m), View::new(&right, rows, n), &mut out);
-                let (left, right) = (wide(&left), wide(&right));
-                let mut exact = vec![0.0; m * n];
-                for row in 0..rows {
-                    for i in 0..m {
-                        for j in 0..n {
-                            exact[i * n + j] += left[row * m + i] * right[row * n + j];
-                        }
-                    }
-                }
-                assert_close(&format!("{set:?} {rows}x{m}x{n}"), &out, &exact, 1e-6);
+                outer::<f32, _, _>(View::new(&left, rows, m), View::new(&right, rows, n), &mut out);
+                let name = format!("{set:?} {rows}x{m}x{n}");
+                assert_close(&name, &out, &exact(&wide(&left), &wide(&right), [rows, m, n]), 1e-6);
             }
         });
+    }
+
+    /// Whether they are rounded before or while they are packed, operands of `bf16` give the sums of
+    /// the rounded values.
+    #[test]
+    fn sums_of_brief_operands_are_those_of_rounded_values() {
+        on_each_instruction_set(|set| {
+            for (rows, m, n) in [(1, 1, 1), (5, 13, 33), (401, 97, 50), (1007, 30, 200), (0, 3, 4)]
+            {
+                let (left, right) = (values(rows * m, 1), values(rows * n, 2));
+                let (brief_left, brief_right) = (brief(&left), brief(&right));
+                let mut out = vec![f32::NAN; m * n];
+                outer::<bf16, _, _>(
+                    View::new(&brief_left, rows, m),
+                    View::new(&right, rows, n),
+                    &mut out,
+                );
+                let name = format!("{set:?} {rows}x{m}x{n}");
+                let exact = exact(&wide(&brief_left), &wide(&brief_right), [rows, m, n]);
+                assert_close(&name, &out, &exact, 1e-6);
+                let mut other = vec![f32::NAN; m * n];
+                outer::<bf16, _, _>(
+                    View::new(&left, rows, m),
+                    View::new(&brief_right, rows, n),
+                    &mut other,
+                );
+                assert_eq!(out, other, "{name}");
+            }
+        });
+    }
+
+    fn exact(left: &[f64], right: &[f64], [rows, m, n]: [usize; 3]) -> Vec<f64> {
+        let mut exact = vec![0.0; m * n];
+        for row in 0..rows {
+            for i in 0..m {
+                for j in 0..n {
+                    exact[i * n + j] += left[row * m + i] * right[row * n + j];
+                }
+            }
+        }
+        exact
     }
 }

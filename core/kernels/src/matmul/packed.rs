@@ -1,25 +1,30 @@
 //! The right operand, in the order in which the micro-kernel reads it.
 
+use std::marker::PhantomData;
+
 use pulp::{Simd, WithSimd};
 
-use super::View;
+use super::{Format, View};
 use crate::{
+    element::{Element, pair, round},
     rows::{self, Shared},
     scratch,
     simd::{dispatch, load, store},
 };
 
-/// Rows that are packed at once where a matrix lies column by column.
+/// Rows of words that are packed at once where a matrix lies column by column.
 const TRANSPOSED: usize = 16;
 
-/// A matrix in panels of two vectors' width, each panel row after row; the last panel is one vector
-/// wide if that holds what is left. Columns that do not exist are zero.
+/// A matrix in panels of two vectors' width, each panel row after row of words; the last panel is
+/// one vector wide if that holds what is left. Columns that do not exist are zero.
 #[derive(Clone, Copy)]
-pub(crate) struct Packed<'a> {
+pub(crate) struct Packed<'a, T = f32> {
     data: &'a [f32],
     pub(crate) depth: usize,
     pub(crate) columns: usize,
+    pub(super) format: Format,
     lanes: usize,
+    element: PhantomData<T>,
 }
 
 /// One panel of a packed matrix.
@@ -34,51 +39,64 @@ pub(crate) struct Panel {
     pub(crate) narrow: bool,
 }
 
-impl<'a> Packed<'a> {
-    /// How many values `depth` rows and `columns` columns take.
+impl<'a, T: Element> Packed<'a, T> {
+    /// How many words `depth` rows and `columns` columns take.
     pub(crate) fn len<S: Simd>(depth: usize, columns: usize) -> usize {
-        columns.next_multiple_of(S::F32_LANES) * depth
+        columns.next_multiple_of(S::F32_LANES) * Format::of::<T>().rows(depth)
     }
 
     /// Packs `matrix` into `data` on this thread.
     #[inline(always)]
-    pub(crate) fn new<S: Simd>(simd: S, matrix: View<'_>, data: &'a mut [f32]) -> Self {
+    pub(crate) fn new<S: Simd, F: Element>(
+        simd: S,
+        matrix: View<'_, F>,
+        data: &'a mut [f32],
+    ) -> Self {
         assert_eq!(data.len(), Self::len::<S>(matrix.rows, matrix.columns));
+        let format = Format::of::<T>();
+        let from = Source::<F, T> { matrix, factors: None, format, element: PhantomData };
         if matrix.column_stride == 1 {
-            pack_rows(simd, matrix, data);
+            from.pack_rows(simd, data);
         } else {
-            let width = 2 * S::F32_LANES;
+            let (width, rows) = (2 * S::F32_LANES, format.rows(matrix.rows));
             for first in (0..matrix.columns).step_by(width) {
                 let columns = width.min(matrix.columns - first);
-                let at = first * matrix.rows;
-                let panel = columns.next_multiple_of(S::F32_LANES) * matrix.rows;
-                pack_panel(simd, matrix, first, columns, None, &mut data[at..at + panel]);
+                let at = first * rows;
+                let panel = columns.next_multiple_of(S::F32_LANES) * rows;
+                from.pack_panel(simd, first, columns, &mut data[at..at + panel]);
             }
         }
-        Self { data, depth: matrix.rows, columns: matrix.columns, lanes: S::F32_LANES }
+        Self::of(matrix, format, S::F32_LANES, data)
     }
 
     /// Packs `matrix`, each of its rows times a value of `factors`, on every core, and lends the
     /// result to `body`.
-    pub(crate) fn lend<R>(
-        matrix: View<'_>,
+    pub(crate) fn lend<F: Element, R>(
+        matrix: View<'_, F>,
         factors: Option<&[f32]>,
-        body: impl FnOnce(Packed<'_>) -> R,
+        body: impl FnOnce(Packed<'_, T>) -> R,
     ) -> R {
-        let lanes = dispatch(Lanes);
-        let len = matrix.columns.next_multiple_of(lanes) * matrix.rows;
+        let (lanes, format) = (dispatch(Lanes), Format::of::<T>());
+        let rows = format.rows(matrix.rows);
+        let len = matrix.columns.next_multiple_of(lanes) * rows;
         let mut data = scratch::take(len);
         let width = 2 * lanes;
         let shared = Shared::new(&mut data);
         rows::for_each(matrix.columns.div_ceil(width), |panel| {
             let first = panel * width;
             let columns = width.min(matrix.columns - first);
-            let len = columns.next_multiple_of(lanes) * matrix.rows;
+            let len = columns.next_multiple_of(lanes) * rows;
             // SAFETY: each panel is a part of its own.
-            let data = unsafe { shared.slice(first * matrix.rows, len) };
-            dispatch(PackPanel { matrix, first, columns, factors, data });
+            let data = unsafe { shared.slice(first * rows, len) };
+            let from = Source::<F, T> { matrix, factors, format, element: PhantomData };
+            dispatch(PackPanel { from, first, columns, data });
         });
-        body(Packed { data: &data, depth: matrix.rows, columns: matrix.columns, lanes })
+        body(Packed::of(matrix, format, lanes, &data))
+    }
+
+    fn of<F>(matrix: View<'_, F>, format: Format, lanes: usize, data: &'a [f32]) -> Self {
+        let View { rows: depth, columns, .. } = matrix;
+        Self { data, depth, columns, format, lanes, element: PhantomData }
     }
 
     /// The panel that starts at `column`.
@@ -86,8 +104,9 @@ impl<'a> Packed<'a> {
     pub(crate) fn panel<S: Simd>(&self, column: usize) -> Panel {
         assert_eq!(self.lanes, S::F32_LANES, "packed for the same instruction set");
         let columns = (2 * S::F32_LANES).min(self.columns - column);
+        let rows = if const { T::BRIEF } { self.format.rows(self.depth) } else { self.depth };
         Panel {
-            data: self.data[column * self.depth..].as_ptr(),
+            data: self.data[column * rows..].as_ptr(),
             column,
             columns,
             narrow: columns <= S::F32_LANES,
@@ -107,100 +126,204 @@ impl WithSimd for Lanes {
     }
 }
 
-struct PackPanel<'a> {
-    matrix: View<'a>,
+struct PackPanel<'a, F, T> {
+    from: Source<'a, F, T>,
     first: usize,
     columns: usize,
-    factors: Option<&'a [f32]>,
     data: &'a mut [f32],
 }
 
-impl WithSimd for PackPanel<'_> {
+impl<F: Element, T: Element> WithSimd for PackPanel<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        pack_panel(simd, self.matrix, self.first, self.columns, self.factors, self.data);
+        self.from.pack_panel(simd, self.first, self.columns, self.data);
     }
 }
 
-/// Packs a matrix whose rows are contiguous, row after row, so that each is read in one go.
-#[inline(always)]
-fn pack_rows<S: Simd>(simd: S, matrix: View<'_>, data: &mut [f32]) {
-    let (columns, lanes) = (matrix.columns, S::F32_LANES);
-    let whole = columns / (2 * lanes) * 2 * lanes;
-    let rest = (columns - whole).next_multiple_of(lanes);
-    for row in 0..matrix.rows {
-        let from = &matrix.data[row * matrix.row_stride..][..columns];
-        for first in (0..whole).step_by(2 * lanes) {
-            let to = &mut data[first * matrix.rows + row * 2 * lanes..][..2 * lanes];
-            // SAFETY: two whole vectors lie there, and there is place for them.
-            unsafe {
-                let low = load(simd, from.as_ptr().add(first), lanes);
-                let high = load(simd, from.as_ptr().add(first + lanes), lanes);
-                store(simd, to.as_mut_ptr(), lanes, low);
-                store(simd, to.as_mut_ptr().add(lanes), lanes, high);
-            }
+/// A matrix of type `F` that becomes an operand of type `T`.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a, F, T> {
+    pub(super) matrix: View<'a, F>,
+    /// A factor for each row.
+    pub(super) factors: Option<&'a [f32]>,
+    pub(super) format: Format,
+    pub(super) element: PhantomData<T>,
+}
+
+impl<F: Element, T: Element> Source<'_, F, T> {
+    /// The values of `row` from `column` on, `count` of which exist. The matrix must lie row by row.
+    ///
+    /// # Safety
+    /// They must lie within the matrix.
+    #[inline(always)]
+    unsafe fn values<S: Simd>(&self, simd: S, row: usize, column: usize, count: usize) -> S::f32s {
+        let at = row * self.matrix.row_stride + column;
+        // SAFETY: as the caller says.
+        let mut values = unsafe { load(simd, self.matrix.data.as_ptr().add(at), count) };
+        if let Some(factors) = self.factors {
+            values = simd.mul_f32s(values, simd.splat_f32s(factors[row]));
         }
-        for at in (0..rest).step_by(lanes) {
-            let to = &mut data[whole * matrix.rows + row * rest + at..][..lanes];
-            let count = lanes.min(columns.saturating_sub(whole + at));
-            // SAFETY: `count` values lie there, and there is place for a whole vector.
-            unsafe {
-                let values = load(simd, from.as_ptr().add(whole + at), count);
-                store(simd, to.as_mut_ptr(), lanes, values);
+        if const { T::BRIEF } && (!F::BRIEF || self.factors.is_some()) {
+            values = round(simd, values);
+        }
+        values
+    }
+
+    /// The words of row `row`, counted in words, from `column` on, `count` of which exist. The
+    /// matrix must lie row by row.
+    ///
+    /// # Safety
+    /// Those of them that hold values must lie within the matrix.
+    #[inline(always)]
+    pub(super) unsafe fn words<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+    ) -> S::f32s {
+        // SAFETY: as the caller says.
+        unsafe {
+            match self.format {
+                Format::Pairs(_) if const { T::BRIEF } => {
+                    let zero = simd.splat_f32s(0.0);
+                    let rows = self.matrix.rows;
+                    if 2 * row + 1 < rows {
+                        let first = self.values(simd, 2 * row, column, count);
+                        pair(simd, first, self.values(simd, 2 * row + 1, column, count))
+                    } else if 2 * row < rows {
+                        pair(simd, self.values(simd, 2 * row, column, count), zero)
+                    } else {
+                        zero
+                    }
+                }
+                _ => self.values(simd, row, column, count),
             }
         }
     }
-}
 
-/// Packs the columns from `first` on.
-#[inline(always)]
-fn pack_panel<S: Simd>(
-    simd: S,
-    matrix: View<'_>,
-    first: usize,
-    columns: usize,
-    factors: Option<&[f32]>,
-    data: &mut [f32],
-) {
-    let width = columns.next_multiple_of(S::F32_LANES);
-    if matrix.column_stride == 1 {
-        for (row, to) in data.chunks_exact_mut(width).enumerate() {
-            let from = &matrix.data[row * matrix.row_stride + first..][..columns];
-            for at in (0..width).step_by(S::F32_LANES) {
-                let count = S::F32_LANES.min(columns.saturating_sub(at));
-                // SAFETY: `count` values lie at `at`, and a whole vector fits there.
+    /// Packs a matrix whose rows are contiguous, row after row, so that each is read in one go.
+    #[inline(always)]
+    fn pack_rows<S: Simd>(&self, simd: S, data: &mut [f32]) {
+        let (columns, lanes) = (self.matrix.columns, S::F32_LANES);
+        let rows = self.format.rows(self.matrix.rows);
+        let whole = columns / (2 * lanes) * 2 * lanes;
+        let rest = (columns - whole).next_multiple_of(lanes);
+        for row in 0..rows {
+            for first in (0..whole).step_by(2 * lanes) {
+                let to = &mut data[first * rows + row * 2 * lanes..][..2 * lanes];
+                // SAFETY: two whole vectors lie there, and there is place for them.
                 unsafe {
-                    let mut values = load(simd, from.as_ptr().add(at), count);
-                    if let Some(factors) = factors {
-                        values = simd.mul_f32s(values, simd.splat_f32s(factors[row]));
-                    }
-                    store(simd, to.as_mut_ptr().add(at), S::F32_LANES, values);
+                    let low = self.words(simd, row, first, lanes);
+                    let high = self.words(simd, row, first + lanes, lanes);
+                    store(simd, to.as_mut_ptr(), lanes, low);
+                    store(simd, to.as_mut_ptr().add(lanes), lanes, high);
+                }
+            }
+            for at in (0..rest).step_by(lanes) {
+                let to = &mut data[whole * rows + row * rest + at..][..lanes];
+                let count = lanes.min(columns.saturating_sub(whole + at));
+                // SAFETY: `count` values lie there, and there is place for a whole vector.
+                unsafe {
+                    let words = self.words(simd, row, whole + at, count);
+                    store(simd, to.as_mut_ptr(), lanes, words);
                 }
             }
         }
-    } else {
-        assert_eq!(data.len(), width * matrix.rows);
-        // A few rows at a time, so that what is written stays in the first cache.
-        for start in (0..matrix.rows).step_by(TRANSPOSED) {
-            let rows = TRANSPOSED.min(matrix.rows - start);
-            for column in 0..columns {
-                let at = (first + column) * matrix.column_stride + start * matrix.row_stride;
-                let from = &matrix.data[at..];
-                assert!((rows - 1) * matrix.row_stride < from.len());
-                for row in 0..rows {
-                    let factor = factors.map_or(1.0, |factors| factors[start + row]);
-                    // SAFETY: the rows lie within `from`, and the panel within `data`.
+    }
+
+    /// Packs the columns from `first` on.
+    #[inline(always)]
+    fn pack_panel<S: Simd>(&self, simd: S, first: usize, columns: usize, data: &mut [f32]) {
+        let width = columns.next_multiple_of(S::F32_LANES);
+        assert_eq!(data.len(), width * self.format.rows(self.matrix.rows));
+        if self.matrix.column_stride == 1 {
+            for (row, to) in data.chunks_exact_mut(width).enumerate() {
+                for at in (0..width).step_by(S::F32_LANES) {
+                    let count = S::F32_LANES.min(columns.saturating_sub(at));
+                    // SAFETY: `count` values lie at `at`, and a whole vector fits there.
                     unsafe {
-                        let value = *from.get_unchecked(row * matrix.row_stride);
-                        *data.get_unchecked_mut((start + row) * width + column) = value * factor;
+                        let words = self.words(simd, row, first + at, count);
+                        store(simd, to.as_mut_ptr().add(at), S::F32_LANES, words);
                     }
                 }
             }
+            return;
+        }
+        assert_eq!(self.matrix.row_stride, 1, "a matrix lies by rows or by columns");
+        match self.format {
+            Format::Pairs(_) if const { T::BRIEF } => {
+                self.transpose::<S, { 2 * TRANSPOSED }>(simd, first, columns, data);
+            }
+            _ => self.transpose::<S, TRANSPOSED>(simd, first, columns, data),
         }
         for column in columns..width {
             data.iter_mut().skip(column).step_by(width).for_each(|value| *value = 0.0);
         }
     }
+
+    /// Packs a panel of a matrix that lies column by column, `VALUES` rows at a time, so that what
+    /// is written stays in the first cache.
+    #[inline(always)]
+    fn transpose<S: Simd, const VALUES: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        columns: usize,
+        data: &mut [f32],
+    ) {
+        let width = columns.next_multiple_of(S::F32_LANES);
+        let pairs = VALUES / TRANSPOSED;
+        let (rows, word_rows) = (self.matrix.rows, data.len() / width);
+        for start in (0..word_rows).step_by(TRANSPOSED) {
+            let (row, words) = (start * pairs, TRANSPOSED.min(word_rows - start));
+            let count = VALUES.min(rows.saturating_sub(row));
+            let mut staged = Staged([0.0; 2 * TRANSPOSED]);
+            for column in 0..columns {
+                if count > 0 {
+                    let at = (first + column) * self.matrix.column_stride + row;
+                    let from = &self.matrix.data[at..][..count];
+                    // SAFETY: `count` values lie there, not more than fit into `staged` as words.
+                    unsafe { self.stage(simd, from, row, pairs == 2, &mut staged) };
+                }
+                for (word, &value) in staged.0[..words].iter().enumerate() {
+                    // SAFETY: the panel has that many rows and columns.
+                    unsafe { *data.get_unchecked_mut((start + word) * width + column) = value };
+                }
+            }
+        }
+    }
+
+    /// A part of one column, as words.
+    ///
+    /// # Safety
+    /// The words must fit into `to`.
+    #[inline(always)]
+    unsafe fn stage<S: Simd>(&self, simd: S, from: &[F], row: usize, pairs: bool, to: &mut Staged) {
+        for at in (0..from.len()).step_by(S::F32_LANES) {
+            let count = S::F32_LANES.min(from.len() - at);
+            // SAFETY: `count` values lie there, and as many fit there.
+            unsafe {
+                let mut values = load(simd, from.as_ptr().add(at), count);
+                if let Some(factors) = self.factors {
+                    let factors = &factors[row + at..][..count];
+                    values = simd.mul_f32s(values, load(simd, factors.as_ptr(), count));
+                }
+                let to = to.0.as_mut_ptr();
+                if pairs {
+                    store(simd, to.cast::<T>().add(at), count, values);
+                } else if const { T::BRIEF } {
+                    store(simd, to.add(at), count, round(simd, values));
+                } else {
+                    store(simd, to.add(at), count, values);
+                }
+            }
+        }
+    }
 }
+
+/// Words of a column on their way to a panel.
+#[repr(C, align(64))]
+struct Staged([f32; 2 * TRANSPOSED]);

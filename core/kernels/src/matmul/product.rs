@@ -3,35 +3,50 @@
 use pulp::Simd;
 
 use super::{
-    Packed,
+    Format, Packed,
     packed::Panel,
+    pairs::{self, Kernel, Sums},
     tile::{SHORT, TALL, tile},
 };
-use crate::simd::{load, store};
+use crate::{
+    element::{Element, convert_here},
+    scratch,
+    simd::{load, store},
+};
 
-/// The left operand: rows that lie anywhere.
+/// The left operand: rows that lie anywhere, each of values that follow each other.
 #[derive(Clone, Copy)]
-pub(crate) struct Left {
+pub(crate) struct Left<T> {
     /// Its first value.
-    pub(crate) data: *const f32,
+    pub(crate) data: *const T,
     /// How many rows it has.
     pub(crate) rows: usize,
     /// From one row to the next.
     pub(crate) row_stride: usize,
-    /// From one value of a row to the next.
-    pub(crate) depth_stride: usize,
 }
 
-impl Left {
+impl<T> Left<T> {
     /// Rows of `width` values that follow each other.
-    pub(crate) fn rows(data: &[f32], width: usize) -> Self {
-        Self { data: data.as_ptr(), rows: data.len() / width, row_stride: width, depth_stride: 1 }
+    pub(crate) fn rows(data: &[T], width: usize) -> Self {
+        Self { data: data.as_ptr(), rows: data.len() / width, row_stride: width }
     }
+}
+
+/// A left operand as micro-kernels read it.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<W> {
+    pub(super) data: *const W,
+    pub(super) rows: usize,
+    /// From one row to the next.
+    pub(super) row: usize,
+    /// From one step along a row to the next.
+    pub(super) step: usize,
 }
 
 /// What happens to a product's values.
 pub(crate) trait Epilogue {
-    /// Takes the sums of a row from `column` on; the first `count` of them exist.
+    /// Takes the sums of a row from `column` on; the first `count` of them exist. Of the same
+    /// columns, rows come from the first to the last.
     ///
     /// # Safety
     /// `row`, and `column + count - 1`, must lie within the product that it was made for.
@@ -39,15 +54,15 @@ pub(crate) trait Epilogue {
 }
 
 /// Writes the product, or adds it to what is there.
-pub(crate) struct Store {
-    pub(crate) to: *mut f32,
+pub(crate) struct Store<T> {
+    pub(crate) to: *mut T,
     pub(crate) row_stride: usize,
     /// Multiplies each value.
     pub(crate) factor: f32,
     pub(crate) add: bool,
 }
 
-impl Epilogue for Store {
+impl<T: Element> Epilogue for Store<T> {
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -74,10 +89,52 @@ impl Epilogue for Store {
 /// `left` must have `right.depth` values in each row, and `epilogue` must be made for its rows and
 /// the columns of `right`.
 #[inline(always)]
-pub(crate) unsafe fn product<S: Simd, E: Epilogue>(
+pub(crate) unsafe fn product<S: Simd, T: Element, E: Epilogue>(
     simd: S,
-    left: Left,
-    right: &Packed<'_>,
+    left: Left<T>,
+    right: &Packed<'_, T>,
+    epilogue: &E,
+) {
+    let Left { data, rows, row_stride } = left;
+    // SAFETY: as the caller says.
+    unsafe {
+        if const { !T::BRIEF } {
+            let left = Lines { data: data.cast::<f32>(), rows, row: row_stride, step: 1 };
+            return in_values(simd, left, right, epilogue);
+        }
+        match right.format {
+            Format::Values => {
+                let depth = right.depth;
+                let mut wide = scratch::take(rows * depth);
+                for (row, to) in wide.chunks_exact_mut(depth).enumerate() {
+                    let from = std::slice::from_raw_parts(data.add(row * row_stride), depth);
+                    convert_here(simd, from, to);
+                }
+                let left = Lines { data: wide.as_ptr(), rows, row: depth, step: 1 };
+                in_values(simd, left, right, epilogue);
+            }
+            Format::Pairs(kernel) => {
+                let left = Lines {
+                    data: data.cast::<u8>(),
+                    rows,
+                    row: row_stride * size_of::<T>(),
+                    step: 2 * size_of::<T>(),
+                };
+                in_pairs(simd, kernel, left, true, right, epilogue);
+            }
+        }
+    }
+}
+
+/// A product of words of [`Format::Values`].
+///
+/// # Safety
+/// See [`product`].
+#[inline(always)]
+pub(super) unsafe fn in_values<S: Simd, T: Element, E: Epilogue>(
+    simd: S,
+    left: Lines<f32>,
+    right: &Packed<'_, T>,
     epilogue: &E,
 ) {
     for column in (0..right.columns).step_by(2 * S::F32_LANES) {
@@ -96,7 +153,7 @@ pub(crate) unsafe fn product<S: Simd, E: Epilogue>(
 #[inline(always)]
 unsafe fn column_of_tiles<S: Simd, E: Epilogue, const VECTORS: usize>(
     simd: S,
-    left: Left,
+    left: Lines<f32>,
     depth: usize,
     panel: Panel,
     epilogue: &E,
@@ -123,7 +180,7 @@ unsafe fn column_of_tiles<S: Simd, E: Epilogue, const VECTORS: usize>(
 #[inline(always)]
 unsafe fn one_tile<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    left: Left,
+    left: Lines<f32>,
     row: usize,
     depth: usize,
     panel: Panel,
@@ -131,15 +188,8 @@ unsafe fn one_tile<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize
 ) {
     // SAFETY: as the caller of `product` says.
     unsafe {
-        let from = left.data.add(row * left.row_stride);
-        let sums = tile::<S, ROWS, VECTORS>(
-            simd,
-            depth,
-            from,
-            left.row_stride,
-            left.depth_stride,
-            panel.data,
-        );
+        let from = left.data.add(row * left.row);
+        let sums = tile::<S, ROWS, VECTORS>(simd, depth, from, left.row, left.step, panel.data);
         let whole = panel.columns == VECTORS * S::F32_LANES;
         for (at, sums) in sums.into_iter().enumerate() {
             for (vector, sums) in sums.into_iter().enumerate() {
@@ -147,6 +197,57 @@ unsafe fn one_tile<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize
                 let count =
                     if whole { S::F32_LANES } else { S::F32_LANES.min(panel.columns - offset) };
                 epilogue.take(simd, row + at, panel.column + offset, count, sums);
+            }
+        }
+    }
+}
+
+/// A product of words of [`Format::Pairs`]; `left` counts in bytes. `ragged` says whether a row of
+/// odd length has no zero after it.
+///
+/// # Safety
+/// See [`product`].
+#[inline(always)]
+pub(super) unsafe fn in_pairs<S: Simd, T: Element, E: Epilogue>(
+    simd: S,
+    kernel: &Kernel,
+    left: Lines<u8>,
+    ragged: bool,
+    right: &Packed<'_, T>,
+    epilogue: &E,
+) {
+    if const { S::F32_LANES != pairs::LANES } {
+        unreachable!("pairs are multiplied where vectors are of sixteen values");
+    }
+    let mut memory = Sums::new();
+    for column in (0..right.columns).step_by(2 * S::F32_LANES) {
+        let panel = right.panel::<S>(column);
+        let vectors = if panel.narrow { 1 } else { 2 };
+        for row in (0..left.rows).step_by(kernel.rows) {
+            let rows = kernel.rows.min(left.rows - row);
+            // SAFETY: as the caller says; a row of sums is as wide as the panel.
+            unsafe {
+                let tile = pairs::Tile {
+                    left: left.data.add(row * left.row),
+                    left_row: left.row,
+                    left_pair: left.step,
+                    rows,
+                    depth: right.depth,
+                    ragged,
+                    right: panel.data,
+                    vectors,
+                };
+                kernel.run(&tile, &mut memory);
+                let mut sums = memory.as_ptr();
+                for at in row..row + rows {
+                    for vector in 0..vectors {
+                        let offset = vector * S::F32_LANES;
+                        let count = S::F32_LANES.min(panel.columns - offset);
+                        let values = load(simd, sums, S::F32_LANES);
+                        epilogue.take(simd, at, panel.column + offset, count, values);
+                        sums = sums.add(S::F32_LANES);
+                    }
+                }
             }
         }
     }

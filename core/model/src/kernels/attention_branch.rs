@@ -102,7 +102,7 @@ impl Branch {
         self.of(x, parameters).backward(
             values(x),
             AttentionSaved {
-                qkv: kept_qkv.storage_mut(),
+                qkv: kept_qkv.storage_mut::<f32>(),
                 attended: attended.storage_mut(),
                 logsumexp: logsumexp.storage_mut(),
             },

@@ -92,7 +92,7 @@ impl Branch {
         let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = &mut found;
         self.of(x, parameters).backward(
             values(x),
-            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut() }),
+            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut::<f32>() }),
             values(gradient),
             &mut dx,
             MlpGradients {
