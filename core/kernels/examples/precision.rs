@@ -1,5 +1,6 @@
-//! `cargo run --release -p vitral-kernels --example precision [ROUNDS]`: what `bf16` gains over `f32`
-//! on this processor, for the products of ViT-Ti/16, S/16 and B/16 and for a whole block.
+//! `cargo run --release -p vitral-kernels --example precision [ROUNDS [SET]]`: what `bf16` gains over
+//! `f32` on this processor, or on one of its instruction sets, for the products of ViT-Ti/16, S/16 and
+//! B/16 and for a whole block.
 //!
 //! The two take turns, and each figure is the median of all rounds.
 
@@ -25,9 +26,18 @@ const MODELS: [(&str, usize, usize, usize); 3] =
     [("Ti/16", 192, 3, 16), ("S/16", 384, 6, 8), ("B/16", 768, 12, 4)];
 
 fn main() {
-    let rounds = std::env::args().nth(1).map_or(Ok(15), |rounds| rounds.parse::<usize>());
-    let Ok(rounds @ 1..) = rounds else {
-        eprintln!("usage: precision [ROUNDS], with a whole number of rounds, at least 1");
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().map_or(Ok(15), |rounds| rounds.parse::<usize>());
+    let sets = InstructionSet::available();
+    let wanted = arguments.next();
+    let chosen =
+        wanted.is_none_or(|name| sets.iter().any(|set| set.name() == name && set.choose()));
+    let (Ok(rounds @ 1..), true) = (rounds, chosen) else {
+        let names: Vec<&str> = sets.iter().map(|set| set.name()).collect();
+        eprintln!(
+            "usage: precision [ROUNDS [SET]]: at least 1 round; a set of {}",
+            names.join(", ")
+        );
         std::process::exit(2);
     };
     let set = InstructionSet::current().name();
