@@ -80,7 +80,7 @@ pub(crate) fn operand_len<X: Element, T: Element>(values: &[X]) -> usize {
 }
 
 /// `values` in the type `T` that a product multiplies in: as they lie if that is theirs, or converted
-/// into `memory`.
+/// into the first part of `memory`.
 #[inline(always)]
 pub(crate) fn operand<'a, S: Simd, X: Element, T: Element>(
     simd: S,
@@ -91,6 +91,7 @@ pub(crate) fn operand<'a, S: Simd, X: Element, T: Element>(
         // SAFETY: of the two types each has its own digits: `X` is `T`.
         return unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) };
     }
+    let memory = &mut memory[..values.len()];
     convert_here(simd, values, memory);
     memory
 }

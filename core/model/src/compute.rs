@@ -47,31 +47,30 @@ impl Compute {
     }
 }
 
-/// The operands of an op as it takes them, and what its results are rounded to, if they are.
+/// The operands of an op as it takes them in a model that computes in a type, and what its results are
+/// rounded to, if they are.
 ///
-/// Matrix products take the compute type, and what only moves values takes any; everything else is
-/// computed in `f32` where an operand is not `f32`, and rounded once. Products, LayerNorm and attention
-/// say themselves what they add up in `f32`.
-pub(crate) fn prepared(op: &Op, operands: Vec<Value>) -> (Vec<Value>, Option<FloatDType>) {
-    let dtype = |value: &Value| match value {
-        Value::Float(values) => Some(values.dtype()),
-        Value::Int(_) | Value::Bool(_) => None,
-    };
-    let mut types = operands.iter().filter_map(dtype);
-    let Some(half) = types.find(|&dtype| dtype != DType::F32).map(FloatDType::from) else {
+/// Matrix products and convolutions take the compute type; what only moves values takes any. Everything else is computed in `f32` where an operand is not `f32`, and rounded once,
+/// but for sums, which are as exact as the more exact summand: so a residual stream of `f32` stays so.
+/// Products, LayerNorm and attention say themselves what they add up in `f32`.
+pub(crate) fn prepared(
+    op: &Op,
+    operands: Vec<Value>,
+    compute: FloatDType,
+) -> (Vec<Value>, Option<FloatDType>) {
+    let is_half =
+        |value: &Value| matches!(value, Value::Float(values) if values.dtype() != DType::F32);
+    let is_full =
+        |value: &Value| matches!(value, Value::Float(values) if values.dtype() == DType::F32);
+    if compute == FloatDType::F32 {
         return (operands, None);
-    };
-    let cast = |operands: Vec<Value>, dtype: FloatDType| {
-        let cast = operands.into_iter().map(|operand| match operand {
-            Value::Float(values) => Value::Float(values.cast(dtype)),
-            operand => operand,
-        });
-        cast.collect()
-    };
+    }
+    let any_half = operands.iter().any(is_half);
     match op {
         Op::Linear(_) | Op::LayerNormalization(_) | Op::ScaledDotProductAttention(_) => {
             (operands, None)
         }
+        _ if !any_half => (operands, None),
         Op::Matmul(_)
         | Op::Conv2d(_)
         | Op::Concat(_)
@@ -86,9 +85,21 @@ pub(crate) fn prepared(op: &Op, operands: Vec<Value>) -> (Vec<Value>, Option<Flo
         | Op::Reverse(_)
         | Op::Slice(_)
         | Op::Split(_)
-        | Op::Transpose(_) => (cast(operands, half), None),
-        _ => (cast(operands, FloatDType::F32), Some(half)),
+        | Op::Transpose(_) => (cast(operands, compute), None),
+        Op::Add(_) if operands.iter().any(is_full) => (cast(operands, FloatDType::F32), None),
+        _ => (cast(operands, FloatDType::F32), Some(compute)),
     }
+}
+
+/// Operands whose floats are of a type.
+pub(crate) fn cast(operands: Vec<Value>, dtype: FloatDType) -> Vec<Value> {
+    let cast = operands.into_iter().map(|operand| match operand {
+        Value::Float(values) if FloatDType::from(values.dtype()) != dtype => {
+            Value::Float(values.cast(dtype))
+        }
+        operand => operand,
+    });
+    cast.collect()
 }
 
 /// Computes a function in `f32`, and rounds its result to the input's type.

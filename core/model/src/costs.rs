@@ -37,7 +37,7 @@ impl Costs {
     /// The costs of a model on a device. Where kernels run branches of blocks as a whole, these keep less.
     pub fn of(model: &ViT, device: &Device) -> Self {
         let dtype = DType::from(model.compute().dtype());
-        Self::counted(model, dtype.size() as f64, kernels::exist_for(dtype, device))
+        Self::counted(model, dtype.size() as f64, kernels::of_type(dtype, device).is_some())
     }
 
     fn counted(model: &ViT, bytes: f64, fused: bool) -> Self {

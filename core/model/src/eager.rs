@@ -39,6 +39,8 @@ pub(crate) struct Eager {
     batch: usize,
     device: Device,
     compute: Compute,
+    /// Whether everything is `f32` now.
+    exact: bool,
     tables: Tables,
 }
 
@@ -110,7 +112,7 @@ impl Eager {
     /// For a batch of so many images on a device.
     pub(crate) fn new(batch: usize, device: &Device, compute: Compute) -> Self {
         let device = device.clone().without_autodiff();
-        Self { batch, device, compute, tables: Tables::default() }
+        Self { batch, device, compute, exact: false, tables: Tables::default() }
     }
 
     /// The same, with constants of a model that are kept.
@@ -134,6 +136,15 @@ impl Eager {
         let values = tensor.float();
         let dims = values.dims();
         values.reshape::<D, _>(std::array::from_fn::<usize, D, _>(|axis| dims[RANK - D + axis]))
+    }
+
+    /// The type of the residual stream: `f32` where kernels add to it whatever they multiply in.
+    fn stream(&self) -> FloatDType {
+        let compute = self.compute.dtype();
+        match kernels::of_type(compute.into(), &self.device) {
+            Some(_) => FloatDType::F32,
+            None => compute,
+        }
     }
 
     fn tensor(&self, value: Value, shape: Shape) -> EagerTensor {
@@ -179,7 +190,11 @@ impl Ops for Eager {
         let shapes: Vec<Vec<usize>> = types.iter().map(at).collect();
         let sizes: Vec<Vec<usize>> = results.iter().map(at).collect();
         let operands: Vec<Value> = operands.into_iter().map(EagerTensor::value).collect();
-        let (operands, rounded) = compute::prepared(&op, with_one_history(operands));
+        let operands = with_one_history(operands);
+        let (operands, rounded) = match self.exact {
+            true => (compute::cast(operands, FloatDType::F32), None),
+            false => compute::prepared(&op, operands, self.compute.dtype()),
+        };
         let call = Call {
             operands: operands.into_iter(),
             shapes: shapes.iter().map(Vec::as_slice).collect(),
@@ -230,11 +245,9 @@ impl Ops for Eager {
         others: impl FnOnce(&mut Self) -> Vec<Option<EagerTensor>>,
     ) -> Option<EagerTensor> {
         let input = input.clone().float();
-        if !kernels::has(&composite, &input) {
-            return None;
-        }
+        let kernel = kernels::find(&composite, &input, self.compute.dtype().into())?;
         let others = others(self).into_iter().map(|other| other.map(EagerTensor::operand));
-        let (value, rank) = kernels::run(composite, input, others.collect());
+        let (value, rank) = kernels::run(composite, kernel, input, others.collect());
         Some(self.of_batch(value, rank))
     }
 
@@ -289,11 +302,18 @@ impl Ops for Eager {
     ) -> EagerTensor {
         let dtype = inputs.first().map_or(FloatDType::F32, stored);
         let inputs = inputs.map(|input| self.unrounded(input));
-        cast(function(self, inputs), dtype)
+        let around = std::mem::replace(&mut self.exact, true);
+        let result = function(self, inputs);
+        self.exact = around;
+        cast(result, dtype)
     }
 
     fn rounded(&mut self, tensor: EagerTensor) -> EagerTensor {
         cast(tensor, self.compute.dtype())
+    }
+
+    fn streamed(&mut self, tensor: EagerTensor) -> EagerTensor {
+        cast(tensor, self.stream())
     }
 
     fn unrounded(&mut self, tensor: EagerTensor) -> EagerTensor {
@@ -387,6 +407,7 @@ mod tests {
         let images = ops.batched(Tensor::<2>::full([1, 4], 256.0, &device));
         let large = ops.rounded(images);
         let one = ops.scalar(1.0);
+        let one = ops.rounded(one);
         let sum = |ops: &mut Eager, mut value: EagerTensor| {
             for _ in 0..4 {
                 value = ops.add(value, one.clone());

@@ -81,15 +81,16 @@ impl Norm {
         }
     }
 
-    /// `[.., width]` to the same.
+    /// `[.., width]` to the same, of the type that products take.
     pub(crate) fn forward<O: Ops>(&self, ops: &mut O, input: O::Tensor) -> O::Tensor {
         let last = ops.dims(&input).len().saturating_sub(1);
         let [weight, bias] = self.parameters(ops);
         if bias.is_some() {
             let op = op::LayerNormalization { axes: vec![last], epsilon: self.eps };
-            return ops.apply_some(op, [Some(input), weight, bias]);
+            let normed = ops.apply_some(op, [Some(input), weight, bias]);
+            return ops.rounded(normed);
         }
-        ops.in_f32([input], |ops, [input]| {
+        let normed = ops.in_f32([input], |ops, [input]| {
             let square = ops.mul(input.clone(), input.clone());
             let mean = ops.mean(square, last);
             let eps = ops.scalar(self.eps);
@@ -98,7 +99,8 @@ impl Norm {
             let normed = ops.apply(op::Div {}, [input, root]);
             let weight = ops.parameter(&self.weight);
             ops.mul(normed, weight)
-        })
+        });
+        ops.rounded(normed)
     }
 
     /// What LayerNorm adds to the variance; none of a norm that kernels do not know.

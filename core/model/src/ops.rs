@@ -107,6 +107,11 @@ pub(crate) trait Ops: Sized {
         tensor
     }
 
+    /// In the type of the residual stream, to which branches are added.
+    fn streamed(&mut self, tensor: Self::Tensor) -> Self::Tensor {
+        tensor
+    }
+
     /// As `f32`.
     fn unrounded(&mut self, tensor: Self::Tensor) -> Self::Tensor {
         tensor

@@ -409,6 +409,6 @@ impl ViT {
             ops.concat(vec![prefix, patches], 1)
         });
         let tokens = ops.dropout(tokens, self.config.dropout, mode.of("embedding"));
-        (ops.rounded(tokens), grid, kept)
+        (ops.streamed(tokens), grid, kept)
     }
 }

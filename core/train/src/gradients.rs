@@ -51,7 +51,7 @@ pub(crate) fn owned(tensor: Tensor<1>) -> FlexTensor {
     match tensor.try_into_primitive::<Flex>() {
         Ok(tensor) if tensor.is_contiguous() && tensor.storage::<f32>().len() == count => tensor,
         Ok(tensor) => {
-            let mut buffer = Buffer::new(count);
+            let mut buffer = Buffer::<f32>::new(count);
             if let Some(values) = tensor.to_contiguous().as_slice() {
                 buffer.copy_from_slice(values);
             }

@@ -1,18 +1,24 @@
 //! Softmax attention of queries, keys and values that lie apart.
 
+use std::marker::PhantomData;
+
 use burn::{
     backend::flex::FlexTensor,
     tensor::{Tensor, activation},
 };
+use half::bf16;
 use vitral_kernels::attention::{
     Attention, AttentionGradients, AttentionResult, AttentionShape, HeadStrides, Heads, HeadsMut,
     QkvMemory,
 };
 
 use super::{
-    covers,
-    memory::Buffer,
-    operation::{Input, Operation, count, from_last, optional_values, run, shape, values},
+    Multiplied,
+    memory::{Buffer, Stored},
+    multiplied,
+    operation::{
+        Input, Operation, count, from_last, optional_values, run, shape, values, values_of,
+    },
 };
 use crate::compute::in_f32;
 
@@ -26,7 +32,7 @@ pub(crate) fn softmax_attention(
     bias: Option<Tensor<4>>,
     scale: f64,
 ) -> Tensor<4> {
-    if !covers(&q) {
+    let Some(multiplied) = multiplied(&q) else {
         let weights = in_f32((q * scale).matmul(k.swap_dims(2, 3)), |scores| {
             let scores = match bias {
                 Some(bias) => scores + bias,
@@ -35,14 +41,19 @@ pub(crate) fn softmax_attention(
             activation::softmax(scores, 3)
         });
         return weights.matmul(v);
-    }
+    };
     let inputs = [Input::new(q), Input::new(k), Input::new(v), Input::optional(bias)];
-    run(Softmax { scale: scale as f32 }, inputs)
+    let scale = scale as f32;
+    match multiplied {
+        Multiplied::F32 => run(Softmax::<f32> { scale, multiplied: PhantomData }, inputs),
+        Multiplied::Bf16 => run(Softmax::<bf16> { scale, multiplied: PhantomData }, inputs),
+    }
 }
 
 #[derive(Clone, Debug)]
-struct Softmax {
+struct Softmax<T> {
     scale: f32,
+    multiplied: PhantomData<T>,
 }
 
 /// Strides of a tensor `[batch, heads, tokens, dim]`.
@@ -50,12 +61,12 @@ fn strides(tensor: &FlexTensor) -> HeadStrides {
     HeadStrides::heads_first(from_last(tensor, 2), from_last(tensor, 1), from_last(tensor, 0))
 }
 
-fn heads(tensor: &FlexTensor) -> Heads<'_> {
-    Heads { data: values(tensor), strides: strides(tensor) }
+fn heads<T: Stored>(tensor: &FlexTensor) -> Heads<'_, T> {
+    Heads { data: values_of(tensor), strides: strides(tensor) }
 }
 
-impl Softmax {
-    fn of<'a>(&self, [q, k, v, bias]: &'a [FlexTensor; 4]) -> Attention<'a> {
+impl<T: Stored> Softmax<T> {
+    fn of<'a>(&self, [q, k, v, bias]: &'a [FlexTensor; 4]) -> Attention<'a, T> {
         let shape = AttentionShape {
             batch: from_last(q, 3),
             heads: from_last(q, 2),
@@ -69,7 +80,7 @@ impl Softmax {
     }
 }
 
-impl Operation<4> for Softmax {
+impl<T: Stored> Operation<4> for Softmax<T> {
     /// The result, and each row's logarithm of its sum.
     type Saved = [FlexTensor; 2];
 
@@ -81,7 +92,8 @@ impl Operation<4> for Softmax {
         let attention = self.of(inputs);
         let AttentionShape { batch, heads, queries, value_dim, .. } = attention.shape;
         let rows = batch * heads * queries;
-        let (mut out, mut logsumexp) = (Buffer::new(rows * value_dim), Buffer::new(rows));
+        let mut out = Buffer::<T>::new(rows * value_dim);
+        let mut logsumexp = Buffer::<f32>::new(rows);
         let strides = HeadStrides::heads_first(heads, queries, value_dim);
         attention.forward(HeadsMut { data: &mut out, strides }, &mut logsumexp);
         let out = out.into_tensor([batch, heads, queries, value_dim]);
@@ -98,8 +110,8 @@ impl Operation<4> for Softmax {
     ) -> [Option<FlexTensor>; 4] {
         let attention = self.of(&inputs);
         let [q, k, v, bias] = &inputs;
-        let [mut dq, mut dk, mut dv] = [q, k, v].map(|tensor| Buffer::new(count(tensor)));
-        let mut dbias = wanted[3].then(|| Buffer::new(count(bias)));
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|tensor| Buffer::<T>::new(count(tensor)));
+        let mut dbias = wanted[3].then(|| Buffer::<f32>::new(count(bias)));
         attention.backward(
             AttentionResult { out: heads(&out), logsumexp: values(&logsumexp) },
             heads(&gradient),

@@ -1,6 +1,9 @@
 //! The attention half of a block.
 
+use std::marker::PhantomData;
+
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
+use half::bf16;
 use vitral_kernels::{
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
     layer_norm::LayerNormGradients,
@@ -13,8 +16,9 @@ use crate::{
 };
 
 use super::{
+    Multiplied,
     linear::layer,
-    memory::Buffer,
+    memory::{Buffer, Stored},
     operation::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
@@ -26,26 +30,36 @@ use super::{
 /// `[.., batch, tokens, width]`, which must be covered by kernels.
 pub(super) fn attention_branch(
     branch: composite::AttentionBranch,
+    multiplied: Multiplied,
     operands: [Input; 1 + PARAMETERS],
 ) -> Tensor<RANK> {
-    run(Branch::new(branch), operands)
+    match multiplied {
+        Multiplied::F32 => run(Branch::<f32>::new(branch), operands),
+        Multiplied::Bf16 => run(Branch::<bf16>::new(branch), operands),
+    }
 }
 
 /// How many parameters the branch has at most.
 pub(super) const PARAMETERS: usize = Composite::BRANCH;
 
+/// A branch whose products are in type `T`.
 #[derive(Clone, Debug)]
-pub(super) struct Branch {
+pub(super) struct Branch<T> {
     settings: Settings,
     heads: usize,
+    multiplied: PhantomData<T>,
 }
 
 /// What forward keeps for backward: the packed projection, the heads' results and their sums.
 pub(super) type Kept = [FlexTensor; 3];
 
-impl Branch {
+impl<T: Stored> Branch<T> {
     pub(super) fn new(branch: composite::AttentionBranch) -> Self {
-        Self { settings: Settings::new(branch.around), heads: branch.heads }
+        Self {
+            settings: Settings::new(branch.around),
+            heads: branch.heads,
+            multiplied: PhantomData,
+        }
     }
 
     /// The kernel's view of the branch.
@@ -70,19 +84,25 @@ impl Branch {
         keep: bool,
     ) -> (FlexTensor, Option<Kept>) {
         let branch = self.of(x, parameters);
-        let mut out = Buffer::new(count(x));
+        let mut out = Buffer::<f32>::new(count(x));
         let rows = branch.residual.kept_rows();
-        let sizes = [branch.qkv.outputs, branch.proj.inputs, self.heads];
-        let mut kept = keep.then(|| sizes.map(|size| Buffer::new(rows * size)));
-        let saved = kept.as_mut().map(|[qkv, attended, logsumexp]| AttentionSaved {
-            qkv,
+        let (qkv, width) = (branch.qkv.outputs, branch.proj.inputs);
+        let mut kept = keep.then(|| {
+            let kept = [qkv, width].map(|size| Buffer::<T>::new(rows * size));
+            (kept, Buffer::<f32>::new(rows * self.heads))
+        });
+        let saved = kept.as_mut().map(|([qkv, attended], logsumexp)| AttentionSaved {
+            qkv: &mut **qkv,
             attended,
             logsumexp,
         });
         branch.forward(values(x), &mut out, saved);
-        let kept = kept.map(|buffers| {
-            let mut sizes = sizes.into_iter();
-            buffers.map(|buffer| buffer.into_tensor([rows, sizes.next().unwrap_or_default()]))
+        let kept = kept.map(|([of_qkv, attended], logsumexp)| {
+            [
+                of_qkv.into_tensor([rows, qkv]),
+                attended.into_tensor([rows, width]),
+                logsumexp.into_tensor([rows, self.heads]),
+            ]
         });
         (out.into_tensor(shape(x)), kept)
     }
@@ -95,14 +115,14 @@ impl Branch {
         mut kept: Kept,
         gradient: &FlexTensor,
     ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
-        let mut dx = Buffer::new(count(x));
+        let mut dx = Buffer::<f32>::new(count(x));
         let mut found = gradients_of(parameters);
         let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = &mut found;
         let [kept_qkv, attended, logsumexp] = &mut kept;
         self.of(x, parameters).backward(
             values(x),
             AttentionSaved {
-                qkv: kept_qkv.storage_mut::<f32>(),
+                qkv: kept_qkv.storage_mut::<T>(),
                 attended: attended.storage_mut(),
                 logsumexp: logsumexp.storage_mut(),
             },
@@ -119,7 +139,7 @@ impl Branch {
     }
 }
 
-impl Operation<8> for Branch {
+impl<T: Stored> Operation<8> for Branch<T> {
     type Saved = Kept;
 
     fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<Kept>) {

@@ -3,10 +3,14 @@
 
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
 
+use half::bf16;
+
 use crate::{composite, program::RANK};
 
 use super::{
-    attention_branch, mlp_branch,
+    Multiplied, attention_branch,
+    memory::Stored,
+    mlp_branch,
     operation::{Input, Operation, run},
 };
 
@@ -20,20 +24,29 @@ pub(super) const INPUTS: usize = 1 + ATTENTION + MLP;
 pub(super) fn checkpointed_block(
     attention: composite::AttentionBranch,
     mlp: composite::MlpBranch,
+    multiplied: Multiplied,
     operands: [Input; INPUTS],
 ) -> Tensor<RANK> {
-    let attention = attention_branch::Branch::new(attention);
-    let mlp = mlp_branch::Branch::new(mlp);
-    run(Block { attention, mlp }, operands)
+    match multiplied {
+        Multiplied::F32 => run(Block::<f32>::new(attention, mlp), operands),
+        Multiplied::Bf16 => run(Block::<bf16>::new(attention, mlp), operands),
+    }
 }
 
 #[derive(Clone, Debug)]
-struct Block {
-    attention: attention_branch::Branch,
-    mlp: mlp_branch::Branch,
+struct Block<T> {
+    attention: attention_branch::Branch<T>,
+    mlp: mlp_branch::Branch<T>,
 }
 
-impl Operation<INPUTS> for Block {
+impl<T: Stored> Block<T> {
+    fn new(attention: composite::AttentionBranch, mlp: composite::MlpBranch) -> Self {
+        let attention = attention_branch::Branch::new(attention);
+        Self { attention, mlp: mlp_branch::Branch::new(mlp) }
+    }
+}
+
+impl<T: Stored> Operation<INPUTS> for Block<T> {
     type Saved = ();
 
     fn forward(&self, inputs: &[FlexTensor; INPUTS], _: bool) -> (FlexTensor, Option<()>) {

@@ -1,15 +1,19 @@
 //! Layer normalisation.
 
+use std::marker::PhantomData;
+
 use burn::{
     backend::flex::FlexTensor,
     tensor::{DType, Tensor, module},
 };
+use half::bf16;
 use vitral_kernels::layer_norm::{LayerNorm, LayerNormGradients};
 
 use super::{
-    covers,
-    memory::Buffer,
-    operation::{Input, Operation, count, from_last, run, shape, values},
+    Multiplied,
+    memory::{Buffer, Stored},
+    multiplied,
+    operation::{Input, Operation, count, from_last, run, shape, values, values_of},
 };
 use crate::compute::in_f32;
 
@@ -21,35 +25,40 @@ pub(crate) fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> Tensor<D> {
-    if x.dtype() != DType::F32 {
-        return in_f32(x, |x| layer_norm(x, weight, bias, eps));
+    let Some(multiplied) = multiplied(&x) else {
+        return match x.dtype() {
+            DType::F32 => module::layer_norm(x, weight, Some(bias), eps),
+            _ => in_f32(x, |x| layer_norm(x, weight, bias, eps)),
+        };
+    };
+    let (inputs, eps) = ([Input::new(x), Input::new(weight), Input::new(bias)], eps as f32);
+    match multiplied {
+        Multiplied::F32 => run(Norm::<f32> { eps, values: PhantomData }, inputs),
+        Multiplied::Bf16 => run(Norm::<bf16> { eps, values: PhantomData }, inputs),
     }
-    if !covers(&x) {
-        return module::layer_norm(x, weight, Some(bias), eps);
-    }
-    run(Norm { eps: eps as f32 }, [Input::new(x), Input::new(weight), Input::new(bias)])
 }
 
 #[derive(Clone, Debug)]
-struct Norm {
+struct Norm<T> {
     eps: f32,
+    values: PhantomData<T>,
 }
 
-impl Norm {
+impl<T: Stored> Norm<T> {
     fn of<'a>(&self, [_, weight, bias]: &'a [FlexTensor; 3]) -> LayerNorm<'a> {
         LayerNorm { weight: values(weight), bias: values(bias), eps: self.eps }
     }
 }
 
-impl Operation<3> for Norm {
+impl<T: Stored> Operation<3> for Norm<T> {
     /// Mean and inverse deviation of each row.
     type Saved = FlexTensor;
 
     fn forward(&self, inputs: &[FlexTensor; 3], _: bool) -> (FlexTensor, Option<FlexTensor>) {
         let x = &inputs[0];
         let rows = count(x) / from_last(x, 0);
-        let (mut out, mut statistics) = (Buffer::new(count(x)), Buffer::new(rows * 2));
-        self.of(inputs).forward(values(x), &mut out, &mut statistics);
+        let (mut out, mut statistics) = (Buffer::<T>::new(count(x)), Buffer::<f32>::new(rows * 2));
+        self.of(inputs).forward::<T, T>(values_of(x), &mut out, &mut statistics);
         (out.into_tensor(shape(x)), Some(statistics.into_tensor([rows, 2])))
     }
 
@@ -62,11 +71,12 @@ impl Operation<3> for Norm {
     ) -> [Option<FlexTensor>; 3] {
         let x = &inputs[0];
         let width = from_last(x, 0);
-        let [mut dx, mut weight, mut bias] = [count(x), width, width].map(Buffer::new);
-        self.of(&inputs).backward(
-            values(x),
+        let mut dx = Buffer::<T>::new(count(x));
+        let [mut weight, mut bias] = [width, width].map(Buffer::<f32>::new);
+        self.of(&inputs).backward::<T, T>(
+            values_of(x),
             values(&statistics),
-            values(&gradient),
+            values_of(&gradient),
             &mut dx,
             LayerNormGradients { weight: &mut weight, bias: &mut bias },
         );

@@ -1,15 +1,21 @@
 //! Linear layers.
 
+use std::marker::PhantomData;
+
 use burn::{
     backend::flex::FlexTensor,
     tensor::{DType, Shape, Tensor, module},
 };
+use half::bf16;
 use vitral_kernels::linear::{Linear, LinearGradients};
 
 use super::{
-    covers,
-    memory::Buffer,
-    operation::{Input, Operation, count, from_last, optional_values, run, shape, values},
+    Multiplied,
+    memory::{Buffer, Stored},
+    multiplied,
+    operation::{
+        Input, Operation, count, from_last, optional_values, run, shape, values, values_of,
+    },
 };
 use crate::compute::{cast_like, in_f32};
 
@@ -20,22 +26,26 @@ pub(crate) fn linear<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    if x.dtype() != DType::F32 {
+    let Some(multiplied) = multiplied(&x) else {
+        if x.dtype() == DType::F32 {
+            return module::linear(x, weight, bias);
+        }
         let weight = cast_like(weight, &x);
         let product = module::linear(x, weight, None);
         return match bias {
             Some(bias) => in_f32(product, |product| product + bias.unsqueeze()),
             None => product,
         };
+    };
+    let inputs = [Input::new(x), Input::new(weight), Input::optional(bias)];
+    match multiplied {
+        Multiplied::F32 => run(Affine::<f32>(PhantomData), inputs),
+        Multiplied::Bf16 => run(Affine::<bf16>(PhantomData), inputs),
     }
-    if !covers(&x) {
-        return module::linear(x, weight, bias);
-    }
-    run(Affine, [Input::new(x), Input::new(weight), Input::optional(bias)])
 }
 
 #[derive(Clone, Debug)]
-struct Affine;
+struct Affine<T>(PhantomData<T>);
 
 /// The layer with these parameters.
 pub(super) fn layer<'a>(weight: &'a FlexTensor, bias: &'a FlexTensor) -> Linear<'a> {
@@ -47,13 +57,13 @@ pub(super) fn layer<'a>(weight: &'a FlexTensor, bias: &'a FlexTensor) -> Linear<
     }
 }
 
-impl Operation<3> for Affine {
+impl<T: Stored> Operation<3> for Affine<T> {
     type Saved = ();
 
     fn forward(&self, [x, weight, bias]: &[FlexTensor; 3], _: bool) -> (FlexTensor, Option<()>) {
         let layer = layer(weight, bias);
-        let mut out = Buffer::new(count(x) / layer.inputs * layer.outputs);
-        layer.forward(values(x), &mut out);
+        let mut out = Buffer::<T>::new(count(x) / layer.inputs * layer.outputs);
+        layer.forward::<T, T>(values_of(x), &mut out);
         let mut dims = shape(x).to_vec();
         if let Some(last) = dims.last_mut() {
             *last = layer.outputs;
@@ -69,12 +79,12 @@ impl Operation<3> for Affine {
         [wants_x, ..]: [bool; 3],
     ) -> [Option<FlexTensor>; 3] {
         let layer = layer(&weight, &bias);
-        let mut dx = wants_x.then(|| Buffer::new(count(&x)));
-        let mut dweight = Buffer::new(count(&weight));
-        let mut dbias = layer.bias.map(|bias| Buffer::new(bias.len()));
-        layer.backward(
-            values(&x),
-            values(&gradient),
+        let mut dx = wants_x.then(|| Buffer::<T>::new(count(&x)));
+        let mut dweight = Buffer::<f32>::new(count(&weight));
+        let mut dbias = layer.bias.map(|bias| Buffer::<f32>::new(bias.len()));
+        layer.backward::<T, T>(
+            values_of(&x),
+            values_of(&gradient),
             dx.as_deref_mut(),
             LinearGradients { weight: &mut dweight, bias: dbias.as_deref_mut() },
         );

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    marker::PhantomData,
     mem::MaybeUninit,
     ops::{Deref, DerefMut},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,9 +13,11 @@ use std::{
 
 use burn::{
     backend::flex::{FlexTensor, Layout},
-    tensor::{DType, Shape},
+    tensor::{Element, Shape},
 };
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+use bytemuck::Pod;
+use half::bf16;
 
 /// A cache line, and an AVX-512 vector.
 #[derive(Clone, Copy, Debug)]
@@ -105,19 +108,29 @@ pub(crate) fn release() {
     Pool::with(Pool::release);
 }
 
-/// Memory for the values of one tensor; it goes back to the pool when the tensor is dropped.
+/// A type of values that kernels keep: `f32` or `bf16`.
+pub(crate) trait Stored: vitral_kernels::element::Element + Element + Pod {}
+
+impl Stored for f32 {}
+
+impl Stored for bf16 {}
+
+/// Memory for the values of one tensor, of `f32` or `bf16`; it goes back to the pool when the tensor is
+/// dropped.
 #[derive(Debug)]
-pub struct Buffer {
+pub struct Buffer<T = f32> {
     lines: Vec<Line>,
     len: usize,
+    values: PhantomData<T>,
 }
 
-impl Buffer {
+impl<T: Element + Pod> Buffer<T> {
     /// Memory for `len` values, whatever they are.
     pub fn new(len: usize) -> Self {
-        let lines = len.div_ceil(LINE);
+        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
         let memory = Pool::with(|pool| pool.take(lines));
-        Self { lines: memory.unwrap_or_else(|| vec![Line([0.0; LINE]); lines]), len }
+        let lines = memory.unwrap_or_else(|| vec![Line([0.0; LINE]); lines]);
+        Self { lines, len, values: PhantomData }
     }
 
     /// A tensor of these values, row by row.
@@ -127,37 +140,37 @@ impl Buffer {
     pub fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
         let shape = shape.into();
         assert_eq!(shape.num_elements(), self.len);
-        let len = self.len * size_of::<f32>();
+        let len = self.len * size_of::<T>();
         // SAFETY: all of the memory is initialised.
         let bytes = unsafe { Bytes::from_controller(Box::new(self), len) };
-        FlexTensor::new(bytes, Layout::contiguous(shape), DType::F32)
+        FlexTensor::new(bytes, Layout::contiguous(shape), T::dtype())
     }
 }
 
-impl Drop for Buffer {
+impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.lines);
         Pool::with(|pool| pool.give_back(memory));
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T: Pod> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        // SAFETY: lines are plain values that follow each other, and there are enough of them.
+    fn deref(&self) -> &[T] {
+        // SAFETY: lines are plain bytes that follow each other, there are enough of them, and any are values.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Pod> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 }
 
-impl AllocationController for Buffer {
+impl<T: Pod + Send> AllocationController for Buffer<T> {
     fn alloc_align(&self) -> usize {
         align_of::<Line>()
     }
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn tensors_read_what_was_written() {
-        let mut buffer = Buffer::new(6);
+        let mut buffer = Buffer::<f32>::new(6);
         buffer.copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let mut tensor = buffer.into_tensor([2, 3]);
         tensor.storage_mut::<f32>()[0] = 7.0;

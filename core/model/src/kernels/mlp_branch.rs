@@ -1,6 +1,9 @@
 //! The feed-forward half of a block.
 
+use std::marker::PhantomData;
+
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
+use half::bf16;
 use vitral_kernels::{
     activation::Activation,
     layer_norm::LayerNormGradients,
@@ -14,8 +17,9 @@ use crate::{
 };
 
 use super::{
+    Multiplied,
     linear::layer,
-    memory::Buffer,
+    memory::{Buffer, Stored},
     operation::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
@@ -27,23 +31,33 @@ use super::{
 /// which must be covered by kernels.
 pub(super) fn mlp_branch(
     branch: composite::MlpBranch,
+    multiplied: Multiplied,
     operands: [Input; 1 + PARAMETERS],
 ) -> Tensor<RANK> {
-    run(Branch::new(branch), operands)
+    match multiplied {
+        Multiplied::F32 => run(Branch::<f32>::new(branch), operands),
+        Multiplied::Bf16 => run(Branch::<bf16>::new(branch), operands),
+    }
 }
 
 /// How many parameters the branch has at most.
 pub(super) const PARAMETERS: usize = Composite::BRANCH;
 
+/// A branch whose products are in type `T`.
 #[derive(Clone, Debug)]
-pub(super) struct Branch {
+pub(super) struct Branch<T> {
     settings: Settings,
     activation: Activation,
+    multiplied: PhantomData<T>,
 }
 
-impl Branch {
+impl<T: Stored> Branch<T> {
     pub(super) fn new(branch: composite::MlpBranch) -> Self {
-        Self { settings: Settings::new(branch.around), activation: branch.activation }
+        Self {
+            settings: Settings::new(branch.around),
+            activation: branch.activation,
+            multiplied: PhantomData,
+        }
     }
 
     /// The kernel's view of the branch.
@@ -67,9 +81,9 @@ impl Branch {
         keep: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let branch = self.of(x, parameters);
-        let mut out = Buffer::new(count(x));
+        let mut out = Buffer::<f32>::new(count(x));
         let (rows, width) = (branch.residual.kept_rows(), branch.fc1.outputs);
-        let mut hidden = keep.then(|| Buffer::new(rows * width));
+        let mut hidden = keep.then(|| Buffer::<T>::new(rows * width));
         branch.forward(
             values(x),
             &mut out,
@@ -87,12 +101,12 @@ impl Branch {
         mut kept: Option<FlexTensor>,
         gradient: &FlexTensor,
     ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
-        let mut dx = Buffer::new(count(x));
+        let mut dx = Buffer::<f32>::new(count(x));
         let mut found = gradients_of(parameters);
         let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = &mut found;
         self.of(x, parameters).backward(
             values(x),
-            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut::<f32>() }),
+            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut::<T>() }),
             values(gradient),
             &mut dx,
             MlpGradients {
@@ -106,7 +120,7 @@ impl Branch {
     }
 }
 
-impl Operation<8> for Branch {
+impl<T: Stored> Operation<8> for Branch<T> {
     /// What goes into the activation.
     type Saved = FlexTensor;
 

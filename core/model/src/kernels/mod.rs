@@ -5,7 +5,7 @@
 //! [`covers`] is true of the tensors it runs a kernel as one operation of automatic differentiation,
 //! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
 //! `f16` are summed and normalised as `f32` (see `compute.rs`). What is larger than an op is a
-//! [`Composite`]: [`has`] tells whether a kernel runs it, and [`run`] has it do so.
+//! [`Composite`]: [`find`] tells what kernel runs it, and [`run`] has it do so.
 
 mod activation;
 mod attention;
@@ -41,52 +41,84 @@ use crate::{
 };
 use operation::Input;
 
-/// Whether kernels exist for this tensor.
-pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
-    exist_for(tensor.dtype(), &tensor.device())
+/// The type that a kernel multiplies in, and keeps for backward what it keeps of activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Multiplied {
+    F32,
+    Bf16,
 }
 
-/// Whether kernels exist for a type of values on a device: for `f32` on the CPU.
-pub(crate) fn exist_for(dtype: DType, device: &Device) -> bool {
-    dtype == DType::F32 && is_cpu(device)
-}
-
-/// Whether there is a kernel of a composite for its input.
-pub(crate) fn has(composite: &Composite, input: &Tensor<RANK>) -> bool {
-    match composite {
-        Composite::AttentionBranch(_)
-        | Composite::MlpBranch(_)
-        | Composite::CheckpointedBlock(..)
-        | Composite::PatchEmbedding { .. } => covers(input),
-        // Burn's, everywhere.
-        Composite::MaxPool => true,
+/// The type that kernels multiply in on a device for a model that computes in some type, if there are
+/// any: `f32` or `bf16`, on the CPU.
+pub(crate) fn of_type(dtype: DType, device: &Device) -> Option<Multiplied> {
+    match dtype {
+        DType::F32 if is_cpu(device) => Some(Multiplied::F32),
+        DType::BF16 if is_cpu(device) => Some(Multiplied::Bf16),
+        _ => None,
     }
 }
 
-/// The result of a composite that [`has`] a kernel, and how many dimensions it has.
+/// What kernels do with this tensor, if there are any for it.
+fn multiplied<const D: usize>(tensor: &Tensor<D>) -> Option<Multiplied> {
+    of_type(tensor.dtype(), &tensor.device())
+}
+
+/// Whether kernels exist for this tensor that take and give `f32`.
+pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
+    multiplied(tensor) == Some(Multiplied::F32)
+}
+
+/// What runs a composite.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kernel {
+    /// A kernel of `vitral-kernels`.
+    Ours(Multiplied),
+    /// Burn's own.
+    Burns,
+}
+
+/// The kernel of a composite for its input, in a model that computes in some type, if there is one.
+/// Branches take and give `f32`, whatever they multiply in.
+pub(crate) fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Option<Kernel> {
+    let ours = of_type(compute, &input.device()).map(Kernel::Ours);
+    match composite {
+        Composite::AttentionBranch(_)
+        | Composite::MlpBranch(_)
+        | Composite::CheckpointedBlock(..) => ours.filter(|_| input.dtype() == DType::F32),
+        Composite::PatchEmbedding { .. } => ours.filter(|_| input.dtype() == compute),
+        Composite::MaxPool => Some(Kernel::Burns),
+    }
+}
+
+/// The result of a composite by a kernel that [`find`] has found, and how many dimensions it has.
 pub(crate) fn run(
     composite: Composite,
+    kernel: Kernel,
     input: Tensor<RANK>,
     others: Vec<Option<DispatchTensor>>,
 ) -> (Value, usize) {
+    let multiplied = match kernel {
+        Kernel::Ours(multiplied) => multiplied,
+        Kernel::Burns => Multiplied::F32,
+    };
     match composite {
         Composite::AttentionBranch(branch) => {
-            let out = attention_branch::attention_branch(branch, inputs(input, others));
-            (Value::Float(out), 3)
+            let operands = inputs(input, others);
+            (attention_branch::attention_branch(branch, multiplied, operands).into(), 3)
         }
         Composite::MlpBranch(branch) => {
-            (Value::Float(mlp_branch::mlp_branch(branch, inputs(input, others))), 3)
+            (mlp_branch::mlp_branch(branch, multiplied, inputs(input, others)).into(), 3)
         }
         Composite::CheckpointedBlock(attention, mlp) => {
             let operands = inputs(input, others);
-            let out = checkpointed_block::checkpointed_block(attention, mlp, operands);
-            (Value::Float(out), 3)
+            let out = checkpointed_block::checkpointed_block(attention, mlp, multiplied, operands);
+            (out.into(), 3)
         }
         Composite::PatchEmbedding { patch } => {
-            let out = patch_embedding::patch_embedding(patch, inputs(input, others));
-            (Value::from(out), 3)
+            let operands = inputs(input, others);
+            (patch_embedding::patch_embedding(patch, multiplied, operands).into(), 3)
         }
-        Composite::MaxPool => (Value::from(max_pool::max_pool(input)), 4),
+        Composite::MaxPool => (max_pool::max_pool(input).into(), 4),
     }
 }
 

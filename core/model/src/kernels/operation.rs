@@ -16,7 +16,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use super::memory::Buffer;
+use super::memory::{Buffer, Stored};
 
 /// A tensor of Burn's automatic differentiation on the CPU.
 type Differentiable = FloatTensor<Autodiff<Flex>>;
@@ -68,7 +68,7 @@ impl Input {
 
     /// A tensor without values, in the place of one that is not there.
     pub(super) fn none() -> Self {
-        Self::Constant(Buffer::new(0).into_tensor([0]))
+        Self::Constant(Buffer::<f32>::new(0).into_tensor([0]))
     }
 
     /// The tensor, or the one without values.
@@ -139,9 +139,14 @@ impl<Op: Operation<N>, const N: usize> Backward<Flex, N> for Step<Op> {
     }
 }
 
-/// The values of a tensor that lies row by row.
+/// The values of a tensor of `f32` that lies row by row.
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().unwrap_or_else(|| unreachable!("operations get contiguous tensors"))
+    values_of(tensor)
+}
+
+/// The values of a tensor that lies row by row.
+pub(super) fn values_of<T: Stored>(tensor: &FlexTensor) -> &[T] {
+    tensor.as_slice().unwrap_or_else(|| unreachable!("operations get contiguous tensors of a type"))
 }
 
 /// The values of an optional tensor, none if it is not there.

@@ -1,31 +1,45 @@
 //! Images to tokens with their positions, behind the tokens that every image starts with.
 
+use std::marker::PhantomData;
+
 use burn::{backend::flex::FlexTensor, tensor::Tensor};
+use half::bf16;
 use vitral_kernels::{
     linear::LinearGradients,
     patch_embedding::{PatchEmbedding, PatchEmbeddingGradients},
 };
 
 use super::{
+    Multiplied,
     linear::layer,
-    memory::Buffer,
+    memory::{Buffer, Stored},
     operation::{
         Input, Operation, count, from_last, optional_memory, optional_values, run, shape, values,
+        values_of,
     },
 };
 
 /// `[.., batch, height, width, channels]` to `[batch, tokens, width]`; the images must be covered by
 /// kernels, and filled by patches. Operands: images, projection, its bias, positions and first tokens.
-pub(super) fn patch_embedding(patch: usize, operands: [Input; 5]) -> Tensor<3> {
-    run(Embedding { patch }, operands)
+/// Images are of the type that products are in, and tokens `f32`.
+pub(super) fn patch_embedding(
+    patch: usize,
+    multiplied: Multiplied,
+    operands: [Input; 5],
+) -> Tensor<3> {
+    match multiplied {
+        Multiplied::F32 => run(Embedding::<f32> { patch, multiplied: PhantomData }, operands),
+        Multiplied::Bf16 => run(Embedding::<bf16> { patch, multiplied: PhantomData }, operands),
+    }
 }
 
 #[derive(Clone, Debug)]
-struct Embedding {
+struct Embedding<T> {
     patch: usize,
+    multiplied: PhantomData<T>,
 }
 
-impl Embedding {
+impl<T: Stored> Embedding<T> {
     fn of<'a>(&self, inputs: &'a [FlexTensor; 5]) -> PatchEmbedding<'a> {
         let [images, weight, bias, positions, prefix] = inputs;
         PatchEmbedding {
@@ -40,14 +54,14 @@ impl Embedding {
     }
 }
 
-impl Operation<5> for Embedding {
+impl<T: Stored> Operation<5> for Embedding<T> {
     type Saved = ();
 
     fn forward(&self, inputs: &[FlexTensor; 5], _: bool) -> (FlexTensor, Option<()>) {
         let embedding = self.of(inputs);
         let dims = [embedding.batch, embedding.tokens(), embedding.proj.outputs];
-        let mut out = Buffer::new(dims.iter().product());
-        embedding.forward(values(&inputs[0]), &mut out);
+        let mut out = Buffer::<f32>::new(dims.iter().product());
+        embedding.forward(values_of::<T>(&inputs[0]), &mut out);
         (out.into_tensor(dims), Some(()))
     }
 
@@ -59,11 +73,11 @@ impl Operation<5> for Embedding {
         [wants_images, ..]: [bool; 5],
     ) -> [Option<FlexTensor>; 5] {
         let [images, parameters @ ..] = &inputs;
-        let mut dimages = wants_images.then(|| Buffer::new(count(images)));
-        let mut found = parameters.each_ref().map(|input| Buffer::new(count(input)));
+        let mut dimages = wants_images.then(|| Buffer::<T>::new(count(images)));
+        let mut found = parameters.each_ref().map(|input| Buffer::<f32>::new(count(input)));
         let [weight, bias, positions, prefix] = &mut found;
         self.of(&inputs).backward(
-            values(images),
+            values_of::<T>(images),
             values(&gradient),
             dimages.as_deref_mut(),
             PatchEmbeddingGradients {

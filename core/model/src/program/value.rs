@@ -138,6 +138,9 @@ pub(super) fn integers<const D: usize>(
 
 impl<const D: usize> From<Tensor<D, Float>> for Value {
     fn from(tensor: Tensor<D, Float>) -> Self {
+        if D == RANK {
+            return Self::Float(Tensor::from_dispatch(tensor.into_dispatch()));
+        }
         let dims = padded(&tensor.dims());
         Self::Float(tensor.reshape(dims))
     }
