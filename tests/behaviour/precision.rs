@@ -274,10 +274,8 @@ fn runs_in_bf16_and_f16_learn_as_runs_in_f32_do() {
         reached.push(last);
         let scaled = precision == "F16()";
         assert_eq!(steps[0].get("loss_scale").is_some(), scaled);
-        assert_eq!(
-            said.contains("steps that overflowed f16 (loss scale 65536 at the end)"),
-            scaled
-        );
+        // Whether a step overflows at 65536 hangs on the last digit; it would then end at less.
+        assert_eq!(said.contains("steps that overflowed f16 (loss scale "), scaled);
         // Evaluated again in the same type, and so with the same result.
         let json = vitral(workspace.path(), &["eval", "run", "--json"]).succeeded().stdout;
         let found = serde_json::from_str::<serde_json::Value>(&json).unwrap()["loss"].clone();
