@@ -1,9 +1,6 @@
 //! How much a model computes, for monitors and comparisons.
 
-use crate::{
-    AttentionPrograms, ViTConfig, mlp::Mlp, pool::Pool, program_attention::flops as program_flops,
-    resnet::Stem,
-};
+use crate::{AttentionPrograms, ViTConfig, mlp::Mlp, pool::Pool, resnet::Stem};
 
 /// Floating-point operations of one image's forward pass: two for each multiplication and addition
 /// of the matrix products, which is where nearly all of them are. Backward takes twice as many.
@@ -27,7 +24,7 @@ pub fn forward(config: &ViTConfig, programs: &AttentionPrograms) -> f64 {
                 (None, program) => {
                     product(tokens, width, 4.0 * width)
                         + match program {
-                            Some(program) => program_flops(program),
+                            Some(program) => program.products() as f64,
                             None => 2.0 * product(tokens, width, tokens),
                         }
                 }

@@ -6,7 +6,7 @@ use burn::{
     module::{Module, Param},
     tensor::{FloatDType, Tensor},
 };
-use vitral_program::{DType, Dim, Program, Shape, TensorType};
+use vitral_program::{DType, Dim, Misfit, Program, Shape, TensorType};
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
@@ -85,12 +85,14 @@ impl ProgramAttention {
 }
 
 /// What queries, keys and values of a layer are.
-pub fn layer_type(config: &ViTConfig, layer: usize) -> TensorType {
+///
+/// # Errors
+/// They have more elements than any tensor of a program.
+pub fn layer_type(config: &ViTConfig, layer: usize) -> Result<TensorType, Misfit> {
     let heads = config.heads_of(layer);
     let tokens = config.prefix_tokens() + config.grid() * config.grid();
     let dims = [Dim::Batch(1), heads.into(), tokens.into(), (config.width() / heads).into()];
-    // Four dimensions are fewer than a shape may have.
-    TensorType::new(DType::F32, Shape::new(dims).expect("a shape of four dimensions"))
+    Ok(TensorType::new(DType::F32, Shape::new(dims)?))
 }
 
 /// The attention of a layer, if it is a plugin's.
@@ -113,7 +115,9 @@ pub(crate) fn program_attention(
         let message = format!("the program of plugin `{name}` for layer {layer} is not there");
         return Err(problem(message, "it is traced when a run starts, and kept in checkpoints"));
     };
-    fit(program, &layer_type(config, layer))
+    layer_type(config, layer)
+        .map_err(|misfit| misfit.to_string())
+        .and_then(|wanted| fit(program, &wanted))
         .map_err(|message| problem(message, "the program must have been traced for this layer"))?;
     Ok(Some(ProgramAttention::new(program, init)))
 }
@@ -138,33 +142,6 @@ fn fit(program: &Program, wanted: &TensorType) -> Result<(), String> {
         return Err(format!("program `{name}` gives ({found}), but the layer wants {wanted}"));
     }
     Ok(())
-}
-
-/// Floating-point operations of a program for one image: two for each multiplication and addition
-/// of its matrix products, which is where nearly all of them are.
-pub(crate) fn flops(program: &Program) -> f64 {
-    use vitral_program::Op;
-    let shape = |id: &vitral_program::ValueId| -> Vec<f64> {
-        let dims = program.types()[id.index()].shape.dims();
-        dims.iter().map(|dim| dim.per_item() as f64).collect()
-    };
-    let last = |shape: &[f64]| shape.last().copied().unwrap_or(1.0);
-    let of = |node: &vitral_program::Node| {
-        let operands: Vec<_> = node.operands().iter().map(shape).collect();
-        let result: f64 = node.results().next().map_or(0.0, |id| shape(&id).iter().product());
-        match node.op() {
-            Op::Matmul(_) | Op::Linear(_) => 2.0 * result * last(&operands[0]),
-            Op::ScaledDotProductAttention(_) => {
-                // Scores and their product with the values.
-                let tokens = operands[1][operands[1].len() - 2];
-                let queries: f64 = operands[0].iter().product();
-                2.0 * queries * tokens + 2.0 * result * tokens
-            }
-            Op::Conv2d(_) => 2.0 * result * operands[1][1..].iter().product::<f64>(),
-            _ => 0.0,
-        }
-    };
-    program.nodes().iter().map(of).sum()
 }
 
 #[cfg(test)]
@@ -210,7 +187,7 @@ mod tests {
     #[test]
     fn a_program_takes_the_place_of_softmax_attention() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let device = Device::flex();
         let with = ViT::with_programs(&config, &programs, Seed::new(1), &device).unwrap();
         let plain = ViTConfig { attention: vec![], ..config };
@@ -224,7 +201,7 @@ mod tests {
     #[test]
     fn a_program_runs_in_a_model_that_computes_in_bf16() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let model = || {
             ViT::with_programs(&config, &programs, Seed::new(1), &Device::flex().autodiff())
                 .unwrap()
@@ -249,7 +226,7 @@ mod tests {
     #[test]
     fn a_programs_parameters_have_its_names_shapes_and_decay() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let model = ViT::with_programs(&config, &programs, Seed::new(1), &Device::flex()).unwrap();
         let infos = parameters::infos(&model);
         let info = infos.iter().find(|info| info.name == "blocks.1.attn.gained.gain").unwrap();
@@ -274,13 +251,13 @@ mod tests {
     #[test]
     fn flops_count_the_matrix_products() {
         let program = gained(&"f32[B,2,5,4]".parse().unwrap());
-        assert_eq!(flops(&program), 2.0 * 2.0 * (2.0 * 5.0 * 5.0 * 4.0));
+        assert_eq!(program.products(), 2 * 2 * (2 * 5 * 5 * 4));
     }
 
     #[test]
     fn softmax_attention_equals_the_ops_result() {
         let config = config();
-        let program = gained(&layer_type(&config, 1));
+        let program = gained(&layer_type(&config, 1).unwrap());
         let init = Initializer::new(Seed::new(0), config.init, &Device::flex());
         let attention = ProgramAttention::new(&program, &init);
         let q = images().reshape([1, 8, 12, 4]).narrow(1, 0, 2).narrow(2, 0, 5);

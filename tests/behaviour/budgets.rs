@@ -1,0 +1,78 @@
+//! What a stranger supplies takes no more memory and time than it may.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{images::Workspace, program::vitral};
+
+/// A tiny run of one step, whose second layer's attention is a plugin's.
+fn run(workspace: &Workspace) -> std::path::PathBuf {
+    let attention = r#"model.attention=[(layers: (1, 1), attention: Plugin(name: "window", settings: {"size": 2}))]"#;
+    let sets = ["output=run", "train.steps=1", "model.patch_dropout=0", attention];
+    let sets = sets.into_iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<_> = ["train", "experiment.ron"].into_iter().chain(sets).collect();
+    vitral(workspace.path(), &arguments).succeeded();
+    let last = fs::read_to_string(workspace.join("run/last")).unwrap();
+    workspace.join("run").join(last.trim())
+}
+
+/// Makes a changed checkpoint's list of checksums right again.
+fn seal(checkpoint: &Path) {
+    let list = fs::read_to_string(checkpoint.join("SHA256SUMS")).unwrap();
+    let mut sealed = String::new();
+    for name in list.lines().filter_map(|line| line.split_once("  ")).map(|(_, name)| name) {
+        let digest = Sha256::digest(fs::read(checkpoint.join(name)).unwrap());
+        digest.iter().for_each(|byte| write!(sealed, "{byte:02x}").unwrap());
+        writeln!(sealed, "  {name}").unwrap();
+    }
+    fs::write(checkpoint.join("SHA256SUMS"), sealed).unwrap();
+}
+
+#[test]
+fn a_checkpoint_whose_programs_would_take_gigabytes_is_refused_before_it_runs() {
+    let workspace = Workspace::new();
+    let checkpoint = run(&workspace);
+    let path = checkpoint.join("attention-01.program.ron");
+    let honest = fs::read_to_string(&path).unwrap();
+    let kind = honest.split('"').find(|text| text.starts_with("f32[B,")).unwrap();
+    let dims: Vec<usize> =
+        kind["f32[B,".len()..kind.len() - 1].split(',').map(|dim| dim.parse().unwrap()).collect();
+    // Each tensor is far below the limit of any one.
+    let wide = 1 << 20;
+    let mut nodes = format!(
+        r#"(op: "reduceSum", operands: [0], attributes: [("axes", Ints([1, 2, 3])), ("keepDimensions", Bool(true))], types: ["f32[B,1,1,1]"], label: "one"),
+        (op: "expand", operands: [3], attributes: [("newShape", Text("[B, 1, 1, {wide}]"))], types: ["f32[B,1,1,{wide}]"], label: "wide"),"#
+    );
+    for value in 4..4000 {
+        write!(
+            nodes,
+            r#"(op: "exp", operands: [{value}], types: ["f32[B,1,1,{wide}]"], label: "again"),"#
+        )
+        .unwrap();
+    }
+    write!(
+        nodes,
+        r#"(op: "reduceSum", operands: [4000], attributes: [("axes", Ints([3])), ("keepDimensions", Bool(true))], types: ["f32[B,1,1,1]"]),
+        (op: "expand", operands: [4001], attributes: [("newShape", Text("[B, {}, {}, {}]"))], types: ["{kind}"]),"#,
+        dims[0], dims[1], dims[2]
+    )
+    .unwrap();
+    let input = |name: &str| format!(r#"(name: "{name}", type: "{kind}"),"#);
+    let inputs: String = ["query", "key", "value"].map(input).concat();
+    let hostile = format!(
+        r#"(format: 1, name: "window", inputs: [{inputs}], parameters: [], nodes: [{nodes}], outputs: [(name: "output", value: 4002)])"#
+    );
+    fs::write(&path, hostile).unwrap();
+    seal(&checkpoint);
+    for arguments in [&["eval", "run"][..], &["train", "--resume", "run"]] {
+        let shown = vitral(workspace.path(), arguments).failed_with(1).stderr;
+        assert!(
+            shown.contains(
+                "attention-01.program.ron: node 2, exp `again`: it takes 4.0 MiB of memory"
+            ),
+            "{shown}"
+        );
+        assert!(shown.contains("the limit is 4."), "{shown}");
+    }
+}
