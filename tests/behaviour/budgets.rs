@@ -6,6 +6,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{images::Workspace, program::vitral};
 
+/// Replaces a part of a checkpoint's experiment.
+fn reword(checkpoint: &Path, from: &str, to: &str) {
+    let path = checkpoint.join("config.ron");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+    seal(checkpoint);
+}
+
 /// A tiny run of one step, whose second layer's attention is a plugin's.
 fn run(workspace: &Workspace) -> std::path::PathBuf {
     let attention = r#"model.attention=[(layers: (1, 1), attention: Plugin(name: "window", settings: {"size": 2}))]"#;
@@ -75,4 +84,50 @@ fn a_checkpoint_whose_programs_would_take_gigabytes_is_refused_before_it_runs() 
         );
         assert!(shown.contains("the limit is 4."), "{shown}");
     }
+}
+
+#[test]
+fn a_checkpoint_that_says_it_is_of_another_model_is_refused_before_there_is_any_of_that() {
+    let workspace = Workspace::new();
+    let checkpoint = run(&workspace);
+    reword(&checkpoint, "width: 16,", "width: 65536,");
+    let out = ["export", "run", "--format", "npz", "--out", "out.npz"];
+    for arguments in [&["eval", "run"][..], &["train", "--resume", "run"], &out] {
+        let shown = vitral(workspace.path(), arguments).failed_with(1).stderr;
+        assert!(shown.contains("does not fit its own experiment"), "{shown}");
+        assert!(shown.contains("is [16], but the model has [65536]"), "{shown}");
+    }
+}
+
+#[test]
+fn a_model_that_memory_has_no_room_for_is_refused_with_its_bytes() {
+    let workspace = Workspace::new();
+    for (set, field, wanted) in [
+        (["model.width=65536", "model.depth=1000"], "model", "and what training keeps beside them"),
+        (["model.image_size=8192", "model.position=SinCos2d"], "model", "its tables of positions"),
+        (
+            ["train.batch=1000000", "model.image_size=1024"],
+            "batch",
+            "1000000 images at once, at least",
+        ),
+    ] {
+        let arguments = ["train", "experiment.ron", "--set", set[0], "--set", set[1]];
+        let shown = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+        // As it is wrapped to a terminal's width.
+        let words: Vec<_> = shown.split_whitespace().filter(|word| *word != "\u{2502}").collect();
+        let shown = words.join(" ");
+        assert!(shown.contains("GiB of memory (its parameters"), "{shown}");
+        assert!(shown.contains(wanted) && shown.contains(field), "{shown}");
+        assert!(!workspace.join("run").exists());
+    }
+}
+
+#[test]
+fn an_import_for_more_classes_than_there_can_be_is_refused() {
+    let workspace = Workspace::new();
+    let arguments = ["train", "experiment.ron", "--set", "train.steps=1"];
+    vitral(workspace.path(), &arguments).succeeded();
+    let arguments = ["import", "run", "--classes", "1000000000", "--out", "model"];
+    let shown = vitral(workspace.path(), &arguments).failed_with(2).stderr;
+    assert!(shown.contains("at most 1000000"), "{shown}");
 }
