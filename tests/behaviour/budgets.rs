@@ -4,7 +4,10 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{images::Workspace, program::vitral};
+use crate::support::{
+    images::Workspace,
+    program::{vitral, vitral_with},
+};
 
 /// Replaces a part of a checkpoint's experiment.
 fn reword(checkpoint: &Path, from: &str, to: &str) {
@@ -130,4 +133,23 @@ fn an_import_for_more_classes_than_there_can_be_is_refused() {
     let arguments = ["import", "run", "--classes", "1000000000", "--out", "model"];
     let shown = vitral(workspace.path(), &arguments).failed_with(2).stderr;
     assert!(shown.contains("at most 1000000"), "{shown}");
+}
+
+#[test]
+fn verifying_an_export_runs_nothing_of_the_folder_that_it_happens_in() {
+    let workspace = Workspace::new();
+    let arguments = ["train", "experiment.ron", "--set", "train.steps=1"];
+    vitral(workspace.path(), &arguments).succeeded();
+    for module in ["numpy", "onnxruntime", "site", "sitecustomize"] {
+        workspace
+            .write(&format!("{module}.py"), "open('executed', 'w').write(__name__)\nexit(9)\n");
+    }
+    let python = ["--verify", "--python", "python3"];
+    let arguments = [&["export", "run", "--format", "onnx", "--out", "run.onnx"][..], &python];
+    let path = workspace.path().to_str();
+    let finished = vitral_with(workspace.path(), &arguments.concat(), &[("PYTHONPATH", path)]);
+    assert!(!workspace.join("executed").exists(), "{}{}", finished.stdout, finished.stderr);
+    // It got as far as looking for the runtime.
+    let said = finished.stdout + &finished.stderr;
+    assert!(said.contains("has no onnxruntime") || said.contains("verified:"), "{said}");
 }
