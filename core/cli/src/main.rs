@@ -9,6 +9,7 @@ mod allocator;
 mod args;
 mod commands;
 mod consent;
+mod excerpt;
 mod experiment;
 mod failure;
 mod files;
