@@ -153,3 +153,51 @@ fn verifying_an_export_runs_nothing_of_the_folder_that_it_happens_in() {
     let said = finished.stdout + &finished.stderr;
     assert!(said.contains("has no onnxruntime") || said.contains("verified:"), "{said}");
 }
+
+/// A number as WebAssembly writes it.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id], &leb(content.len())[..], content].concat()
+}
+
+/// A component of 16 KB: loops in loops, in which every variable changes, so that a compiler has to ask for
+/// each in each of them.
+fn made_for_the_compiler() -> Vec<u8> {
+    const DEPTH: usize = 1000;
+    let starts = [0x03, 0x40].repeat(DEPTH);
+    let add_one = |local| [&[0x20], &leb(local)[..], &[0x41, 1, 0x6a, 0x21], &leb(local)].concat();
+    let adds: Vec<u8> = (0..DEPTH).flat_map(add_one).collect();
+    let ends = [0x20, 0, 0x0d, 0, 0x0b].repeat(DEPTH);
+    let body = [&leb(1), &leb(DEPTH)[..], &[0x7f], &starts, &adds, &ends, &[0x0b]].concat();
+    let code = [&[1], &leb(body.len())[..], &body].concat();
+    let module = [
+        &b"\0asm\x01\0\0\0"[..],
+        &section(1, &[1, 0x60, 0, 0]),
+        &section(3, &[1, 0]),
+        &section(10, &code),
+    ];
+    [&b"\0asm\x0d\0\x01\0"[..], &section(1, &module.concat())].concat()
+}
+
+/// In this program's own process it took gigabytes, and half a minute.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_component_that_is_made_for_the_compiler_has_it_end() {
+    let workspace = Workspace::new();
+    let component = made_for_the_compiler();
+    assert!(component.len() < 16_000);
+    fs::write(workspace.join("bomb.wasm"), component).unwrap();
+    let shown = vitral(workspace.path(), &["plugin", "check", "bomb.wasm"]);
+    let shown = shown.failed_with(1).stdout;
+    assert!(shown.contains("compiling its 16 KiB takes"), "{shown}");
+    assert!(shown.contains("that they may take"), "{shown}");
+}

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use vitral_bundle::{Allowance, Store};
-use vitral_host::{OpenError, Plugin};
+use vitral_host::{Compiler, OpenError, Plugin};
 use vitral_train::plugins::Registry;
 
 use crate::{consent, failure::Failure};
 
+/// The command that has this program do nothing but to compile a component.
+pub const COMPILE: &str = "compile-plugin";
+
 /// Every plugin that a run can use: this program's own, and others as far as the user allows.
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
-    Ok(Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder()))
+    let registry = Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder());
+    Ok(registry.compiled_by(compiler()))
 }
 
 /// The names of all plugins that an experiment can use without saying where they are. What cannot be
@@ -45,6 +49,17 @@ pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
         vitral_window::plugin(),
     ];
     tables.into_iter().map(Plugin::compiled_in).collect()
+}
+
+/// What compiles WebAssembly: this program, in a process of its own.
+pub fn compiler() -> Compiler {
+    // What runs, also after another version took its place on the disk.
+    let program = match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => std::env::current_exe(),
+    };
+    let arguments = vec![COMPILE.into()];
+    program.map_or(Compiler::Here, |program| Compiler::Apart { program, arguments })
 }
 
 /// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`.
