@@ -5,6 +5,7 @@ mod auto_batch;
 mod bench;
 mod bench_data;
 mod bench_tricks;
+mod budgets;
 mod checkpoints;
 mod classes;
 mod command_line;

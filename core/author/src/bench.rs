@@ -78,7 +78,7 @@ pub fn bench(
         progress("loading");
         rows.extend(loads(artifacts, &options.access)?);
     }
-    let engine = WasmEngine::new(None)?;
+    let engine = WasmEngine::new(None)?.compiled_by(options.access.compiler.clone());
     let forms = forms(artifacts, &engine, &options.access)?;
     // There is one at least.
     let plugin = &forms[0].1;
@@ -165,7 +165,8 @@ const LOADS: usize = 5;
 fn loads(artifacts: &Artifacts, access: &Access) -> Result<[Row; 2], AuthorError> {
     let cache =
         tempfile::tempdir().map_err(AuthorError::io("make a folder in", std::env::temp_dir()))?;
-    let [cold, warm] = [WasmEngine::new(None)?, WasmEngine::new(Some(cache.path()))?];
+    let engines = [WasmEngine::new(None)?, WasmEngine::new(Some(cache.path()))?];
+    let [cold, warm] = engines.map(|engine| engine.compiled_by(access.compiler.clone()));
     let load = |engine: &WasmEngine| -> Result<Duration, AuthorError> {
         let start = Instant::now();
         artifacts.open_wasm(engine, access).transpose()?;

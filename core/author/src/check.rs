@@ -44,6 +44,7 @@ pub fn check(
     progress: Progress,
 ) -> Result<Report, AuthorError> {
     let engine = WasmEngine::new(options.cache.as_deref())?;
+    let engine = engine.compiled_by(options.access.compiler.clone());
     let mut findings = Findings::new(progress);
     let forms = Forms::open(artifacts, &engine, &options.access, &mut findings);
     let Some(plugin) = forms.any() else {

@@ -23,7 +23,7 @@ pub fn pack(
     let source = SourceManifest::read(folder)?;
     let dist = Dist::read(folder)?;
     let artifacts = Artifacts::find(folder)?;
-    let engine = WasmEngine::new(None)?;
+    let engine = WasmEngine::new(None)?.compiled_by(access.compiler.clone());
     let plugin = artifacts.open_any(&engine, access)?;
     let mut input = PackInput::new(plugin.kind(), plugin.description().clone(), source);
     if let Some(path) = &dist.component {

@@ -23,6 +23,11 @@ pub const EXTENSION: &str = "vitral";
 /// The most bytes that a bundle's file may have. Compression may add a little.
 const MAX_FILE_BYTES: u64 = MAX_UNPACKED_BYTES + (16 << 20);
 
+/// What any bundle's files may have together.
+const UNPACKED_AT_LEAST: u64 = 64 << 20;
+/// And what comes to that for each byte of the bundle.
+const UNPACKED_FOR_EACH: u64 = 64;
+
 /// A bundle in memory, all of whose checksums are right.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -45,10 +50,13 @@ impl Bundle {
         let frame = seal::check(bytes).map_err(|problem| BundleError::damaged(name, problem))?;
         let unsealed = Unsealed::new(frame)
             .map_err(|error| BundleError::damaged(name, format!("cannot be read: {error}")))?;
-        let entries = read_entries(unsealed).map_err(|flaw| match flaw.entry {
-            Some(entry) => BundleError::entry(name, entry, flaw.problem),
-            None => BundleError::damaged(name, flaw.problem),
-        })?;
+        let entries =
+            read_entries(unsealed, most_unpacked(bytes.len())).map_err(|flaw| {
+                match flaw.entry {
+                    Some(entry) => BundleError::entry(name, entry, flaw.problem),
+                    None => BundleError::damaged(name, flaw.problem),
+                }
+            })?;
         Self::from_entries(name, entries)
     }
 
@@ -149,8 +157,14 @@ fn find<'e>(entries: &'e [Entry], path: &str) -> Option<&'e [u8]> {
     found.map(|(_, content)| content.as_slice())
 }
 
-fn read_entries(unsealed: Unsealed<'_>) -> Result<Vec<Entry>, Flaw> {
-    let mut reader = Reader::new(unsealed, MAX_UNPACKED_BYTES);
+/// How many bytes the files of a bundle may have, which has so many itself. Code becomes two to five times
+/// as much; zeros would become thousands of times as much.
+fn most_unpacked(packed: usize) -> u64 {
+    (UNPACKED_AT_LEAST + UNPACKED_FOR_EACH * packed as u64).min(MAX_UNPACKED_BYTES)
+}
+
+fn read_entries(unsealed: Unsealed<'_>, most: u64) -> Result<Vec<Entry>, Flaw> {
+    let mut reader = Reader::new(unsealed, most);
     let mut entries: Vec<Entry> = Vec::new();
     while let Some(entry) = reader.next_entry()? {
         let path = entry.path.clone();

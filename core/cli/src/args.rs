@@ -58,6 +58,10 @@ pub enum Command {
     },
     /// Show which devices and features are there.
     Doctor,
+    /// Compile a component from the standard input to the standard output, as this program has it done in
+    /// a process of its own.
+    #[command(name = crate::plugins::COMPILE, hide = true)]
+    CompilePlugin,
 }
 
 #[derive(Debug, Subcommand)]

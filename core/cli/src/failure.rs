@@ -1,12 +1,12 @@
 //! How a command fails: what the user sees, and the exit code.
 
-use std::process::ExitCode;
+use std::{ops::Range, process::ExitCode};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use vitral_config::ConfigError;
 use vitral_model::device::DeviceError;
 
-use crate::consent::how_to_allow;
+use crate::{consent::how_to_allow, excerpt::Excerpt};
 
 /// Exit code of wrong usage: arguments, experiments, devices.
 const USAGE: u8 = 2;
@@ -131,12 +131,20 @@ impl Failure {
 struct Underlined {
     error: ConfigError,
     source: NamedSource<String>,
+    /// Where the mistake is in what is shown.
+    span: Option<Range<usize>>,
 }
 
 impl From<ConfigError> for Underlined {
     fn from(error: ConfigError) -> Self {
-        let source = NamedSource::new(&error.name, error.text.clone()).with_language("ron");
-        Self { error, source }
+        let excerpt = Excerpt::new(&error.text, error.span.clone().unwrap_or_default());
+        let name = match excerpt.is_moved {
+            true => format!("{}, column {}", error.name, error.column),
+            false => error.name.clone(),
+        };
+        let span = error.span.is_some().then_some(excerpt.span);
+        let source = NamedSource::new(name, excerpt.text.into_owned()).with_language("ron");
+        Self { error, source, span }
     }
 }
 
@@ -158,7 +166,7 @@ impl Diagnostic for Underlined {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.error.span.clone()?;
+        let span = self.span.clone()?;
         let label = (!self.error.label.is_empty()).then(|| self.error.label.clone());
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(label, span))))
     }

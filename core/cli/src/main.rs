@@ -9,6 +9,7 @@ mod allocator;
 mod args;
 mod commands;
 mod consent;
+mod excerpt;
 mod experiment;
 mod failure;
 mod files;
@@ -38,7 +39,10 @@ fn main() -> ExitCode {
     if let Err(failure) = logging::start(arguments.verbose) {
         return failure.report();
     }
-    compute_on_this_thread();
+    // A process that only compiles gives up what threads are made with before it makes any.
+    if !matches!(arguments.command, Command::CompilePlugin) {
+        compute_on_this_thread();
+    }
     let result = match arguments.command {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Data { command } => commands::data::run(&command),
         Command::Bench { command } => commands::bench::run(&command),
         Command::Doctor => commands::doctor::run(),
+        Command::CompilePlugin => Ok(vitral_host::compile_for_parent()),
     };
     match result {
         Ok(code) => code,

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use vitral_bundle::{Allowance, Store};
-use vitral_host::{OpenError, Plugin};
+use vitral_host::{Compiler, OpenError, Plugin};
 use vitral_train::plugins::Registry;
 
 use crate::{consent, failure::Failure};
 
+/// The command that has this program do nothing but to compile a component.
+pub const COMPILE: &str = "compile-plugin";
+
 /// Every plugin that a run can use: this program's own, and others as far as the user allows.
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
-    Ok(Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder()))
+    let registry = Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder());
+    Ok(registry.compiled_by(compiler()))
 }
 
 /// The names of all plugins that an experiment can use without saying where they are. What cannot be
@@ -47,9 +51,125 @@ pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
     tables.into_iter().map(Plugin::compiled_in).collect()
 }
 
+/// What compiles WebAssembly: this program, in a process of its own.
+pub fn compiler() -> Compiler {
+    // What runs, also after another version took its place on the disk.
+    let program = match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => std::env::current_exe(),
+    };
+    let arguments = vec![COMPILE.into()];
+    program.map_or(Compiler::Here, |program| Compiler::Apart { program, arguments })
+}
+
 /// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`.
 pub fn cache_folder() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
     Some(base.join("vitral"))
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_host::{Batch, CallError, Kind, Layer, Settings};
+    use vitral_program::{DType, Dim, Limits, Program, Shape, TensorType};
+
+    use super::*;
+
+    /// The share of its limits that a program takes, the greatest of memory and time.
+    fn share(program: &Program, limits: &Limits) -> f64 {
+        let (cost, (peak, _)) = (program.cost(), program.peak());
+        let share = |found: u64, limit: u64| found as f64 / limit as f64;
+        share(cost.bytes, limits.bytes)
+            .max(share(cost.flops, limits.flops))
+            .max(share(peak, limits.peak_bytes))
+    }
+
+    /// Traces with the settings of each example and without any, and says how many plugins there are.
+    fn traced(
+        kind: Kind,
+        mut trace: impl FnMut(&Plugin, &Settings) -> Result<(Program, Limits), CallError>,
+    ) -> usize {
+        let plugins: Vec<_> =
+            compiled_in().unwrap().into_iter().filter(|plugin| plugin.kind() == kind).collect();
+        for plugin in &plugins {
+            let description = plugin.description();
+            let examples = description.examples.iter().map(|example| &example.settings[..]);
+            for given in std::iter::once(&[][..]).chain(examples) {
+                let settings = Settings::check(description, given).unwrap();
+                let (program, limits) = trace(plugin, &settings).unwrap();
+                let share = share(&program, &limits);
+                let name = &description.name;
+                assert!(
+                    share < 0.5,
+                    "{name} with {given:?} takes {share} of {limits:?}: {:?}, {:?}",
+                    program.cost(),
+                    program.peak()
+                );
+            }
+        }
+        plugins.len()
+    }
+
+    fn float(sides: &[u32]) -> TensorType {
+        let sides = sides.iter().map(|&side| Dim::Fixed(side as usize));
+        let dims: Vec<_> = std::iter::once(Dim::BATCH).chain(sides).collect();
+        TensorType::new(DType::F32, Shape::new(dims).unwrap())
+    }
+
+    /// From a toy to ViT-H/14 on images of 448 px.
+    #[test]
+    fn no_attention_of_ours_comes_near_its_limits_at_any_size_of_model() {
+        for (heads, head_width, grid) in [
+            (1, 4, 1),
+            (2, 8, 2),
+            (3, 64, 4),
+            (3, 64, 7),
+            (3, 64, 14),
+            (6, 64, 16),
+            (12, 64, 14),
+            (12, 64, 24),
+            (16, 64, 24),
+            (16, 80, 16),
+            (16, 80, 32),
+            (4, 256, 8),
+            (32, 8, 8),
+        ] {
+            for prefix_tokens in [0, 1, 5] {
+                let layer = Layer {
+                    index: 1,
+                    depth: 12,
+                    heads,
+                    head_width,
+                    prefix_tokens,
+                    grid_height: grid,
+                    grid_width: grid,
+                    dropout: 0.1,
+                };
+                let tokens = prefix_tokens + grid * grid;
+                let limits = Limits::default().for_attention(&float(&[heads, tokens, head_width]));
+                let count = traced(Kind::Attention, |plugin, settings| {
+                    let program = plugin.trace_attention(settings, &layer, &Limits::default())?;
+                    Ok((program, limits.clone()))
+                });
+                assert_eq!(count, 5);
+            }
+        }
+    }
+
+    #[test]
+    fn no_batch_augmentation_of_ours_comes_near_its_limits_at_any_size_of_images() {
+        for (side, channels, classes) in
+            [(4, 1, 2), (28, 1, 10), (32, 3, 100), (224, 3, 1000), (224, 3, 21841), (518, 3, 1000)]
+        {
+            let batch = Batch { height: side, width: side, channels, classes };
+            let limits =
+                Limits::default().for_batch(&float(&[side, side, channels]), &float(&[classes]));
+            let count = traced(Kind::BatchAugmentation, |plugin, settings| {
+                let program = plugin.trace_batch(settings, &batch, &Limits::default())?;
+                Ok((program, limits.clone()))
+            });
+            assert_eq!(count, 1);
+        }
+    }
 }

@@ -73,9 +73,9 @@ impl ConfigError {
             span: Some(start..end),
             line,
             column,
-            message: finding.message,
-            label: finding.label,
-            help: finding.help,
+            message: short(finding.message),
+            label: short(finding.label),
+            help: finding.help.map(short),
             others: Vec::new(),
         }))
     }
@@ -107,6 +107,18 @@ impl fmt::Display for ConfigError {
         }
         self.others.iter().try_for_each(|other| write!(f, "\n{other}"))
     }
+}
+
+/// Bytes of what is said of a mistake, which may quote a part of the text.
+const LONGEST: usize = 4000;
+
+/// The beginning of what is longer than anybody reads.
+fn short(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
 }
 
 /// Line and column of a byte offset, both from 1, the column in characters.

@@ -16,6 +16,8 @@ use crate::{explain, format, limits, suggest};
 
 /// How many mistakes are told at most.
 const MOST: usize = 20;
+/// Bytes that are read to find them, the text anew for each: of a long text, fewer are told.
+const READ: usize = 1 << 20;
 
 /// The value of a text, or all that is wrong with it, in its order.
 pub(crate) fn parse<T>(text: &str, plugins: &[String]) -> Result<T, Vec<Finding>>
@@ -25,8 +27,14 @@ where
     let schema = schema::<T>();
     let mut text = text.to_owned();
     let (mut found, mut removed) = (Vec::new(), Vec::new());
-    while found.len() < MOST {
+    let most = (READ / text.len().max(1)).clamp(1, MOST);
+    while found.len() < most {
         let source = Source::without(&text, &removed);
+        if let Some(message) = source.too_long() {
+            let last = source.tokens.last().map_or(0..0, |token| token.span.clone());
+            let label = "up to here".to_owned();
+            return Err(vec![Finding { span: last, message, label, help: None }]);
+        }
         match format::options().from_str::<T>(&text) {
             Ok(value) => {
                 found.extend(out_of_range(&source, &schema, &value, found.is_empty()));

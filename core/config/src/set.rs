@@ -22,6 +22,9 @@ pub(crate) fn set(text: &str, assignment: &str, root: &Value) -> Result<String, 
     let place = span_of_trimmed(path_text, 0);
     let path = read_path(path_text, &place)?;
     let source = Source::new(text);
+    if let Some(message) = source.too_long() {
+        return Err(wrong(place, message, "cannot be set"));
+    }
     let found = source.find(&path);
     let old = found.as_ref().filter(|found| found.depth == path.0.len());
     let value = read_value(value_text, path_text.len() + 1, old.map(|found| found.node.inner()))?;

@@ -1,13 +1,17 @@
 //! The nearest right name for a wrong one.
 
+/// Bytes of the longest name that is compared; all names here are shorter.
+const LONGEST: usize = 100;
+
 /// The name that differs at most in capitals, `-` and `_`.
 pub(crate) fn same<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
-    names.iter().copied().find(|name| plain(name) == plain(found))
+    let found = Some(found).filter(|found| found.len() <= LONGEST).map(plain)?;
+    names.iter().copied().find(|name| plain(name) == found)
 }
 
 /// The name that was most likely meant, if one is near enough.
 pub fn nearest<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
-    let wanted = plain(found);
+    let wanted = Some(found).filter(|found| found.len() <= LONGEST).map(plain)?;
     let (name, distance) = names
         .iter()
         .map(|name| (*name, distance(&wanted, &plain(name))))

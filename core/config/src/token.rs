@@ -34,11 +34,19 @@ pub(crate) struct Comment {
 
 /// All tokens of a text, and apart from them its comments.
 pub(crate) fn tokenize(text: &str) -> (Vec<Token>, Vec<Comment>) {
+    first_tokens(text, usize::MAX)
+}
+
+/// The first tokens and comments of a text, so many of them together.
+pub(crate) fn first_tokens(text: &str, most: usize) -> (Vec<Token>, Vec<Comment>) {
     let mut scanner = Scanner { text, at: 0 };
     let (mut tokens, mut comments) = (Vec::new(), Vec::new());
     loop {
         scanner.skip_while(is_space);
         let start = scanner.at;
+        if tokens.len() + comments.len() == most {
+            return (tokens, comments);
+        }
         if let Some(closed) = scanner.comment() {
             let span = start..scanner.at;
             comments.push(Comment { span, closed });

@@ -12,6 +12,10 @@ use crate::token::{self, Comment, Kind, Token};
 /// Deeper nesting than RON itself allows is not looked into.
 const MAX_DEPTH: usize = 160;
 
+/// Names, values, signs and comments of the longest text that is read, each of which takes some hundred
+/// bytes here. A list of all classes of ImageNet-21k has 44,000.
+pub(crate) const MOST_TOKENS: usize = 1 << 19;
+
 /// A text with its tokens and its outline.
 pub(crate) struct Source<'a> {
     pub text: &'a str,
@@ -86,11 +90,19 @@ pub(crate) struct Found<'s> {
 
 impl<'a> Source<'a> {
     pub fn new(text: &'a str) -> Self {
-        let (tokens, comments) = token::tokenize(text);
+        let (tokens, comments) = token::first_tokens(text, MOST_TOKENS + 1);
         let mut builder = Builder { text, tokens: &tokens, next: 0 };
         builder.skip_attributes();
         let root = builder.value(0);
         Self { text, tokens, comments, root, gone: Vec::new() }
+    }
+
+    /// Why the text is not read, where it is too long for that: the outline is then of its beginning.
+    pub fn too_long(&self) -> Option<String> {
+        let found = self.tokens.len() + self.comments.len();
+        (found > MOST_TOKENS).then(|| {
+            format!("the text goes on behind {MOST_TOKENS} names, values, signs and comments; no more are read")
+        })
     }
 
     /// A text without what was taken out of it.

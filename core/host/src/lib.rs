@@ -35,4 +35,4 @@ pub use vitral_abi::{
     Sample, Setting, StageTime, Step, Timings, Value,
 };
 #[cfg(feature = "wasm")]
-pub use wasm::{WasmEngine, WasmOptions};
+pub use wasm::{Compiler, WasmEngine, WasmOptions, compile_for_parent};

@@ -46,28 +46,30 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Begins a trace.
+    /// Begins a trace, within the limits and within those that follow from its subject.
     ///
     /// # Errors
     /// The subject has a side of no length.
     pub(crate) fn new(plugin: &str, subject: Subject, limits: &Limits) -> Result<Self, Cause> {
-        let (inputs, outputs, wanted) = match subject {
+        let (limits, inputs, outputs, wanted) = match subject {
             Subject::Attention(layer) => {
                 let patches = u64::from(layer.grid_height) * u64::from(layer.grid_width);
                 let tokens = u64::from(layer.prefix_tokens) + patches;
                 let r#type = float(&[layer.heads.into(), tokens, layer.head_width.into()])?;
                 let inputs = ["query", "key", "value"].map(|name| (name, r#type.clone()));
-                (inputs.to_vec(), &["output"][..], vec![r#type])
+                let limits = limits.clone().for_attention(&r#type);
+                (limits, inputs.to_vec(), &["output"][..], vec![r#type])
             }
             Subject::Batch(batch) => {
                 let Batch { height, width, channels, classes } = batch;
                 let images = float(&[height.into(), width.into(), channels.into()])?;
                 let targets = float(&[classes.into()])?;
                 let inputs = vec![("images", images.clone()), ("targets", targets.clone())];
-                (inputs, &["images", "targets"][..], vec![images, targets])
+                let limits = limits.clone().for_batch(&images, &targets);
+                (limits, inputs, &["images", "targets"][..], vec![images, targets])
             }
         };
-        let mut tracer = Tracer::new(plugin, limits.clone());
+        let mut tracer = Tracer::new(plugin, limits);
         let inputs = inputs.into_iter().map(|(name, r#type)| tracer.input(name, r#type)).collect();
         Ok(Self { tracer, inputs, outputs, wanted, results: Vec::new(), problem: None })
     }

@@ -7,7 +7,7 @@ use burn::{
     module::Param,
     tensor::{DType, Device, Tensor as Values},
 };
-use vitral_program::{Dim, Op, Program, Shape, TensorType};
+use vitral_program::{Dim, Op, Shape, TensorType};
 
 use crate::{
     Mode, ViT,
@@ -48,39 +48,6 @@ impl Costs {
         let images = ops.new_tensor(&image);
         model.logits(&mut ops, images, Mode::Eval);
         ops.costs
-    }
-}
-
-/// Floating-point operations of a program for one image, counted as those of a model are.
-pub(crate) fn program_flops(program: &Program) -> f64 {
-    let of = |node: &vitral_program::Node| {
-        let r#type = |id: &vitral_program::ValueId| &program.types()[id.index()];
-        let operands: Vec<_> = node.operands().iter().map(|id| &r#type(id).shape).collect();
-        node.results().next().map_or(0.0, |id| flops(node.op(), &operands, &r#type(&id).shape))
-    };
-    program.nodes().iter().map(of).sum()
-}
-
-/// Floating-point operations of an op for one image.
-fn flops(op: &Op, operands: &[&Shape], result: &Shape) -> f64 {
-    let sizes = |shape: &Shape| -> Vec<f64> {
-        shape.dims().iter().map(|dim| dim.per_item() as f64).collect()
-    };
-    let elements = sizes(result).iter().product::<f64>();
-    let from_last = |shape: &Shape, at: usize| {
-        let sizes = sizes(shape);
-        sizes.len().checked_sub(1 + at).map_or(1.0, |at| sizes[at])
-    };
-    match op {
-        Op::Matmul(_) | Op::Linear(_) => 2.0 * elements * from_last(operands[0], 0),
-        Op::ScaledDotProductAttention(_) => {
-            // Scores and their product with the values.
-            let tokens = from_last(operands[1], 1);
-            let queries: f64 = sizes(operands[0]).iter().product();
-            2.0 * queries * tokens + 2.0 * elements * tokens
-        }
-        Op::Conv2d(_) => 2.0 * elements * sizes(operands[1])[1..].iter().product::<f64>(),
-        _ => 0.0,
     }
 }
 
@@ -162,8 +129,7 @@ impl Ops for Counter {
         let types: Vec<TensorType> = operands.iter().map(|one| one.r#type.clone()).collect();
         // `ViTConfig::check` has seen to it that layers fit.
         let results = op.infer(&types).unwrap_or_else(|misfit| panic!("{}: {misfit}", op.name()));
-        let shapes: Vec<&Shape> = types.iter().map(|r#type| &r#type.shape).collect();
-        self.costs.forward_flops += flops(&op, &shapes, &results[0].shape);
+        self.costs.forward_flops += op.products(&types, &results) as f64;
         let mut out: Vec<Counted> =
             results.into_iter().map(|r#type| self.of_type(r#type)).collect();
         match &op {
@@ -232,7 +198,7 @@ impl Ops for Counter {
         _: Mode,
     ) -> Counted {
         let program = program.program();
-        self.costs.forward_flops += program_flops(program);
+        self.costs.forward_flops += program.products() as f64;
         // Each op keeps what it gives, if not what it takes.
         for node in program.nodes() {
             for id in node.results() {

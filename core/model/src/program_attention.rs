@@ -6,7 +6,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops as op, reference};
+use vitral_program::{DType, Dim, Misfit, Op, Program, Shape, TensorType, ops as op, reference};
 use vitral_seed::Seed;
 
 use crate::{
@@ -115,12 +115,14 @@ impl ProgramAttention {
 }
 
 /// What queries, keys and values of a layer are.
-pub fn layer_type(config: &ViTConfig, layer: usize) -> TensorType {
+///
+/// # Errors
+/// They have more elements than any tensor of a program.
+pub fn layer_type(config: &ViTConfig, layer: usize) -> Result<TensorType, Misfit> {
     let heads = config.heads_of(layer);
     let tokens = config.prefix_tokens() + config.grid() * config.grid();
     let dims = [Dim::Batch(1), heads.into(), tokens.into(), (config.width() / heads).into()];
-    // Four dimensions are fewer than a shape may have.
-    TensorType::new(DType::F32, Shape::new(dims).expect("a shape of four dimensions"))
+    Ok(TensorType::new(DType::F32, Shape::new(dims)?))
 }
 
 /// The attention of a layer, if it is a plugin's.
@@ -143,7 +145,9 @@ pub(crate) fn program_attention(
         let message = format!("the program of plugin `{name}` for layer {layer} is not there");
         return Err(problem(message, "it is traced when a run starts, and kept in checkpoints"));
     };
-    fit(program, &layer_type(config, layer))
+    layer_type(config, layer)
+        .map_err(|misfit| misfit.to_string())
+        .and_then(|wanted| fit(program, &wanted))
         .map_err(|message| problem(message, "the program must have been traced for this layer"))?;
     Ok(Some(ProgramAttention::new(program, init)))
 }
@@ -177,7 +181,7 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{Compute, ViT, config::LayerAttention, costs::program_flops, kernels, parameters};
+    use crate::{Compute, ViT, config::LayerAttention, kernels, parameters};
 
     fn config() -> ViTConfig {
         let plugin = ron::from_str(r#"Plugin(name: "gained")"#).unwrap();
@@ -213,7 +217,7 @@ mod tests {
     #[test]
     fn a_program_takes_the_place_of_softmax_attention() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let device = Device::flex();
         let with = ViT::with_programs(&config, &programs, Seed::new(1), &device).unwrap();
         let plain = ViTConfig { attention: vec![], ..config };
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn a_program_runs_in_a_model_that_computes_in_bf16() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let model = || {
             ViT::with_programs(&config, &programs, Seed::new(1), &Device::flex().autodiff())
                 .unwrap()
@@ -252,7 +256,7 @@ mod tests {
     #[test]
     fn a_programs_parameters_have_its_names_shapes_and_decay() {
         let config = config();
-        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1)))]);
+        let programs = AttentionPrograms::from([(1, gained(&layer_type(&config, 1).unwrap()))]);
         let model = ViT::with_programs(&config, &programs, Seed::new(1), &Device::flex()).unwrap();
         let infos = parameters::infos(&model);
         let info = infos.iter().find(|info| info.name == "blocks.1.attn.gained.gain").unwrap();
@@ -277,13 +281,13 @@ mod tests {
     #[test]
     fn flops_count_the_matrix_products() {
         let program = gained(&"f32[B,2,5,4]".parse().unwrap());
-        assert_eq!(program_flops(&program), 2.0 * 2.0 * (2.0 * 5.0 * 5.0 * 4.0));
+        assert_eq!(program.products(), 2 * 2 * (2 * 5 * 5 * 4));
     }
 
     #[test]
     fn softmax_attention_equals_the_ops_result() {
         let config = config();
-        let program = gained(&layer_type(&config, 1));
+        let program = gained(&layer_type(&config, 1).unwrap());
         let init = Initializer::new(Seed::new(0), config.init, &Device::flex());
         let attention = ProgramAttention::new(&program, &init);
         let q = images().reshape([1, 8, 12, 4]).narrow(1, 0, 2).narrow(2, 0, 5);

@@ -29,6 +29,7 @@
 
 mod array;
 mod attribute;
+mod cost;
 mod error;
 mod initializer;
 mod limits;
@@ -44,6 +45,7 @@ mod wire;
 
 pub use array::Array;
 pub use attribute::{Attribute, AttributeKind, AttributeValue};
+pub use cost::Cost;
 pub use error::{Misfit, ProgramError, TraceError, TraceErrors};
 pub use initializer::Initializer;
 pub use limits::Limits;

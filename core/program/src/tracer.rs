@@ -9,6 +9,7 @@ mod finish;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::attribute::Attribute;
+use crate::cost::Cost;
 use crate::error::{Misfit, TraceError, TraceErrors};
 use crate::initializer::Initializer;
 use crate::limits::Limits;
@@ -16,7 +17,7 @@ use crate::ops::Op;
 use crate::program::{Input, Parameter};
 use crate::shape::Shape;
 use crate::types::{DType, TensorType};
-use crate::verify::{check_constant, check_parameter, infer};
+use crate::verify::{check_constant, check_cost, check_parameter, infer};
 
 /// How many errors are kept; a plugin may make as many as it likes.
 const MAX_ERRORS: usize = 32;
@@ -83,6 +84,7 @@ pub struct Tracer {
     values: Vec<(Origin, TensorType)>,
     parameter_elements: usize,
     constant_bytes: usize,
+    cost: Cost,
     full: bool,
     errors: TraceErrors,
 }
@@ -101,6 +103,7 @@ impl Tracer {
             values: Vec::new(),
             parameter_elements: 0,
             constant_bytes: 0,
+            cost: Cost::default(),
             full: false,
             errors: TraceErrors { errors: Vec::new(), more: 0 },
         }
@@ -235,7 +238,10 @@ impl Tracer {
         self.limits.label(label)?;
         let results = infer(op, operands, &self.limits)?;
         self.constant_bytes = check_constant(op, self.constant_bytes, &self.limits)?;
-        Ok(results)
+        // One op too many is told once; all that follow would be, too.
+        let within = check_cost(op, operands, &results, &mut self.cost, &self.limits);
+        self.full = within.is_err();
+        within.map(|()| results)
     }
 
     fn record(

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::cost::Cost;
 use crate::error::{Misfit, ProgramError};
 use crate::limits::Limits;
 use crate::ops::Op;
@@ -55,13 +56,15 @@ pub(crate) fn verify(draft: Draft, limits: &Limits) -> Result<Program, ProgramEr
     }
 
     let mut nodes = Vec::with_capacity(draft.nodes.len());
-    let mut constant_bytes = 0;
+    let (mut constant_bytes, mut cost) = (0, Cost::default());
     for (index, node) in draft.nodes.into_iter().enumerate() {
         let place = format!("node {index}, {} `{}`", node.op.name(), node.label.escape_debug());
         let first_result = u32::try_from(types.len())
             .map_err(|_| ProgramError::invalid(&place, "there are too many values"))?;
         let results = check_node(&node, &types, limits).map_err(at(&place))?;
         constant_bytes = check_constant(&node.op, constant_bytes, limits).map_err(at(&place))?;
+        let operands: Vec<_> = node.operands.iter().map(|id| types[id.index()].clone()).collect();
+        check_cost(&node.op, &operands, &results, &mut cost, limits).map_err(at(&place))?;
         types.extend(results);
         nodes.push(Node { op: node.op, operands: node.operands, first_result, label: node.label });
     }
@@ -80,7 +83,19 @@ pub(crate) fn verify(draft: Draft, limits: &Limits) -> Result<Program, ProgramEr
         return Err(ProgramError::invalid("outputs", "there is none, but at least one is needed"));
     }
     let Draft { name, inputs, parameters, outputs, .. } = draft;
-    Ok(Program { name, inputs, parameters, nodes, outputs, types })
+    let program = Program { name, inputs, parameters, nodes, outputs, types };
+    let (peak, node) = program.peak();
+    limits.peak(peak).map_err(|misfit| {
+        let node = node.and_then(|index| program.nodes.get(index).map(|node| (index, node)));
+        let place = match node {
+            Some((index, Node { op, label, .. })) => {
+                format!("node {index}, {} `{}`", op.name(), label.escape_debug())
+            }
+            None => "inputs".to_owned(),
+        };
+        ProgramError::invalid(place, misfit)
+    })?;
+    Ok(program)
 }
 
 /// Checks a parameter; gives the elements of all parameters so far.
@@ -111,6 +126,19 @@ pub(crate) fn check_constant(
     let bytes = bytes_before.saturating_add(constant.values.len().saturating_mul(4));
     limits.count("bytes of all constants", bytes, limits.constant_bytes)?;
     Ok(bytes)
+}
+
+/// Adds what an op takes to what those before it take, and checks the sum.
+pub(crate) fn check_cost(
+    op: &Op,
+    operands: &[TensorType],
+    results: &[TensorType],
+    before: &mut Cost,
+    limits: &Limits,
+) -> Result<(), Misfit> {
+    let own = Cost::of(op, operands, results);
+    *before += own;
+    limits.cost(own, *before)
 }
 
 /// The types of an op's results, if operands, attributes and limits fit.

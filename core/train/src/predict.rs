@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::activation;
 use vitral_data::{ClassList, CodedImages, Image, ImageBatch, Source, abridged, match_classes};
 use vitral_model::{
-    Compute, ConfigProblem, Mode, ViT,
+    AttentionPrograms, Compute, ConfigProblem, Mode, ViT,
     device::Device,
     parameters,
     vit_program::{Interface, Output},
@@ -15,10 +15,11 @@ use vitral_seed::Seed;
 use crate::{
     Error, Evaluation, Event, Observer,
     batch::images_to_device,
-    checkpoint::{Checkpoint, CheckpointError, State, to_device},
+    checkpoint::{Checkpoint, CheckpointError, State, compare, to_device},
     evaluate::evaluate,
     experiment::Experiment,
-    trainer::eval_loader,
+    footprint::{self, Purpose, model_parameters},
+    trainer::{eval_loader, evaluated_at_once},
 };
 
 /// A model with the weights of a checkpoint: their moving average where the run kept one.
@@ -29,6 +30,7 @@ pub struct TrainedModel {
     pub state: State,
     model: ViT,
     device: Device,
+    programs: AttentionPrograms,
     /// Whether a number in place of a class's name is a position among the model's classes.
     numbered: bool,
 }
@@ -42,10 +44,16 @@ impl TrainedModel {
     pub fn new(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
         let Checkpoint { path, experiment, state, tensors, programs, .. } = checkpoint;
         let seed = Seed::new(experiment.seed);
+        let weights = tensors.ema.as_ref().unwrap_or(&tensors.model);
+        let mismatch = |problem| CheckpointError::Mismatch { path: path.clone(), problem };
+        experiment.model.check()?;
+        // Before there is any of a model that is not in the file.
+        let parameters = model_parameters(&experiment.model.resolved(), &programs.attention);
+        compare(weights, &parameters).map_err(mismatch)?;
+        footprint::check(&experiment, &programs.attention, Purpose::Load, device)?;
         let model = ViT::with_programs(&experiment.model, &programs.attention, seed, device)?;
         let infos = parameters::infos(&model);
-        let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
-            .map_err(|problem| CheckpointError::Mismatch { path, problem })?;
+        let values = to_device(weights, &infos, "", device).map_err(mismatch)?;
         // In f32, which is never less exact, where the device lacks what the run trained in.
         let precision = experiment.train.precision;
         let compute = precision.check(device).map_or(Compute::F32, |()| precision.compute());
@@ -55,6 +63,7 @@ impl TrainedModel {
             experiment,
             state,
             device: device.clone(),
+            programs: programs.attention,
         })
     }
 
@@ -89,6 +98,9 @@ impl TrainedModel {
     /// # Errors
     /// The data cannot be read, or has other classes.
     pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
+        let at_once = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
+        let purpose = Purpose::Evaluate(at_once);
+        footprint::check(&self.experiment, &self.programs, purpose, &self.device)?;
         let images = self.validation_images(observer)?;
         let total = images.len() as u64;
         let damaged = images.damaged().iter().map(|part| format!("left out {part}"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vitral_bundle::Limits;
-use vitral_host::{OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
+use vitral_host::{Compiler, OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
 
 use super::Artifacts;
 use crate::AuthorError;
@@ -17,6 +17,8 @@ pub struct Access {
     pub granted: Permissions,
     /// Whether a sandboxed plugin has as much memory and time as it asks for, beyond the usual.
     pub limits: bool,
+    /// Where the sandboxed form is compiled.
+    pub compiler: Compiler,
 }
 
 impl Artifacts {

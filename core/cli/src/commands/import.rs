@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use vitral_config::Document;
 use vitral_data::{Normalization, abridged};
 use vitral_interchange::{Hints, Pretrained, describe, to_task};
+use vitral_model::ViTConfig;
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
 
 use super::config::SMALLEST;
@@ -22,6 +23,12 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let model = open_pretrained(&arguments.source, &hints);
     spinner.finish_and_clear();
     let model = model?;
+    let mut wanted = model.config.clone();
+    wanted.image_size = arguments.image_size.unwrap_or(wanted.image_size);
+    wanted.classes = arguments.classes.unwrap_or(wanted.classes);
+    // Before there is any of it.
+    in_range(&wanted)?;
+    vitral_train::check_parameters(&wanted)?;
     let model =
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
     if model.config.classes == 0 {
@@ -43,6 +50,14 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     println!("  vitral predict {out} IMAGE...");
     println!("  vitral train EXPERIMENT --init {out}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that a model is one that an experiment may describe.
+fn in_range(model: &ViTConfig) -> Result<(), Failure> {
+    let mut experiment: Experiment = Document::new("import", SMALLEST).parse()?;
+    experiment.model = model.clone();
+    let text = vitral_config::to_ron(&experiment)?;
+    Document::new("the imported model", text).parse::<Experiment>().map(drop).map_err(Failure::from)
 }
 
 /// An experiment around an imported model: what predicting needs, and the rest by default.

@@ -111,9 +111,7 @@ impl CodedImages {
         let explain = |error: vitral_jpeg::Error| DecodeError(error.to_string());
         let jpeg = Jpeg::open(bytes).map_err(explain)?;
         let segments = Segments::read(bytes);
-        if !segments.complete {
-            return Err(DecodeError("the JPEG file is cut short".into()));
-        }
+        segments.check()?;
         let frame = jpeg.frame().clone();
         check_size(frame.width, frame.height)?;
         let turn = Turn::of(segments.orientation);

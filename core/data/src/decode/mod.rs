@@ -7,12 +7,13 @@
 mod hybrid;
 mod jpeg;
 mod part;
+mod png;
 #[cfg(not(feature = "turbojpeg"))]
 mod pure;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
 
-use std::io::Cursor;
+use std::{borrow::Cow, io::Cursor};
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -50,8 +51,8 @@ pub(crate) fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeE
     {
         return pure::size(jpeg.frame(), Segments::read(bytes));
     }
-    let mut decoder =
-        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(explain)?;
+    let bytes = needed(bytes, format);
+    let mut decoder = reader(&bytes, format).into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
     let turn = decoder.orientation().map_err(explain)?;
     let channels = if is_grey(decoder.color_type()) { Channels::Grey } else { Channels::Rgb };
@@ -93,9 +94,7 @@ impl Decoder {
         let format = format_of(bytes)?;
         if format == ImageFormat::Jpeg {
             let segments = Segments::read(bytes);
-            if !segments.complete {
-                return Err(DecodeError("the JPEG file is cut short".into()));
-            }
+            segments.check()?;
             #[cfg(feature = "turbojpeg")]
             return self.turbo(bytes, segments, channels, choose);
             #[cfg(not(feature = "turbojpeg"))]
@@ -155,9 +154,8 @@ fn whole(
     format: ImageFormat,
     wanted: Option<Channels>,
 ) -> Result<Image, DecodeError> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits());
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let bytes = needed(bytes, format);
+    let mut decoder = reader(&bytes, format).into_decoder().map_err(explain)?;
     if decoder.total_bytes() > MAX_IMAGE_BYTES {
         let (width, height) = decoder.dimensions();
         return Err(too_large(&format!("{width} x {height} pixels")));
@@ -189,6 +187,17 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
         Err(_) if bytes.is_empty() => Err(DecodeError("the file is empty".into())),
         Err(_) => Err(DecodeError("the file is not a JPEG, PNG or WebP image".into())),
     }
+}
+
+/// What of a file has to be looked at.
+fn needed(bytes: &[u8], format: ImageFormat) -> Cow<'_, [u8]> {
+    if format == ImageFormat::Png { png::without_metadata(bytes) } else { Cow::Borrowed(bytes) }
+}
+
+fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits());
+    reader
 }
 
 fn limits() -> Limits {

@@ -329,3 +329,42 @@ fn a_file_is_decoded_as_if_no_other_was_before_it() {
         assert_eq!(decode(&mut decoder), alone);
     }
 }
+
+/// A PNG file's chunk.
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let kind_and_content = [&kind[..], content].concat();
+    let length = (content.len() as u32).to_be_bytes();
+    [&length[..], &kind_and_content, &crc32(&kind_and_content).to_be_bytes()].concat()
+}
+
+#[test]
+fn a_colour_profile_that_becomes_gigabytes_is_not_read() {
+    use std::io::Write as _;
+
+    let plain = encode(ImageFormat::Png, &gradient(4, 4));
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let megabyte = vec![0; 1 << 20];
+    (0..600).for_each(|_| zlib.write_all(&megabyte).unwrap());
+    let profile = [b"name\0\0", &zlib.finish().unwrap()[..]].concat();
+    // Right behind the header.
+    let hostile =
+        [&plain[..33], &chunk(b"iCCP", &profile), &chunk(b"zTXt", &profile), &plain[33..]].concat();
+    let start = std::time::Instant::now();
+    assert_eq!(decode(&hostile).unwrap(), decode(&plain).unwrap());
+    assert_eq!(encoded_size(&hostile).unwrap(), encoded_size(&plain).unwrap());
+    // Decompressing it takes half a second each time.
+    assert!(start.elapsed() < std::time::Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_large_image_in_more_scans_than_any_needs_is_refused_before_it_is_decoded() {
+    let start = |bytes: &[u8]| bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let (head, rest) = PROGRESSIVE.split_at(start(PROGRESSIVE));
+    let scan = &rest[..rest.len() - 2];
+    let mut bytes = [head, &scan.repeat(40), &[0xff, 0xd9]].concat();
+    assert!(decode(&bytes).is_ok(), "a small one is read all the same");
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc2]).unwrap();
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0x2e, 0xe0, 0x2e, 0xe0]); // 12000 x 12000
+    let error = decode(&bytes).unwrap_err().to_string();
+    assert!(error.contains("scans over 144 million pixels"), "{error}");
+}

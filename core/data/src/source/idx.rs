@@ -194,6 +194,10 @@ enum Values {
     },
 }
 
+/// How many times as many bytes as a compressed file has may come out of it, beyond [`HELD`]: those of
+/// images have been two to ten times as many, and zeros are a thousand times.
+const MOST_COMPRESSED: u64 = 64;
+
 /// An IDX file of unsigned bytes.
 struct IdxFile {
     dimensions: Vec<u32>,
@@ -231,12 +235,17 @@ fn parse(
     file: BufReader<File>,
     is_compressed: bool,
 ) -> Result<(Vec<u32>, Vec<u8>), DataError> {
+    let length = file.get_ref().metadata().map_err(|error| DataError::io(path, error))?.len();
     let mut reader: Box<dyn Read> = match is_compressed {
         true => Box::new(MultiGzDecoder::new(file)),
         false => Box::new(file),
     };
     let dimensions = read_dimensions(path, &mut reader)?;
-    let values = Announced::new(path, &dimensions)?.read(path, reader)?;
+    let announced = Announced::new(path, &dimensions)?;
+    if is_compressed {
+        announced.check_compressed(path, length)?;
+    }
+    let values = announced.read(path, reader)?;
     Ok((dimensions, values))
 }
 
@@ -298,6 +307,22 @@ impl Announced {
                 Err(DataError::malformed(path, problem))
             }
         }
+    }
+
+    /// Refuses what a compressed file of so many bytes cannot honestly hold, which would all be in memory.
+    fn check_compressed(&self, path: &Path, length: u64) -> Result<(), DataError> {
+        let Self { bytes, shape } = self;
+        let most = HELD.max(length.saturating_mul(MOST_COMPRESSED));
+        if *bytes <= most {
+            return Ok(());
+        }
+        Err(DataError::malformed(
+            path,
+            format!(
+                "announces {shape} bytes of data, and of a compressed file of {length} bytes {most} are read at \
+             most; decompressed (`gunzip`), it is read image by image"
+            ),
+        ))
     }
 
     /// Reads all of them, and makes sure that there are no others.
@@ -512,5 +537,16 @@ mod tests {
             assert_eq!(counts, [per_class; 10]);
             assert_eq!(source.read(0).unwrap().pixels().len(), 28 * 28);
         }
+    }
+
+    #[test]
+    fn a_compressed_file_that_becomes_far_more_than_images_do_is_not_decompressed() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("images.gz");
+        // 300 MB, of which the first are zeros, as all others could be.
+        std::fs::write(&path, gzip(&idx(&[300_000, 10, 100], &vec![0; 1 << 20]))).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("announces 300000 x 10 x 100 bytes of data"), "{error}");
+        assert!(error.contains("268435456 are read at most"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, thread, time::Duration};
 
 use wasmtime::{Config, Engine, component::Component};
 
-use super::cache::Cache;
+use super::{cache::Cache, compiler::Compiler};
 use crate::{Interrupt, OpenError};
 
 /// How exactly the time of a call is kept.
@@ -12,9 +12,21 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// What a plugin may have on its stack, in bytes.
 const STACK: usize = 1 << 20;
 
+/// How everything is compiled, and runs.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    // Results are the same on every machine, but for the sign and the payload of a NaN, which no
+    // comparison, conversion or rounding sees. The native form has them from the processor, too,
+    // and making them canonical would take a third of a bilinear warp's time.
+    config.cranelift_nan_canonicalization(false).relaxed_simd_deterministic(true);
+    config.epoch_interruption(true).max_wasm_stack(STACK).async_stack_size(2 * STACK);
+    config
+}
+
 /// Compiles WebAssembly, and keeps what it has compiled. A process needs one.
 pub struct WasmEngine {
     engine: Engine,
+    compiler: Compiler,
     cache: Option<Cache>,
     interrupt: Interrupt,
 }
@@ -27,13 +39,7 @@ impl WasmEngine {
     pub fn new(cache: Option<&Path>) -> Result<Self, OpenError> {
         let refuse =
             |error: wasmtime::Error| OpenError::new("the WebAssembly engine", format!("{error:#}"));
-        let mut config = Config::new();
-        // Results are the same on every machine, but for the sign and the payload of a NaN, which no
-        // comparison, conversion or rounding sees. The native form has them from the processor, too,
-        // and making them canonical would take a third of a bilinear warp's time.
-        config.cranelift_nan_canonicalization(false).relaxed_simd_deterministic(true);
-        config.epoch_interruption(true).max_wasm_stack(STACK).async_stack_size(2 * STACK);
-        let engine = Engine::new(&config).map_err(refuse)?;
+        let engine = Engine::new(&config()).map_err(refuse)?;
         // The thread ends when nobody has the engine any more.
         let weak = engine.weak();
         let tick = move || {
@@ -48,7 +54,13 @@ impl WasmEngine {
             .spawn(tick)
             .map_err(|error| OpenError::new("the WebAssembly engine", error.to_string()))?;
         let cache = cache.map(|folder| Cache::new(folder, &engine));
-        Ok(Self { cache, engine, interrupt: Interrupt::default() })
+        let (compiler, interrupt) = (Compiler::default(), Interrupt::default());
+        Ok(Self { cache, engine, compiler, interrupt })
+    }
+
+    /// The same, compiling elsewhere than in this process.
+    pub fn compiled_by(self, compiler: Compiler) -> Self {
+        Self { compiler, ..self }
     }
 
     /// The same, with a switch that has calls end early.
@@ -65,13 +77,18 @@ impl WasmEngine {
     }
 
     /// Compiles a component, unless it is in the cache.
-    pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let Some(cache) = &self.cache else { return Component::new(&self.engine, bytes) };
-        if let Some(component) = cache.load(&self.engine, bytes) {
+    ///
+    /// # Errors
+    /// It is none, or its compiler takes too much, in words.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component, String> {
+        let known = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, bytes));
+        if let Some(component) = known {
             return Ok(component);
         }
-        let component = Component::new(&self.engine, bytes)?;
-        cache.store(bytes, &component.serialize()?);
+        let (component, compiled) = self.compiler.compile(&self.engine, bytes)?;
+        if let Some(cache) = &self.cache {
+            cache.store(bytes, &compiled);
+        }
         Ok(component)
     }
 }

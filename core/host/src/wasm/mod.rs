@@ -2,6 +2,7 @@
 
 mod bindings;
 mod cache;
+mod compiler;
 mod convert;
 mod deadline;
 mod engine;
@@ -12,10 +13,12 @@ mod limits;
 mod monitor;
 mod open;
 mod pixels;
+mod sandbox;
 mod state;
 mod trace;
 mod wasi;
 
+pub use compiler::{Compiler, compile_for_parent};
 pub use engine::WasmEngine;
 pub(crate) use open::open;
 

@@ -30,7 +30,7 @@ const NAMESPACE: &str = "vitral:plugin/";
 const VERSION: Version =
     Version::new(vitral_abi::VERSION.0 as u64, vitral_abi::VERSION.1 as u64, 0);
 /// The largest component; those of Python have 40 MiB.
-const MAX_COMPONENT: usize = 256 << 20;
+pub(super) const MAX_COMPONENT: usize = 256 << 20;
 
 /// Where the exports of each kind are found.
 pub(super) enum Exports {
@@ -53,9 +53,7 @@ pub(crate) fn open(
     if bytes.len() > MAX_COMPONENT {
         return Err(refuse(format!("it has more than {} MiB", MAX_COMPONENT >> 20)));
     }
-    let component = engine
-        .compile(bytes)
-        .map_err(|error| refuse(format!("it is no WebAssembly component: {error:#}")))?;
+    let component = engine.compile(bytes).map_err(refuse)?;
     let Interfaces { kind, uses_wasi, has_data } =
         interfaces(engine, &component).map_err(refuse)?;
     let pre = link(engine, &component, uses_wasi)

@@ -1,7 +1,11 @@
 """Runs an exported model: format, path, type and file of the images, file of the result, shape."""
 
 import os
+import site
 import sys
+
+# Isolated Python leaves out what the user has installed for himself, too.
+site.addsitedir(site.getusersitepackages())
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

@@ -1,10 +1,6 @@
 //! Runs an exported model with the runtime that it is for, and compares it with the model itself.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use burn::tensor::{Tensor, TensorData, activation};
 use half::f16;
@@ -73,7 +69,9 @@ pub fn verify(
     options: &GraphOptions,
     python: &Path,
 ) -> Result<Verified, InterchangeError> {
-    let folder = Scratch::create()?;
+    // Nobody else can write to it.
+    let folder = tempfile::Builder::new().prefix("vitral-verify-").tempdir();
+    let folder = folder.map_err(InterchangeError::io(&std::env::temp_dir()))?;
     let model = if options.f16 { rounded(model)? } else { model.clone() };
     let model = model.computing_in(Compute::F32);
     let mut verified = Verified { difference: 0.0, largest: 0.0 };
@@ -90,10 +88,11 @@ pub fn verify(
             }
         };
         let expected = expected(&model, &noise, shape, options)?;
-        let [images, result] = ["images", "result"].map(|name| folder.0.join(name));
+        let [images, result] = ["images", "result"].map(|name| folder.path().join(name));
         fs::write(&images, bytes).map_err(InterchangeError::io(&images))?;
         let output = Command::new(python)
-            .args(["-c", SCRIPT, format.name()])
+            // Isolated: modules of the folder that it happens to run in are none of Python's.
+            .args(["-I", "-c", SCRIPT, format.name()])
             .arg(path)
             .arg(dtype)
             .args([&images, &result])
@@ -198,22 +197,4 @@ fn host(values: Tensor<1>) -> Result<Vec<f32>, InterchangeError> {
         path: "the model".into(),
         problem: error.to_string(),
     })
-}
-
-/// A folder for a moment.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn create() -> Result<Self, InterchangeError> {
-        let path = std::env::temp_dir().join(format!("vitral-verify-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(InterchangeError::io(&path))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // There is nobody to tell, and nothing else to do.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

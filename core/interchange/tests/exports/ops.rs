@@ -475,7 +475,7 @@ pub fn ops_in_layers() -> Vec<(String, ViTConfig, AttentionPrograms)> {
 
 fn program(config: &ViTConfig, layer: usize, case: &Case) -> Arc<Program> {
     let mut trace = Trace(Tracer::new("op", Limits::default()));
-    let r#type: TensorType = layer_type(config, layer);
+    let r#type: TensorType = layer_type(config, layer).unwrap();
     let inputs = ["query", "key", "value"].map(|name| trace.0.input(name, r#type.clone()));
     let result = case(&mut trace, inputs);
     assert!(!trace.0.is_poisoned(result), "layer {layer}: {:?}", trace.0.finish(&[]));

@@ -82,7 +82,7 @@ fn plugin_model(
     let config =
         ViTConfig { attention: vec![LayerAttention { layers: (1, 1), attention }], ..base() };
     let mut trace = Tracer::new("mixer", Limits::default());
-    let layer = layer_type(&config, 1);
+    let layer = layer_type(&config, 1).unwrap();
     let inputs = ["query", "key", "value"].map(|name| trace.input(name, layer.clone()));
     let out = build(&mut trace, inputs, &config);
     let program = Arc::new(trace.finish(&[("out", out)]).unwrap());

@@ -46,6 +46,9 @@ fn limits() -> Limits {
         elements: 1 << 36,
         parameter_elements: 1 << 40,
         constant_bytes: 1 << 34,
+        bytes: u64::MAX,
+        peak_bytes: u64::MAX,
+        flops: u64::MAX,
         ..Limits::default()
     }
 }

@@ -90,6 +90,12 @@ pub(crate) trait Rule {
     /// If operands or attributes do not fit; the message says what would.
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, Misfit>;
 
+    /// Floating-point operations of the matrix products in it for each item of a batch: two for each
+    /// multiplication and addition. Types are such as `infer` takes and gives.
+    fn products(&self, _operands: &[TensorType], _results: &[TensorType]) -> u64 {
+        0
+    }
+
     /// The results' values, for operands of types that `infer` has accepted.
     fn run(&self, call: &Call<'_>) -> Vec<Array>;
 }

@@ -27,6 +27,7 @@ mod window;
 
 use crate::array::Array;
 use crate::attribute::{Attribute, Attributes};
+use crate::cost::elements;
 use crate::error::Misfit;
 use crate::reference::Call;
 use crate::types::TensorType;
@@ -97,6 +98,12 @@ impl Op {
         self.rule().infer(operands)
     }
 
+    /// Floating-point operations of the matrix products in it for each item of a batch: two for each
+    /// multiplication and addition, for types that [`infer`](Self::infer) takes and gives.
+    pub fn products(&self, operands: &[TensorType], results: &[TensorType]) -> u64 {
+        self.rule().products(operands, results)
+    }
+
     pub(crate) fn run(&self, call: &Call<'_>) -> Vec<Array> {
         self.rule().run(call)
     }
@@ -124,6 +131,21 @@ impl Op {
 /// The one result of most ops.
 pub(crate) fn one(r#type: TensorType) -> Result<Vec<TensorType>, Misfit> {
     Ok(vec![r#type])
+}
+
+/// Two operations for each of `inner` products that each element of the only result sums up.
+pub(crate) fn sums_of(results: &[TensorType], inner: u64) -> u64 {
+    results
+        .iter()
+        .map(elements)
+        .fold(0, u64::saturating_add)
+        .saturating_mul(2)
+        .saturating_mul(inner)
+}
+
+/// The size of an operand's dimension, counted from the end, per batch item.
+pub(crate) fn side_from_end(operand: &TensorType, axis: usize) -> u64 {
+    operand.dims().iter().rev().nth(axis).map_or(1, |dim| dim.per_item() as u64)
 }
 
 #[cfg(test)]

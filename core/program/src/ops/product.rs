@@ -2,7 +2,7 @@
 
 use super::declare::{Rule, op};
 use super::normalize::softmax;
-use super::one;
+use super::{one, side_from_end, sums_of};
 use crate::array::{Array, each, fill};
 use crate::error::Misfit;
 use crate::reference::Call;
@@ -41,6 +41,10 @@ impl Rule for Matmul {
         }
         let leading = Shape::new(a_leading)?.broadcast(&Shape::new(b_leading)?)?;
         one(operands[0].with(Shape::new([leading.dims(), &[n, m]].concat())?))
+    }
+
+    fn products(&self, operands: &[TensorType], results: &[TensorType]) -> u64 {
+        sums_of(results, side_from_end(&operands[0], 0))
     }
 
     fn run(&self, call: &Call<'_>) -> Vec<Array> {
@@ -93,6 +97,10 @@ impl Rule for Linear {
             }
         }
         one(input.with(input.shape.replaced(input.rank() - 1, outputs)?))
+    }
+
+    fn products(&self, operands: &[TensorType], results: &[TensorType]) -> u64 {
+        sums_of(results, side_from_end(&operands[0], 0))
     }
 
     fn run(&self, call: &Call<'_>) -> Vec<Array> {
@@ -148,6 +156,12 @@ impl Rule for ScaledDotProductAttention {
             }
         }
         one(query.with(Shape::new([leading, &[n, e]].concat())?))
+    }
+
+    fn products(&self, operands: &[TensorType], results: &[TensorType]) -> u64 {
+        // Scores, and their product with the values.
+        let tokens = side_from_end(&operands[1], 1);
+        sums_of(&operands[..1], tokens).saturating_add(sums_of(results, tokens))
     }
 
     fn run(&self, call: &Call<'_>) -> Vec<Array> {

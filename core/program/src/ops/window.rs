@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::declare::{Rule, op};
-use super::one;
+use super::{one, sums_of};
 use crate::array::{Array, each, fill};
 use crate::attribute::text_attribute;
 use crate::error::Misfit;
@@ -193,6 +193,11 @@ impl Rule for Conv2d {
         one(self.windows([height, width]).infer(input, self.input_layout, out)?)
     }
 
+    fn products(&self, operands: &[TensorType], results: &[TensorType]) -> u64 {
+        let window = operands[1].dims()[1..].iter().map(|dim| dim.per_item() as u64);
+        sums_of(results, window.fold(1, u64::saturating_mul))
+    }
+
     fn run(&self, call: &Call<'_>) -> Vec<Array> {
         let (input, filter, bias) = (call.operands[0], call.operands[1], call.operands.get(2));
         let [y_axis, x_axis, channel_axis] = self.input_layout.axes();
@@ -255,6 +260,11 @@ impl Rule for AveragePool2d {
             return Err(Misfit::new(problem));
         }
         one(self.windows().infer(&operands[0], self.layout, channels)?)
+    }
+
+    fn products(&self, _: &[TensorType], results: &[TensorType]) -> u64 {
+        let [height, width] = self.window_dimensions.map(|side| side as u64);
+        sums_of(results, height.saturating_mul(width))
     }
 
     fn run(&self, call: &Call<'_>) -> Vec<Array> {

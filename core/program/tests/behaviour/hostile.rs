@@ -119,7 +119,7 @@ fn impossible_sizes_are_refused() {
     refused(
         "f32[B,3]",
         "f32[B,1000000000]",
-        "1000000000 elements per batch item, but the limit is 16777216",
+        "1000000000 elements per batch item, but the limit is 67108864",
     );
     refused("f32[B,3]", "f32[B,B]", "the batch in two dimensions");
     refused("f32[B,3]", "f32[0]", "empty dimension");

@@ -176,9 +176,86 @@ fn limits_hold_for_files_too() {
         (Limits { name_bytes: 5, ..all() }, "parameter `weight`: 6 bytes of a name are too many"),
         (Limits { names: 1, ..all() }, "output `weights`: 2 outputs are too many: the limit is 1"),
         (Limits { operands: 1, ..all() }, "node 0, linear `mixed`: 2 operands are too many"),
+        (
+            Limits { bytes: 11, ..all() },
+            "node 0, linear `mixed`: it takes 12 bytes of memory per batch item",
+        ),
+        (
+            Limits { flops: 38, ..all() },
+            "node 1, softmax `weights`: it takes 6 FLOP of computation per batch item, with which the \
+             program takes 39 FLOP: the limit is 38 FLOP",
+        ),
+        (
+            Limits { peak_bytes: 27, ..all() },
+            "node 3, mul ``: values of 28 bytes per batch item are needed at the same time",
+        ),
         (Limits { serialised_bytes: 9, ..all() }, "is too large: at most 9 are read"),
     ] {
         let error = Program::from_bytes(&bytes, &limits).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
+}
+
+/// A program of matrix products, each as large as a tensor may be: 4 KB of text.
+fn greedy(limits: Limits) -> TraceErrors {
+    let mut trace = Tracer::new("greedy", limits);
+    let x = trace.input("x", r#type("f32[B,4000]"));
+    let column = trace.apply(ops::Reshape { new_shape: shape("[B, 4000, 1]") }, &[x], "column");
+    let row = trace.apply(ops::Reshape { new_shape: shape("[B, 1, 4000]") }, &[x], "row");
+    let mut wide = trace.apply(ops::Matmul {}, &[column, row], "wide");
+    for _ in 0..40 {
+        wide = trace.apply(ops::Matmul {}, &[wide, wide], "again");
+    }
+    trace.finish(&[("y", wide)]).unwrap_err()
+}
+
+#[test]
+fn memory_and_time_of_all_ops_together() {
+    let errors = greedy(Limits::default());
+    assert_eq!((errors.errors.len(), errors.more), (1, 0), "{errors}");
+    assert_eq!(
+        errors.to_string(),
+        "plugin `greedy`: matmul(f32[B,4000,4000], f32[B,4000,4000]) `again`: it takes 128.0 GFLOP of \
+         computation per batch item, with which the program takes 1.2 TFLOP: the limit is 1.1 TFLOP"
+    );
+    let errors = greedy(Limits { flops: u64::MAX, bytes: 1 << 30, ..Limits::default() });
+    assert!(
+        errors.to_string().ends_with(
+            "it takes 61.0 MiB of memory per batch item, with which the program takes 1.0 GiB: the limit \
+             is 1.0 GiB"
+        ),
+        "{errors}"
+    );
+}
+
+#[test]
+fn memory_at_the_same_time() {
+    let limits = Limits { peak_bytes: 1000, ..Limits::default() };
+    let mut trace = Tracer::new("wide", limits);
+    let x = trace.input("x", r#type("f32[B,50]"));
+    trace.apply(ops::Expand { new_shape: shape("[9, B, 50]") }, &[x], "unused");
+    let parts: Vec<_> = (0..4).map(|_| trace.apply(ops::Exp {}, &[x], "part")).collect();
+    let joined = trace.apply(ops::Concat { axis: 1 }, &parts, "joined");
+    // What no output depends on is left out, and takes nothing.
+    let errors = trace.finish(&[("joined", joined)]).unwrap_err().to_string();
+    assert!(
+        errors.contains(
+            "node 4, concat `joined`: values of 1.6 KiB per batch item are needed at the same time here: \
+             the limit is 1000 bytes"
+        ),
+        "{errors}"
+    );
+}
+
+#[test]
+fn an_attention_may_take_a_multiple_of_what_softmax_attention_takes() {
+    let small = Limits::default().for_attention(&r#type("f32[B,2,5,4]"));
+    let large = Limits::default().for_attention(&r#type("f32[B,12,197,64]"));
+    assert!(small.bytes < large.bytes && small.flops < large.flops);
+    assert!(small.peak_bytes < 2 << 20, "{small:?}");
+    assert!(large.bytes < Limits::default().bytes, "{large:?}");
+    let largest = Limits::default().for_attention(&r#type("f32[B,1000000,1000000]"));
+    assert_eq!(largest, Limits::default(), "never more than without");
+    let tight = Limits { flops: 7, ..Limits::default() };
+    assert_eq!(tight.for_attention(&r#type("f32[B,2,5,4]")).flops, 7);
 }

@@ -31,15 +31,15 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use manager::{CheckpointManager, clear_away};
 pub use manager::{find, newest};
-pub(crate) use tensors::{NamedTensor, to_device};
+pub(crate) use tensors::{NamedTensor, compare, to_device};
 
 use vitral_bundle::Lock;
 use vitral_data::Decoder;
 use vitral_interchange::{Array, Pretrained};
 
 use crate::{
-    experiment::Experiment, files, learner::Tensors, loss_scale::LossScale,
-    micro_batch::MicroBatch, place::Place, plugins::Programs,
+    experiment::Experiment, files, footprint::model_parameters, learner::Tensors,
+    loss_scale::LossScale, micro_batch::MicroBatch, place::Place, plugins::Programs,
 };
 
 const MODEL: &str = "model.safetensors";
@@ -198,8 +198,8 @@ impl Checkpoint {
     /// Reads a checkpoint after verifying its checksums.
     ///
     /// # Errors
-    /// It is damaged (the error then offers the newest whole one before it), too new, or cannot be
-    /// read.
+    /// It is damaged (the error then offers the newest whole one before it), too new, not of the model
+    /// that its experiment describes, or cannot be read.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         manager::verify_or_offer(path)?;
         let damaged =
@@ -231,7 +231,13 @@ impl Checkpoint {
         let read = |name: &str| {
             tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
         };
+        // What it says of itself may be wrong in a way that nothing can be computed from.
+        let mismatch = |problem: String| CheckpointError::Mismatch { path: path.into(), problem };
+        experiment.model.check().map_err(|problem| mismatch(problem.to_string()))?;
         let (programs, monitors, lock) = plugins::read(path, &experiment).map_err(damaged)?;
+        let model = read(MODEL)?;
+        let parameters = model_parameters(&experiment.model.resolved(), &programs.attention);
+        compare(&model, &parameters).map_err(mismatch)?;
         Ok(Self {
             path: path.into(),
             programs,
@@ -242,7 +248,7 @@ impl Checkpoint {
             experiment,
             state,
             tensors: Tensors {
-                model: read(MODEL)?,
+                model,
                 ema: path.join(EMA).exists().then(|| read(EMA)).transpose()?,
                 optimizer: match path.join(OPTIMIZER).exists() {
                     true => read(OPTIMIZER)?,

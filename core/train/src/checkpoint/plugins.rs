@@ -6,7 +6,10 @@ use vitral_bundle::Lock;
 use vitral_program::{Limits, Program};
 
 use super::Checkpoint;
-use crate::{experiment::Experiment, plugins::Programs};
+use crate::{
+    experiment::Experiment,
+    plugins::{Programs, attention_limits, batch_limits},
+};
 
 pub(super) const LOCK: &str = "plugins.lock.ron";
 
@@ -48,8 +51,9 @@ pub(super) fn read(
 ) -> Result<(Programs, Vec<Vec<u8>>, Lock), String> {
     let bytes =
         |name: &str| fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"));
-    let program = |name: String| -> Result<Arc<Program>, String> {
-        let program = Program::from_bytes(&bytes(&name)?, &Limits::default());
+    let program = |name: String, limits: Result<Limits, String>| -> Result<Arc<Program>, String> {
+        let limits = limits.map_err(|problem| format!("{name}: {problem}"))?;
+        let program = Program::from_bytes(&bytes(&name)?, &limits);
         Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
     };
     let model = &experiment.model;
@@ -58,10 +62,13 @@ pub(super) fn read(
     let augmentations = experiment.train.batch_augment.clone();
     let programs = Programs {
         attention: of_plugins
-            .map(|layer| Ok((layer, program(attention_name(layer))?)))
+            .map(|layer| {
+                let limits = attention_limits(model, layer);
+                Ok((layer, program(attention_name(layer), limits)?))
+            })
             .collect::<Result<_, String>>()?,
         batch: (0..augmentations.len())
-            .map(|index| program(batch_name(index)))
+            .map(|index| program(batch_name(index), batch_limits(model)))
             .collect::<Result<_, _>>()?,
         layers: model.attention.clone(),
         augmentations,

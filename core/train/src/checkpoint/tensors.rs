@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fs::{self, OpenOptions},
     io,
     path::Path,
@@ -81,6 +82,29 @@ pub(super) fn read(path: &Path) -> Result<Vec<NamedTensor>, String> {
     file.tensors().into_iter().map(tensor).collect()
 }
 
+/// Compares tensors with the names and shapes of a model's parameters.
+///
+/// # Errors
+/// The first tensor that is missing or of another shape, in words.
+pub(crate) fn compare(
+    tensors: &[NamedTensor],
+    parameters: &[(String, Vec<usize>)],
+) -> Result<(), String> {
+    let shapes: HashMap<&str, &[usize]> =
+        tensors.iter().map(|tensor| (tensor.name.as_str(), &tensor.shape[..])).collect();
+    parameters.iter().try_for_each(|(name, wanted)| same_shape(name, shapes.get(&name[..]), wanted))
+}
+
+fn same_shape(name: &str, found: Option<&&[usize]>, wanted: &[usize]) -> Result<(), String> {
+    match found {
+        None => Err(format!("`{name}` is missing")),
+        Some(found) if **found != *wanted => {
+            Err(format!("`{name}` is {found:?}, but the model has {wanted:?}"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Picks the tensors of a model in its order and puts them on a device, flat.
 ///
 /// `prefix` goes before each name.
@@ -93,20 +117,16 @@ pub(crate) fn to_device(
     prefix: &str,
     device: &Device,
 ) -> Result<Vec<Tensor<1>>, String> {
-    let by_name: std::collections::HashMap<&str, &NamedTensor> =
+    let by_name: HashMap<&str, &NamedTensor> =
         tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     infos
         .iter()
         .map(|info| {
             let name = format!("{prefix}{}", info.name);
-            let tensor =
-                by_name.get(name.as_str()).ok_or_else(|| format!("`{name}` is missing"))?;
-            if tensor.shape != info.shape {
-                return Err(format!(
-                    "`{name}` is {:?}, but the model has {:?}",
-                    tensor.shape, info.shape
-                ));
-            }
+            let tensor = by_name.get(name.as_str());
+            same_shape(&name, tensor.map(|tensor| &tensor.shape[..]).as_ref(), &info.shape)?;
+            // `same_shape` has refused what is not there.
+            let tensor = tensor.expect("a tensor that has been compared");
             Ok(Tensor::from_data(
                 TensorData::new(tensor.values.clone(), [tensor.values.len()]),
                 device,

@@ -12,7 +12,7 @@ mod wants;
 
 pub use config::{PluginConfig, RunAs};
 pub(crate) use monitors::Monitors;
-pub(crate) use programs::BatchProgram;
+pub(crate) use programs::{BatchProgram, attention_limits, batch_limits};
 pub use programs::{Programs, describe_layer};
 pub use registry::{Opened, Registry};
 pub use stages::open_stages;

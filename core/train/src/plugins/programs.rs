@@ -10,6 +10,7 @@ use vitral_model::{
     AttentionPrograms, ConfigProblem, ViTConfig,
     config::LayerAttention,
     program::{Executable, Value},
+    program_attention::layer_type,
 };
 use vitral_program::{DType, Dim, Limits, Program, Shape, TensorType};
 use vitral_seed::Seed;
@@ -85,6 +86,7 @@ fn trace_attention(
                 .plugin
                 .trace_attention(&opened.settings, &described, &Limits::default())
                 .map_err(|error| failed(&field, &error))?;
+            tell(&program, &format!("layer {layer}"));
             programs.insert(layer, Arc::new(program));
         }
     }
@@ -124,6 +126,7 @@ fn trace_batch(experiment: &Experiment, registry: &Registry) -> Result<Vec<Arc<P
             .plugin
             .trace_batch(&opened.settings, &batch, &Limits::default())
             .map_err(|error| failed(&field, &error))?;
+        tell(&program, &field);
         Ok(Arc::new(program))
     };
     experiment.train.batch_augment.iter().enumerate().map(trace).collect()
@@ -135,6 +138,52 @@ fn failed(field: &str, error: &vitral_host::CallError) -> Error {
         message: error.to_string(),
         help: "`vitral plugin inspect` shows what the plugin does and takes".into(),
     })
+}
+
+/// What the images and targets of a batch are.
+///
+/// # Errors
+/// They have more elements than any tensor of a program, in words.
+fn batch_types(model: &ViTConfig) -> Result<[TensorType; 2], String> {
+    let side = Dim::Fixed(model.image_size);
+    let r#type = |dims: &[Dim]| -> Result<TensorType, String> {
+        let shape = Shape::new(dims).map_err(|misfit| misfit.to_string())?;
+        Ok(TensorType::new(DType::F32, shape))
+    };
+    Ok([
+        r#type(&[Dim::Batch(1), side, side, Dim::Fixed(model.channels)])?,
+        r#type(&[Dim::Batch(1), Dim::Fixed(model.classes)])?,
+    ])
+}
+
+/// The limits of the program of a layer's attention.
+///
+/// # Errors
+/// What the layer works on is more than any tensor of a program, in words.
+pub(crate) fn attention_limits(model: &ViTConfig, layer: usize) -> Result<Limits, String> {
+    let r#type = layer_type(model, layer).map_err(|misfit| misfit.to_string())?;
+    Ok(Limits::default().for_attention(&r#type))
+}
+
+/// The limits of the program of a batch augmentation.
+///
+/// # Errors
+/// As [`attention_limits`].
+pub(crate) fn batch_limits(model: &ViTConfig) -> Result<Limits, String> {
+    let [images, targets] = batch_types(model)?;
+    Ok(Limits::default().for_batch(&images, &targets))
+}
+
+/// Says in the log what a program takes.
+fn tell(program: &Program, field: &str) {
+    let cost = program.cost();
+    tracing::info!(
+        "{field}: `{}` takes {:.1} MiB and {:.1} MFLOP an image, {:.1} MiB of it at the same time",
+        program.name(),
+        cost.bytes as f64 / f64::from(1 << 20),
+        cost.flops as f64 / 1e6,
+        program.peak().0 as f64 / f64::from(1 << 20),
+    );
 }
 
 /// A batch augmentation that is ready to run on a device.
@@ -152,14 +201,8 @@ impl BatchProgram {
         model: &ViTConfig,
         device: &Device,
     ) -> Result<Self, String> {
-        let side = Dim::Fixed(model.image_size);
-        let images = [Dim::Batch(1), side, side, Dim::Fixed(model.channels)];
-        let r#type = |dims: &[Dim]| -> Result<TensorType, String> {
-            let shape = Shape::new(dims).map_err(|misfit| misfit.to_string())?;
-            Ok(TensorType::new(DType::F32, shape))
-        };
-        let targets = r#type(&[Dim::Batch(1), Dim::Fixed(model.classes)])?;
-        let wanted = [("images", r#type(&images)?), ("targets", targets)];
+        let [images, targets] = batch_types(model)?;
+        let wanted = [("images", images), ("targets", targets)];
         let types = program.types();
         let inputs: Vec<_> =
             program.inputs().iter().map(|i| (i.name.as_str(), i.r#type.clone())).collect();

@@ -14,7 +14,7 @@ use vitral_bundle::{
 };
 use vitral_config::{PluginUse, PluginValue};
 use vitral_host::{
-    Declared, Interrupt, Kind, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
+    Compiler, Declared, Interrupt, Kind, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
 };
 
 use super::{
@@ -32,6 +32,7 @@ pub struct Registry {
     trust: Trust,
     cache: Option<PathBuf>,
     interrupt: Interrupt,
+    compiler: Compiler,
     engine: OnceLock<WasmEngine>,
     state: Mutex<State>,
 }
@@ -70,6 +71,7 @@ impl Registry {
             trust,
             cache,
             interrupt: Interrupt::default(),
+            compiler: Compiler::default(),
             engine: OnceLock::new(),
             state: Mutex::new(State::default()),
         }
@@ -78,6 +80,11 @@ impl Registry {
     /// The same, with a switch that has calls of plugins end early.
     pub fn with_interrupt(self, interrupt: Interrupt) -> Self {
         Self { interrupt, ..self }
+    }
+
+    /// The same, where WebAssembly is compiled elsewhere than in this process.
+    pub fn compiled_by(self, compiler: Compiler) -> Self {
+        Self { compiler, ..self }
     }
 
     /// The plugins that are a part of this program.
@@ -334,6 +341,7 @@ impl Registry {
             return Ok(engine);
         }
         let engine = WasmEngine::new(self.cache.as_deref())?;
+        let engine = engine.compiled_by(self.compiler.clone());
         let engine = engine.with_interrupt(self.interrupt.clone());
         Ok(self.engine.get_or_init(|| engine))
     }

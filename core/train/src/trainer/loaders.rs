@@ -8,7 +8,9 @@ use vitral_data::{
 use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
-use crate::{Error, Event, Observer, experiment::Experiment, micro_batch::MicroBatch};
+use crate::{
+    Error, Event, Observer, batch_size::BatchSize, experiment::Experiment, micro_batch::MicroBatch,
+};
 
 /// What the data sets are called where it is said which of them something is about.
 const TRAIN: &str = "data.train";
@@ -100,6 +102,18 @@ pub fn train_loader(
 /// Images that are evaluated at once where `batch: Auto` has found no micro-batch yet.
 const EVALUATED_AT_ONCE: usize = 16;
 
+/// How many images are evaluated at once: as many as in a step or, where that is left open, in a
+/// micro-batch.
+pub(crate) fn evaluated_at_once(
+    experiment: &Experiment,
+    micro_batch: Option<&MicroBatch>,
+) -> usize {
+    let BatchSize::Auto { effective, .. } = experiment.train.batch else {
+        return experiment.train.batch.effective();
+    };
+    effective.min(micro_batch.map_or(EVALUATED_AT_ONCE, MicroBatch::size))
+}
+
 /// The validation images of an experiment, each once and in order; as many at once as in a step or,
 /// where that is left open, in a micro-batch.
 ///
@@ -110,11 +124,8 @@ pub fn eval_loader(
     images: &Arc<dyn Source>,
     micro_batch: Option<&MicroBatch>,
 ) -> Result<Loader, Error> {
-    let mut options = loader_options(experiment);
-    if experiment.train.batch.is_auto() {
-        let at_once = micro_batch.map_or(EVALUATED_AT_ONCE, MicroBatch::size);
-        options.batch = options.batch.min(at_once);
-    }
+    let batch = evaluated_at_once(experiment, micro_batch);
+    let options = LoaderOptions { batch, ..loader_options(experiment) };
     let (channels, size) = experiment.input()?;
     let pipeline = experiment.data.eval_pipeline(channels, size)?;
     Ok(Loader::eval(Arc::clone(images), Arc::new(pipeline), options)?)

@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     Error,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, run_of},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare, run_of},
     error::AtPath,
     experiment::Experiment,
+    footprint::{self, Purpose, model_parameters},
     init,
     learner::Learner,
     place::Place,
@@ -154,6 +155,13 @@ impl Parts {
         let plan = experiment.train.plan(place, step);
         check_length(&experiment, &plan)?;
         let programs = programs(&experiment)?;
+        if let Start::At(Checkpoint { path, tensors, .. }) = start {
+            let parameters = model_parameters(&experiment.model, &programs.attention);
+            let compared = compare(&tensors.model, &parameters);
+            compared
+                .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
+        }
+        footprint::check(&experiment, &programs.attention, purpose(&experiment), device)?;
         Ok(Self {
             stages: open_stages(&experiment, registry)?,
             monitors: Monitors::open(&experiment, registry)?,
@@ -202,6 +210,16 @@ impl Parts {
             last_save: Instant::now(),
         })
     }
+}
+
+/// What a run's model is to do: in the smallest micro-batches where the experiment leaves them open.
+fn purpose(experiment: &Experiment) -> Purpose {
+    let train = &experiment.train;
+    let batch = train.batch.effective();
+    let at_once = if train.batch.is_auto() { 1 } else { batch.div_ceil(train.accum_steps) };
+    // A gradient, the optimizer's averages, and the weights' own.
+    let kept = 1 + train.optimizer.slots().len() + usize::from(train.ema.is_some());
+    Purpose::Train { batch, at_once, kept }
 }
 
 /// Refuses a run without steps.

@@ -14,6 +14,7 @@ use serde_json::json;
 use vitral_bundle::{Bundle, PackInput, SourceManifest};
 use vitral_data::{Idx, Image, Keep, OnError, PackOptions, ReadError, Source, Stored, pack};
 use vitral_fuzz::joined;
+use vitral_program::{Initializer, Limits, Tracer, ops};
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -40,7 +41,10 @@ fn main() -> Fallible<()> {
     seeds.copy("weights", "tests/fixtures/torch", &["pth"])?;
     seeds.weights()?;
     seeds.pickles()?;
-    seeds.weights_index()
+    seeds.weights_index()?;
+    seeds.programs()?;
+    seeds.journal()?;
+    seeds.checkpoint()
 }
 
 struct Seeds {
@@ -187,6 +191,87 @@ impl Seeds {
             self.write("experiment", name, text.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// A program of ops of several families, and calls of each op.
+    fn programs(&self) -> Fallible<()> {
+        let mut trace = Tracer::new("seed", Limits::default());
+        let x = trace.input("x", "f32[B,2,3,4]".parse()?);
+        let gain = Initializer::Normal { std: 0.02 };
+        let gain = trace.parameter("gain", "[4,4]".parse()?, gain, true);
+        let mixed = trace.apply(ops::Linear {}, &[x, gain], "mixed");
+        let attended = ops::ScaledDotProductAttention { scale: 0.5 };
+        let attended = trace.apply(attended, &[mixed, x, x], "attended");
+        let half = trace.apply(ops::Constant::scalar(0.5), &[], "half");
+        let scaled = trace.apply(ops::Mul {}, &[attended, half], "scaled");
+        let weights = trace.apply(ops::Softmax { axis: 3 }, &[scaled], "weights");
+        let splits = vec![1.into(), 3.into()];
+        let parts = trace.apply_all(ops::Split { splits, axis: 3 }, &[weights], "parts");
+        let joined = trace.apply(ops::Concat { axis: 3 }, &parts, "joined");
+        let program = trace.finish(&[("output", joined)]).map_err(|error| error.to_string())?;
+        self.write("program", "several", &program.to_bytes())?;
+        for op in 0..ops::all().len() as u8 {
+            self.write("calls", &op.to_string(), &[op, 1, 0, 1, 3, 1, 2, 1, 1, 1, op, 2, 0, 1, 3])?;
+        }
+        Ok(())
+    }
+
+    /// A record of one image, and the file that has it.
+    fn journal(&self) -> Fallible<()> {
+        let numbers = [1_u64, 4096 + 64, 1].map(u64::to_le_bytes).concat();
+        let entry = [&4096_u64.to_le_bytes()[..], &16_u32.to_le_bytes(), &[0; 20]].concat();
+        let record = [&numbers[..], &entry, &[0; 8]].concat();
+        self.write("journal", "one", &joined(&record, &[7; 4096 + 64]))?;
+        self.write("journal", "none", &joined(&[], &[]))
+    }
+
+    /// The smallest run of a single step.
+    fn checkpoint(&self) -> Fallible<()> {
+        let shapes: [(&str, &[usize]); 20] = [
+            ("blocks.0.attn.proj.bias", &[4]),
+            ("blocks.0.attn.proj.weight", &[4, 4]),
+            ("blocks.0.attn.qkv.bias", &[12]),
+            ("blocks.0.attn.qkv.weight", &[4, 12]),
+            ("blocks.0.mlp.fc1.bias", &[16]),
+            ("blocks.0.mlp.fc1.weight", &[4, 16]),
+            ("blocks.0.mlp.fc2.bias", &[4]),
+            ("blocks.0.mlp.fc2.weight", &[16, 4]),
+            ("blocks.0.norm1.bias", &[4]),
+            ("blocks.0.norm1.weight", &[4]),
+            ("blocks.0.norm2.bias", &[4]),
+            ("blocks.0.norm2.weight", &[4]),
+            ("cls_token", &[1, 1, 4]),
+            ("head.bias", &[2]),
+            ("head.weight", &[4, 2]),
+            ("norm.bias", &[4]),
+            ("norm.weight", &[4]),
+            ("patch_embed.proj.bias", &[4]),
+            ("patch_embed.proj.weight", &[16, 4]),
+            ("pos_embed", &[1, 2, 4]),
+        ];
+        let (mut header, mut end) = (serde_json::Map::new(), 0);
+        for (name, shape) in shapes {
+            let start = end;
+            end += 4 * shape.iter().product::<usize>();
+            let tensor = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+            header.insert(name.to_owned(), tensor);
+        }
+        let model = safetensors(&header.into(), &vec![0; end]);
+        let size =
+            "image_size: 4, channels: 1, patch_size: 4, width: 4, depth: 1, heads: 1, classes: 2";
+        let config =
+            format!(r#"(model: ({size}), data: (train: Cache(path: "a"), val: Cache(path: "b")))"#);
+        let state = r#"(format: 1, step: 1, best: None, seconds: 1.5, skipped: 0, class_names: ["a", "b"])"#;
+        let parts: [&[u8]; 6] = [
+            b"checkpoints/step-00000001\n",
+            state.as_bytes(),
+            config.as_bytes(),
+            b"",
+            b"()",
+            &model,
+        ];
+        let whole = parts.iter().rev().fold(Vec::new(), |rest, part| joined(part, &rest));
+        self.write("checkpoint", "smallest", &whole)
     }
 
     fn bundles(&self) -> Fallible<()> {

@@ -116,7 +116,8 @@ pub fn bundle(arguments: &PackArguments) -> Result<(), Failure> {
     let password = std::env::var("VITRAL_KEY_PASSWORD").ok();
     let key = arguments.key.as_ref().map(|key| SigningKey::read(key, password.as_deref()));
     let output = arguments.output.clone().unwrap_or_else(|| arguments.folder.join("dist"));
-    let access = Access { native: arguments.native, ..Access::default() };
+    let access =
+        Access { native: arguments.native, compiler: plugins::compiler(), ..Access::default() };
     let path = pack(&arguments.folder, key.transpose()?.as_ref(), &output, &access, &mut say)?;
     println!("packed {}", path.display());
     Ok(())
@@ -127,7 +128,7 @@ fn access(native: bool, limits: bool, artifacts: &Artifacts) -> Access {
     if let Some(asked) = artifacts.asks_beyond().filter(|_| !limits) {
         say(&format!("it asks for {asked}, which `--limits` would give it"));
     }
-    Access { native, limits, ..Access::default() }
+    Access { native, limits, compiler: plugins::compiler(), ..Access::default() }
 }
 
 /// Progress goes to the standard error.
