@@ -12,7 +12,6 @@ use crate::{
     ConfigProblem, Mode, ViTConfig,
     config::AttentionKind,
     init::Initializer,
-    parameters::ParameterInfo,
     program::{self, Executable, Value},
 };
 
@@ -70,17 +69,6 @@ impl ProgramAttention {
             .expect("a program that fits its layer");
         let output = outputs.into_iter().next().and_then(Value::float);
         output.expect("a program that fits its layer").reshape(shape).cast(dtype)
-    }
-
-    /// Names (below `prefix`) and shapes of the parameters, as the program declares them.
-    pub(crate) fn infos(&self, prefix: &str) -> Vec<ParameterInfo> {
-        let program = self.executable.program();
-        let info = |parameter: &vitral_program::Parameter| ParameterInfo {
-            name: format!("{prefix}{}.{}", program.name(), parameter.name),
-            shape: parameter.shape.dims().iter().map(|dim| dim.per_item()).collect(),
-            decay: Some(parameter.decay),
-        };
-        program.parameters().iter().map(info).collect()
     }
 }
 

@@ -44,7 +44,7 @@ impl TrainedModel {
         let seed = Seed::new(experiment.seed);
         let model = ViT::with_programs(&experiment.model, &programs.attention, seed, device)?;
         let infos = parameters::infos(&model);
-        let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, "", device)
+        let values = to_device(tensors.ema.as_ref().unwrap_or(&tensors.model), &infos, device)
             .map_err(|problem| CheckpointError::Mismatch { path, problem })?;
         // In f32, which is never less exact, where the device lacks what the run trained in.
         let precision = experiment.train.precision;

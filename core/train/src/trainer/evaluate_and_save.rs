@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Event, Observer,
-    checkpoint::{Checkpoint, State},
+    checkpoint::{self, Checkpoint, State},
     error::AtPath,
     evaluate::evaluate,
 };
@@ -57,7 +57,8 @@ impl Trainer {
         )?;
         let (step, epoch) = (self.state.step, self.epoch());
         let score = self.experiment.checkpoints.best.score(&evaluation);
-        let is_best = self.state.best.is_none_or(|(best, _)| score > best);
+        // No model is the best for a score that is no number.
+        let is_best = !score.is_nan() && self.state.best.is_none_or(|(best, _)| score > best);
         if is_best {
             self.state.best = Some((score, step));
         }
@@ -98,9 +99,11 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Asked, Error> {
         let tensors = self.learner.export()?;
-        if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
-            return Err(self.diverged(f32::NAN, self.state.step));
-        }
+        tensors.check_finite().map_err(|problem| Error::NotFinite {
+            problem,
+            step: self.state.step,
+            saved: checkpoint::newest(self.folder.path()),
+        })?;
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
             experiment: self.experiment.clone(),

@@ -1,0 +1,58 @@
+//! Which tensors a checkpoint has, by its experiment and its programs alone, so that its files are
+//! compared with it before anything is made of them.
+
+use std::collections::BTreeMap;
+
+use vitral_model::parameters::of_program;
+
+use crate::{experiment::Experiment, optimizer::Optimizer, plugins::Programs};
+
+/// Names and shapes.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The model's.
+pub(super) fn of_model(experiment: &Experiment, programs: &Programs) -> Shapes {
+    let declared = programs.attention.iter();
+    let declared = declared.flat_map(|(&layer, program)| of_program(program, layer));
+    let declared = declared.map(|info| (info.name, info.shape));
+    vitral_interchange::parameters(&experiment.model).into_iter().chain(declared).collect()
+}
+
+/// Those of the averages that an optimizer keeps of each parameter of a model.
+pub(super) fn of_optimizer(optimizer: &Optimizer, model: &Shapes) -> Shapes {
+    let slots = optimizer.slots().iter();
+    let averages = slots.flat_map(|slot| {
+        model.iter().map(move |(name, shape)| (average_name(slot, name), shape.clone()))
+    });
+    averages.collect()
+}
+
+/// The name of an average of a parameter.
+pub(crate) fn average_name(slot: &str, parameter: &str) -> String {
+    format!("{slot}/{parameter}")
+}
+
+/// Makes sure that tensors are exactly those that are expected.
+///
+/// # Errors
+/// The first one that is missing, superfluous or of another shape.
+pub(super) fn compare<'a>(
+    found: impl Iterator<Item = (&'a str, &'a [usize])>,
+    expected: &Shapes,
+) -> Result<(), String> {
+    let mut missing: BTreeMap<&str, &[usize]> =
+        expected.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    for (name, shape) in found {
+        match missing.remove(name) {
+            Some(expected) if expected == shape => {}
+            Some(expected) => {
+                return Err(format!("`{name}` is {shape:?}, but the model has {expected:?}"));
+            }
+            None => return Err(format!("`{name}` is there, but the model has none")),
+        }
+    }
+    match missing.keys().next() {
+        Some(name) => Err(format!("`{name}` is missing")),
+        None => Ok(()),
+    }
+}
