@@ -223,6 +223,34 @@ fn checksums_are_what_sha256sum_reads() {
     assert!(check.unwrap().status.success());
 }
 
+/// One byte in the middle is damaged, and the last line is cut as by a kill.
+#[test]
+fn damaged_metrics_are_set_aside_and_told_when_the_run_goes_on() {
+    let workspace = trained(&[]);
+    copy_folder(&workspace.join("run"), &workspace.join("whole"));
+    let metrics = workspace.join("run/metrics.jsonl");
+    let mut bytes = fs::read(&metrics).unwrap();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let second = lines[0].len();
+    let (expected, damaged) = (lines[2..].concat(), lines[1].to_vec());
+    bytes[second] = 0xff;
+    bytes.extend(b"{\"kind\":\"st");
+    fs::write(&metrics, &bytes).unwrap();
+    let said = vitral(workspace.path(), &["report", "run"]).succeeded().stderr;
+    assert!(said.contains("left out 1 line of run/metrics.jsonl"), "{said}");
+    let said = vitral(workspace.path(), &["train", "--resume", "run"]).succeeded().stderr;
+    for part in ["2 lines of ", "from line 2 on", "set aside in ", "run/metrics.damaged.jsonl"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let aside = fs::read(workspace.join("run/metrics.damaged.jsonl")).unwrap();
+    assert_eq!(aside, [b"\xff", &damaged[1..], b"{\"kind\":\"st\n"].concat());
+    let kept = fs::read(&metrics).unwrap();
+    assert!(kept.starts_with(&bytes[..second]), "the first line");
+    // The run was at its end, so that its last evaluation was made again.
+    let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(count(&kept), 1 + count(&expected));
+}
+
 #[test]
 fn two_processes_cannot_train_in_one_folder() {
     let workspace = trained(&[]);

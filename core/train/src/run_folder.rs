@@ -13,12 +13,16 @@ use vitral_bundle::Lock;
 use vitral_data::Skipped;
 
 use crate::{
-    DataReport, Error, Evaluation, checkpoint::clear_away, error::AtPath, event::StepReport,
-    experiment::Experiment, files::write_atomically,
+    DataReport, Error, Evaluation,
+    checkpoint::clear_away,
+    error::AtPath,
+    event::StepReport,
+    experiment::Experiment,
+    files::write_atomically,
+    metrics_file::{self, METRICS},
 };
 
 const CONFIG: &str = "config.ron";
-const METRICS: &str = "metrics.jsonl";
 /// The metrics of a run that failed before its first checkpoint, when another has taken its place.
 const FAILED: &str = "metrics.failed.jsonl";
 const LOCK: &str = "plugins.lock.ron";
@@ -49,19 +53,24 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A run that goes on after `step`: what it reported after that is forgotten.
-    pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
+    /// A run that goes on after `step`: what it reported after that is forgotten. What was damaged of its
+    /// metrics is told beside it.
+    pub(crate) fn reopen(
+        path: &Path,
+        experiment: &Experiment,
+        step: u64,
+    ) -> Result<(Self, Option<String>), Error> {
         // Locked before anything is read or written: the run may be going on.
         let lock = lock(path)?;
         clear_away(path)?;
-        keep_until(path, step)?;
+        let set_aside = metrics_file::keep_until(path, step)?;
         let folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
-        Ok(folder)
+        Ok((folder, set_aside))
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
-        Ok(Self { path: path.into(), metrics: open_metrics(path)?, _lock: lock })
+        Ok(Self { path: path.into(), metrics: metrics_file::open(path)?, _lock: lock })
     }
 
     fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
@@ -76,18 +85,24 @@ impl RunFolder {
         write_atomically(&path, lock.to_text().as_bytes()).at(&path)
     }
 
-    /// Goes back to a step: what was reported after it is forgotten.
-    pub(crate) fn forget_after(&mut self, step: u64) -> Result<(), Error> {
-        keep_until(&self.path, step)?;
-        self.metrics = open_metrics(&self.path)?;
-        Ok(())
+    /// Goes back to a step: what was reported after it is forgotten. Tells what was damaged.
+    pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
+        let set_aside = metrics_file::keep_until(&self.path, step)?;
+        self.metrics = metrics_file::open(&self.path)?;
+        Ok(set_aside)
     }
 
-    /// Forgets the evaluations of a step, which is going to be evaluated again.
-    pub(crate) fn forget_evaluation(&mut self, step: u64) -> Result<(), Error> {
-        keep(&self.path, |line| !(line["kind"] == "eval" && line["step"] == step))?;
-        self.metrics = open_metrics(&self.path)?;
-        Ok(())
+    /// Forgets the evaluations of a step, which is going to be evaluated again. Tells what was damaged.
+    pub(crate) fn forget_evaluation(&mut self, step: u64) -> Result<Option<String>, Error> {
+        let is_kept = |line: &Value| !(line["kind"] == "eval" && line["step"] == step);
+        let set_aside = metrics_file::keep(&self.path, is_kept)?;
+        self.metrics = metrics_file::open(&self.path)?;
+        Ok(set_aside)
+    }
+
+    /// Has all that was reported reach the disk.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.metrics.sync_data().at(&self.path.join(METRICS))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -221,25 +236,6 @@ fn data_line(data: &DataReport) -> Value {
         "prefetch": data.prefetch,
         "stages": stages,
     })
-}
-
-fn open_metrics(run: &Path) -> Result<File, Error> {
-    let path = run.join(METRICS);
-    File::options().create(true).append(true).open(&path).at(&path)
-}
-
-/// Takes out the lines of metrics that are of later steps, or not whole.
-fn keep_until(run: &Path, step: u64) -> Result<(), Error> {
-    keep(run, |line| line["step"].as_u64().is_some_and(|of_line| of_line <= step))
-}
-
-/// Keeps the lines of metrics that are whole and of which `is_kept` says so.
-fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<(), Error> {
-    let path = run.join(METRICS);
-    let lines = fs::read_to_string(&path).unwrap_or_default();
-    let stays = |line: &&str| serde_json::from_str(line).is_ok_and(|line| is_kept(&line));
-    let kept: String = lines.lines().filter(stays).map(|line| format!("{line}\n")).collect();
-    write_atomically(&path, kept.as_bytes()).at(&path)
 }
 
 fn lock(path: &Path) -> Result<File, Error> {

@@ -32,6 +32,7 @@ use crate::{
     checkpoint::{self, CheckpointManager, State},
     experiment::Experiment,
     learner::Learner,
+    metrics_file::METRICS,
     place::Place,
     plan::Plan,
     plugins::{Monitors, Programs},
@@ -150,7 +151,8 @@ impl Trainer {
         self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
             // The run was resumed at its end.
-            self.folder.forget_evaluation(self.state.step)?;
+            let set_aside = self.folder.forget_evaluation(self.state.step)?;
+            set_aside.into_iter().try_for_each(|told| self.notice(METRICS, told, observer))?;
             self.evaluate(&mut Asked::default(), observer)?;
             self.save(false, observer)?;
         }

@@ -7,17 +7,20 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use vitral_data::Decoder;
+use vitral_data::{Decoder, Fingerprints};
 
 use super::{FORMAT, STATE, manager};
-use crate::{loss_scale::LossScale, micro_batch::MicroBatch, place::Place};
+use crate::{
+    loss_scale::LossScale,
+    micro_batch::MicroBatch,
+    monitor_use::{MonitorUse, RATE_SCALES},
+    place::Place,
+};
 
 /// More steps, batches or images than any run has; `f64` counts this far.
 const MOST: u64 = 1 << 53;
 /// Seconds of training: 30,000 years.
 const SECONDS: RangeInclusive<f64> = 0.0..=1e12;
-/// What monitors can make of the learning rate, as a factor.
-pub(crate) const RATE_SCALES: RangeInclusive<f64> = 1e-12..=1e12;
 
 /// What a run needs beside its tensors to go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +52,12 @@ pub struct State {
     /// Steps that were skipped because their gradients overflowed.
     #[serde(default)]
     pub skipped_steps: u64,
+    /// What the data was; older checkpoints do not say.
+    #[serde(default)]
+    pub data: Option<Fingerprints>,
+    /// What monitors have had of what they can have in a run.
+    #[serde(default)]
+    pub monitors: MonitorUse,
     /// The micro-batch, where the experiment leaves it open and one was found.
     #[serde(default)]
     pub micro_batch: Option<MicroBatch>,
@@ -87,6 +96,8 @@ impl Default for State {
             rate_scale: unchanged(),
             loss_scale: None,
             skipped_steps: 0,
+            data: None,
+            monitors: MonitorUse::default(),
             micro_batch: None,
             decoder: None,
         }

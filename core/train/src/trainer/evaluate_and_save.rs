@@ -121,6 +121,8 @@ impl Trainer {
             lock: self.lock.clone(),
             notes: Vec::new(),
         };
+        // A run that goes on from a checkpoint has its metrics until there.
+        self.folder.flush()?;
         self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();
         tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");

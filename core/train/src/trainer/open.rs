@@ -9,7 +9,7 @@ use vitral_seed::Seed;
 
 use super::{
     Trainer,
-    changes::{Meaning, changes, doubts},
+    changes::{Meaning, changes, doubts, other_data},
 };
 use crate::{
     Error,
@@ -45,7 +45,8 @@ impl Trainer {
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
-        let state = State { class_names, ..State::default() };
+        let data = Some(parts.datasets.fingerprints());
+        let state = State { class_names, data, ..State::default() };
         let mut trainer = parts.in_folder(folder, lock, state)?;
         trainer.notes.extend(notes);
         Ok(trainer)
@@ -72,7 +73,8 @@ impl Trainer {
         let place = checkpoint.place(parts.images());
         let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
         let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
-        let Checkpoint { path, state, tensors, monitors, lock, written, notes, .. } = checkpoint;
+        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, .. } =
+            checkpoint;
         let lock = registry.relock(&lock)?;
         let restored = parts.monitors.restore(&written.monitors, &monitors)?;
         let average = match (&tensors.ema, parts.experiment.train.ema) {
@@ -81,18 +83,24 @@ impl Trainer {
             _ => None,
         };
         let average = average.map(str::to_owned);
-        let notes = notes.into_iter().chain(changes).chain(restored).chain(average);
-        let notes: Vec<_> = notes.map(|note| ("resume", note)).collect();
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
         parts.datasets = parts.datasets.in_order_of(&ClassList {
             owner: "the run",
             names: state.class_names.clone(),
             numbered: false,
         })?;
+        let data = parts.datasets.fingerprints();
+        let others = state.data.replace(data).map(|before| {
+            let experiments = [&written, &parts.experiment].map(|experiment| &experiment.data);
+            other_data(&before, &data, experiments)
+        });
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
-        let folder = RunFolder::reopen(&run, &parts.experiment, state.step)?;
+        let (folder, set_aside) = RunFolder::reopen(&run, &parts.experiment, state.step)?;
+        let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
+        let notes = notes.chain(restored).chain(average).chain(set_aside);
+        let notes: Vec<_> = notes.map(|note| ("resume", note)).collect();
         let mut trainer = parts.in_folder(folder, lock, state)?;
         trainer.notes.extend(notes);
         let (step, best) = (trainer.state.step, trainer.state.best);
