@@ -21,35 +21,72 @@ pub(crate) fn open(run: &Path) -> Result<File, Error> {
     File::options().create(true).append(true).open(&path).at(&path)
 }
 
+/// Whether there is a line of a kind and step.
+///
+/// # Errors
+/// The metrics cannot be read.
+pub(crate) fn has(run: &Path, kind: &str, step: u64) -> Result<bool, Error> {
+    let path = run.join(METRICS);
+    let found = read(&path).at(&path)?;
+    let mut lines = found.split(|byte| *byte == b'\n').map(serde_json::from_slice::<Value>);
+    Ok(lines.any(|line| line.is_ok_and(|line| line["kind"] == kind && line["step"] == step)))
+}
+
 /// Takes out the lines that are of later steps.
 ///
 /// # Errors
-/// As [`keep`].
+/// As [`rewrite`].
 pub(crate) fn keep_until(run: &Path, step: u64) -> Result<Option<String>, Error> {
-    keep(run, |line| line["step"].as_u64().is_some_and(|of_line| of_line <= step))
+    rewrite(run, |line| match line["step"].as_u64() {
+        Some(of_line) if of_line <= step => Fate::Stays,
+        _ => Fate::Goes,
+    })
 }
 
-/// Keeps the lines of which `is_kept` says so. What is no line, as the half of one that a killed run
-/// wrote, is set aside in a file of its own; what was is returned in a sentence.
+/// Puts another line in the place of that of a kind and step.
+///
+/// # Errors
+/// As [`rewrite`].
+pub(crate) fn replace(
+    run: &Path,
+    kind: &str,
+    step: u64,
+    by: &Value,
+) -> Result<Option<String>, Error> {
+    rewrite(run, |line| match line["kind"] == kind && line["step"] == step {
+        true => Fate::Becomes(by.to_string()),
+        false => Fate::Stays,
+    })
+}
+
+/// What becomes of a line.
+enum Fate {
+    Stays,
+    Goes,
+    Becomes(String),
+}
+
+/// Writes the metrics anew. What is no line, as the half of one that a killed run wrote, is set aside in a
+/// file of its own; what was is returned in a sentence.
 ///
 /// # Errors
 /// The metrics cannot be read or written; they are then as they were.
-pub(crate) fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<Option<String>, Error> {
+fn rewrite(run: &Path, fate: impl Fn(&Value) -> Fate) -> Result<Option<String>, Error> {
     let path = run.join(METRICS);
     let found = read(&path).at(&path)?;
     let (mut kept, mut damaged, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     for (number, line) in (1..).zip(found.split(|byte| *byte == b'\n')) {
-        let to = match serde_json::from_slice::<Value>(line) {
-            Ok(value) if value["step"].is_u64() => is_kept(&value).then_some(&mut kept),
-            _ if line.is_empty() => None,
+        match serde_json::from_slice::<Value>(line) {
+            Ok(value) if value["step"].is_u64() => match fate(&value) {
+                Fate::Stays => add(&mut kept, line),
+                Fate::Goes => {}
+                Fate::Becomes(other) => add(&mut kept, other.as_bytes()),
+            },
+            _ if line.is_empty() => {}
             _ => {
                 numbers.push(number);
-                Some(&mut damaged)
+                add(&mut damaged, line);
             }
-        };
-        if let Some(to) = to {
-            to.extend_from_slice(line);
-            to.push(b'\n');
         }
     }
     if !damaged.is_empty() {
@@ -62,6 +99,11 @@ pub(crate) fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<Optio
         write_atomically(&path, &kept).at(&path)?;
     }
     Ok(numbers.first().map(|first| told(numbers.len(), *first, &path)))
+}
+
+fn add(lines: &mut Vec<u8>, line: &[u8]) {
+    lines.extend_from_slice(line);
+    lines.push(b'\n');
 }
 
 fn told(count: usize, first: usize, path: &Path) -> String {
@@ -127,6 +169,19 @@ mod tests {
         let (kept, aside, told) = went_on(&written);
         assert_eq!((kept, aside), (lines(&[first, second]), lines(&["7"])));
         assert!(told.unwrap().starts_with("line 1 of "));
+    }
+
+    #[test]
+    fn a_line_is_replaced_where_it_is() {
+        let run = tempfile::tempdir().unwrap();
+        fs::write(run.path().join(METRICS), lines(&LINES)).unwrap();
+        let found =
+            [("eval", 2), ("eval", 3)].map(|(kind, step)| has(run.path(), kind, step).unwrap());
+        assert_eq!(found, [true, false]);
+        let by = serde_json::json!({ "kind": "eval", "step": 2, "loss": 1 });
+        replace(run.path(), "eval", 2, &by).unwrap();
+        let expected = lines(&[LINES[0], &by.to_string(), LINES[2]]);
+        assert_eq!(fs::read(run.path().join(METRICS)).unwrap(), expected);
     }
 
     #[test]

@@ -26,6 +26,8 @@ const CONFIG: &str = "config.ron";
 /// The metrics of a run that failed before its first checkpoint, when another has taken its place.
 const FAILED: &str = "metrics.failed.jsonl";
 const LOCK: &str = "plugins.lock.ron";
+/// The kind of an evaluation's line.
+const EVALUATION: &str = "eval";
 const LOCK_FILE: &str = ".lock";
 
 /// The folder of a run that goes on; no other process can use it meanwhile.
@@ -53,27 +55,21 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A run that goes on after `step`: what it reported after that is forgotten. What was damaged of its
-    /// metrics is told beside it.
-    pub(crate) fn reopen(
-        path: &Path,
-        experiment: &Experiment,
-        step: u64,
-    ) -> Result<(Self, Option<String>), Error> {
+    /// A run that goes on, as it is; [`RunFolder::forget_after`] follows once its checkpoints are where they
+    /// are to be.
+    pub(crate) fn reopen(path: &Path) -> Result<Self, Error> {
         // Locked before anything is read or written: the run may be going on.
         let lock = lock(path)?;
         clear_away(path)?;
-        let set_aside = metrics_file::keep_until(path, step)?;
-        let folder = Self::open(path, lock)?;
-        folder.write_config(experiment)?;
-        Ok((folder, set_aside))
+        Self::open(path, lock)
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
         Ok(Self { path: path.into(), metrics: metrics_file::open(path)?, _lock: lock })
     }
 
-    fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
+    /// Notes the experiment as it is now.
+    pub(crate) fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
         write_atomically(&path, text.as_bytes()).at(&path)
@@ -92,12 +88,9 @@ impl RunFolder {
         Ok(set_aside)
     }
 
-    /// Forgets the evaluations of a step, which is going to be evaluated again. Tells what was damaged.
-    pub(crate) fn forget_evaluation(&mut self, step: u64) -> Result<Option<String>, Error> {
-        let is_kept = |line: &Value| !(line["kind"] == "eval" && line["step"] == step);
-        let set_aside = metrics_file::keep(&self.path, is_kept)?;
-        self.metrics = metrics_file::open(&self.path)?;
-        Ok(set_aside)
+    /// Whether a step was evaluated.
+    pub(crate) fn has_evaluation(&self, step: u64) -> Result<bool, Error> {
+        metrics_file::has(&self.path, EVALUATION, step)
     }
 
     /// Has all that was reported reach the disk.
@@ -144,17 +137,20 @@ impl RunFolder {
         epoch: f64,
         found: &Evaluation,
     ) -> Result<(), Error> {
-        self.log(&json!({
-            "kind": "eval",
-            "step": step,
-            "epoch": epoch,
-            "loss": found.loss,
-            "top1": found.top1,
-            "top5": found.top5,
-            "images": found.images,
-            "skipped": found.skipped,
-            "classes": found.classes,
-        }))
+        self.log(&evaluation_line(step, epoch, found))
+    }
+
+    /// The same in the place of the line that is there. Tells what was damaged.
+    pub(crate) fn log_evaluation_again(
+        &mut self,
+        step: u64,
+        epoch: f64,
+        found: &Evaluation,
+    ) -> Result<Option<String>, Error> {
+        let line = evaluation_line(step, epoch, found);
+        let set_aside = metrics_file::replace(&self.path, EVALUATION, step, &line)?;
+        self.metrics = metrics_file::open(&self.path)?;
+        Ok(set_aside)
     }
 
     /// One line for a figure of a monitor.
@@ -221,6 +217,20 @@ fn has_begun(run: &Path) -> bool {
         || has("last")
         || entries
             .is_ok_and(|entries| entries.flatten().any(|entry| is_checkpoint(&entry.file_name())))
+}
+
+fn evaluation_line(step: u64, epoch: f64, found: &Evaluation) -> Value {
+    json!({
+        "kind": EVALUATION,
+        "step": step,
+        "epoch": epoch,
+        "loss": found.loss,
+        "top1": found.top1,
+        "top5": found.top5,
+        "images": found.images,
+        "skipped": found.skipped,
+        "classes": found.classes,
+    })
 }
 
 /// What the data path did, in seconds; stages of one name are one.

@@ -32,7 +32,6 @@ use crate::{
     checkpoint::{self, CheckpointManager, State},
     experiment::Experiment,
     learner::Learner,
-    metrics_file::METRICS,
     place::Place,
     plan::Plan,
     plugins::{Monitors, Programs},
@@ -151,10 +150,12 @@ impl Trainer {
         self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
             // The run was resumed at its end.
-            let set_aside = self.folder.forget_evaluation(self.state.step)?;
-            set_aside.into_iter().try_for_each(|told| self.notice(METRICS, told, observer))?;
-            self.evaluate(&mut Asked::default(), observer)?;
-            self.save(false, observer)?;
+            if self.folder.has_evaluation(self.state.step)? {
+                self.evaluate_again(observer)?;
+            } else {
+                let is_best = self.evaluate(&mut Asked::default(), observer)?;
+                self.save(is_best, observer)?;
+            }
         }
         Ok(Outcome {
             run: self.folder.path().into(),

@@ -63,7 +63,9 @@ impl CheckpointManager {
     /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`
     /// is again what it was then.
     pub(crate) fn rewind(&self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
-        for path in list(&self.run).into_iter().filter(|path| step_of(path) > Some(step)) {
+        // The last one first, so that those before it are the run's at any time.
+        let later = list(&self.run).into_iter().filter(|path| step_of(path) > Some(step));
+        for path in later.rev() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let aside = path.with_file_name(format!("{SUPERSEDED}{name}"));
             if aside.exists() {

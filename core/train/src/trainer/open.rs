@@ -97,14 +97,16 @@ impl Trainer {
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
-        let (folder, set_aside) = RunFolder::reopen(&run, &parts.experiment, state.step)?;
+        let folder = RunFolder::reopen(&run)?;
+        let mut trainer = parts.in_folder(folder, lock, state)?;
+        let (step, best) = (trainer.state.step, trainer.state.best);
+        // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
+        trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
+        let set_aside = trainer.folder.forget_after(step)?;
+        trainer.folder.write_config(&trainer.experiment)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
         let notes = notes.chain(restored).chain(average).chain(set_aside);
-        let notes: Vec<_> = notes.map(|note| ("resume", note)).collect();
-        let mut trainer = parts.in_folder(folder, lock, state)?;
-        trainer.notes.extend(notes);
-        let (step, best) = (trainer.state.step, trainer.state.best);
-        trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
+        trainer.notes.extend(notes.map(|note| ("resume", note)));
         Ok(trainer)
     }
 }
