@@ -1,6 +1,6 @@
 //! What is kept of a run, and what happens to what is damaged.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
     resume::{assert_same, copy_folder},
@@ -85,6 +85,122 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_it_is_offered() {
     }
 }
 
+/// Writes the list of a checkpoint's files again, as `sha256sum` does.
+fn sum_again(checkpoint: &Path) {
+    let mut names: Vec<_> =
+        fs::read_dir(checkpoint).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    names.retain(|name| name != "SHA256SUMS");
+    let sums = Command::new("sha256sum").args(names).current_dir(checkpoint).output().unwrap();
+    fs::write(checkpoint.join("SHA256SUMS"), sums.stdout).unwrap();
+}
+
+fn assert_refused(workspace: &Workspace, command: &[&str], parts: &[&str]) {
+    let refused = vitral(workspace.path(), command).failed_with(1).stderr;
+    for part in parts {
+        assert!(refused.contains(part), "{command:?}: `{part}` is not in\n{refused}");
+    }
+}
+
+/// A bit is flipped that the list, one line short, would not tell of.
+#[test]
+fn what_the_list_of_checksums_does_not_name_is_not_loaded() {
+    let workspace = trained(&[]);
+    let resume: &[&str] = &["train", "--resume", "run"];
+    let checkpoint = workspace.join("run/checkpoints/step-00000012");
+    let list = checkpoint.join("SHA256SUMS");
+    let whole = fs::read_to_string(&list).unwrap();
+    for file in ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.ron"] {
+        let lines = whole.lines().filter(|line| !line.ends_with(file));
+        fs::write(&list, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let mut bytes = fs::read(checkpoint.join(file)).unwrap();
+        let last = bytes.len() - 2;
+        bytes[last] ^= 1;
+        fs::write(checkpoint.join(file), &bytes).unwrap();
+        let names = format!("SHA256SUMS does not name {file}");
+        let offered = "it is whole: run/checkpoints/step-00000009";
+        assert_refused(&workspace, resume, &["step-00000012 is damaged", &names, offered]);
+        assert_refused(&workspace, &["eval", "run"], &[&names]);
+        bytes[last] ^= 1;
+        fs::write(checkpoint.join(file), &bytes).unwrap();
+    }
+    fs::write(checkpoint.join("notes.txt"), "of no checkpoint").unwrap();
+    fs::write(&list, &whole).unwrap();
+    vitral(workspace.path(), &["eval", "run"]).succeeded();
+    sum_again(&checkpoint);
+    assert_refused(&workspace, resume, &["SHA256SUMS names notes.txt, which is no file of this"]);
+}
+
+/// The sums fit each of these: somebody who can write the files can write the sums.
+#[test]
+fn a_checkpoint_whose_parts_do_not_agree_is_refused() {
+    let workspace = trained(&[]);
+    copy_folder(&workspace.join("run"), &workspace.join("whole"));
+    let refused = |change: &dyn Fn(&Path), parts: &[&str]| {
+        let run = workspace.join("run");
+        fs::remove_dir_all(&run).unwrap();
+        copy_folder(&workspace.join("whole"), &run);
+        let checkpoint = run.join("checkpoints/step-00000012");
+        change(&checkpoint);
+        sum_again(&checkpoint);
+        assert_refused(&workspace, &["train", "--resume", "run"], parts);
+    };
+    let state = |from: &'static str, to: &'static str| {
+        move |checkpoint: &Path| {
+            let text = fs::read_to_string(checkpoint.join("state.ron")).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(checkpoint.join("state.ron"), text.replace(from, to)).unwrap();
+        }
+    };
+    refused(
+        &state("    step: 12", "    step: 11"),
+        &["of step 11", "the folder's name of step 12"],
+    );
+    refused(
+        &state("    step: 12", "    step: 18446744073709551615"),
+        &["state.ron is of step 18446744073709551615"],
+    );
+    refused(&state("rate_scale: 1.0", "rate_scale: NaN"), &["`rate_scale` is NaN, and must be"]);
+    refused(
+        &|checkpoint| fs::remove_file(checkpoint.join("ema.safetensors")).unwrap(),
+        &["ema.safetensors is missing, but config.ron has the run keep a moving average"],
+    );
+    // Of another model, whose tensors have other names.
+    let deeper = ["--set", "model.depth=3", "--set", "output=deeper"];
+    vitral(workspace.path(), &[&["train", "experiment.ron"], &deeper[..]].concat()).succeeded();
+    let other = workspace.join("deeper/checkpoints/step-00000012");
+    for file in ["model.safetensors", "optimizer.safetensors"] {
+        let put = |checkpoint: &Path| {
+            fs::copy(other.join(file), checkpoint.join(file)).unwrap();
+        };
+        refused(&put, &[&format!("{file}: `"), "blocks.2.", "is there, but the model has none"]);
+    }
+}
+
+/// In each file, the last value is made one that is no number.
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_every_command() {
+    let workspace = trained(&[]);
+    let checkpoint = workspace.join("run/checkpoints/step-00000012");
+    let commands: [&[&str]; 5] = [
+        &["train", "--resume", "run"],
+        &["eval", "run"],
+        &["predict", "run", "missing.png"],
+        &["export", "run", "--format", "native", "--out", "out"],
+        &["train", "experiment.ron", "--init", "run", "--set", "output=other"],
+    ];
+    for file in ["model.safetensors", "ema.safetensors", "optimizer.safetensors"] {
+        let whole = fs::read(checkpoint.join(file)).unwrap();
+        let values = [&whole[..whole.len() - 4], &f32::NAN.to_le_bytes()].concat();
+        fs::write(checkpoint.join(file), values).unwrap();
+        sum_again(&checkpoint);
+        for command in commands {
+            assert_refused(&workspace, command, &[file, "1 of the ", "are not finite"]);
+        }
+        assert!(!workspace.join("out").exists());
+        fs::write(checkpoint.join(file), whole).unwrap();
+    }
+}
+
 #[test]
 fn checksums_are_what_sha256sum_reads() {
     let workspace = trained(&[]);
@@ -102,11 +218,37 @@ fn checksums_are_what_sha256sum_reads() {
             "state.ron"
         ]
     );
-    let check = std::process::Command::new("sha256sum")
-        .args(["-c", "SHA256SUMS"])
-        .current_dir(checkpoint)
-        .output();
+    let check =
+        Command::new("sha256sum").args(["-c", "SHA256SUMS"]).current_dir(checkpoint).output();
     assert!(check.unwrap().status.success());
+}
+
+/// One byte in the middle is damaged, and the last line is cut as by a kill.
+#[test]
+fn damaged_metrics_are_set_aside_and_told_when_the_run_goes_on() {
+    let workspace = trained(&[]);
+    copy_folder(&workspace.join("run"), &workspace.join("whole"));
+    let metrics = workspace.join("run/metrics.jsonl");
+    let mut bytes = fs::read(&metrics).unwrap();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let second = lines[0].len();
+    let (expected, damaged) = (lines[2..].concat(), lines[1].to_vec());
+    bytes[second] = 0xff;
+    bytes.extend(b"{\"kind\":\"st");
+    fs::write(&metrics, &bytes).unwrap();
+    let said = vitral(workspace.path(), &["report", "run"]).succeeded().stderr;
+    assert!(said.contains("left out 1 line of run/metrics.jsonl"), "{said}");
+    let said = vitral(workspace.path(), &["train", "--resume", "run"]).succeeded().stderr;
+    for part in ["2 lines of ", "from line 2 on", "set aside in ", "run/metrics.damaged.jsonl"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let aside = fs::read(workspace.join("run/metrics.damaged.jsonl")).unwrap();
+    assert_eq!(aside, [b"\xff", &damaged[1..], b"{\"kind\":\"st\n"].concat());
+    let kept = fs::read(&metrics).unwrap();
+    assert!(kept.starts_with(&bytes[..second]), "the first line");
+    // The run was at its end, so that its last evaluation was made again.
+    let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(count(&kept), 1 + count(&expected));
 }
 
 #[test]
@@ -145,7 +287,7 @@ fn a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint() {
         "train.steps=200",
     ];
     let failed = vitral(workspace.path(), &arguments).failed_with(1);
-    assert!(failed.stderr.contains("the loss became"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("so training stopped"), "{}", failed.stderr);
     assert!(failed.stderr.contains("learning_rate"), "{}", failed.stderr);
     if workspace.join("run/last").exists() {
         vitral(workspace.path(), &["eval", "run/last"]).succeeded();
@@ -163,7 +305,7 @@ fn a_checkpoint_that_fails_leaves_nothing_behind_and_the_run_goes_on_later() {
         "trap '' XFSZ; ulimit -f 24; exec '{}' train --resume run/checkpoints/step-00000006",
         env!("CARGO_BIN_EXE_vitral")
     );
-    let mut bash = std::process::Command::new("bash");
+    let mut bash = Command::new("bash");
     let failed = bash.args(["-c", &limited]).current_dir(workspace.path()).output().unwrap();
     let said = String::from_utf8_lossy(&failed.stderr);
     assert_eq!(failed.status.code(), Some(1), "{said}");

@@ -108,6 +108,36 @@ fn data_that_has_grown_or_shrunk_is_told_and_keeps_the_epoch() {
     }
 }
 
+/// As many images of the same classes: only what tells the data apart can notice.
+#[test]
+fn other_images_are_told_and_the_run_goes_on_with_them() {
+    let workspace = of_epochs(&[]);
+    let change = |file: &str| {
+        let mut bytes = fs::read(workspace.join(file)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(workspace.join(file), bytes).unwrap();
+    };
+    change("train-images");
+    let (said, run) = go_on(&workspace, 4, &[]);
+    assert_told(
+        &said,
+        &["resume: `data.train` has changed since the checkpoint was written", "72 images"],
+    );
+    assert!(!said.contains("`data.val`"), "{said}");
+    // From then on, this is the run's data.
+    let checkpoint = format!("{}/checkpoints/step-00000008", run.display());
+    let said = vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded().stderr;
+    assert!(!said.contains("resume: "), "{said}");
+    change("val-labels");
+    fs::remove_dir_all(&run).unwrap();
+    let (said, run) = go_on(&workspace, 8, &[]);
+    assert_told(&said, &["`data.val` has changed", "37 images as before, but of other classes"]);
+    fs::remove_dir_all(&run).unwrap();
+    let set = r#"data.val=Idx(images: "train-images", labels: "train-labels")"#;
+    let (said, _) = go_on(&workspace, 8, &[set]);
+    assert_told(&said, &["resume: `data.val` has 72 images, and had 37"]);
+}
+
 #[test]
 fn a_longer_run_tells_what_the_learning_rate_does() {
     let workspace = of_epochs(&[]);

@@ -132,7 +132,9 @@ fn run_resumes_across_the_end_of_patch_dropout() {
 #[test]
 fn run_resumed_at_its_end_is_evaluated_once() {
     let workspace = Workspace::new();
-    whole_run(&workspace, &[]);
+    // Which notes a figure of each evaluation that it is told of.
+    let monitor = r#"monitors=[(name: "early-stop", settings: {"patience": 50})]"#;
+    whole_run(&workspace, &["--set", monitor]);
     copy_folder(&workspace.join("whole"), &workspace.join("again"));
     vitral(workspace.path(), &["train", "--resume", "again"]).succeeded();
     assert_same(&workspace.join("again"), &workspace.join("whole"));

@@ -153,4 +153,6 @@ impl Source for Noise {
     fn name(&self, index: usize) -> String {
         format!("noise {index}")
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }

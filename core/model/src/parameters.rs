@@ -8,6 +8,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Device, Gradients, Tensor},
 };
+use vitral_program::Program;
 use vitral_seed::Seed;
 
 use crate::{
@@ -47,10 +48,10 @@ pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
         let Some(program) = block.attn.as_ref().and_then(|attn| attn.program.as_ref()) else {
             continue;
         };
-        let prefix = format!("blocks.{layer}.attn.");
+        let prefix = format!("blocks.{layer}.attn.program.");
         let flat = visitor.infos.iter_mut();
-        let flat = flat.filter(|info| info.name.starts_with(&format!("{prefix}program.")));
-        for (info, declared) in flat.zip(program.infos(&prefix)) {
+        let flat = flat.filter(|info| info.name.starts_with(&prefix));
+        for (info, declared) in flat.zip(of_program(program.program(), layer)) {
             *info = declared;
         }
     }
@@ -85,6 +86,16 @@ pub(crate) fn by_id(model: &ViT) -> HashMap<ParamId, ParameterInfo> {
     let mut visitor = IdVisitor { ids: Vec::new() };
     model.visit(&mut visitor);
     visitor.ids.into_iter().zip(infos(model)).collect()
+}
+
+/// Names and shapes of the parameters that a program declares as the attention of a layer.
+pub fn of_program(program: &Program, layer: usize) -> Vec<ParameterInfo> {
+    let info = |parameter: &vitral_program::Parameter| ParameterInfo {
+        name: format!("blocks.{layer}.attn.{}.{}", program.name(), parameter.name),
+        shape: parameter.shape.dims().iter().map(|dim| dim.per_item()).collect(),
+        decay: Some(parameter.decay),
+    };
+    program.parameters().iter().map(info).collect()
 }
 
 /// Number of trainable values.

@@ -14,7 +14,6 @@ use crate::{
     config::AttentionKind,
     init::Initializer,
     ops::Ops,
-    parameters::ParameterInfo,
     program::{self, Executable, Value},
 };
 
@@ -100,17 +99,6 @@ impl ProgramAttention {
         }
         // A program has an output; the layer has checked that it is one.
         Ok(values[program.outputs()[0].value.index()].clone())
-    }
-
-    /// Names (below `prefix`) and shapes of the parameters, as the program declares them.
-    pub(crate) fn infos(&self, prefix: &str) -> Vec<ParameterInfo> {
-        let program = self.executable.program();
-        let info = |parameter: &vitral_program::Parameter| ParameterInfo {
-            name: format!("{prefix}{}.{}", program.name(), parameter.name),
-            shape: parameter.shape.dims().iter().map(|dim| dim.per_item()).collect(),
-            decay: Some(parameter.decay),
-        };
-        program.parameters().iter().map(info).collect()
     }
 }
 

@@ -53,6 +53,19 @@ pub enum Error {
         /// The newest checkpoint, if there is one; it is from before that step.
         saved: Option<PathBuf>,
     },
+    /// What a checkpoint would hold are no numbers any more.
+    #[error(
+        "after step {step}, {problem}, so training stopped; {}. \
+         A lower `train.learning_rate`, a longer warm-up or `train.clip_norm` usually helps", last_saved(saved.as_deref())
+    )]
+    NotFinite {
+        /// Which values, and how many.
+        problem: String,
+        /// Steps made.
+        step: u64,
+        /// The newest checkpoint, if there is one; it is from before that step.
+        saved: Option<PathBuf>,
+    },
     /// The gradients are not finite, whatever the loss scale.
     #[error(
         "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped; the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"

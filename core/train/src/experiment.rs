@@ -101,11 +101,11 @@ pub struct TrainConfig {
     #[schemars(extend("otherNames" = ["opt", "optim"]))]
     pub optimizer: Optimizer,
     /// Highest learning rate; 1e-4 to 5e-4 is usual for AdamW.
-    #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(range(min = 0.0, max = HIGHEST_LEARNING_RATE))]
     #[schemars(extend("otherNames" = ["lr", "base_lr", "max_lr", "peak_lr"]))]
     pub learning_rate: f64,
     /// Learning rate at the end of the decay; at 1e-6, its default, no more than `learning_rate`.
-    #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(range(min = 0.0, max = HIGHEST_LEARNING_RATE))]
     #[schemars(extend("otherNames" = ["min_lr", "lr_min", "eta_min"]))]
     pub min_learning_rate: f64,
     /// Shape of the learning rate after warm-up.
@@ -161,6 +161,8 @@ pub struct TrainConfig {
     pub log_every: u64,
 }
 
+/// Beyond any learning rate that makes sense.
+pub(crate) const HIGHEST_LEARNING_RATE: f64 = 100.0;
 /// Where the learning rate ends unless the experiment says it.
 const MIN_LEARNING_RATE: f64 = 1e-6;
 

@@ -11,6 +11,7 @@ use vitral_model::{
     AttentionPrograms, ConfigProblem, ViTConfig,
     device::{Device, is_cpu},
     mlp::Mlp,
+    parameters::of_program,
     position::Position,
 };
 
@@ -35,11 +36,8 @@ pub(crate) fn model_parameters(
     let mut all: Vec<_> =
         parameters(model).into_iter().filter(|(name, _)| !replaced(name)).collect();
     for (layer, program) in programs {
-        for parameter in program.parameters() {
-            let shape = parameter.shape.dims().iter().map(|dim| dim.per_item()).collect();
-            let (program, name) = (program.name(), &parameter.name);
-            all.push((format!("blocks.{layer}.attn.{program}.{name}"), shape));
-        }
+        let declared = of_program(program, *layer).into_iter();
+        all.extend(declared.map(|info| (info.name, info.shape)));
     }
     all
 }

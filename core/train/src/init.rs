@@ -159,7 +159,7 @@ pub(crate) fn start(
         }
     }
     tensors.extend(own.into_iter().filter(|tensor| adapted.fresh.contains(&tensor.name)));
-    let values = to_device(&tensors, learner.parameters(), "", device);
+    let values = to_device(&tensors, learner.parameters(), device);
     learner.set_values(values.map_err(Error::Device)?);
     let head = head.into_iter().map(|head| head.note).collect();
     let inputs = other_inputs(experiment, pretrained.normalization);

@@ -6,6 +6,8 @@
 //! and the scale lowered. After many steps without that it is raised again. To look for overflow, one
 //! number of each step is read back from the device.
 
+use std::ops::RangeInclusive;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,11 @@ pub struct LossScale {
     pub scale: f64,
     /// Steps in a row that were not skipped since the scale last changed.
     pub good_steps: u64,
+}
+
+impl LossScale {
+    /// Where a scale can be while a run goes on.
+    pub(crate) const RANGE: RangeInclusive<f64> = LOWEST..=HIGHEST;
 }
 
 /// Scales losses up and gradients down, and moves the scale.

@@ -69,6 +69,12 @@ impl MicroBatch {
         self.effective.div_ceil(self.size)
     }
 
+    /// Whether its sizes are such that a batch can be cut into.
+    pub(crate) fn is_possible(&self) -> bool {
+        let sizes = self.larger.iter().chain(&self.proven).chain([&self.size]);
+        sizes.into_iter().all(|size| (1..=self.effective).contains(size))
+    }
+
     pub(crate) fn is_for(&self, purpose: Purpose) -> bool {
         (self.effective, self.memory, self.on_cpu)
             == (purpose.effective, purpose.memory, purpose.on_cpu)

@@ -15,10 +15,10 @@ use vitral_seed::Seed;
 use crate::{
     Error, Evaluation, Event, Observer,
     batch::images_to_device,
-    checkpoint::{Checkpoint, CheckpointError, State, compare, to_device},
+    checkpoint::{Checkpoint, CheckpointError, State, to_device},
     evaluate::evaluate,
     experiment::Experiment,
-    footprint::{self, Purpose, model_parameters},
+    footprint::{self, Purpose},
     trainer::{eval_loader, evaluated_at_once},
 };
 
@@ -47,13 +47,10 @@ impl TrainedModel {
         let weights = tensors.ema.as_ref().unwrap_or(&tensors.model);
         let mismatch = |problem| CheckpointError::Mismatch { path: path.clone(), problem };
         experiment.model.check()?;
-        // Before there is any of a model that is not in the file.
-        let parameters = model_parameters(&experiment.model.resolved(), &programs.attention);
-        compare(weights, &parameters).map_err(mismatch)?;
         footprint::check(&experiment, &programs.attention, Purpose::Load, device)?;
         let model = ViT::with_programs(&experiment.model, &programs.attention, seed, device)?;
         let infos = parameters::infos(&model);
-        let values = to_device(weights, &infos, "", device).map_err(mismatch)?;
+        let values = to_device(weights, &infos, device).map_err(mismatch)?;
         // In f32, which is never less exact, where the device lacks what the run trained in.
         let precision = experiment.train.precision;
         let compute = precision.check(device).map_or(Compute::F32, |()| precision.compute());

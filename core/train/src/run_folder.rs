@@ -13,15 +13,21 @@ use vitral_bundle::Lock;
 use vitral_data::Skipped;
 
 use crate::{
-    DataReport, Error, Evaluation, checkpoint::clear_away, error::AtPath, event::StepReport,
-    experiment::Experiment, files::write_atomically,
+    DataReport, Error, Evaluation,
+    checkpoint::clear_away,
+    error::AtPath,
+    event::StepReport,
+    experiment::Experiment,
+    files::write_atomically,
+    metrics_file::{self, METRICS},
 };
 
 const CONFIG: &str = "config.ron";
-const METRICS: &str = "metrics.jsonl";
 /// The metrics of a run that failed before its first checkpoint, when another has taken its place.
 const FAILED: &str = "metrics.failed.jsonl";
 const LOCK: &str = "plugins.lock.ron";
+/// The kind of an evaluation's line.
+const EVALUATION: &str = "eval";
 const LOCK_FILE: &str = ".lock";
 
 /// The folder of a run that goes on; no other process can use it meanwhile.
@@ -49,22 +55,21 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// A run that goes on after `step`: what it reported after that is forgotten.
-    pub(crate) fn reopen(path: &Path, experiment: &Experiment, step: u64) -> Result<Self, Error> {
+    /// A run that goes on, as it is; [`RunFolder::forget_after`] follows once its checkpoints are where they
+    /// are to be.
+    pub(crate) fn reopen(path: &Path) -> Result<Self, Error> {
         // Locked before anything is read or written: the run may be going on.
         let lock = lock(path)?;
         clear_away(path)?;
-        keep_until(path, step)?;
-        let folder = Self::open(path, lock)?;
-        folder.write_config(experiment)?;
-        Ok(folder)
+        Self::open(path, lock)
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
-        Ok(Self { path: path.into(), metrics: open_metrics(path)?, _lock: lock })
+        Ok(Self { path: path.into(), metrics: metrics_file::open(path)?, _lock: lock })
     }
 
-    fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
+    /// Notes the experiment as it is now.
+    pub(crate) fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
         write_atomically(&path, text.as_bytes()).at(&path)
@@ -76,18 +81,21 @@ impl RunFolder {
         write_atomically(&path, lock.to_text().as_bytes()).at(&path)
     }
 
-    /// Goes back to a step: what was reported after it is forgotten.
-    pub(crate) fn forget_after(&mut self, step: u64) -> Result<(), Error> {
-        keep_until(&self.path, step)?;
-        self.metrics = open_metrics(&self.path)?;
-        Ok(())
+    /// Goes back to a step: what was reported after it is forgotten. Tells what was damaged.
+    pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
+        let set_aside = metrics_file::keep_until(&self.path, step)?;
+        self.metrics = metrics_file::open(&self.path)?;
+        Ok(set_aside)
     }
 
-    /// Forgets the evaluations of a step, which is going to be evaluated again.
-    pub(crate) fn forget_evaluation(&mut self, step: u64) -> Result<(), Error> {
-        keep(&self.path, |line| !(line["kind"] == "eval" && line["step"] == step))?;
-        self.metrics = open_metrics(&self.path)?;
-        Ok(())
+    /// Whether a step was evaluated.
+    pub(crate) fn has_evaluation(&self, step: u64) -> Result<bool, Error> {
+        metrics_file::has(&self.path, EVALUATION, step)
+    }
+
+    /// Has all that was reported reach the disk.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.metrics.sync_data().at(&self.path.join(METRICS))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -129,17 +137,20 @@ impl RunFolder {
         epoch: f64,
         found: &Evaluation,
     ) -> Result<(), Error> {
-        self.log(&json!({
-            "kind": "eval",
-            "step": step,
-            "epoch": epoch,
-            "loss": found.loss,
-            "top1": found.top1,
-            "top5": found.top5,
-            "images": found.images,
-            "skipped": found.skipped,
-            "classes": found.classes,
-        }))
+        self.log(&evaluation_line(step, epoch, found))
+    }
+
+    /// The same in the place of the line that is there. Tells what was damaged.
+    pub(crate) fn log_evaluation_again(
+        &mut self,
+        step: u64,
+        epoch: f64,
+        found: &Evaluation,
+    ) -> Result<Option<String>, Error> {
+        let line = evaluation_line(step, epoch, found);
+        let set_aside = metrics_file::replace(&self.path, EVALUATION, step, &line)?;
+        self.metrics = metrics_file::open(&self.path)?;
+        Ok(set_aside)
     }
 
     /// One line for a figure of a monitor.
@@ -208,6 +219,20 @@ fn has_begun(run: &Path) -> bool {
             .is_ok_and(|entries| entries.flatten().any(|entry| is_checkpoint(&entry.file_name())))
 }
 
+fn evaluation_line(step: u64, epoch: f64, found: &Evaluation) -> Value {
+    json!({
+        "kind": EVALUATION,
+        "step": step,
+        "epoch": epoch,
+        "loss": found.loss,
+        "top1": found.top1,
+        "top5": found.top5,
+        "images": found.images,
+        "skipped": found.skipped,
+        "classes": found.classes,
+    })
+}
+
 /// What the data path did, in seconds; stages of one name are one.
 fn data_line(data: &DataReport) -> Value {
     let mut stages = BTreeMap::new();
@@ -221,25 +246,6 @@ fn data_line(data: &DataReport) -> Value {
         "prefetch": data.prefetch,
         "stages": stages,
     })
-}
-
-fn open_metrics(run: &Path) -> Result<File, Error> {
-    let path = run.join(METRICS);
-    File::options().create(true).append(true).open(&path).at(&path)
-}
-
-/// Takes out the lines of metrics that are of later steps, or not whole.
-fn keep_until(run: &Path, step: u64) -> Result<(), Error> {
-    keep(run, |line| line["step"].as_u64().is_some_and(|of_line| of_line <= step))
-}
-
-/// Keeps the lines of metrics that are whole and of which `is_kept` says so.
-fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<(), Error> {
-    let path = run.join(METRICS);
-    let lines = fs::read_to_string(&path).unwrap_or_default();
-    let stays = |line: &&str| serde_json::from_str(line).is_ok_and(|line| is_kept(&line));
-    let kept: String = lines.lines().filter(stays).map(|line| format!("{line}\n")).collect();
-    write_atomically(&path, kept.as_bytes()).at(&path)
 }
 
 fn lock(path: &Path) -> Result<File, Error> {

@@ -151,9 +151,12 @@ impl Trainer {
         self.end(interrupted, observer)?;
         if self.last_evaluation.is_none() && !interrupted {
             // The run was resumed at its end.
-            self.folder.forget_evaluation(self.state.step)?;
-            self.evaluate(&mut Asked::default(), observer)?;
-            self.save(false, observer)?;
+            if self.folder.has_evaluation(self.state.step)? {
+                self.evaluate_again(observer)?;
+            } else {
+                let is_best = self.evaluate(&mut Asked::default(), observer)?;
+                self.save(is_best, observer)?;
+            }
         }
         Ok(Outcome {
             run: self.folder.path().into(),

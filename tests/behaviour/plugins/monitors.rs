@@ -109,6 +109,21 @@ fn loss_spike_rolls_back_to_a_checkpoint_and_lowers_the_rate() {
     assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
 }
 
+/// Whatever is a jump to it, the loss jumps. Four times a thousandth is as low as a rate can be made.
+#[test]
+fn a_monitor_changes_the_rate_within_limits() {
+    let workspace = Workspace::new();
+    let monitors = r#"monitors=[(name: "loss-spike", settings: {
+        "window": 5, "threshold": 1.0, "action": "lower-rate", "factor": 0.001, "cooldown": 0,
+        "max_actions": 5,
+    })]"#;
+    let finished = train(&workspace, "run", &[monitors, "train.steps=100"]).succeeded();
+    for part in ["0.001 times the learning rate is refused", "it can become 1e-12 to 1e12 of"] {
+        assert!(finished.stderr.contains(part), "{}", finished.stderr);
+    }
+    vitral(workspace.path(), &["eval", "run"]).succeeded();
+}
+
 #[test]
 fn a_resumed_run_has_its_monitors_where_they_were() {
     let workspace = Workspace::new();

@@ -65,4 +65,6 @@ impl Source for One {
     fn name(&self, _: usize) -> String {
         "one".into()
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }

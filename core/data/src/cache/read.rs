@@ -1,6 +1,7 @@
 //! Reading a cache: a source whose images lie in memory that the system shares between processes.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,5 +173,10 @@ impl Source for Cache {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {index}", self.path.display())
+    }
+
+    /// The checksums of all images are in it.
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        hasher.write(&self.map[self.index.clone()]);
     }
 }

@@ -135,6 +135,9 @@ impl Source for Ending<'_> {
     fn name(&self, index: usize) -> String {
         self.source.name(index)
     }
+    fn hash_index(&self, hasher: &mut dyn std::hash::Hasher) {
+        self.source.hash_index(hasher);
+    }
 }
 
 #[test]

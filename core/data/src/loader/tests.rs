@@ -59,6 +59,8 @@ impl Source for Fake {
     fn name(&self, index: usize) -> String {
         format!("fake {index}")
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }
 
 fn options(batch: usize, workers: usize) -> LoaderOptions {

@@ -1,6 +1,7 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: label bytes, then three planes of 32 x 32 bytes.
 
 use std::fs;
+use std::hash::Hasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -130,6 +131,10 @@ impl Source for Cifar {
     fn name(&self, index: usize) -> String {
         let (file, number) = self.locate(index);
         format!("{}, image {number}", file.path.display())
+    }
+
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        self.files.iter().for_each(|file| hasher.write(&file.planes));
     }
 }
 

@@ -4,6 +4,7 @@
 //! really read, so a false header costs nothing. Values of large files stay where they are.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,16 @@ impl Source for Idx {
 
     fn name(&self, index: usize) -> String {
         format!("{}, image {index}", self.path.display())
+    }
+
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        hasher.write_u32(self.width);
+        hasher.write_u32(self.height);
+        match &self.pixels {
+            Values::Held(values) => hasher.write(values),
+            // As long as its count says, or it would not have been opened.
+            Values::InFile { start, .. } => hasher.write_u64(*start),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, File};
+use std::hash::Hasher;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,7 @@ const MAX_DEPTH: usize = 32;
 /// Images in a folder per class, decoded when they are read.
 #[derive(Debug)]
 pub struct ImageFolder {
+    root: PathBuf,
     files: Vec<(PathBuf, u32)>,
     class_names: Vec<String>,
     notes: Vec<String>,
@@ -90,7 +92,7 @@ impl ImageFolder {
         if files.is_empty() {
             return Err(DataError::malformed(path, beside.no_images()));
         }
-        Ok(Self { files, class_names, notes: beside.notes() })
+        Ok(Self { root: path.to_owned(), files, class_names, notes: beside.notes() })
     }
 }
 
@@ -126,6 +128,16 @@ impl Source for ImageFolder {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Of sizes and contents nothing is known.
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        for (file, _) in &self.files {
+            let below = file.strip_prefix(&self.root).unwrap_or(file);
+            hasher.write(below.as_os_str().as_encoded_bytes());
+            // Which no name has in it.
+            hasher.write_u8(0);
+        }
     }
 }
 

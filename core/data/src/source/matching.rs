@@ -2,7 +2,7 @@
 //! class elsewhere.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Groups, Source, Stored};
@@ -270,6 +270,10 @@ impl Source for Relabelled {
 
     fn groups(&self) -> Option<&Groups> {
         self.source.groups()
+    }
+
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        self.source.hash_index(hasher);
     }
 }
 

@@ -12,6 +12,7 @@ mod positions;
 mod unread;
 mod web_dataset;
 
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,6 +125,11 @@ pub trait Source: Send + Sync {
     fn damaged(&self) -> &[String] {
         &[]
     }
+
+    /// Adds to a hash what the index says of the images, none of which is read for it: what they are
+    /// called below the place of the data set, how long they are, where they are in it, and what of them
+    /// is in memory. A data set that was moved has the same index.
+    fn hash_index(&self, hasher: &mut dyn Hasher);
 
     /// The groups that are read as a whole, if reading single images in any order would be slow.
     fn groups(&self) -> Option<&Groups> {

@@ -5,6 +5,7 @@ mod label;
 mod shard;
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -209,6 +210,16 @@ impl Source for WebDataset {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        for Sample { shard, offset, length, name } in &self.samples {
+            hasher.write_u32(*shard);
+            hasher.write_u64(*offset);
+            hasher.write_u64(*length);
+            hasher.write(name.as_bytes());
+            hasher.write_u8(0);
+        }
     }
 
     fn damaged(&self) -> &[String] {

@@ -1,10 +1,11 @@
-//! `SHA256SUMS`: written last, checked first.
+//! `SHA256SUMS`: written last, and what every other file is read by.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
@@ -27,7 +28,9 @@ impl Sums {
 
     /// Adds a file that has been written.
     pub(super) fn add_file(&mut self, name: &str, path: &Path) -> io::Result<()> {
-        self.lines.push_str(&format!("{}  {name}\n", hash_of(path)?));
+        let mut hasher = Sha256::new();
+        io::copy(&mut File::open(path)?, &mut hasher)?;
+        self.lines.push_str(&format!("{}  {name}\n", hex(&hasher.finalize())));
         Ok(())
     }
 
@@ -36,33 +39,100 @@ impl Sums {
     }
 }
 
-/// Checks every file that the folder's list names.
-///
-/// # Errors
-/// The first file that is missing or differs, in words.
-pub(super) fn verify(folder: &Path) -> Result<(), String> {
-    let list = fs::read_to_string(folder.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
-    if list.is_empty() || !list.ends_with('\n') {
-        return Err(format!("{FILE} is cut short"));
-    }
-    for line in list.lines() {
-        let (expected, name) =
-            line.split_once("  ").ok_or_else(|| format!("{FILE} has the line `{line}`"))?;
-        if name.contains(['/', '\\']) {
-            return Err(format!("{FILE} names a file outside: {name}"));
-        }
-        let found = hash_of(&folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
-        if found != expected {
-            return Err(format!("the checksum of {name} is not the one in {FILE}"));
-        }
-    }
-    Ok(())
+/// A folder's files, read by its list: what is not in it is not read, and all that is in it must be.
+/// Each file is read once, so that the bytes which are checked are those which are used.
+pub(super) struct Listed {
+    folder: PathBuf,
+    /// Of what has not been read.
+    sums: BTreeMap<String, String>,
 }
 
-fn hash_of(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hex(&hasher.finalize()))
+impl Listed {
+    /// Reads the list of a folder.
+    ///
+    /// # Errors
+    /// It is missing or is none, in words.
+    pub(super) fn open(folder: &Path) -> Result<Self, String> {
+        let list =
+            fs::read_to_string(folder.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+        if list.is_empty() || !list.ends_with('\n') {
+            return Err(format!("{FILE} is cut short"));
+        }
+        let mut sums = BTreeMap::new();
+        for line in list.lines() {
+            let (hash, name) =
+                line.split_once("  ").ok_or_else(|| format!("{FILE} has the line `{line}`"))?;
+            if name.contains(['/', '\\']) {
+                return Err(format!("{FILE} names a file outside: {name}"));
+            }
+            if sums.insert(name.to_owned(), hash.to_owned()).is_some() {
+                return Err(format!("{FILE} names {name} twice"));
+            }
+        }
+        Ok(Self { folder: folder.into(), sums })
+    }
+
+    /// Reads a file that must be there.
+    ///
+    /// # Errors
+    /// It is missing, the list does not name it, or it is not what the list says, in words.
+    pub(super) fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let path = self.folder.join(name);
+        let Some(expected) = self.sums.remove(name) else {
+            return Err(match path.symlink_metadata() {
+                Ok(_) => format!(
+                    "{FILE} does not name {name}, so nothing says whether it is whole; it names every file of a \
+                     checkpoint"
+                ),
+                Err(_) => format!("{name} is missing, and is not in {FILE} either"),
+            });
+        };
+        let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+        match hex(&Sha256::digest(&bytes)) == expected {
+            true => Ok(bytes),
+            false => Err(format!("the checksum of {name} is not the one in {FILE}")),
+        }
+    }
+
+    /// Reads a file that not every checkpoint has.
+    ///
+    /// # Errors
+    /// Only one of file and line is there, or as [`Listed::read`].
+    pub(super) fn read_if_there(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        let is_there = self.folder.join(name).symlink_metadata().is_ok();
+        match is_there || self.sums.contains_key(name) {
+            true => self.read(name).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// As [`Listed::read`], of a text.
+    pub(super) fn read_text(&mut self, name: &str) -> Result<String, String> {
+        text(name, self.read(name)?)
+    }
+
+    /// As [`Listed::read_if_there`], of a text.
+    pub(super) fn read_text_if_there(&mut self, name: &str) -> Result<Option<String>, String> {
+        self.read_if_there(name)?.map(|bytes| text(name, bytes)).transpose()
+    }
+
+    /// Makes sure that all were read.
+    ///
+    /// # Errors
+    /// The list names one that is no part of the checkpoint.
+    pub(super) fn finish(self) -> Result<(), String> {
+        match self.sums.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "{FILE} names {name}, which is no file of this checkpoint by its {}",
+                super::CONFIG
+            )),
+        }
+    }
+}
+
+fn text(name: &str, bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| format!("{name} is no text: {error}"))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -71,4 +141,60 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with files `a` and `b`, each with its name in it, and a list of these names.
+    fn folder(listed: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sums = Sums::default();
+        for name in ["a", "b"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        listed.iter().for_each(|name| sums.add(name, name.as_bytes()));
+        sums.write(folder.path()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_is_listed_is_read_and_what_is_not_is_refused() {
+        let whole = folder(&["a", "b"]);
+        let mut listed = Listed::open(whole.path()).unwrap();
+        assert_eq!(listed.read("a"), Ok(b"a".to_vec()));
+        assert_eq!(listed.read_if_there("b"), Ok(Some(b"b".to_vec())));
+        assert_eq!(listed.read_if_there("c"), Ok(None));
+        assert_eq!(listed.finish(), Ok(()));
+        let without = folder(&["a"]);
+        let mut listed = Listed::open(without.path()).unwrap();
+        for refused in [listed.read("b"), listed.read_if_there("b").map(Option::unwrap)] {
+            assert!(refused.unwrap_err().contains("does not name b"));
+        }
+        assert!(listed.read("c").unwrap_err().contains("c is missing"));
+        assert!(listed.finish().unwrap_err().contains("names a, which is no file of"));
+        let gone = folder(&["a", "c"]);
+        let mut listed = Listed::open(gone.path()).unwrap();
+        assert!(listed.read_if_there("c").unwrap_err().starts_with("c: "));
+        fs::write(gone.path().join("a"), "A").unwrap();
+        assert!(listed.read("a").unwrap_err().contains("checksum of a is not"));
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_refused() {
+        let hash = "0".repeat(64);
+        for (text, part) in [
+            (String::new(), "cut short"),
+            (format!("{hash}  a"), "cut short"),
+            (format!("{hash} a\n"), "has the line"),
+            (format!("{hash}  ../a\n"), "a file outside"),
+            (format!("{hash}  a\n{hash}  a\n"), "names a twice"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(FILE), text).unwrap();
+            let refused = Listed::open(folder.path()).err().unwrap();
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Checkpoint, CheckpointError, checksum};
+use super::{Checkpoint, CheckpointError};
 use crate::files;
 
 const FOLDER: &str = "checkpoints";
@@ -40,7 +40,7 @@ impl CheckpointManager {
     ) -> Result<(), CheckpointError> {
         let (folder, path) = (self.run.join(FOLDER), &checkpoint.path);
         // After resuming, the same step may come once more; a whole checkpoint of it is the same.
-        if checksum::verify(path).is_err() {
+        if !path.exists() || Checkpoint::read(path).is_err() {
             if path.exists() {
                 self.remove(path)?;
             }
@@ -63,7 +63,9 @@ impl CheckpointManager {
     /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`
     /// is again what it was then.
     pub(crate) fn rewind(&self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
-        for path in list(&self.run).into_iter().filter(|path| step_of(path) > Some(step)) {
+        // The last one first, so that those before it are the run's at any time.
+        let later = list(&self.run).into_iter().filter(|path| step_of(path) > Some(step));
+        for path in later.rev() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let aside = path.with_file_name(format!("{SUPERSEDED}{name}"));
             if aside.exists() {
@@ -145,18 +147,11 @@ pub fn find(path: &Path) -> Result<PathBuf, CheckpointError> {
     found.filter(|path| path.is_dir()).ok_or_else(|| CheckpointError::NotFound(path.into()))
 }
 
-/// Verifies a checkpoint's checksums; if they fail, looks for the newest whole one before it.
-pub(super) fn verify_or_offer(path: &Path) -> Result<(), CheckpointError> {
-    if !path.is_dir() {
-        return Err(CheckpointError::NotFound(path.into()));
-    }
-    let Err(problem) = checksum::verify(path) else { return Ok(()) };
-    let run = path.parent().and_then(Path::parent);
-    let before = run.and_then(|run| {
-        let older = list(run).into_iter().filter(|other| other.file_name() < path.file_name());
-        older.rev().find(|other| checksum::verify(other).is_ok())
-    });
-    Err(CheckpointError::Damaged { path: path.into(), problem, before })
+/// The newest whole checkpoint of a run before one of its checkpoints.
+pub(super) fn newest_whole_before(path: &Path) -> Option<PathBuf> {
+    let run = path.parent()?.parent()?;
+    let older = list(run).into_iter().filter(|other| step_of(other) < step_of(path));
+    older.rev().find(|other| Checkpoint::read(other).is_ok())
 }
 
 /// A run's checkpoints, oldest first.
@@ -172,11 +167,11 @@ fn is_checkpoint_name(path: &Path) -> bool {
     step_of(path).is_some()
 }
 
-fn name_of(step: u64) -> String {
+pub(super) fn name_of(step: u64) -> String {
     format!("{PREFIX}{step:08}")
 }
 
-fn step_of(path: &Path) -> Option<u64> {
+pub(super) fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
 }
 

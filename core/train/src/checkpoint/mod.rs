@@ -17,9 +17,11 @@
 //! order of the images from the seed and the place.
 
 mod checksum;
+mod expected;
 mod manager;
 mod moved;
 mod plugins;
+mod state;
 mod tensors;
 
 use std::{
@@ -27,20 +29,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
+pub(crate) use expected::{average_name, compare_model};
 pub(crate) use manager::{CheckpointManager, clear_away};
 pub use manager::{find, newest};
-pub(crate) use tensors::{NamedTensor, compare, to_device};
+pub use state::State;
+pub(crate) use tensors::{NamedTensor, averages_to_device, check_finite, to_device};
 
 use vitral_bundle::Lock;
-use vitral_data::Decoder;
 use vitral_interchange::{Array, Pretrained};
 
-use crate::{
-    experiment::Experiment, files, footprint::model_parameters, learner::Tensors,
-    loss_scale::LossScale, micro_batch::MicroBatch, place::Place, plugins::Programs,
-};
+use self::{checksum::Listed, expected::Shapes};
+use crate::{experiment::Experiment, files, learner::Tensors, place::Place, plugins::Programs};
 
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
@@ -100,80 +99,6 @@ fn offer(before: Option<&Path>) -> String {
     }
 }
 
-/// What a run needs beside its tensors to go on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// The format of the checkpoint.
-    pub format: u32,
-    /// Steps made.
-    pub step: u64,
-    /// Where the run is in its data; a model alone is nowhere, and older checkpoints do not say.
-    #[serde(default)]
-    pub place: Option<Place>,
-    /// The run's folder when this was written, from the root.
-    #[serde(default, with = "vitral_config::path_text::option")]
-    pub folder: Option<PathBuf>,
-    /// The best score so far (more is better), and its step.
-    pub best: Option<(f64, u64)>,
-    /// Seconds of training so far.
-    pub seconds: f64,
-    /// Training images left out so far because they could not be read.
-    pub skipped: u64,
-    /// Class names, in the order of the logits.
-    pub class_names: Vec<String>,
-    /// What monitors have made of the scheduled learning rate, as a factor.
-    #[serde(default = "unchanged")]
-    pub rate_scale: f64,
-    /// Where the loss scale is, of a run in `f16`.
-    #[serde(default)]
-    pub loss_scale: Option<LossScale>,
-    /// Steps that were skipped because their gradients overflowed.
-    #[serde(default)]
-    pub skipped_steps: u64,
-    /// The micro-batch, where the experiment leaves it open and one was found.
-    #[serde(default)]
-    pub micro_batch: Option<MicroBatch>,
-    /// The decoder of training images, where the experiment leaves it open and one was found.
-    #[serde(default)]
-    pub decoder: Option<Decoder>,
-}
-
-fn unchanged() -> f64 {
-    1.0
-}
-
-impl State {
-    /// The names of a model's classes, as many as it has: where the data had fewer, the others are called
-    /// by their numbers. None where no class has a name.
-    pub fn class_names_of(&self, classes: usize) -> Vec<String> {
-        let mut names = self.class_names.clone();
-        if !names.is_empty() {
-            names.extend((names.len()..classes).map(|number| number.to_string()));
-        }
-        names
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            format: FORMAT,
-            step: 0,
-            place: None,
-            folder: None,
-            best: None,
-            seconds: 0.0,
-            skipped: 0,
-            class_names: Vec::new(),
-            rate_scale: unchanged(),
-            loss_scale: None,
-            skipped_steps: 0,
-            micro_batch: None,
-            decoder: None,
-        }
-    }
-}
-
 /// A checkpoint in memory.
 pub struct Checkpoint {
     /// Its folder, `<run>/checkpoints/step-<n>`.
@@ -195,22 +120,37 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint after verifying its checksums.
+    /// Reads a checkpoint, of which every file must be what its checksum says, every tensor one that its
+    /// experiment has, and every value one that a run can have.
     ///
     /// # Errors
     /// It is damaged (the error then offers the newest whole one before it), too new, not of the model
     /// that its experiment describes, or cannot be read.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        manager::verify_or_offer(path)?;
+        if !path.is_dir() {
+            return Err(CheckpointError::NotFound(path.into()));
+        }
+        Self::read(path).map_err(|error| match error {
+            CheckpointError::Damaged { path, problem, .. } => {
+                let before = manager::newest_whole_before(&path);
+                CheckpointError::Damaged { path, problem, before }
+            }
+            error => error,
+        })
+    }
+
+    fn read(path: &Path) -> Result<Self, CheckpointError> {
         let damaged =
             |problem: String| CheckpointError::Damaged { path: path.into(), problem, before: None };
-        let state_text = read_text(&path.join(STATE))?;
+        let mut folder = Listed::open(path).map_err(damaged)?;
+        let state_text = folder.read_text(STATE).map_err(damaged)?;
         let state: State =
             ron::from_str(&state_text).map_err(|error| damaged(format!("{STATE}: {error}")))?;
         if state.format > FORMAT {
             return Err(CheckpointError::TooNew { path: path.into(), found: state.format });
         }
-        let config_text = read_text(&path.join(CONFIG))?;
+        state.check(path).map_err(damaged)?;
+        let config_text = folder.read_text(CONFIG).map_err(damaged)?;
         let mut experiment: Experiment =
             vitral_config::Document::new(path.join(CONFIG).display().to_string(), config_text)
                 .parse()
@@ -221,6 +161,16 @@ impl Checkpoint {
                 "{STATE} names {named} classes, and the model has {classes}"
             )));
         }
+        // What it says of itself may be wrong in a way that nothing can be computed from.
+        experiment.model.check().map_err(|problem| CheckpointError::Mismatch {
+            path: path.into(),
+            problem: problem.to_string(),
+        })?;
+        let (programs, monitors, lock) =
+            plugins::read(&mut folder, &experiment).map_err(damaged)?;
+        let tensors = read_tensors(&mut folder, &experiment, &programs).map_err(damaged)?;
+        check_average(&experiment, &state, &tensors).map_err(damaged)?;
+        folder.finish().map_err(damaged)?;
         let notes = match &state.folder {
             Some(written) => {
                 let now = run_of(path).map_err(|source| io_error(path, source))?;
@@ -228,16 +178,6 @@ impl Checkpoint {
             }
             None => Vec::new(),
         };
-        let read = |name: &str| {
-            tensors::read(&path.join(name)).map_err(|problem| damaged(format!("{name}: {problem}")))
-        };
-        // What it says of itself may be wrong in a way that nothing can be computed from.
-        let mismatch = |problem: String| CheckpointError::Mismatch { path: path.into(), problem };
-        experiment.model.check().map_err(|problem| mismatch(problem.to_string()))?;
-        let (programs, monitors, lock) = plugins::read(path, &experiment).map_err(damaged)?;
-        let model = read(MODEL)?;
-        let parameters = model_parameters(&experiment.model.resolved(), &programs.attention);
-        compare(&model, &parameters).map_err(mismatch)?;
         Ok(Self {
             path: path.into(),
             programs,
@@ -247,15 +187,7 @@ impl Checkpoint {
             written: experiment.clone(),
             experiment,
             state,
-            tensors: Tensors {
-                model,
-                ema: path.join(EMA).exists().then(|| read(EMA)).transpose()?,
-                optimizer: match path.join(OPTIMIZER).exists() {
-                    true => read(OPTIMIZER)?,
-                    // A model that was exported or imported.
-                    false => Vec::new(),
-                },
-            },
+            tensors,
         })
     }
 
@@ -387,8 +319,36 @@ impl Checkpoint {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, CheckpointError> {
-    fs::read_to_string(path).map_err(|source| io_error(path, source))
+/// Reads the tensors that an experiment with these programs has.
+fn read_tensors(
+    folder: &mut Listed,
+    experiment: &Experiment,
+    programs: &Programs,
+) -> Result<Tensors, String> {
+    let model = expected::of_model(experiment, programs);
+    let averages = expected::of_optimizer(&experiment.train.optimizer, &model);
+    let read = |name: &str, bytes: &[u8], expected: &Shapes| {
+        tensors::read(bytes, expected).map_err(|problem| format!("{name}: {problem}"))
+    };
+    let weights = read(MODEL, &folder.read(MODEL)?, &model)?;
+    let ema = folder.read_if_there(EMA)?.map(|bytes| read(EMA, &bytes, &model)).transpose()?;
+    // A model that was exported or imported has none.
+    let optimizer = folder.read_if_there(OPTIMIZER)?;
+    let optimizer = optimizer.map(|bytes| read(OPTIMIZER, &bytes, &averages)).transpose()?;
+    Ok(Tensors { model: weights, ema, optimizer: optimizer.unwrap_or_default() })
+}
+
+/// Makes sure that a run has a moving average where its experiment says so, and only there.
+fn check_average(experiment: &Experiment, state: &State, tensors: &Tensors) -> Result<(), String> {
+    // In a model alone it has taken the place of the weights.
+    let is_run = state.place.is_some() || !tensors.optimizer.is_empty();
+    match (experiment.train.ema, &tensors.ema) {
+        (Some(_), None) if is_run => {
+            Err(format!("{EMA} is missing, but {CONFIG} has the run keep a moving average"))
+        }
+        (None, Some(_)) => Err(format!("{EMA} is there, but {CONFIG} has no moving average")),
+        _ => Ok(()),
+    }
 }
 
 fn io_error(path: &Path, source: io::Error) -> CheckpointError {
@@ -400,17 +360,4 @@ pub(crate) fn run_of(checkpoint: &Path) -> io::Result<PathBuf> {
     // Also where the path starts inside of the run.
     let absolute = std::path::absolute(checkpoint)?;
     Ok(absolute.ancestors().nth(2).unwrap_or(&absolute).to_path_buf())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_from_before_loss_scales_are_read() {
-        let text = r#"(format: 1, step: 7, best: Some((0.5, 6)), seconds: 1.5, skipped: 0, class_names: ["a"])"#;
-        let state: State = ron::from_str(text).unwrap();
-        assert_eq!((state.step, state.loss_scale, state.skipped_steps), (7, None, 0));
-        assert_eq!((state.place, state.folder), (None, None));
-    }
 }

@@ -1,11 +1,11 @@
 //! What a checkpoint keeps of plugins: programs, states of monitors, the lock.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use vitral_bundle::Lock;
 use vitral_program::{Limits, Program};
 
-use super::Checkpoint;
+use super::{Checkpoint, checksum::Listed};
 use crate::{
     experiment::Experiment,
     plugins::{Programs, attention_limits, batch_limits},
@@ -46,16 +46,15 @@ pub(super) fn files(checkpoint: &Checkpoint) -> Vec<(String, Vec<u8>)> {
 /// # Errors
 /// A file that is missing or not what it should be, in words.
 pub(super) fn read(
-    folder: &Path,
+    folder: &mut Listed,
     experiment: &Experiment,
 ) -> Result<(Programs, Vec<Vec<u8>>, Lock), String> {
-    let bytes =
-        |name: &str| fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"));
-    let program = |name: String, limits: Result<Limits, String>| -> Result<Arc<Program>, String> {
-        let limits = limits.map_err(|problem| format!("{name}: {problem}"))?;
-        let program = Program::from_bytes(&bytes(&name)?, &limits);
-        Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
-    };
+    let mut program =
+        |name: String, limits: Result<Limits, String>| -> Result<Arc<Program>, String> {
+            let limits = limits.map_err(|problem| format!("{name}: {problem}"))?;
+            let program = Program::from_bytes(&folder.read(&name)?, &limits);
+            Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
+        };
     let model = &experiment.model;
     let of_plugins =
         (0..model.depth()).filter(|&layer| model.attention_of(layer).plugin().is_some());
@@ -73,11 +72,11 @@ pub(super) fn read(
         layers: model.attention.clone(),
         augmentations,
     };
-    let monitors = (0..experiment.monitors.len()).map(|index| bytes(&monitor_name(index)));
-    let lock = match fs::read_to_string(folder.join(LOCK)) {
-        Ok(text) => Lock::from_text(&text).map_err(|error| format!("{LOCK}: {error}"))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::default(),
-        Err(error) => return Err(format!("{LOCK}: {error}")),
+    let monitors = (0..experiment.monitors.len()).map(|index| folder.read(&monitor_name(index)));
+    let monitors = monitors.collect::<Result<_, _>>()?;
+    let lock = match folder.read_text_if_there(LOCK)? {
+        Some(text) => Lock::from_text(&text).map_err(|error| format!("{LOCK}: {error}"))?,
+        None => Lock::default(),
     };
-    Ok((programs, monitors.collect::<Result<_, _>>()?, lock))
+    Ok((programs, monitors, lock))
 }

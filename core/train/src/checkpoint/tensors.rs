@@ -1,17 +1,12 @@
 //! Tensors in safetensors files, and on their way to and from a device.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fs::{self, OpenOptions},
-    io,
-    path::Path,
-};
+use std::{borrow::Cow, collections::HashMap, fs::OpenOptions, io, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use vitral_model::parameters::ParameterInfo;
 
+use super::expected::{Shapes, average_name, compare};
 use crate::Error;
 
 /// A named tensor in memory.
@@ -64,73 +59,158 @@ pub(super) fn write(path: &Path, tensors: &[NamedTensor]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
-/// Reads all tensors of a file.
+/// Reads the tensors of a file, which must be exactly those that are expected.
 ///
 /// # Errors
 /// What is wrong with the file, in words.
-pub(super) fn read(path: &Path) -> Result<Vec<NamedTensor>, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+pub(super) fn read(bytes: &[u8], expected: &Shapes) -> Result<Vec<NamedTensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let tensors = file.tensors();
+    compare(tensors.iter().map(|(name, view)| (name.as_str(), view.shape())), expected)?;
     let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
         if view.dtype() != Dtype::F32 {
-            return Err(format!("{name} is {:?}, not F32", view.dtype()));
+            return Err(format!("`{name}` is {:?}, not F32", view.dtype()));
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         Ok(NamedTensor { name, shape: view.shape().to_vec(), values })
     };
-    file.tensors().into_iter().map(tensor).collect()
+    let tensors: Vec<NamedTensor> = tensors.into_iter().map(tensor).collect::<Result<_, _>>()?;
+    check_finite(&tensors)?;
+    Ok(tensors)
 }
 
-/// Compares tensors with the names and shapes of a model's parameters.
+/// Makes sure that all values are numbers: one that is none would make every result so.
 ///
 /// # Errors
-/// The first tensor that is missing or of another shape, in words.
-pub(crate) fn compare(
-    tensors: &[NamedTensor],
-    parameters: &[(String, Vec<usize>)],
-) -> Result<(), String> {
-    let shapes: HashMap<&str, &[usize]> =
-        tensors.iter().map(|tensor| (tensor.name.as_str(), &tensor.shape[..])).collect();
-    parameters.iter().try_for_each(|(name, wanted)| same_shape(name, shapes.get(&name[..]), wanted))
-}
-
-fn same_shape(name: &str, found: Option<&&[usize]>, wanted: &[usize]) -> Result<(), String> {
-    match found {
-        None => Err(format!("`{name}` is missing")),
-        Some(found) if **found != *wanted => {
-            Err(format!("`{name}` is {found:?}, but the model has {wanted:?}"))
+/// The first tensor that has others.
+pub(crate) fn check_finite(tensors: &[NamedTensor]) -> Result<(), String> {
+    // In pieces and without branches in them, which is as fast as memory.
+    let is_finite =
+        |piece: &[f32]| piece.iter().fold(true, |finite, value| finite & value.is_finite());
+    match tensors.iter().find(|tensor| !tensor.values.chunks(4096).all(is_finite)) {
+        None => Ok(()),
+        Some(NamedTensor { name, values, .. }) => {
+            let count = values.iter().filter(|value| !value.is_finite()).count();
+            Err(format!("{count} of the {} values of `{name}` are not finite", values.len()))
         }
-        Some(_) => Ok(()),
     }
 }
 
-/// Picks the tensors of a model in its order and puts them on a device, flat.
-///
-/// `prefix` goes before each name.
+/// Puts the tensors of a model on a device, flat and in its order.
 ///
 /// # Errors
 /// The first tensor that is missing, superfluous or of another shape, in words.
 pub(crate) fn to_device(
     tensors: &[NamedTensor],
     infos: &[ParameterInfo],
-    prefix: &str,
     device: &Device,
 ) -> Result<Vec<Tensor<1>>, String> {
+    let names = infos.iter().map(|info| (info.name.clone(), info.shape.clone()));
+    in_order(tensors, names.collect(), device)
+}
+
+/// The same with an optimizer's averages: of each slot, one for each of the model's parameters.
+///
+/// # Errors
+/// As [`to_device`].
+pub(crate) fn averages_to_device(
+    tensors: &[NamedTensor],
+    slots: &[&str],
+    infos: &[ParameterInfo],
+    device: &Device,
+) -> Result<Vec<Tensor<1>>, String> {
+    let of_slot = |slot: &&str| {
+        let slot = (*slot).to_owned();
+        infos.iter().map(move |info| (average_name(&slot, &info.name), info.shape.clone()))
+    };
+    in_order(tensors, slots.iter().flat_map(of_slot).collect(), device)
+}
+
+fn in_order(
+    tensors: &[NamedTensor],
+    wanted: Vec<(String, Vec<usize>)>,
+    device: &Device,
+) -> Result<Vec<Tensor<1>>, String> {
+    let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
+    let found = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+    compare(found, &wanted.into_iter().collect())?;
     let by_name: HashMap<&str, &NamedTensor> =
         tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    infos
-        .iter()
-        .map(|info| {
-            let name = format!("{prefix}{}", info.name);
-            let tensor = by_name.get(name.as_str());
-            same_shape(&name, tensor.map(|tensor| &tensor.shape[..]).as_ref(), &info.shape)?;
-            // `same_shape` has refused what is not there.
-            let tensor = tensor.expect("a tensor that has been compared");
-            Ok(Tensor::from_data(
-                TensorData::new(tensor.values.clone(), [tensor.values.len()]),
-                device,
-            ))
-        })
-        .collect()
+    let on_device = |name: &String| {
+        // All of them were found.
+        let values = by_name[name.as_str()].values.clone();
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), device)
+    };
+    Ok(names.iter().map(on_device).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensors(names: &[&str]) -> Vec<NamedTensor> {
+        let tensor = |name: &&str| NamedTensor {
+            name: (*name).to_owned(),
+            shape: vec![2],
+            values: vec![1.0, 2.0],
+        };
+        names.iter().map(tensor).collect()
+    }
+
+    fn file(tensors: &[NamedTensor]) -> Vec<u8> {
+        safetensors::serialize(tensors.iter().map(|tensor| (&tensor.name, tensor)), None).unwrap()
+    }
+
+    fn shapes(names: &[&str]) -> Shapes {
+        names.iter().map(|name| ((*name).to_owned(), vec![2])).collect()
+    }
+
+    #[test]
+    fn a_file_has_exactly_the_tensors_that_are_expected() {
+        let written = tensors(&["a", "b"]);
+        let bytes = file(&written);
+        let mut found = read(&bytes, &shapes(&["a", "b"])).unwrap();
+        // A file has them in no order.
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(found, written);
+        let refused = |expected: &Shapes| read(&bytes, expected).unwrap_err();
+        assert_eq!(refused(&shapes(&["a", "b", "c"])), "`c` is missing");
+        assert_eq!(refused(&shapes(&["a"])), "`b` is there, but the model has none");
+        let larger = Shapes::from([("a".into(), vec![2]), ("b".into(), vec![2, 1])]);
+        assert_eq!(refused(&larger), "`b` is [2], but the model has [2, 1]");
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_counted() {
+        let mut written = tensors(&["a", "b"]);
+        assert_eq!(check_finite(&written), Ok(()));
+        written[1].values = vec![0.0; 10_000];
+        written[1].values[9_999] = f32::NAN;
+        written[1].values[3] = f32::NEG_INFINITY;
+        let said = "2 of the 10000 values of `b` are not finite";
+        assert_eq!(check_finite(&written), Err(said.into()));
+        written[1].shape = vec![10_000];
+        let mut expected = shapes(&["a"]);
+        expected.insert("b".into(), vec![10_000]);
+        assert_eq!(read(&file(&written), &expected), Err(said.into()));
+    }
+
+    #[test]
+    fn tensors_on_their_way_to_a_device_are_exactly_the_models() {
+        let device = Device::flex();
+        let infos: Vec<ParameterInfo> = ["b", "a"]
+            .map(|name| ParameterInfo { name: name.into(), shape: vec![2], decay: None })
+            .into();
+        assert_eq!(to_device(&tensors(&["a", "b"]), &infos, &device).unwrap().len(), 2);
+        let superfluous = to_device(&tensors(&["a", "b", "c"]), &infos, &device);
+        assert!(superfluous.unwrap_err().contains("`c` is there"));
+        let of_two = tensors(&["m/a", "m/b", "v/a", "v/b"]);
+        let found = averages_to_device(&of_two, &["m", "v"], &infos, &device);
+        assert_eq!(found.unwrap().len(), 4);
+        // As of an optimizer that keeps less.
+        let superfluous = averages_to_device(&of_two, &["m"], &infos, &device);
+        assert!(superfluous.unwrap_err().contains("`v/a` is there"));
+    }
 }

@@ -6,7 +6,7 @@ use vitral_model::{device::Device, parameters};
 use super::Learner;
 use crate::{
     Error,
-    checkpoint::{NamedTensor, to_device},
+    checkpoint::{NamedTensor, average_name, averages_to_device, check_finite, to_device},
 };
 
 /// The tensors of a learner, as checkpoints hold them.
@@ -16,6 +16,17 @@ pub(crate) struct Tensors {
     pub optimizer: Vec<NamedTensor>,
 }
 
+impl Tensors {
+    /// Makes sure that all values are numbers.
+    ///
+    /// # Errors
+    /// The first tensor that has others.
+    pub(crate) fn check_finite(&self) -> Result<(), String> {
+        let ema = self.ema.as_deref().unwrap_or_default();
+        [&self.model, ema, &self.optimizer].into_iter().try_for_each(check_finite)
+    }
+}
+
 impl Learner {
     /// Reads everything back from the device.
     pub(crate) fn export(&self) -> Result<Tensors, Error> {
@@ -23,11 +34,11 @@ impl Learner {
         for (index, slot) in self.config.optimizer.slots().iter().enumerate() {
             let averages: Vec<Tensor<1>> =
                 self.optimizer.slots.iter().map(|slots| slots[index].clone()).collect();
-            optimizer.extend(self.named(&format!("{slot}/"), &averages)?);
+            optimizer.extend(self.named(|name| average_name(slot, name), &averages)?);
         }
         Ok(Tensors {
-            model: self.named("", &parameters::values(&self.model))?,
-            ema: self.ema.as_ref().map(|ema| self.named("", &ema.values)).transpose()?,
+            model: self.named(str::to_owned, &parameters::values(&self.model))?,
+            ema: self.ema.as_ref().map(|ema| self.named(str::to_owned, &ema.values)).transpose()?,
             optimizer,
         })
     }
@@ -35,20 +46,16 @@ impl Learner {
     /// Puts everything back on the device.
     ///
     /// # Errors
-    /// The first tensor that is missing or of another shape, in words.
+    /// The first tensor that is missing, superfluous or of another shape, in words.
     pub(crate) fn import(&mut self, tensors: &Tensors, device: &Device) -> Result<(), String> {
-        let load =
-            |tensors: &[NamedTensor], prefix: &str| to_device(tensors, &self.infos, prefix, device);
-        let values = load(&tensors.model, "")?;
-        let average = tensors.ema.as_deref().map(|ema| load(ema, "")).transpose()?;
+        let load = |tensors: &[NamedTensor]| to_device(tensors, &self.infos, device);
+        let values = load(&tensors.model)?;
+        let average = tensors.ema.as_deref().map(load).transpose()?;
         let slots = self.config.optimizer.slots();
-        let averages: Vec<Vec<Tensor<1>>> = slots
-            .iter()
-            .map(|slot| load(&tensors.optimizer, &format!("{slot}/")))
-            .collect::<Result<_, _>>()?;
-        for (index, tensors) in averages.into_iter().enumerate() {
+        let averages = averages_to_device(&tensors.optimizer, slots, &self.infos, device)?;
+        for (index, tensors) in averages.chunks(self.infos.len()).enumerate() {
             for (slots, tensor) in self.optimizer.slots.iter_mut().zip(tensors) {
-                slots[index] = tensor;
+                slots[index] = tensor.clone();
             }
         }
         self.set_values(values);
@@ -58,13 +65,15 @@ impl Learner {
         Ok(())
     }
 
-    fn named(&self, prefix: &str, tensors: &[Tensor<1>]) -> Result<Vec<NamedTensor>, Error> {
+    fn named(
+        &self,
+        name: impl Fn(&str) -> String,
+        tensors: &[Tensor<1>],
+    ) -> Result<Vec<NamedTensor>, Error> {
         self.infos
             .iter()
             .zip(tensors)
-            .map(|(info, tensor)| {
-                NamedTensor::from_device(format!("{prefix}{}", info.name), &info.shape, tensor)
-            })
+            .map(|(info, tensor)| NamedTensor::from_device(name(&info.name), &info.shape, tensor))
             .collect()
     }
 }

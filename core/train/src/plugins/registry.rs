@@ -233,6 +233,14 @@ impl Registry {
                 self.compiled_in.iter().map(|p| p.description().name.as_str()).collect();
             let meant = vitral_config::nearest(&used.name, &names);
             let meant = meant.map(|name| format!("did you mean `{name}`? Else "));
+            if let Some(before) = self.state().before.get(&used.name) {
+                return Refusal::Field {
+                    below: Some("name".into()),
+                    is_name: false,
+                    message: format!("{message}; the run was started with {before}"),
+                    help: how_to_get(before),
+                };
+            }
             let help = format!(
                 "{}install its bundle with `vitral plugin install`, or name it in `plugins`; \
                  compiled in are {}",
@@ -384,8 +392,9 @@ impl Registry {
                 Some(locked) if locked != plugin => {
                     return Err(Error::Lock(format!(
                         "plugin `{}` is not the one that the run was started with: that was {locked}, \
-                         and now there is {plugin}; install the former, or start a new run",
-                        plugin.name
+                         and now there is {plugin}; to go on, {}; or start a new run",
+                        plugin.name,
+                        how_to_get(locked)
                     )));
                 }
                 _ => {}
@@ -406,6 +415,20 @@ fn compiled_in(plugin: &Plugin, version: Version) -> Locked {
         version,
         origin: Origin::CompiledIn,
         sha256: None,
+    }
+}
+
+/// How a plugin is had that a run was started with and that is no longer there.
+fn how_to_get(locked: &Locked) -> String {
+    match locked.origin {
+        Origin::CompiledIn => {
+            format!("use a vitral that has its version {} compiled in", locked.version)
+        }
+        Origin::Wasm | Origin::Native(_) => format!(
+            "install the bundle of its version {} again with `vitral plugin install`, beside what is installed \
+             since, or name that bundle in `plugins`",
+            locked.version
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a step means, and what becomes of it when a run goes on with another experiment or other data.
 
-use vitral_data::Loader;
+use vitral_data::{DataConfig, Fingerprint, Fingerprints, Loader};
 use vitral_model::ConfigProblem;
 
 use crate::{
@@ -106,6 +106,35 @@ pub(super) fn changes(
     }
     said.extend(doubts(now).into_iter().filter(|doubt| !doubts(before).contains(doubt)));
     Ok(said)
+}
+
+/// What is different of a run's data, by an experiment before and now, in sentences.
+pub(super) fn other_data(
+    before: &Fingerprints,
+    now: &Fingerprints,
+    [written, experiment]: [&DataConfig; 2],
+) -> Vec<String> {
+    let sets = [
+        ("data.train", &before.train, &now.train, written.train == experiment.train),
+        ("data.val", &before.val, &now.val, written.val == experiment.val),
+    ];
+    let differing = |(field, before, now, is_same_field): (
+        &str,
+        &Fingerprint,
+        &Fingerprint,
+        bool,
+    )| {
+        // How many images there are to train with is told with what it changes.
+        let is_told = field == "data.train" && before.images != now.images;
+        let difference = before.difference(now).filter(|_| !is_told)?;
+        Some(match is_same_field {
+            true => format!(
+                "warning: `{field}` has changed since the checkpoint was written: it {difference}"
+            ),
+            false => format!("`{field}` {difference}"),
+        })
+    };
+    sets.into_iter().filter_map(differing).collect()
 }
 
 /// What is most likely not meant, in sentences.
@@ -222,6 +251,25 @@ mod tests {
             assert_eq!(problem.field, field);
             assert!(problem.message.contains("nothing left to do"), "{}", problem.message);
         }
+    }
+
+    #[test]
+    fn other_data_is_a_warning_unless_the_experiment_has_it() {
+        let of = |images, index| Fingerprint { images, labels: 7, index };
+        let before = Fingerprints { train: of(36, 1), val: of(9, 2) };
+        let now = Fingerprints { train: of(36, 3), val: of(8, 4) };
+        let experiment = experiment(|_| {}).data;
+        let said = other_data(&before, &now, [&experiment, &experiment]);
+        assert!(said[0].contains("warning: `data.train` has changed since"), "{said:?}");
+        assert!(said[0].contains("it has 36 images as before, but not the same ones"), "{said:?}");
+        assert!(said[1].ends_with("`data.val` has changed since the checkpoint was written: it has 8 images, and had 9"), "{said:?}");
+        let set = DataConfig { val: experiment.train.clone(), ..experiment.clone() };
+        let said = other_data(&before, &now, [&experiment, &set]);
+        assert_eq!(said[1], "`data.val` has 8 images, and had 9");
+        // The number of images to train with is told by `changes`.
+        let fewer = Fingerprints { train: of(30, 3), val: of(9, 2) };
+        assert!(other_data(&before, &fewer, [&experiment, &experiment]).is_empty());
+        assert!(other_data(&before, &before, [&experiment, &experiment]).is_empty());
     }
 
     #[test]

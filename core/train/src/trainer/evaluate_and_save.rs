@@ -8,10 +8,11 @@ use super::{
     monitors::Asked,
 };
 use crate::{
-    Error, Event, Observer,
-    checkpoint::{Checkpoint, State},
+    Error, Evaluation, Event, Observer,
+    checkpoint::{self, Checkpoint, State},
     error::AtPath,
     evaluate::evaluate,
+    metrics_file::METRICS,
 };
 
 impl Trainer {
@@ -44,20 +45,11 @@ impl Trainer {
         asked: &mut Asked,
         observer: &mut dyn Observer,
     ) -> Result<bool, Error> {
-        let start = Instant::now();
-        let total = self.datasets.val.len() as u64;
-        let evaluation = evaluate(
-            &self.learner.evaluated(),
-            eval_loader(&self.experiment, &self.datasets.val, self.state.micro_batch.as_ref())?,
-            &self.experiment.data,
-            self.datasets.val.class_names(),
-            self.experiment.train.loss,
-            &self.device,
-            |done| observer.on_event(&Event::Evaluating { done, total }),
-        )?;
+        let evaluation = self.figures_of_validation(observer)?;
         let (step, epoch) = (self.state.step, self.epoch());
         let score = self.experiment.checkpoints.best.score(&evaluation);
-        let is_best = self.state.best.is_none_or(|(best, _)| score > best);
+        // No model is the best for a score that is no number.
+        let is_best = !score.is_nan() && self.state.best.is_none_or(|(best, _)| score > best);
         if is_best {
             self.state.best = Some((score, step));
         }
@@ -68,9 +60,6 @@ impl Trainer {
                 self.folder.log_left_out(step, VAL, image)?;
             }
         }
-        self.state.seconds += start.elapsed().as_secs_f64();
-        self.last_eval = Instant::now();
-        self.last_evaluation = Some(evaluation.clone());
         let told = vitral_host::Evaluation {
             step,
             epoch,
@@ -82,6 +71,36 @@ impl Trainer {
         asked.merge(self.tell(&vitral_host::Event::Evaluated(told), observer)?);
         observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
         Ok(is_best)
+    }
+
+    /// Evaluates once more what was evaluated before the run was resumed: the checkpoint and the monitors
+    /// know of it.
+    pub(super) fn evaluate_again(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let evaluation = self.figures_of_validation(observer)?;
+        let (step, epoch) = (self.state.step, self.epoch());
+        let is_best = self.state.best.is_some_and(|(_, best)| best == step);
+        let set_aside = self.folder.log_evaluation_again(step, epoch, &evaluation)?;
+        set_aside.into_iter().try_for_each(|told| self.notice(METRICS, told, observer))?;
+        observer.on_event(&Event::Evaluated { step, epoch, evaluation, is_best });
+        Ok(())
+    }
+
+    fn figures_of_validation(&mut self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
+        let start = Instant::now();
+        let total = self.datasets.val.len() as u64;
+        let evaluation = evaluate(
+            &self.learner.evaluated(),
+            eval_loader(&self.experiment, &self.datasets.val, self.state.micro_batch.as_ref())?,
+            &self.experiment.data,
+            self.datasets.val.class_names(),
+            self.experiment.train.loss,
+            &self.device,
+            |done| observer.on_event(&Event::Evaluating { done, total }),
+        )?;
+        self.state.seconds += start.elapsed().as_secs_f64();
+        self.last_eval = Instant::now();
+        self.last_evaluation = Some(evaluation.clone());
+        Ok(evaluation)
     }
 
     /// Writes a checkpoint, unless there is one of this step.
@@ -98,9 +117,11 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Asked, Error> {
         let tensors = self.learner.export()?;
-        if tensors.model.iter().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
-            return Err(self.diverged(f32::NAN, self.state.step));
-        }
+        tensors.check_finite().map_err(|problem| Error::NotFinite {
+            problem,
+            step: self.state.step,
+            saved: checkpoint::newest(self.folder.path()),
+        })?;
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
             experiment: self.experiment.clone(),
@@ -118,6 +139,8 @@ impl Trainer {
             lock: self.lock.clone(),
             notes: Vec::new(),
         };
+        // A run that goes on from a checkpoint has its metrics until there.
+        self.folder.flush()?;
         self.checkpoints.save(&checkpoint, is_best)?;
         self.last_save = Instant::now();
         tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");

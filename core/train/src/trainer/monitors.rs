@@ -8,15 +8,25 @@ use crate::{
     Error, Event, Observer, StepReport,
     checkpoint::{self, Checkpoint, CheckpointError, State},
     memory::memory,
+    metrics_file::METRICS,
+    monitor_use::{Left, MonitorUse, scaled},
     place::Place,
 };
+
+/// About how long a figure's line is without the names in it.
+const OTHER_BYTES: u64 = 64;
 
 /// What monitors ask for that is done between steps.
 #[derive(Default)]
 pub(super) struct Asked {
     pub(super) save: bool,
-    /// Who asks for it, and the change.
-    pub(super) roll_back: Option<(String, RateChange)>,
+    pub(super) roll_back: Option<RollBack>,
+}
+
+/// A return to the last checkpoint that a monitor asks for.
+pub(super) struct RollBack {
+    monitor: String,
+    change: RateChange,
 }
 
 impl Asked {
@@ -38,7 +48,8 @@ impl Trainer {
             (None, true) => "interrupted".into(),
             (None, false) => "done".into(),
         };
-        self.tell(&vitral_host::Event::Ended(reason), observer).map(drop)
+        self.tell(&vitral_host::Event::Ended(reason), observer)?;
+        self.folder.flush()
     }
 
     /// Tells a step to the monitors that want it, and what the data path did to all.
@@ -82,28 +93,50 @@ impl Trainer {
             _ => self.state.step,
         };
         for message in heard.failures {
-            self.notice("a monitor", message, observer)?;
+            self.said("a monitor", message, observer)?;
         }
         let mut asked = Asked::default();
         for (monitor, action) in heard.requests {
             match action {
                 Action::Metric { name, value } => {
-                    self.folder.log_metric(step, &monitor, &name, value)?;
+                    let bytes = OTHER_BYTES + (monitor.len() + name.len()) as u64;
+                    match self.state.monitors.figure(bytes) {
+                        Left::Some => self.folder.log_metric(step, &monitor, &name, value)?,
+                        Left::NoLonger => {
+                            self.notice(&monitor, MonitorUse::last_figure(), observer)?;
+                        }
+                        Left::None => {}
+                    }
                 }
-                Action::Warn(message) => self.notice(&monitor, message, observer)?,
+                Action::Warn(message) => self.said(&monitor, message, observer)?,
                 Action::ScaleLearningRate(RateChange { factor, reason }) => {
-                    self.state.rate_scale *= checked_factor(factor);
-                    let scale = self.state.rate_scale;
-                    let message = format!("learning rate now {scale} of the schedule's: {reason}");
-                    self.notice(&monitor, message, observer)?;
+                    let message = match self.scaled(factor) {
+                        Ok(scale) => {
+                            self.state.rate_scale = scale;
+                            format!("learning rate now {scale} of the schedule's: {reason}")
+                        }
+                        Err(refused) => format!("{refused}; asked for as {reason}"),
+                    };
+                    self.said(&monitor, message, observer)?;
                 }
                 Action::Save(reason) => {
                     asked.save = true;
-                    self.notice(&monitor, format!("asks for a checkpoint: {reason}"), observer)?;
+                    self.said(&monitor, format!("asks for a checkpoint: {reason}"), observer)?;
                 }
-                Action::RollBack(change) => asked.roll_back = Some((monitor, change)),
+                Action::RollBack(change) if asked.roll_back.is_none() => {
+                    // Before anything relies on it.
+                    let scaled = self.scaled(change.factor);
+                    match scaled.and_then(|_| self.state.monitors.roll_back()) {
+                        Ok(()) => asked.roll_back = Some(RollBack { monitor, change }),
+                        Err(refused) => {
+                            let message = format!("{refused}; asked for as {}", change.reason);
+                            self.said(&monitor, message, observer)?;
+                        }
+                    }
+                }
+                Action::RollBack(_) => {}
                 Action::Stop(reason) => {
-                    self.notice(&monitor, format!("ends the run: {reason}"), observer)?;
+                    self.said(&monitor, format!("ends the run: {reason}"), observer)?;
                     self.stopped.get_or_insert(format!("{monitor}: {reason}"));
                 }
                 // A newer contract's; a monitor that needs it says so in its version.
@@ -116,11 +149,11 @@ impl Trainer {
     /// Goes back to the last checkpoint; tells whether there is one.
     pub(super) fn roll_back(
         &mut self,
-        (monitor, change): (String, RateChange),
+        RollBack { monitor, change: RateChange { factor, reason } }: RollBack,
         observer: &mut dyn Observer,
     ) -> Result<bool, Error> {
-        let RateChange { factor, reason } = change;
-        let scale = self.state.rate_scale * checked_factor(factor);
+        // It could be had when it was asked for; other monitors may have changed the rate since.
+        let scale = self.scaled(factor).unwrap_or(self.state.rate_scale);
         let Some(path) = checkpoint::newest(self.folder.path()) else {
             self.state.rate_scale = scale;
             let message = format!(
@@ -141,15 +174,43 @@ impl Trainer {
         self.learner.restore_scale(loaded.state.loss_scale, loaded.state.skipped_steps);
         let (seconds, skipped) = (self.state.seconds, self.state.skipped);
         let (micro_batch, decoder) = (self.state.micro_batch.take(), self.state.decoder);
-        let rate_scale = scale;
-        self.state = State { seconds, skipped, rate_scale, micro_batch, decoder, ..loaded.state };
-        self.folder.forget_after(self.state.step)?;
+        self.state = State {
+            seconds,
+            skipped,
+            rate_scale: scale,
+            data: self.state.data,
+            monitors: self.state.monitors,
+            micro_batch,
+            decoder,
+            ..loaded.state
+        };
+        let set_aside = self.folder.forget_after(self.state.step)?;
+        set_aside.into_iter().try_for_each(|told| self.notice(METRICS, told, observer))?;
         let step = self.state.step;
         let message = format!(
             "back to step {step}, with a learning rate {scale} of the schedule's: {reason}"
         );
         self.notice(&monitor, message, observer)?;
         Ok(true)
+    }
+
+    /// The scale of the learning rate after a change by a factor.
+    fn scaled(&self, factor: f64) -> Result<f64, String> {
+        scaled(self.state.rate_scale, factor, self.plan.schedule.peak)
+    }
+
+    /// Has a monitor say something, as long as monitors have not said too much.
+    fn said(
+        &mut self,
+        monitor: &str,
+        message: String,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        match self.state.monitors.notice() {
+            Left::Some => self.notice(monitor, message, observer),
+            Left::NoLonger => self.notice(monitor, MonitorUse::last_notice(), observer),
+            Left::None => Ok(()),
+        }
     }
 
     /// Shows something to the user and keeps it in the metrics.
@@ -182,9 +243,4 @@ impl Trainer {
             device: describe(&self.device),
         }
     }
-}
-
-/// A factor on the learning rate that cannot do harm: what is none counts as 1.
-fn checked_factor(factor: f64) -> f64 {
-    if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
 }

@@ -9,14 +9,14 @@ use vitral_seed::Seed;
 
 use super::{
     Trainer,
-    changes::{Meaning, changes, doubts},
+    changes::{Meaning, changes, doubts, other_data},
 };
 use crate::{
     Error,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare, run_of},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare_model, run_of},
     error::AtPath,
     experiment::Experiment,
-    footprint::{self, Purpose, model_parameters},
+    footprint::{self, Purpose},
     init,
     learner::Learner,
     place::Place,
@@ -46,7 +46,8 @@ impl Trainer {
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
-        let state = State { class_names, ..State::default() };
+        let data = Some(parts.datasets.fingerprints());
+        let state = State { class_names, data, ..State::default() };
         let mut trainer = parts.in_folder(folder, lock, state)?;
         trainer.notes.extend(notes);
         Ok(trainer)
@@ -73,7 +74,8 @@ impl Trainer {
         let place = checkpoint.place(parts.images());
         let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
         let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
-        let Checkpoint { path, state, tensors, monitors, lock, written, notes, .. } = checkpoint;
+        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, .. } =
+            checkpoint;
         let lock = registry.relock(&lock)?;
         let restored = parts.monitors.restore(&written.monitors, &monitors)?;
         let average = match (&tensors.ema, parts.experiment.train.ema) {
@@ -82,22 +84,30 @@ impl Trainer {
             _ => None,
         };
         let average = average.map(str::to_owned);
-        let notes = notes.into_iter().chain(changes).chain(restored).chain(average);
-        let notes: Vec<_> = notes.map(|note| ("resume", note)).collect();
         let mismatch = |problem: String| CheckpointError::Mismatch { path: path.clone(), problem };
         parts.datasets = parts.datasets.in_order_of(&ClassList {
             owner: "the run",
             names: state.class_names.clone(),
             numbered: false,
         })?;
+        let data = parts.datasets.fingerprints();
+        let others = state.data.replace(data).map(|before| {
+            let experiments = [&written, &parts.experiment].map(|experiment| &experiment.data);
+            other_data(&before, &data, experiments)
+        });
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
-        let folder = RunFolder::reopen(&run, &parts.experiment, state.step)?;
+        let folder = RunFolder::reopen(&run)?;
         let mut trainer = parts.in_folder(folder, lock, state)?;
-        trainer.notes.extend(notes);
         let (step, best) = (trainer.state.step, trainer.state.best);
+        // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
         trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
+        let set_aside = trainer.folder.forget_after(step)?;
+        trainer.folder.write_config(&trainer.experiment)?;
+        let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
+        let notes = notes.chain(restored).chain(average).chain(set_aside);
+        trainer.notes.extend(notes.map(|note| ("resume", note)));
         Ok(trainer)
     }
 }
@@ -156,8 +166,7 @@ impl Parts {
         check_length(&experiment, &plan)?;
         let programs = programs(&experiment)?;
         if let Start::At(Checkpoint { path, tensors, .. }) = start {
-            let parameters = model_parameters(&experiment.model, &programs.attention);
-            let compared = compare(&tensors.model, &parameters);
+            let compared = compare_model(&tensors.model, &experiment, &programs);
             compared
                 .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
         }

@@ -488,4 +488,6 @@ impl Source for Encoded {
     fn name(&self, index: usize) -> String {
         format!("image {index}")
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }

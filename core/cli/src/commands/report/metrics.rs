@@ -81,13 +81,15 @@ pub struct Metrics {
     pub steps: Vec<Step>,
     pub evals: Vec<Eval>,
     pub notices: Vec<Notice>,
+    /// How many lines are none.
+    pub damaged: usize,
 }
 
 impl Metrics {
     /// Reads the metrics of the run in a folder.
     pub fn read(run: &Path) -> Result<Self, Failure> {
         let path = run.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = std::fs::read(&path).map_err(|error| {
             Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
         })?;
         let metrics = Self::parse(&text);
@@ -98,15 +100,17 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// A line that is not whole, as the last one of a run that was killed, is passed over.
-    fn parse(text: &str) -> Self {
+    /// Lines that are damaged are counted. One that has no end is being written, or was when the run was
+    /// killed.
+    fn parse(text: &[u8]) -> Self {
         let mut metrics = Self::default();
-        for line in text.lines() {
-            match serde_json::from_str(line) {
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
                 Ok(Line::Step(step)) => metrics.steps.push(step),
                 Ok(Line::Eval(eval)) => metrics.evals.push(eval),
                 Ok(Line::Notice(notice)) => metrics.notices.push(notice),
-                Ok(Line::Other) | Err(_) => {}
+                Ok(Line::Other) => {}
+                Err(_) => metrics.damaged += usize::from(line.ends_with(b"\n")),
             }
         }
         metrics
@@ -146,7 +150,10 @@ mod tests {
 {"kind":"eval","step":2,"epoch":1.0,"loss":1.5,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
 {"kind":"eval","step":3,"epoch":1.5,"loss":1.4,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
 {"kind":"step","step":3,"epo"#;
-        let metrics = Metrics::parse(text);
+        assert_eq!(Metrics::parse(text.as_bytes()).damaged, 0);
+        let (start, end) = text.as_bytes().split_at(text.find("\n").unwrap() + 1);
+        let metrics = Metrics::parse(&[start, b"{\"kind\":\"step\xff\"\n", end].concat());
+        assert_eq!(metrics.damaged, 1);
         assert_eq!((metrics.steps.len(), metrics.evals.len(), metrics.notices.len()), (2, 2, 1));
         assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
         assert_eq!((metrics.steps[0].left_out, metrics.steps[1].left_out), (0, 3));

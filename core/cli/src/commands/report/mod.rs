@@ -7,11 +7,18 @@ mod page;
 use std::{path::Path, process::ExitCode};
 
 use self::metrics::Metrics;
-use crate::{args::ReportArguments, failure::Failure, files::write};
+use crate::{args::ReportArguments, failure::Failure, files::write, words::counted};
 
 pub fn run(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let run = &arguments.run;
     let metrics = Metrics::read(run)?;
+    if metrics.damaged > 0 {
+        let lines = counted(metrics.damaged, "line", "lines");
+        eprintln!(
+            "left out {lines} of {} that cannot be read",
+            run.join("metrics.jsonl").display()
+        );
+    }
     let config = run.join("config.ron");
     let experiment = std::fs::read_to_string(&config)
         .map_err(|error| Failure::Other(format!("{}: {error}", config.display())))?;

@@ -31,6 +31,8 @@ impl Source for Labels {
     fn name(&self, index: usize) -> String {
         format!("image {index}")
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }
 
 fn data(classes: &str) -> Arc<dyn Source> {

@@ -8,6 +8,7 @@ mod schema;
 mod unpack;
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -180,6 +181,16 @@ impl Source for Parquet {
 
     fn groups(&self) -> Option<&Groups> {
         Some(&self.groups)
+    }
+
+    fn hash_index(&self, hasher: &mut dyn Hasher) {
+        for RowGroup { file, first_row, rows, images } in &self.row_groups {
+            hasher.write_u32(*file);
+            hasher.write_u64(*first_row);
+            hasher.write_u64(*rows as u64);
+            hasher.write_i64(images.data_page_offset());
+            hasher.write_i64(images.compressed_size());
+        }
     }
 
     fn damaged(&self) -> &[String] {

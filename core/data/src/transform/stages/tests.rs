@@ -260,6 +260,8 @@ impl Source for Constant {
     fn name(&self, index: usize) -> String {
         format!("constant {index}")
     }
+
+    fn hash_index(&self, _: &mut dyn std::hash::Hasher) {}
 }
 
 /// All batches of a loader whose plugin fails for images 2, 5 and 8.

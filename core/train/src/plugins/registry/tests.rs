@@ -55,3 +55,20 @@ fn a_run_that_goes_on_keeps_the_version_that_it_was_started_with() {
     resumed.go_on_with(&lock("0.9.0", Origin::Wasm));
     assert_eq!(found(&resumed, "*", None).as_deref(), Some("2.0.0"));
 }
+
+#[test]
+fn a_plugin_that_is_no_longer_there_is_named_with_how_to_get_it() {
+    let (_folder, store) = store(&["1.1.0"]);
+    let registry = || Registry::new(Vec::new(), Trust::new(Some(store.clone()), []), None);
+    let resumed = registry();
+    resumed.go_on_with(&lock("0.9.0", Origin::Wasm));
+    let used = PluginUse { version: "^0.9".parse().unwrap(), ..PluginUse::new("x") };
+    let refused =
+        resumed.find(&used, &PluginConfig::default()).err().map(|refusal| match refusal {
+            Refusal::Field { message, help, .. } => (message, help),
+            _ => panic!("the version is what is wrong"),
+        });
+    let (message, help) = refused.unwrap();
+    assert!(message.contains("started with 0.9.0 (WebAssembly)"), "{message}");
+    assert!(help.contains("bundle of its version 0.9.0 again"), "{help}");
+}

@@ -1,0 +1,69 @@
+//! Which tensors a checkpoint has, by its experiment and its programs alone, so that its files are
+//! compared with it before anything is made of them.
+
+use std::collections::BTreeMap;
+
+use super::NamedTensor;
+use crate::{
+    experiment::Experiment, footprint::model_parameters, optimizer::Optimizer, plugins::Programs,
+};
+
+/// Names and shapes.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The model's.
+pub(super) fn of_model(experiment: &Experiment, programs: &Programs) -> Shapes {
+    model_parameters(&experiment.model.resolved(), &programs.attention).into_iter().collect()
+}
+
+/// Makes sure that tensors are exactly those of an experiment's model.
+///
+/// # Errors
+/// The first one that is missing, superfluous or of another shape.
+pub(crate) fn compare_model(
+    tensors: &[NamedTensor],
+    experiment: &Experiment,
+    programs: &Programs,
+) -> Result<(), String> {
+    let found = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+    compare(found, &of_model(experiment, programs))
+}
+
+/// Those of the averages that an optimizer keeps of each parameter of a model.
+pub(super) fn of_optimizer(optimizer: &Optimizer, model: &Shapes) -> Shapes {
+    let slots = optimizer.slots().iter();
+    let averages = slots.flat_map(|slot| {
+        model.iter().map(move |(name, shape)| (average_name(slot, name), shape.clone()))
+    });
+    averages.collect()
+}
+
+/// The name of an average of a parameter.
+pub(crate) fn average_name(slot: &str, parameter: &str) -> String {
+    format!("{slot}/{parameter}")
+}
+
+/// Makes sure that tensors are exactly those that are expected.
+///
+/// # Errors
+/// The first one that is missing, superfluous or of another shape.
+pub(super) fn compare<'a>(
+    found: impl Iterator<Item = (&'a str, &'a [usize])>,
+    expected: &Shapes,
+) -> Result<(), String> {
+    let mut missing: BTreeMap<&str, &[usize]> =
+        expected.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    for (name, shape) in found {
+        match missing.remove(name) {
+            Some(expected) if expected == shape => {}
+            Some(expected) => {
+                return Err(format!("`{name}` is {shape:?}, but the model has {expected:?}"));
+            }
+            None => return Err(format!("`{name}` is there, but the model has none")),
+        }
+    }
+    match missing.keys().next() {
+        Some(name) => Err(format!("`{name}` is missing")),
+        None => Ok(()),
+    }
+}
