@@ -15,6 +15,7 @@ mod grid;
 mod layout;
 mod names;
 mod onnx;
+mod output;
 mod positions;
 mod protobuf;
 mod read;

@@ -11,10 +11,11 @@ use std::{
 use serde_json::{Value, json};
 use vitral_bundle::Lock;
 use vitral_data::Skipped;
+use vitral_files::{Access, Existing, Kind};
 
 use crate::{
     DataReport, Error, Evaluation, checkpoint::clear_away, error::AtPath, event::StepReport,
-    experiment::Experiment, files::write_atomically,
+    experiment::Experiment,
 };
 
 const CONFIG: &str = "config.ron";
@@ -67,13 +68,13 @@ impl RunFolder {
     fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
-        write_atomically(&path, text.as_bytes()).at(&path)
+        write(&path, text.as_bytes())
     }
 
     /// Notes which plugins the run uses.
     pub(crate) fn write_lock(&self, lock: &Lock) -> Result<(), Error> {
         let path = self.path.join(LOCK);
-        write_atomically(&path, lock.to_text().as_bytes()).at(&path)
+        write(&path, lock.to_text().as_bytes())
     }
 
     /// Goes back to a step: what was reported after it is forgotten.
@@ -191,8 +192,8 @@ impl RunFolder {
 pub fn holds_run(path: &Path) -> bool {
     // An experiment without a lock is none of a run, but of a model, say.
     let is_left = || {
-        let lock = File::options().write(true).open(path.join(LOCK_FILE));
-        lock.is_ok_and(|lock| lock.try_lock().is_ok())
+        let lock = vitral_files::open(&path.join(LOCK_FILE), Kind::LOCK);
+        lock.is_ok_and(|(lock, _)| lock.try_lock().is_ok())
     };
     path.join(CONFIG).exists() && (has_begun(path) || !is_left())
 }
@@ -225,7 +226,7 @@ fn data_line(data: &DataReport) -> Value {
 
 fn open_metrics(run: &Path) -> Result<File, Error> {
     let path = run.join(METRICS);
-    File::options().create(true).append(true).open(&path).at(&path)
+    vitral_files::append(&path).at(&path)
 }
 
 /// Takes out the lines of metrics that are of later steps, or not whole.
@@ -236,15 +237,20 @@ fn keep_until(run: &Path, step: u64) -> Result<(), Error> {
 /// Keeps the lines of metrics that are whole and of which `is_kept` says so.
 fn keep(run: &Path, is_kept: impl Fn(&Value) -> bool) -> Result<(), Error> {
     let path = run.join(METRICS);
-    let lines = fs::read_to_string(&path).unwrap_or_default();
+    let lines = vitral_files::read_text(&path, Kind::METRICS).unwrap_or_default();
     let stays = |line: &&str| serde_json::from_str(line).is_ok_and(|line| is_kept(&line));
     let kept: String = lines.lines().filter(stays).map(|line| format!("{line}\n")).collect();
-    write_atomically(&path, kept.as_bytes()).at(&path)
+    write(&path, kept.as_bytes())
+}
+
+/// Writes a file in place of what there is.
+fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    vitral_files::write(path, content, Existing::Replace, Access::Usual).at(path)
 }
 
 fn lock(path: &Path) -> Result<File, Error> {
     let file = path.join(LOCK_FILE);
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).at(&file)?;
+    let lock = vitral_files::update(&file, Kind::LOCK).at(&file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),

@@ -1,13 +1,10 @@
 //! Runs an exported model with the runtime that it is for, and compares it with the model itself.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use burn::tensor::{Tensor, TensorData, activation};
 use half::f16;
+use vitral_files::{Access, Existing, Kind, Scratch, write};
 use vitral_model::{Compute, Mode, ViT, parameters, vit_program::Output};
 
 use super::GraphOptions;
@@ -73,7 +70,8 @@ pub fn verify(
     options: &GraphOptions,
     python: &Path,
 ) -> Result<Verified, InterchangeError> {
-    let folder = Scratch::create()?;
+    let temporary = std::env::temp_dir();
+    let folder = Scratch::create(None).map_err(InterchangeError::io(&temporary))?;
     let model = if options.f16 { rounded(model)? } else { model.clone() };
     let model = model.computing_in(Compute::F32);
     let mut verified = Verified { difference: 0.0, largest: 0.0 };
@@ -90,8 +88,9 @@ pub fn verify(
             }
         };
         let expected = expected(&model, &noise, shape, options)?;
-        let [images, result] = ["images", "result"].map(|name| folder.0.join(name));
-        fs::write(&images, bytes).map_err(InterchangeError::io(&images))?;
+        let [images, result] = ["images", "result"].map(|name| folder.path().join(name));
+        write(&images, &bytes, Existing::Replace, Access::Private)
+            .map_err(InterchangeError::io(&images))?;
         let output = Command::new(python)
             .args(["-c", SCRIPT, format.name()])
             .arg(path)
@@ -114,7 +113,8 @@ pub fn verify(
             };
             return Err(InterchangeError::Unverified { path: path.into(), problem });
         }
-        let found = fs::read(&result).map_err(InterchangeError::io(&result))?;
+        let found =
+            vitral_files::read(&result, Kind::TENSORS).map_err(InterchangeError::io(&result))?;
         let (found, _) = found.as_chunks::<4>();
         if found.len() != expected.len() {
             let (found, wanted) = (found.len(), expected.len());
@@ -198,22 +198,4 @@ fn host(values: Tensor<1>) -> Result<Vec<f32>, InterchangeError> {
         path: "the model".into(),
         problem: error.to_string(),
     })
-}
-
-/// A folder for a moment.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn create() -> Result<Self, InterchangeError> {
-        let path = std::env::temp_dir().join(format!("vitral-verify-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(InterchangeError::io(&path))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // There is nobody to tell, and nothing else to do.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

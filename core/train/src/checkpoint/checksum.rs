@@ -2,14 +2,12 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
-    io,
+    io::{self, Read},
     path::Path,
 };
 
 use sha2::{Digest, Sha256};
-
-use crate::files;
+use vitral_files::{Access, Kind};
 
 pub(super) const FILE: &str = "SHA256SUMS";
 
@@ -32,7 +30,7 @@ impl Sums {
     }
 
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        files::write_durably(&folder.join(FILE), self.lines.as_bytes())
+        vitral_files::write_new(&folder.join(FILE), self.lines.as_bytes(), Access::Usual)
     }
 }
 
@@ -41,7 +39,8 @@ impl Sums {
 /// # Errors
 /// The first file that is missing or differs, in words.
 pub(super) fn verify(folder: &Path) -> Result<(), String> {
-    let list = fs::read_to_string(folder.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+    let list = vitral_files::read_text(&folder.join(FILE), Kind::STATE)
+        .map_err(|error| format!("{FILE}: {error}"))?;
     if list.is_empty() || !list.ends_with('\n') {
         return Err(format!("{FILE} is cut short"));
     }
@@ -61,7 +60,9 @@ pub(super) fn verify(folder: &Path) -> Result<(), String> {
 
 fn hash_of(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
+    let (file, size) = vitral_files::open(path, Kind::TENSORS)?;
+    // Not more, should it grow meanwhile.
+    io::copy(&mut file.take(size), &mut hasher)?;
     Ok(hex(&hasher.finalize()))
 }
 

@@ -1,8 +1,9 @@
 //! What a checkpoint keeps of plugins: programs, states of monitors, the lock.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use vitral_bundle::Lock;
+use vitral_files::Kind;
 use vitral_program::{Limits, Program};
 
 use super::Checkpoint;
@@ -46,10 +47,11 @@ pub(super) fn read(
     folder: &Path,
     experiment: &Experiment,
 ) -> Result<(Programs, Vec<Vec<u8>>, Lock), String> {
-    let bytes =
-        |name: &str| fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+    let bytes = |name: &str, kind| {
+        vitral_files::read(&folder.join(name), kind).map_err(|error| format!("{name}: {error}"))
+    };
     let program = |name: String| -> Result<Arc<Program>, String> {
-        let program = Program::from_bytes(&bytes(&name)?, &Limits::default());
+        let program = Program::from_bytes(&bytes(&name, Kind::PROGRAM)?, &Limits::default());
         Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
     };
     let model = &experiment.model;
@@ -66,8 +68,9 @@ pub(super) fn read(
         layers: model.attention.clone(),
         augmentations,
     };
-    let monitors = (0..experiment.monitors.len()).map(|index| bytes(&monitor_name(index)));
-    let lock = match fs::read_to_string(folder.join(LOCK)) {
+    let monitors =
+        (0..experiment.monitors.len()).map(|index| bytes(&monitor_name(index), Kind::MONITOR));
+    let lock = match vitral_files::read_text(&folder.join(LOCK), Kind::CONFIGURATION) {
         Ok(text) => Lock::from_text(&text).map_err(|error| format!("{LOCK}: {error}"))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::default(),
         Err(error) => return Err(format!("{LOCK}: {error}")),

@@ -1,14 +1,10 @@
 //! Tensors in safetensors files, and on their way to and from a device.
 
-use std::{
-    borrow::Cow,
-    fs::{self, OpenOptions},
-    io,
-    path::Path,
-};
+use std::{borrow::Cow, fs::OpenOptions, io, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use vitral_files::Kind;
 use vitral_model::parameters::ParameterInfo;
 
 use crate::Error;
@@ -68,7 +64,7 @@ pub(super) fn write(path: &Path, tensors: &[NamedTensor]) -> io::Result<()> {
 /// # Errors
 /// What is wrong with the file, in words.
 pub(super) fn read(path: &Path) -> Result<Vec<NamedTensor>, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = vitral_files::read(path, Kind::TENSORS).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
     let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
         if view.dtype() != Dtype::F32 {

@@ -87,9 +87,10 @@ impl Metrics {
     /// Reads the metrics of the run in a folder.
     pub fn read(run: &Path) -> Result<Self, Failure> {
         let path = run.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
-        })?;
+        let text =
+            vitral_files::read_text(&path, vitral_files::Kind::METRICS).map_err(|error| {
+                Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
+            })?;
         let metrics = Self::parse(&text);
         if metrics.steps.is_empty() && metrics.evals.is_empty() {
             let message = format!("{}: the run has noted nothing yet", path.display());
