@@ -104,6 +104,7 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
+        let first = self.state.step;
         observer.on_event(&Event::Started(self.info()));
         for (from, message) in self.notes.drain(..) {
             observer.on_event(&Event::Notice { from: from.into(), message });
@@ -122,7 +123,13 @@ impl Trainer {
                 self.save_unless_saved(observer)?;
                 break;
             }
-            let batch = batch?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.save_before_failing(first, observer);
+                    return Err(error);
+                }
+            };
             let fetching = start.elapsed();
             self.choose_micro_batch(observer)?;
             if self.choose_decoder(&batch, observer)? {

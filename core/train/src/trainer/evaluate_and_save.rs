@@ -92,6 +92,16 @@ impl Trainer {
         }
     }
 
+    /// Writes a checkpoint of a run that cannot go on, if it has come further than step `first`.
+    pub(super) fn save_before_failing(&mut self, first: u64, observer: &mut dyn Observer) {
+        if self.state.step > first
+            && let Err(error) = self.save_unless_saved(observer)
+        {
+            // Why the run cannot go on matters more.
+            tracing::error!("no checkpoint could be written: {error}");
+        }
+    }
+
     pub(super) fn save(
         &mut self,
         is_best: bool,
