@@ -105,6 +105,14 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
         let first = self.state.step;
+        let outcome = self.train(observer, stop);
+        if let Err(Error::Data(_)) = outcome {
+            self.save_if_data_is_lost(first, observer);
+        }
+        outcome
+    }
+
+    fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, Error> {
         observer.on_event(&Event::Started(self.info()));
         for (from, message) in self.notes.drain(..) {
             observer.on_event(&Event::Notice { from: from.into(), message });
@@ -123,13 +131,7 @@ impl Trainer {
                 self.save_unless_saved(observer)?;
                 break;
             }
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => {
-                    self.save_before_failing(first, observer);
-                    return Err(error);
-                }
-            };
+            let batch = batch?;
             let fetching = start.elapsed();
             self.choose_micro_batch(observer)?;
             if self.choose_decoder(&batch, observer)? {
