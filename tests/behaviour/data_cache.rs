@@ -167,7 +167,7 @@ fn a_cache_that_was_altered_or_cut_short_is_refused() {
     let verified = run(&["data", "verify", "x.vcache"]).succeeded().stdout;
     assert!(verified.contains("all 12 images"), "{verified}");
     let again = run(&["data", "cache", "images", "--out", "x.vcache"]).failed_with(1).stderr;
-    assert!(again.contains("x.vcache: exists"), "{again}");
+    assert!(again.contains("x.vcache: there is something of that name already"), "{again}");
 
     let whole = fs::read(workspace.join("x.vcache")).unwrap();
     let mut altered = whole.clone();
@@ -183,4 +183,36 @@ fn a_cache_that_was_altered_or_cut_short_is_refused() {
     let budget = ["data", "cache", "images", "--out", "y.vcache", "--budget", "100 B"];
     let said = run(&budget).failed_with(1).stderr;
     assert!(said.contains("budget: is 100 bytes") && said.contains("at least"), "{said}");
+}
+
+/// Whoever makes a cache anew in its place, or a disk that fails, takes pages away from those that read it.
+#[cfg(unix)]
+#[test]
+fn a_cache_that_is_cut_short_ends_a_run_with_a_checkpoint_and_its_name() {
+    let workspace = Workspace::new();
+    let cache = ["data", "cache", "experiment.ron", "--split", "train", "--out", "x.vcache"];
+    vitral(workspace.path(), &cache).succeeded();
+    let whole = fs::read(workspace.join("x.vcache")).unwrap();
+    let sets = ["data.train=Cache(path: \"x.vcache\")", "train.steps=1000000"];
+    let more = ["checkpoints.every=Epochs(100000)", "train.eval_every=Epochs(100000)"];
+    let mut arguments = vec!["train", "experiment.ron"];
+    arguments.extend(sets.iter().chain(&more).flat_map(|set| ["--set", set]));
+    let child = start(workspace.path(), &arguments);
+    let metrics = workspace.join("run/metrics.jsonl");
+    let begun = Instant::now();
+    while fs::metadata(&metrics).map_or(0, |metrics| metrics.len()) < 1000 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no step is made");
+        thread::sleep(Duration::from_millis(5));
+    }
+    fs::File::options().write(true).open(workspace.join("x.vcache")).unwrap().set_len(0).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("x.vcache: was cut short while it was in use"), "{said}");
+    let last = fs::read_to_string(workspace.join("run/last")).unwrap();
+    // It goes on from there when the cache is whole again.
+    fs::write(workspace.join("x.vcache"), whole).unwrap();
+    let step: u64 = last.trim().rsplit('-').next().unwrap().parse().unwrap();
+    let steps = format!("train.steps={}", step + 1);
+    vitral(workspace.path(), &["train", "--resume", "run", "--set", &steps]).succeeded();
 }

@@ -15,12 +15,18 @@ mod data_left_out;
 mod data_sources;
 mod exports;
 mod families;
+#[cfg(unix)]
+mod files;
+#[cfg(unix)]
+mod foreign_text;
 mod going_on;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;
 mod hints;
 mod hybrid_decoder;
+#[cfg(unix)]
+mod irregular;
 mod oracle;
 mod oracle_families;
 mod overrides;

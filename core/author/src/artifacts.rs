@@ -9,8 +9,8 @@ pub use open::Access;
 
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use vitral_bundle::{Limits, Permissions};
+use vitral_files::Scratch;
 use vitral_host::Declared;
 
 /// The code of a plugin, and what is said about it.
@@ -26,7 +26,7 @@ pub struct Artifacts {
     pub(crate) permissions: Permissions,
     pub(crate) limits: Limits,
     /// Where the library is unpacked.
-    _unpacked: Option<TempDir>,
+    _unpacked: Option<Scratch>,
 }
 
 impl Artifacts {

@@ -7,6 +7,7 @@ mod work;
 
 use std::time::{Duration, Instant};
 
+use vitral_files::Scratch;
 use vitral_host::{Description, Kind, Plugin, Setting, Settings, WasmEngine};
 
 use crate::{Access, Artifacts, AuthorError, Progress, check::configurations};
@@ -164,7 +165,7 @@ const LOADS: usize = 5;
 /// How long it takes to open the WebAssembly form: compiled anew, and from the cache.
 fn loads(artifacts: &Artifacts, access: &Access) -> Result<[Row; 2], AuthorError> {
     let cache =
-        tempfile::tempdir().map_err(AuthorError::io("make a folder in", std::env::temp_dir()))?;
+        Scratch::create(None).map_err(AuthorError::io("make a folder in", std::env::temp_dir()))?;
     let engines = [WasmEngine::new(None)?, WasmEngine::new(Some(cache.path()))?];
     let [cold, warm] = engines.map(|engine| engine.compiled_by(access.compiler.clone()));
     let load = |engine: &WasmEngine| -> Result<Duration, AuthorError> {

@@ -7,6 +7,8 @@ mod toolchain;
 
 use std::path::{Path, PathBuf};
 
+use vitral_files::Kind;
+
 use crate::{AuthorError, Progress, files};
 use cargo::{Crate, Profile};
 
@@ -79,7 +81,7 @@ fn build_wasm(
     let target_dir = crate_.target_dir.join("wasm");
     let profile = Profile { what: "the WebAssembly build", environment, target_dir };
     let module = crate_.build(&profile, options.offline, progress)?;
-    let component = component::of(&module, &files::read(&module)?)?;
+    let component = component::of(&module, &files::read(&module, Kind::COMPONENT)?)?;
     let path = dist.join(format!("{}.wasm", crate_.name));
     files::write(&path, &component)?;
     progress(&format!("wrote {} ({} KiB)", path.display(), component.len().div_ceil(1024)));
@@ -95,7 +97,7 @@ fn build_native(
     let target_dir = crate_.target_dir.clone();
     let profile = Profile { what: "the native build", environment: Vec::new(), target_dir };
     let library = crate_.build(&profile, options.offline, progress)?;
-    let content = files::read(&library)?;
+    let content = files::read(&library, Kind::LIBRARY)?;
     let name = library.file_name().unwrap_or_default();
     let path = dist.join(toolchain::host()?).join(name);
     files::write(&path, &content)?;

@@ -5,28 +5,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vitral_files::{Access, Existing, Kind};
+
 use crate::AuthorError;
 
 /// A file's bytes.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, AuthorError> {
-    fs::read(path).map_err(AuthorError::io("read", path))
+pub(crate) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, AuthorError> {
+    vitral_files::read(path, kind).map_err(AuthorError::io("read", path))
 }
 
 /// Writes a file, and the folder that it is in. The file appears whole or not at all.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), AuthorError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(AuthorError::io("make", folder))?;
-    let failed = |error| AuthorError::Io { action: "write", path: path.to_owned(), error };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    io::Write::write_all(&mut file, content).map_err(failed)?;
-    // What a temporary file has is for its owner alone.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let permissions = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(permissions).map_err(failed)?;
-    }
-    file.persist(path).map(drop).map_err(|error| failed(error.error))
+    let written = vitral_files::write(path, content, Existing::Replace, Access::Usual);
+    written.map_err(AuthorError::io("write", path))
 }
 
 /// What is in a folder, by name; nothing if it is not there.
@@ -53,7 +46,7 @@ mod tests {
             write(&inner.join(name), content.as_bytes()).unwrap();
         }
         assert_eq!(entries(&inner).unwrap(), [inner.join("1"), inner.join("2")]);
-        assert_eq!(read(&inner.join("2")).unwrap(), b"z");
+        assert_eq!(read(&inner.join("2"), Kind::COMPONENT).unwrap(), b"z");
         assert_eq!(entries(&folder.path().join("none")).unwrap(), [] as [PathBuf; 0]);
     }
 }

@@ -160,7 +160,10 @@ pub fn new(
         files::write(&folder.join(path), content.as_bytes())?;
     }
     if let Some(lock) = sdk.lock() {
-        files::write(&folder.join("Cargo.lock"), &files::read(&lock)?)?;
+        files::write(
+            &folder.join("Cargo.lock"),
+            &files::read(&lock, vitral_files::Kind::SETTINGS)?,
+        )?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use vitral_bundle::{PackInput, SigningKey, SourceManifest, pack_to_folder};
+use vitral_files::Kind;
 use vitral_host::WasmEngine;
 
 use crate::{Access, Artifacts, AuthorError, Progress, artifacts::Dist, files};
@@ -28,12 +29,12 @@ pub fn pack(
     let mut input = PackInput::new(plugin.kind(), plugin.description().clone(), source);
     if let Some(path) = &dist.component {
         progress(&format!("pack {}", path.display()));
-        input = input.wasm(files::read(path)?);
+        input = input.wasm(files::read(path, Kind::COMPONENT)?);
     }
     for (triple, path) in &dist.libraries {
         progress(&format!("pack {}", path.display()));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        input = input.native(triple, &name, files::read(path)?);
+        input = input.native(triple, &name, files::read(path, Kind::LIBRARY)?);
     }
     let path = pack_to_folder(&input.documents_of(folder)?, key, output)?;
     progress(&format!("wrote {}", path.display()));

@@ -20,8 +20,8 @@ use crate::{MAX_FILES, MAX_UNPACKED_BYTES, checksums, files, text};
 /// The extension of bundles, without the dot.
 pub const EXTENSION: &str = "vitral";
 
-/// The most bytes that a bundle's file may have. Compression may add a little.
-const MAX_FILE_BYTES: u64 = MAX_UNPACKED_BYTES + (16 << 20);
+/// A bundle's file. Compression may add a little.
+const FILE: files::Kind = files::Kind::new("a bundle", MAX_UNPACKED_BYTES + (16 << 20));
 
 /// What any bundle's files may have together.
 const UNPACKED_AT_LEAST: u64 = 64 << 20;
@@ -41,7 +41,7 @@ pub(crate) type Entry = (String, Vec<u8>);
 impl Bundle {
     /// Reads a bundle's file and checks everything but who signed it.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let bytes = files::read_limited(path, MAX_FILE_BYTES)?;
+        let bytes = files::read(path, FILE)?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
@@ -204,9 +204,9 @@ fn check_order(before: &[Entry], path: &str, role: Role) -> Result<(), String> {
 
 fn limit(role: Role) -> u64 {
     match role {
-        Role::Manifest => manifest::MAX_BYTES,
-        Role::Checksums => checksums::MAX_BYTES,
-        Role::Signature => sign::MAX_BYTES,
+        Role::Manifest => manifest::FILE.most(),
+        Role::Checksums => checksums::FILE.most(),
+        Role::Signature => sign::FILE.most(),
         Role::Artifact | Role::Document => MAX_UNPACKED_BYTES,
     }
 }

@@ -7,8 +7,9 @@ use crate::error::BundleError;
 use crate::paths::CHECKSUMS;
 use crate::text::shown;
 
-/// The most bytes that `SHA256SUMS` may have.
-pub(crate) const MAX_BYTES: u64 = 256 << 10;
+/// `SHA256SUMS`.
+pub(crate) const FILE: crate::files::Kind =
+    crate::files::Kind::new("a list of checksums", 256 << 10);
 
 /// The digests of a bundle's files, in the bundle's order.
 #[derive(Clone, Debug, PartialEq, Eq)]

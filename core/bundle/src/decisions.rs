@@ -1,7 +1,6 @@
 //! `trust.ron` of a store: what the user has decided about bundles and their names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -10,15 +9,14 @@ use vitral_config::Document;
 
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::files::{self, Mode};
+use crate::files::{self, Access, Existing};
 use crate::keys::Fingerprint;
 use crate::ownership;
 use crate::permit::Permit;
 
 const FILE: &str = "trust.ron";
 const LOCK: &str = ".trust.lock";
-/// The most bytes that the file may have.
-const MAX_BYTES: u64 = 16 << 20;
+const KIND: files::Kind = files::Kind::new("a file of decisions", 16 << 20);
 
 /// What the user has decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +69,7 @@ impl Decisions {
             return Ok(Self::default());
         }
         ownership::check(&path)?;
-        let bytes = files::read(&path, MAX_BYTES)?;
+        let bytes = files::read_own(&path, KIND)?;
         let document = Document::new(path.display().to_string(), String::from_utf8_lossy(&bytes));
         Ok(document.parse()?)
     }
@@ -83,13 +81,12 @@ impl Decisions {
     ) -> Result<R, BundleError> {
         let lock = root.join(LOCK);
         let at = |error| BundleError::io("lock", &lock, error);
-        let file = File::options().create(true).truncate(false).write(true).open(&lock);
-        let file = file.map_err(at)?;
+        let file = vitral_files::update(&lock, files::Kind::LOCK).map_err(at)?;
         file.lock().map_err(at)?;
         let mut decisions = Self::read(root)?;
         let result = change(&mut decisions);
         let text = vitral_config::to_ron(&decisions)?;
-        files::write_atomically(&root.join(FILE), text.as_bytes(), Mode::Private)?;
+        files::write(&root.join(FILE), text.as_bytes(), Existing::Replace, Access::Private)?;
         Ok(result)
     }
 }

@@ -12,7 +12,7 @@ use crate::keys::{Fingerprint, TrustedKey};
 use crate::manifest::{self, Manifest};
 use crate::sign::{self, Signature};
 use crate::target::Target;
-use crate::{MAX_UNPACKED_BYTES, checksums, files, ownership, paths};
+use crate::{PART, checksums, files, ownership, paths};
 
 /// An installed plugin.
 #[derive(Clone, Debug)]
@@ -24,11 +24,11 @@ pub struct Installed {
 impl Installed {
     /// Reads the manifest in a folder and checks it. Other files are checked when they are read.
     pub fn open(folder: &Path) -> Result<Self, BundleError> {
-        let manifest = files::read(&folder.join(paths::MANIFEST), manifest::MAX_BYTES)?;
-        let sums = files::read(&folder.join(paths::CHECKSUMS), checksums::MAX_BYTES)?;
+        let manifest = files::read_own(&folder.join(paths::MANIFEST), manifest::FILE)?;
+        let sums = files::read_own(&folder.join(paths::CHECKSUMS), checksums::FILE)?;
         let signature = folder.join(paths::SIGNATURE);
         let signature = match signature.symlink_metadata() {
-            Ok(_) => Some(files::read(&signature, sign::MAX_BYTES)?),
+            Ok(_) => Some(files::read_own(&signature, sign::FILE)?),
             Err(_) => None,
         };
         let name = folder.display().to_string();
@@ -70,7 +70,7 @@ impl Installed {
     /// The code for a target, checked.
     pub fn artifact(&self, target: &Target) -> Result<Vec<u8>, BundleError> {
         let artifact = self.manifest().artifact(target)?;
-        let content = files::read(&self.folder.join(&artifact.path), MAX_UNPACKED_BYTES)?;
+        let content = files::read_own(&self.folder.join(&artifact.path), PART)?;
         self.contents.check_artifact(artifact, &content)?;
         Ok(content)
     }
@@ -94,7 +94,7 @@ impl Installed {
         let Contents { name, checksums, .. } = &self.contents;
         // Only paths that the checksums have are joined to the folder.
         checksums.get(name, path)?;
-        let content = files::read(&self.folder.join(path), MAX_UNPACKED_BYTES)?;
+        let content = files::read_own(&self.folder.join(path), PART)?;
         checksums.check(name, path, &content)?;
         Ok(content)
     }

@@ -12,9 +12,6 @@ use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::files;
 
-/// The most bytes that a key's file may have.
-const MAX_BYTES: u64 = 4096;
-
 /// How the second line of a secret key with a password starts: the algorithms in base64.
 const ENCRYPTED: &str = "RWRTY0Iy";
 
@@ -187,9 +184,11 @@ impl KeyPair {
     /// Writes both into files that must not be there yet, or none. Only their owner can read the
     /// secret one.
     pub fn write(&self, public: &Path, secret: &Path) -> Result<(), BundleError> {
-        files::write_new(secret, self.secret.as_bytes(), files::Mode::Private)?;
-        let text = self.public.to_text();
-        files::write_new(public, text.as_bytes(), files::Mode::Shared).inspect_err(|_| {
+        let write = |path, text: &str, access| {
+            files::write(path, text.as_bytes(), files::Existing::Refuse, access)
+        };
+        write(secret, &self.secret, files::Access::Private)?;
+        write(public, &self.public.to_text(), files::Access::Shared).inspect_err(|_| {
             // It was made just now, and is of no use to anyone.
             let _ = fs::remove_file(secret);
         })
@@ -197,7 +196,7 @@ impl KeyPair {
 }
 
 fn read(path: &Path) -> Result<String, BundleError> {
-    let bytes = files::read_limited(path, MAX_BYTES)?;
+    let bytes = files::read(path, files::Kind::KEY)?;
     let wrong = |_| BundleError::key(&path.display().to_string(), "this is no key: it is not text");
     String::from_utf8(bytes).map_err(wrong)
 }

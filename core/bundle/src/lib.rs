@@ -68,5 +68,8 @@ pub use trust::{Request, Trust, TrustError};
 /// The most bytes that a bundle's files may have together.
 pub const MAX_UNPACKED_BYTES: u64 = 512 << 20;
 
+/// A file of a bundle.
+const PART: files::Kind = files::Kind::new("a file of a bundle", MAX_UNPACKED_BYTES);
+
 /// The most files that a bundle may have.
 pub const MAX_FILES: usize = 1000;

@@ -119,7 +119,8 @@ impl Lock {
 
     /// Writes the lock's file; it appears whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), BundleError> {
-        files::write_atomically(path, self.to_text().as_bytes(), files::Mode::Usual)
+        let text = self.to_text();
+        files::write(path, text.as_bytes(), files::Existing::Replace, files::Access::Usual)
     }
 
     /// Whether the plugins of `now` are those of this lock.

@@ -16,8 +16,8 @@ use crate::error::BundleError;
 use crate::target::Target;
 use crate::{paths, text};
 
-/// The most bytes that a manifest may have.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
+/// A manifest.
+pub(crate) const FILE: crate::files::Kind = crate::files::Kind::new("a manifest", 1 << 20);
 
 /// What a plugin is, asks for, and consists of. Packing writes it; it is known before any of the
 /// plugin's code runs.

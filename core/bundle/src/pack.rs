@@ -16,7 +16,7 @@ use crate::keys::SigningKey;
 use crate::manifest::{Artifact, Manifest};
 use crate::source::SourceManifest;
 use crate::target::Target;
-use crate::{MAX_UNPACKED_BYTES, files, paths, seal, ustar};
+use crate::{PART, files, paths, seal, ustar};
 
 /// What a bundle is made of.
 #[derive(Clone, Debug)]
@@ -59,12 +59,12 @@ impl PackInput {
     pub fn documents_of(mut self, folder: &Path) -> Result<Self, BundleError> {
         for (path, name) in files_in(folder)? {
             if name == "README.md" || name.starts_with("LICENSE") {
-                self.documents.push((name, files::read(&path, MAX_UNPACKED_BYTES)?));
+                self.documents.push((name, files::read_own(&path, PART)?));
             }
         }
         for (path, name) in files_in(&folder.join("examples"))? {
             if name.ends_with(".ron") {
-                let content = files::read(&path, MAX_UNPACKED_BYTES)?;
+                let content = files::read_own(&path, PART)?;
                 self.documents.push((format!("examples/{name}"), content));
             }
         }
@@ -140,7 +140,7 @@ pub fn pack_to_folder(
     let packed = pack(input, key)?;
     let path = folder.join(format!("{}.{EXTENSION}", input.manifest()?.id()));
     fs::create_dir_all(folder).map_err(|error| BundleError::io("write", folder, error))?;
-    files::write_atomically(&path, &packed, files::Mode::Usual)?;
+    files::write(&path, &packed, files::Existing::Replace, files::Access::Usual)?;
     Ok(path)
 }
 

@@ -9,8 +9,8 @@ use crate::error::{BundleError, list};
 use crate::keys::{Fingerprint, KeyId, SigningKey, TrustedKey};
 use crate::text::shown;
 
-/// The most bytes that a signature's file may have.
-pub(crate) const MAX_BYTES: u64 = 16 << 10;
+/// A signature's file.
+pub(crate) const FILE: crate::files::Kind = crate::files::Kind::new("a signature", 16 << 10);
 
 /// Who signed a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

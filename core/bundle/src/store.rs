@@ -8,12 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
+use vitral_files::{NewFolder, Scratch};
 
 use crate::archive::Bundle;
 use crate::decisions::Decisions;
 use crate::digest::Digest;
 use crate::error::{BundleError, Mismatch};
-use crate::files::Mode;
+use crate::files::{Access, Existing};
 use crate::installed::Installed;
 use crate::keys::{Fingerprint, TrustedKey};
 use crate::{files, ownership, paths, text};
@@ -81,18 +82,14 @@ impl Store {
         if folder.exists() {
             return self.update(&folder, bundle);
         }
-        let at = |error| BundleError::io("write", &self.root, error);
-        let temporary = tempfile::Builder::new().prefix(".installing-").tempdir_in(&self.root);
-        let temporary = temporary.map_err(at)?;
-        let unpacked = temporary.path().join(bundle.manifest().id());
-        unpack(bundle, &unpacked)?;
-        match fs::rename(&unpacked, &folder) {
+        let at = |error| BundleError::io("write", &folder, error);
+        let unpacked = NewFolder::create_private(&folder).map_err(at)?;
+        unpack(bundle, unpacked.path()).map_err(at)?;
+        match unpacked.finish() {
             // Somebody else was faster.
-            Err(_) if folder.exists() => return self.update(&folder, bundle),
-            renamed => renamed.map_err(|error| BundleError::io("write", &folder, error))?,
+            Err(_) if folder.exists() => self.update(&folder, bundle),
+            finished => finished.map_err(at).and_then(|()| Installed::open(&folder)),
         }
-        files::sync_folder(&self.root)?;
-        Installed::open(&folder)
     }
 
     /// Makes the folder unless it is there, and makes sure that it is the user's own.
@@ -116,7 +113,8 @@ impl Store {
         installed.verify()?;
         match bundle.file(paths::SIGNATURE) {
             Some(signature) => {
-                files::write_atomically(&folder.join(paths::SIGNATURE), signature, Mode::Shared)?;
+                let path = folder.join(paths::SIGNATURE);
+                files::write(&path, signature, Existing::Replace, Access::Shared)?;
                 Installed::open(folder)
             }
             None => Ok(installed),
@@ -152,10 +150,10 @@ impl Store {
     pub fn remove(&self, name: &str, version: &Version) -> Result<(), BundleError> {
         let folder = self.existing(name, version)?;
         let at = |error| BundleError::io("remove", &folder, error);
-        let temporary = tempfile::Builder::new().prefix(".removing-").tempdir_in(&self.root);
-        let temporary = temporary.map_err(at)?;
-        fs::rename(&folder, temporary.path().join("plugin")).map_err(at)?;
-        temporary.close().map_err(at)?;
+        // It is renamed first, so that a kill in between leaves no half of it.
+        let removing = Scratch::create(Some(&self.root)).map_err(at)?;
+        fs::rename(&folder, removing.path().join("plugin")).map_err(at)?;
+        removing.remove().map_err(at)?;
         files::sync_folder(&self.root)
     }
 
@@ -185,7 +183,8 @@ impl Store {
         files::create_private_folder(&folder)?;
         ownership::check(&folder)?;
         let path = folder.join(format!("{}.pub", key.fingerprint()));
-        files::write_atomically(&path, key.to_text().as_bytes(), Mode::Private)?;
+        let text = key.to_text();
+        files::write(&path, text.as_bytes(), Existing::Replace, Access::Private)?;
         Ok(path)
     }
 
@@ -277,14 +276,14 @@ impl Store {
     }
 }
 
-fn unpack(bundle: &Bundle, folder: &Path) -> Result<(), BundleError> {
+fn unpack(bundle: &Bundle, folder: &Path) -> io::Result<()> {
     for (path, content) in bundle.files() {
         let file = folder.join(path);
         let parent = file.parent().unwrap_or(folder);
-        files::create_private_folder(parent)?;
-        files::write_new(&file, content, Mode::Shared)?;
+        vitral_files::create_private_folder(parent)?;
+        vitral_files::write_new(&file, content, Access::Shared)?;
     }
-    files::sync_folder(folder)
+    Ok(())
 }
 
 #[cfg(test)]

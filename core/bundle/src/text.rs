@@ -1,5 +1,7 @@
 //! What texts of a manifest may look like, since they end up in file names and terminals.
 
+use vitral_config::is_deceptive;
+
 /// The most characters of a plugin's or parameter's name.
 pub(crate) const MAX_NAME: usize = 64;
 
@@ -15,12 +17,12 @@ pub(crate) fn is_parameter_name(name: &str) -> bool {
 
 /// Whether a text is one line without control characters.
 pub(crate) fn is_one_line(text: &str) -> bool {
-    !text.chars().any(is_control)
+    !text.chars().any(is_deceptive)
 }
 
 /// Whether a text has no control characters but line breaks.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.chars().any(|character| character != '\n' && is_control(character))
+    !text.chars().any(|character| character != '\n' && is_deceptive(character))
 }
 
 /// A text of unknown origin in a form that is safe to show.
@@ -40,12 +42,6 @@ fn is_words(name: &str, joint: char) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.split(joint).all(is_word)
-}
-
-/// Control characters, and those that change the direction of text.
-fn is_control(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use vitral_bundle::{Allowance, Request, Store, Trust};
+use vitral_config::{is_deceptive, visible};
 
 use crate::{failure::Failure, plugins};
 
@@ -21,6 +22,8 @@ pub fn trust(allowed: &[Allowance]) -> Result<Trust, Failure> {
 
 /// Asks whether a plugin may do something. Whatever is no clear yes is a no.
 fn ask(request: &Request, mut from: impl BufRead, mut to: impl Write) -> bool {
+    let request = request.to_string();
+    let request = visible(&request);
     let asked = write!(to, "{request}\nallow this, for exactly these files, from now on? [y/N] ");
     let mut answer = String::new();
     let heard = asked.and_then(|()| to.flush()).and_then(|()| from.read_line(&mut answer));
@@ -46,7 +49,7 @@ fn quoted(word: &str) -> String {
         true => word.to_owned(),
         // Nothing that moves the cursor reaches the terminal.
         false => {
-            let shown: String = word.chars().filter(|c| !c.is_control()).collect();
+            let shown: String = word.chars().filter(|&c| !is_deceptive(c)).collect();
             format!("'{}'", shown.replace('\'', "'\\''"))
         }
     }

@@ -1,12 +1,12 @@
 //! How a command fails: what the user sees, and the exit code.
 
-use std::{ops::Range, process::ExitCode};
+use std::process::ExitCode;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
-use vitral_config::ConfigError;
+use vitral_config::{ConfigError, visible, visible_with};
 use vitral_model::device::DeviceError;
 
-use crate::{consent::how_to_allow, excerpt::Excerpt};
+use crate::{consent::how_to_allow, excerpt::Excerpt, print::styled};
 
 /// Exit code of wrong usage: arguments, experiments, devices.
 const USAGE: u8 = 2;
@@ -99,7 +99,8 @@ impl Failure {
                 let mistakes = 1 + error.others.len();
                 let each = std::iter::once(&error).chain(&error.others);
                 for mistake in each {
-                    eprintln!("{:?}", miette::Report::new(Underlined::from(mistake.clone())));
+                    let report = miette::Report::new(Underlined::from(mistake));
+                    styled(&format!("{report:?}"));
                 }
                 if mistakes > 1 {
                     eprintln!("{mistakes} mistakes in {}", error.name);
@@ -126,31 +127,38 @@ impl Failure {
     }
 }
 
-/// A configuration error as miette draws it: the line, underlined.
+/// A configuration error as miette draws it: the line, underlined, of which nothing acts on the terminal.
 #[derive(Debug)]
 struct Underlined {
-    error: ConfigError,
+    message: String,
+    help: Option<String>,
+    label: Option<LabeledSpan>,
     source: NamedSource<String>,
-    /// Where the mistake is in what is shown.
-    span: Option<Range<usize>>,
 }
 
-impl From<ConfigError> for Underlined {
-    fn from(error: ConfigError) -> Self {
+impl From<&ConfigError> for Underlined {
+    fn from(error: &ConfigError) -> Self {
+        let shown = |text: &String| visible(text).into_owned();
         let excerpt = Excerpt::new(&error.text, error.span.clone().unwrap_or_default());
         let name = match excerpt.is_moved {
             true => format!("{}, column {}", error.name, error.column),
             false => error.name.clone(),
         };
-        let span = error.span.is_some().then_some(excerpt.span);
-        let source = NamedSource::new(name, excerpt.text.into_owned()).with_language("ron");
-        Self { error, source, span }
+        let mut places: Vec<_> = error.span.iter().map(|_| excerpt.span.clone()).collect();
+        let text = visible_with(&excerpt.text, &mut places);
+        let said = (!error.label.is_empty()).then(|| shown(&error.label));
+        Self {
+            message: shown(&error.message),
+            help: error.help.as_ref().map(shown),
+            label: places.pop().map(|place| LabeledSpan::new_with_span(said, place)),
+            source: NamedSource::new(shown(&name), text).with_language("ron"),
+        }
     }
 }
 
 impl std::fmt::Display for Underlined {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.error.message)
+        f.write_str(&self.message)
     }
 }
 
@@ -158,7 +166,7 @@ impl std::error::Error for Underlined {}
 
 impl Diagnostic for Underlined {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.error.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -166,8 +174,6 @@ impl Diagnostic for Underlined {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.span.clone()?;
-        let label = (!self.error.label.is_empty()).then(|| self.error.label.clone());
-        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(label, span))))
+        Some(Box::new(std::iter::once(self.label.clone()?)))
     }
 }

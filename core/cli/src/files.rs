@@ -2,16 +2,12 @@
 
 use std::path::Path;
 
+use vitral_files::{Access, Existing};
+
 use crate::failure::Failure;
 
-/// Writes a file that is there whole or not at all.
-pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = (|| {
-        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        std::fs::write(file.path(), text)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    })();
-    written.map(drop).map_err(|error| Failure::Other(format!("{}: {error}", path.display())))
+/// Writes a file in place of what there is; it is there whole or not at all.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let written = vitral_files::write(path, content.as_ref(), Existing::Replace, Access::Usual);
+    written.map_err(|error| Failure::Other(format!("{}: {error}", path.display())))
 }

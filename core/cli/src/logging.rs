@@ -1,10 +1,10 @@
 //! The log of what a command does, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print::visible_styled};
 
 /// The variable that says what is logged.
 const VARIABLE: &str = "VITRAL_LOG";
@@ -19,10 +19,25 @@ pub fn start(verbose: u8) -> Result<(), Failure> {
         _ => EnvFilter::new("debug"),
     };
     // A log that goes into a file is to be read there.
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    log.with_writer(std::io::stderr).init();
+    log.with_writer(|| Log).init();
     Ok(())
+}
+
+/// Standard error for lines of the log, which may have names and messages in them that others wrote.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        io::stderr().lock().write_all(visible_styled(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What is logged: a level, or levels of parts as in `vitral_data=debug,info`.

@@ -32,13 +32,17 @@ use crate::args::{Arguments, Command};
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => misunderstood(error),
+    };
     if arguments.quiet {
         progress::be_quiet();
     }
     if let Err(failure) = logging::start(arguments.verbose) {
         return failure.report();
     }
+    stop::outlive_full_files();
     // A process that only compiles gives up what threads are made with before it makes any.
     if !matches!(arguments.command, Command::CompilePlugin) {
         compute_on_this_thread();
@@ -61,6 +65,14 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+/// Ends the program with what it takes, or does not take, of which nothing acts on the terminal: arguments
+/// may be names of files that others have made.
+fn misunderstood(error: clap::Error) -> ! {
+    let words = std::env::args_os();
+    let shown = words.map(|word| vitral_config::visible(&word.to_string_lossy()).into_owned());
+    Arguments::try_parse_from(shown).err().unwrap_or(error).exit()
 }
 
 /// Makes this thread one of those that compute. Else it would hand over each kernel and sleep until

@@ -4,11 +4,21 @@
 //! macros panic. These stand in their place in all of the program: the rest is not printed, and what
 //! else there is to do, such as a run or a file that is asked for, is done. So the signal is left alone,
 //! whose default would end the program wherever it is.
+//!
+//! Whatever is printed may have names and messages in it that others wrote, so that no character of it acts
+//! on the terminal: those that would are shown as `\u{1b}`. Colours are what [`styled`] and [`warning`] let
+//! through.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use vitral_config::{is_deceptive, visible};
+
+use crate::failure::Failure;
 
 macro_rules! print {
     ($($argument:tt)*) => { $crate::print::out(format_args!($($argument)*), "") };
@@ -32,6 +42,19 @@ pub fn is_unread() -> bool {
 
 /// Writes a part of the results. Those that are lost, but for a closed pipe, are a failure.
 pub fn out(text: Arguments<'_>, end: &str) {
+    write_out(&visible(&text.to_string()), end);
+}
+
+/// Writes a result as JSON, whose texts stay what they are: they are escaped as JSON escapes.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(value).map_err(|error| {
+        Failure::Other(format!("the figures cannot be written as JSON: {error}"))
+    })?;
+    write_out(&visible_json(&json), "\n");
+    Ok(())
+}
+
+fn write_out(text: &str, end: &str) {
     if is_unread() {
         return;
     }
@@ -49,5 +72,90 @@ pub fn out(text: Arguments<'_>, end: &str) {
 
 /// Writes progress or a message. Where it cannot be written, the work goes on all the same.
 pub fn err(text: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", visible(&text.to_string()));
+}
+
+/// Writes a message that must not be overlooked.
+pub fn warning(text: &str, is_coloured: bool) {
+    let warning = if is_coloured { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
+    let _ = writeln!(io::stderr().lock(), "{warning} {}", visible(text));
+}
+
+/// Writes a message that a library has drawn, with colours: nothing else that it has is let through.
+/// Names and texts of others must be [`visible`] before they are drawn.
+pub fn styled(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", visible_styled(text));
+}
+
+/// Makes everything visible but colours and weights, `ESC [ 1 ; 33 m`.
+pub fn visible_styled(text: &str) -> Cow<'_, str> {
+    if !text.contains('\x1b') {
+        return visible(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\x1b') {
+        shown += &visible(&rest[..at]);
+        let style = style_at(&rest[at..]);
+        shown += match style {
+            0 => "\\u{1b}",
+            length => &rest[at..at + length],
+        };
+        rest = &rest[at + style.max(1)..];
+    }
+    (shown + &visible(rest)).into()
+}
+
+/// The bytes of the change of colour or weight that a text starts with, if it does.
+fn style_at(text: &str) -> usize {
+    let Some(sequence) = text.strip_prefix("\x1b[") else { return 0 };
+    let end = sequence.find(|character: char| !character.is_ascii_digit() && character != ';');
+    match end {
+        Some(end) if sequence[end..].starts_with('m') => "\x1b[".len() + end + 1,
+        _ => 0,
+    }
+}
+
+/// The writer of JSON escapes the first control characters, and leaves the others. Outside of texts it has
+/// none of either.
+fn visible_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_deceptive) {
+        return json.into();
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        match is_deceptive(character) && character != '\n' {
+            true => shown += &format!("\\u{:04x}", u32::from(character)),
+            false => shown.push(character),
+        }
+    }
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_a_library_has_drawn_only_colours_act() {
+        for (drawn, shown) in [
+            ("\x1b[1;33ma\x1b[0m", "\x1b[1;33ma\x1b[0m"),
+            ("\x1b[m\x1b[31m", "\x1b[m\x1b[31m"),
+            ("\x1b[2Ja\x1b]0;b\x07", "\\u{1b}[2Ja\\u{1b}]0;b\\u{7}"),
+            ("\x1b", "\\u{1b}"),
+            ("\x1b[", "\\u{1b}["),
+            ("\x1b[3ä", "\\u{1b}[3ä"),
+            ("a\u{9b}31mb\u{202e}", "a\\u{9b}31mb\\u{202e}"),
+        ] {
+            assert_eq!(visible_styled(drawn), shown, "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn texts_in_json_stay_what_they_are() {
+        let value = serde_json::json!({ "a\u{9b}": "\x1b[2J\u{202e}\u{7f}ä" });
+        let shown = visible_json(&value.to_string()).into_owned();
+        assert!(!shown.contains(is_deceptive), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
 }

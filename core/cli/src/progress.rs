@@ -8,10 +8,11 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use vitral_config::visible;
 use vitral_data::{Skipped, abridged};
 use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport};
 
-use crate::words::counted;
+use crate::{print::warning, words::counted};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -109,10 +110,7 @@ impl Progress {
     /// Prints a line that stays, and that must not be overlooked.
     pub fn warn(&self, text: &str) {
         let is_coloured = !self.plain && std::env::var_os("NO_COLOR").is_none();
-        match is_coloured {
-            true => self.warning(&format!("\x1b[1;33mwarning:\x1b[0m {text}")),
-            false => self.warning(&format!("warning: {text}")),
-        }
+        self.bar.suspend(|| warning(text, is_coloured));
     }
 
     /// Takes the bar away.
@@ -207,7 +205,7 @@ impl Progress {
         parts.extend(self.waiting.clone());
         parts.push(format!("{speed:.0} img/s"));
         parts.push(format!("step {}/{}", report.step, info.total_steps));
-        let message = parts.join("  ");
+        let message = visible(&parts.join("  ")).into_owned();
         self.bar.set_position(report.step);
         if self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();

@@ -30,6 +30,18 @@ pub fn exit_code() -> u8 {
     }
 }
 
+/// Has a file that grows beyond its limit be an error of its writing, and not the end of the process.
+#[cfg(unix)]
+pub fn outlive_full_files() {
+    let passed = Arc::new(AtomicBool::new(false));
+    // It fails for signals that the system reserves, of which this is none.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, passed);
+}
+
+/// Other systems have no such limit.
+#[cfg(not(unix))]
+pub fn outlive_full_files() {}
+
 /// A flag that is set when the run is to stop with a checkpoint; then calls of plugins end early.
 /// Only a second Ctrl-C is impatience, and ends the process at once: a terminal that is closed hangs
 /// up twice, and a scheduler may repeat itself.

@@ -39,7 +39,7 @@ impl Document {
     /// Reads a file.
     pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match vitral_files::read_text(path, vitral_files::Kind::CONFIGURATION) {
             Ok(text) => Ok(Self::new(name, text)),
             Err(error) => {
                 Err(ConfigError::without_place(&name, format!("cannot read this file: {error}")))

@@ -23,6 +23,7 @@ mod set;
 mod suggest;
 mod token;
 mod tree;
+mod visible;
 
 pub use describe::{choices, commented, explain, schema_of};
 pub use document::Document;
@@ -32,3 +33,4 @@ pub use given::with_given;
 pub use plugin::{OnPluginError, PluginSettings, PluginUse, PluginValue};
 pub use schema::schema;
 pub use suggest::nearest;
+pub use visible::{is_deceptive, visible, visible_with};

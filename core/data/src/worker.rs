@@ -115,7 +115,14 @@ impl Worker {
                 bytes,
                 images: &mut batch.images,
             };
-            match (self.sample(plan.epoch, sample, scratch, &mut target), self.on_error) {
+            let made = self.sample(plan.epoch, sample, scratch, &mut target);
+            // Then it is no fault of this image.
+            if made.is_err()
+                && let Err(error) = self.source.check_whole()
+            {
+                return Some(Err(error));
+            }
+            match (made, self.on_error) {
                 (Ok(label), _) => {
                     batch.labels.push(label);
                     batch.samples.push(sample);
@@ -126,6 +133,9 @@ impl Worker {
                 }
                 (Err(failure), _) => return Some(Err(DataError::Stopped(failure.error))),
             }
+        }
+        if let Err(error) = self.source.check_whole() {
+            return Some(Err(error));
         }
         self.clock.add(&mut scratch.laps);
         batch.images.truncate((batch.labels.len() - batch.coded.images.len()) * bytes);

@@ -86,6 +86,8 @@ pub enum Cause {
     Interrupted,
     /// The plugin wanted more memory than it may have.
     OutOfMemory(usize),
+    /// The system has no room for the memory that the plugin may have.
+    NoRoom,
     /// The plugin called itself too deeply.
     StackOverflow,
     /// The plugin gave more than it may.
@@ -112,6 +114,10 @@ impl fmt::Display for Cause {
             Self::OutOfMemory(limit) => {
                 write!(f, "it wanted more than the {} MiB of memory that it has", limit >> 20)
             }
+            Self::NoRoom => f.write_str(
+                "the system gives this process no addresses for its memory, of which each sandboxed plugin \
+                 takes 4 GiB, and hardly any memory: raise the limit (`ulimit -v`), or take the plugin out",
+            ),
             Self::StackOverflow => f.write_str("it ran out of stack"),
             Self::TooLarge { what, limit } => {
                 write!(f, "it gave {what}, but may give {limit} bytes")

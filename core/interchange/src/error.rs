@@ -66,6 +66,17 @@ impl InterchangeError {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }
     }
+
+    /// The same error where a folder will be that is being made in another place.
+    pub(crate) fn in_place_of(self, made: &Path, place: &Path) -> Self {
+        match self {
+            Self::Io { path, source } => {
+                let path = path.strip_prefix(made).map(|part| place.join(part)).unwrap_or(path);
+                Self::Io { path, source }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Every difference between the tensors that are there and those that a model has.

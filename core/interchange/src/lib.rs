@@ -14,6 +14,7 @@ mod grid;
 mod layout;
 mod names;
 mod onnx;
+mod output;
 mod positions;
 mod protobuf;
 mod read;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use vitral_files::NewFolder;
 use vitral_model::{
     ViTConfig, config::AttentionKind, layers::Normalization, mlp::Mlp, pool::Pool,
     position::Position, resnet::Stem,
@@ -19,7 +20,7 @@ use crate::{
 /// and returns what that project's code would compute differently, in sentences.
 ///
 /// # Errors
-/// The model has parts that the project does not, or the file cannot be written.
+/// The model has parts that the project does not, or the file is there already or cannot be written.
 pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, InterchangeError> {
     const FORMAT: &str = "google-research/vision_transformer";
     let config = &model.config;
@@ -72,12 +73,13 @@ pub fn write_published(model: &Pretrained, path: &Path) -> Result<Vec<String>, I
     Ok(notes)
 }
 
-/// Writes `model.safetensors` and `config.json` into a folder, which
+/// Writes `model.safetensors` and `config.json` into a new folder, which
 /// `timm.create_model("local-dir:<folder>", pretrained=True)` opens, and returns what timm would
 /// compute differently, in sentences.
 ///
 /// # Errors
-/// The model has parts that timm's `VisionTransformer` or `MlpMixer` does not, or a file cannot be written.
+/// The model has parts that timm's `VisionTransformer` or `MlpMixer` does not, or the folder is there already or
+/// cannot be written.
 pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, InterchangeError> {
     let config = &model.config;
     let unsupported = |what| InterchangeError::Unsupported { format: "timm", what };
@@ -135,12 +137,15 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
     }
     let dialect = if config.is_mixer() { Dialect::TimmMixer } else { Dialect::Timm };
     let theirs = to_dialect(dialect, config, &tensors).map_err(unsupported)?;
-    std::fs::create_dir_all(folder).map_err(InterchangeError::io(folder))?;
-    write_whole(&folder.join("model.safetensors"), |file| write_safetensors(&theirs, file))?;
+    let parts = NewFolder::create(folder).map_err(InterchangeError::io(folder))?;
+    write_whole(&parts.path().join("model.safetensors"), |file| write_safetensors(&theirs, file))
+        .map_err(|error| error.in_place_of(parts.path(), folder))?;
     let settings = format!("{:#}\n", timm_config(model));
-    write_whole(&folder.join("config.json"), |file| {
+    write_whole(&parts.path().join("config.json"), |file| {
         std::io::Write::write_all(file, settings.as_bytes())
-    })?;
+    })
+    .map_err(|error| error.in_place_of(parts.path(), folder))?;
+    parts.finish().map_err(InterchangeError::io(folder))?;
     Ok(notes)
 }
 

@@ -277,6 +277,10 @@ impl Experiment {
         let problem = |field: &str, message: String, help: &str| {
             Err(ConfigProblem { field: field.into(), message, help: help.into() })
         };
+        if let Err(error) = vitral_files::check_place(&self.output) {
+            let help = "give the run a folder of its own, such as `output: \"runs/first\"`";
+            return problem("output", error.to_string(), help);
+        }
         let train = &self.train;
         if train.batch.is_auto() && train.accum_steps != 1 {
             return problem(

@@ -12,7 +12,6 @@ mod error;
 mod evaluate;
 mod event;
 pub mod experiment;
-mod files;
 mod footprint;
 mod gradients;
 pub mod groups;

@@ -1,14 +1,11 @@
 //! `metrics.jsonl`: which of its lines stay when a run goes on, and what becomes of lines that are none.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 use serde_json::Value;
+use vitral_files::{Access, Existing, Kind};
 
-use crate::{Error, error::AtPath, files::write_atomically};
+use crate::{Error, error::AtPath};
 
 /// What a run reports, a line of JSON each.
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -18,7 +15,7 @@ const DAMAGED: &str = "metrics.damaged.jsonl";
 /// Opens the metrics of a run to add to them.
 pub(crate) fn open(run: &Path) -> Result<File, Error> {
     let path = run.join(METRICS);
-    File::options().create(true).append(true).open(&path).at(&path)
+    vitral_files::append(&path).at(&path)
 }
 
 /// Whether there is a line of a kind and step.
@@ -93,10 +90,10 @@ fn rewrite(run: &Path, fate: impl Fn(&Value) -> Fate) -> Result<Option<String>, 
         // Before they are taken out, so that they are in one place at least.
         let aside = run.join(DAMAGED);
         let before = read(&aside).at(&aside)?;
-        write_atomically(&aside, &[before, damaged].concat()).at(&aside)?;
+        write(&aside, &[before, damaged].concat()).at(&aside)?;
     }
     if kept != found {
-        write_atomically(&path, &kept).at(&path)?;
+        write(&path, &kept).at(&path)?;
     }
     Ok(numbers.first().map(|first| told(numbers.len(), *first, &path)))
 }
@@ -115,9 +112,13 @@ fn told(count: usize, first: usize, path: &Path) -> String {
     format!("{what} set aside in {}", aside.display())
 }
 
+fn write(path: &Path, lines: &[u8]) -> io::Result<()> {
+    vitral_files::write(path, lines, Existing::Replace, Access::Usual)
+}
+
 /// What a file has; nothing if it is not there.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+    match vitral_files::read(path, Kind::METRICS) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
     }
@@ -125,6 +126,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const LINES: [&str; 3] = [

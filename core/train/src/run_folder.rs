@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use vitral_bundle::Lock;
 use vitral_data::Skipped;
+use vitral_files::{Access, Existing, Kind};
 
 use crate::{
     DataReport, Error, Evaluation,
@@ -18,7 +19,6 @@ use crate::{
     error::AtPath,
     event::StepReport,
     experiment::Experiment,
-    files::write_atomically,
     metrics_file::{self, METRICS},
 };
 
@@ -72,13 +72,13 @@ impl RunFolder {
     pub(crate) fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
-        write_atomically(&path, text.as_bytes()).at(&path)
+        write(&path, text.as_bytes())
     }
 
     /// Notes which plugins the run uses.
     pub(crate) fn write_lock(&self, lock: &Lock) -> Result<(), Error> {
         let path = self.path.join(LOCK);
-        write_atomically(&path, lock.to_text().as_bytes()).at(&path)
+        write(&path, lock.to_text().as_bytes())
     }
 
     /// Goes back to a step: what was reported after it is forgotten. Tells what was damaged.
@@ -202,8 +202,8 @@ impl RunFolder {
 pub fn holds_run(path: &Path) -> bool {
     // An experiment without a lock is none of a run, but of a model, say.
     let is_left = || {
-        let lock = File::options().write(true).open(path.join(LOCK_FILE));
-        lock.is_ok_and(|lock| lock.try_lock().is_ok())
+        let lock = vitral_files::open(&path.join(LOCK_FILE), Kind::LOCK);
+        lock.is_ok_and(|(lock, _)| lock.try_lock().is_ok())
     };
     path.join(CONFIG).exists() && (has_begun(path) || !is_left())
 }
@@ -248,9 +248,14 @@ fn data_line(data: &DataReport) -> Value {
     })
 }
 
+/// Writes a file in place of what there is.
+fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    vitral_files::write(path, content, Existing::Replace, Access::Usual).at(path)
+}
+
 fn lock(path: &Path) -> Result<File, Error> {
     let file = path.join(LOCK_FILE);
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).at(&file)?;
+    let lock = vitral_files::update(&file, Kind::LOCK).at(&file)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(path.into())),

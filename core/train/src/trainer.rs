@@ -105,6 +105,15 @@ impl Trainer {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
+        let first = self.state.step;
+        let outcome = self.train(observer, stop);
+        if let Err(Error::Data(_)) = outcome {
+            self.save_if_data_is_lost(first, observer);
+        }
+        outcome
+    }
+
+    fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, Error> {
         observer.on_event(&Event::Started(self.info()));
         for (from, message) in self.notes.drain(..) {
             observer.on_event(&Event::Notice { from: from.into(), message });

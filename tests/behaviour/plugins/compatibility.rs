@@ -30,6 +30,19 @@ fn plugins_of_every_contract_pass_todays_checks() {
     }
 }
 
+/// Each has 4 GiB of addresses to itself, which a container or a cluster may not give.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_addresses_is_named() {
+    use crate::support::program::vitral_within;
+
+    let bundle = bundles("1.0.0").swap_remove(0).display().to_string();
+    let found = vitral_within("-v 3000000", &root(), &["plugin", "check", &bundle]);
+    let said = format!("{}{}", found.stdout, found.stderr);
+    assert!(!found.status.success() && said.contains("`ulimit -v`"), "{said}");
+    assert!(!said.contains("mmap"), "{said}");
+}
+
 #[test]
 fn plugins_of_contract_1_0_0_train() {
     let workspace = Workspace::new();

@@ -90,6 +90,18 @@ pub fn vitral_at_terminal(folder: &Path, arguments: &[&str], typed: &str) -> Fin
     Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Runs the program in a folder within a limit of the system, in bash's words: with `-f 4`, no file can have
+/// more than 4 KiB.
+#[cfg(unix)]
+pub fn vitral_within(limit: &str, folder: &Path, arguments: &[&str]) -> Finished {
+    let vitral = command(folder, arguments);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "vitral"]);
+    shell.arg(vitral.get_program()).args(vitral.get_args());
+    let set = vitral.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    finish(shell.current_dir(folder).envs(set).env_remove("VITRAL_LOG"))
+}
+
 /// What the program prints where nobody reads it any more.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Unread {

@@ -9,6 +9,7 @@ use vitral_bundle::{
     Bundle, BundleError, EXTENSION, Installed, Limits, Manifest, Permissions, SourceManifest,
     Target,
 };
+use vitral_files::{Kind, Scratch};
 use vitral_host::Declared;
 
 use super::Artifacts;
@@ -48,7 +49,7 @@ fn source(folder: &Path) -> Result<Artifacts, AuthorError> {
     Ok(Artifacts {
         name: folder.display().to_string(),
         declared: None,
-        component: dist.component.map(|path| files::read(&path)).transpose()?,
+        component: dist.component.map(|path| files::read(&path, Kind::COMPONENT)).transpose()?,
         library: library.map(|(_, path)| path),
         permissions: source.permissions,
         limits: source.limits,
@@ -65,7 +66,7 @@ fn component(path: &Path) -> Result<Artifacts, AuthorError> {
     Ok(Artifacts {
         name: path.display().to_string(),
         declared: None,
-        component: Some(files::read(path)?),
+        component: Some(files::read(path, Kind::COMPONENT)?),
         library: None,
         permissions: Permissions::default(),
         limits: Limits::default(),
@@ -96,7 +97,7 @@ fn packed(
     (kind, description): (vitral_abi::Kind, vitral_abi::Description),
     component: Option<Vec<u8>>,
     library: Option<PathBuf>,
-    unpacked: Option<tempfile::TempDir>,
+    unpacked: Option<Scratch>,
 ) -> Artifacts {
     Artifacts {
         name: manifest.name.clone(),
@@ -110,12 +111,9 @@ fn packed(
 }
 
 /// Writes a library to where the system can load it.
-fn unpack(
-    manifest: &Manifest,
-    library: &[u8],
-) -> Result<(PathBuf, tempfile::TempDir), AuthorError> {
+fn unpack(manifest: &Manifest, library: &[u8]) -> Result<(PathBuf, Scratch), AuthorError> {
     let unpacked =
-        tempfile::tempdir().map_err(AuthorError::io("make a folder in", std::env::temp_dir()))?;
+        Scratch::create(None).map_err(AuthorError::io("make a folder in", std::env::temp_dir()))?;
     let name = &manifest.artifact(&Target::host())?.path;
     let path = unpacked.path().join(Path::new(name).file_name().unwrap_or_default());
     files::write(&path, library)?;

@@ -13,7 +13,7 @@ use crate::{
     args::EvalArguments,
     experiment::{Loaded, merge_tokens, open_device},
     failure::Failure,
-    overrides,
+    overrides, print,
     progress::counting,
     words::{columns, padded},
 };
@@ -56,10 +56,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let evaluation = evaluation?;
     if arguments.json {
-        let json = serde_json::to_string(&evaluation).map_err(|error| {
-            Failure::Other(format!("the figures cannot be written as JSON: {error}"))
-        })?;
-        println!("{json}");
+        print::json(&evaluation)?;
     } else {
         println!("{} (step {})", path.display(), model.state.step);
         print_table(&evaluation);

@@ -33,6 +33,7 @@ pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::Other(problem));
     }
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
+    make_way(&arguments.out)?;
     let spinner = working("exporting the model");
     let checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     let which = which(&checkpoint, &arguments.checkpoint);
@@ -101,7 +102,6 @@ fn write_graph(
         f16: graph.f16,
         any_image_size: graph.image_size == GraphImageSize::Dynamic,
     };
-    refuse_existing(out)?;
     let bar = counting("writing");
     let mut progress = |done, total| {
         bar.set_length(total);
@@ -129,12 +129,10 @@ fn write_graph(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the folder that a new file goes to.
-fn refuse_existing(out: &Path) -> Result<(), Failure> {
-    if out.exists() {
-        let there = std::io::Error::other("there is something of that name already");
-        return Err(Error::from(InterchangeError::io(out)(there)).into());
-    }
+/// Makes the folder that what is exported goes to, of which nothing may be there yet.
+fn make_way(out: &Path) -> Result<(), Failure> {
+    let free = vitral_files::check_new(out);
+    free.map_err(|error| Error::from(InterchangeError::io(out)(error)))?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         let made = fs::create_dir_all(parent);

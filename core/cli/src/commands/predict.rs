@@ -1,8 +1,9 @@
 //! `vitral predict`.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
+use vitral_files::Kind;
 use vitral_train::{
     Error, TrainedModel,
     checkpoint::{self, Checkpoint},
@@ -12,7 +13,7 @@ use crate::{
     args::PredictArguments,
     experiment::{merge_tokens, open_device},
     failure::Failure,
-    print::is_unread,
+    print::{self, is_unread},
 };
 
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
@@ -26,7 +27,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
         if is_unread() {
             break;
         }
-        let read = fs::read(file).map_err(|error| error.to_string());
+        let read = vitral_files::read(file, Kind::IMAGE).map_err(|error| error.to_string());
         let image =
             read.and_then(|bytes| vitral_data::decode(&bytes).map_err(|error| error.to_string()));
         let image = match image {
@@ -56,7 +57,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
                 .iter()
                 .map(|(name, p)| json!({ "class": name, "probability": p }))
                 .collect();
-            println!("{}", answer(file, &classes));
+            print::json(&answer(file, &classes))?;
         } else {
             println!("{}", file.display());
             for (name, probability) in classes {

@@ -4,7 +4,7 @@
 //! It starts with what the cache is made of; a record follows for each part of the payload that was
 //! flushed. A record that was not wholly written when the program was ended does not count.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,9 +44,7 @@ impl Journal {
     /// If another process writes it, or it belongs to a cache of something else.
     pub(super) fn open(path: &Path, fingerprint: u64) -> Result<(Self, Progress), DataError> {
         let io = |error| DataError::write(path, error);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut file = vitral_files::update(path, vitral_files::Kind::JOURNAL).map_err(io)?;
         file.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => {
                 DataError::malformed(path, "another process is making this cache")

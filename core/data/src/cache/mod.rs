@@ -12,6 +12,7 @@
 
 mod format;
 mod journal;
+mod map;
 mod pack;
 mod plan;
 mod read;

@@ -4,7 +4,7 @@
 //! Until it is finished, `x.vcache` is `x.vcache.partial`, and `x.vcache.journal` says how much of that
 //! is on the disk. A process that was ended goes on from there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,9 +81,7 @@ pub fn pack(
         let problem = format!("must be from 1 to {MAX_IMAGE_SIDE} pixels");
         return Err(DataError::setting("max_side", problem));
     }
-    if path.exists() {
-        return Err(DataError::malformed(path, "exists; remove it, or choose another name"));
-    }
+    vitral_files::check_new(path).map_err(|error| DataError::write(path, error))?;
     let measured = AtomicU64::new(0);
     let measure = || observe(PackEvent::Measured(measured.fetch_add(1, Ordering::Relaxed) + 1));
     let fingerprint = fingerprint(source, options);
@@ -146,8 +144,7 @@ impl Payload {
         progress: &mut Progress,
     ) -> Result<Self, DataError> {
         let io = |error| DataError::write(path, error);
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut file = vitral_files::update(path, vitral_files::Kind::CACHE).map_err(io)?;
         if file.metadata().map_err(io)?.len() < progress.end {
             *progress = journal.forget()?;
         }
@@ -296,7 +293,7 @@ impl Payload {
             self.file.flush()?;
             self.file.get_ref().sync_all()?;
             fs::rename(&self.path, path)?;
-            sync_folder(path)
+            vitral_files::sync_folder_of(path)
         };
         write().map_err(|error| DataError::write(path, error))?;
         Ok(header.index + (index.len() + names.len()) as u64)
@@ -344,10 +341,4 @@ fn accept(
         }
     }
     Ok(good)
-}
-
-/// Flushes the entries of a file's folder to the disk, where the system can.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if cfg!(unix) { File::open(folder.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }

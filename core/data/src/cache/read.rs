@@ -1,15 +1,15 @@
 //! Reading a cache: a source whose images lie in memory that the system shares between processes.
 
-use std::fs::File;
 use std::hash::Hasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::Mmap;
 use rayon::prelude::*;
+use vitral_files::Kind;
 
 use super::format::{ENTRY, Entry, Form, Header, checksum};
+use super::map::Map;
 use crate::error::{DataError, ReadError};
 use crate::pixels::{Image, ImageView};
 use crate::source::{Source, Stored, read_loaded};
@@ -17,10 +17,14 @@ use crate::source::{Source, Stored, read_loaded};
 /// Bytes that are verified together.
 const PART: usize = 1 << 20;
 
+/// What has happened to a file of which something is not there any more.
+const CUT_SHORT: &str =
+    "was cut short while it was in use, or its disk has failed; make the cache anew";
+
 /// A cache that is mapped into memory. Several processes that read the same one share its memory.
 pub struct Cache {
     path: PathBuf,
-    map: Mmap,
+    map: Map,
     /// Where the index is.
     index: Range<usize>,
     class_names: Vec<String>,
@@ -37,14 +41,11 @@ impl Cache {
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let io = |error| DataError::io(path, error);
         let wrong = |problem: String| DataError::malformed(path, problem);
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.len() == 0 {
+        let (file, size) = vitral_files::open(path, Kind::CACHE).map_err(io)?;
+        if size == 0 {
             return Err(wrong("is empty".into()));
         }
-        // SAFETY: the map is only read. A cache appears under its name when it is finished and is
-        // never written again by this program. Should another one write to it, the bytes that are
-        // read change; they are plain numbers, of which any are valid, and checked before their use.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let map = Map::new(&file).map_err(io)?;
         let header = Header::read(&map, map.len() as u64).map_err(wrong)?;
         let (index, names) = header.ranges();
         for (what, range, expected) in [
@@ -68,7 +69,8 @@ impl Cache {
         }
         let words = (index.len() / ENTRY).div_ceil(64);
         let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { path: path.to_owned(), map, index, class_names, checked })
+        let cache = Self { path: path.to_owned(), map, index, class_names, checked };
+        cache.check_whole().and(Ok(cache))
     }
 
     /// Checks every sample's bytes. `done` is told of each, from several threads.
@@ -86,14 +88,14 @@ impl Cache {
         };
         // A disk is the fastest where it is read from start to end: threads take one part after the other.
         #[cfg(unix)]
-        let _ = self.map.advise(memmap2::Advice::Sequential);
+        self.map.advise(memmap2::Advice::Sequential);
         let result = self
             .parts()
             .into_iter()
             .par_bridge()
             .try_for_each(|part| part.into_iter().try_for_each(check));
         #[cfg(unix)]
-        let _ = self.map.advise(memmap2::Advice::Normal);
+        self.map.advise(memmap2::Advice::Normal);
         result
     }
 
@@ -126,6 +128,14 @@ impl Cache {
 
     /// A sample's bytes in the map. They are checked when they are first read.
     fn bytes(&self, number: usize, again: bool) -> Result<(Entry, &[u8]), String> {
+        let found = self.find(number, again);
+        match self.map.is_whole() {
+            true => found,
+            false => Err(CUT_SHORT.into()),
+        }
+    }
+
+    fn find(&self, number: usize, again: bool) -> Result<(Entry, &[u8]), String> {
         let entry = self.entry(number)?;
         let bytes = self.map.get(entry.range()).ok_or("the cache was altered while it is open")?;
         let (word, bit) = (&self.checked[number / 64], 1 << (number % 64));
@@ -178,5 +188,12 @@ impl Source for Cache {
     /// The checksums of all images are in it.
     fn hash_index(&self, hasher: &mut dyn Hasher) {
         hasher.write(&self.map[self.index.clone()]);
+    }
+
+    fn check_whole(&self) -> Result<(), DataError> {
+        match self.map.is_whole() {
+            true => Ok(()),
+            false => Err(DataError::malformed(&self.path, CUT_SHORT)),
+        }
     }
 }

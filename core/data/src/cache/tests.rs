@@ -204,7 +204,7 @@ fn caches_that_were_altered_are_refused() {
     let path = folder.path().join("x");
     make(&source, &path, &PackOptions::default()).unwrap();
     let error = make(&source, &path, &PackOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("exists"), "{error}");
+    assert!(error.contains("of that name already"), "{error}");
     let whole = fs::read(&path).unwrap();
     let other = folder.path().join("other");
     let open = |bytes: &[u8]| {

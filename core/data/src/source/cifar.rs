@@ -1,9 +1,10 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: label bytes, then three planes of 32 x 32 bytes.
 
-use std::fs;
 use std::hash::Hasher;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use vitral_files::Kind;
 
 use super::Source;
 use super::matching::numbered;
@@ -140,7 +141,8 @@ impl Source for Cifar {
 
 /// Splits a file into labels, which are appended, and planes, which are returned.
 fn read_records(path: &Path, layout: &Layout, labels: &mut Vec<u8>) -> Result<Vec<u8>, DataError> {
-    let bytes = fs::read(path).map_err(|error| DataError::io(path, error))?;
+    let bytes =
+        vitral_files::read(path, Kind::CIFAR).map_err(|error| DataError::io(path, error))?;
     if bytes.is_empty() || !bytes.len().is_multiple_of(layout.record()) {
         let problem = format!(
             "is not a binary file of {}: {} bytes are not records of {} bytes",
@@ -169,7 +171,7 @@ fn read_records(path: &Path, layout: &Layout, labels: &mut Vec<u8>) -> Result<Ve
 /// Names from the list beside the data file, or numbers if there is no such list.
 fn class_names(data_file: &Path, layout: &Layout) -> Result<Vec<String>, DataError> {
     let path = data_file.with_file_name(layout.names_file);
-    let text = match fs::read_to_string(&path) {
+    let text = match vitral_files::read_text(&path, Kind::CLASS_NAMES) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(numbered(layout.classes));
@@ -192,6 +194,8 @@ fn class_names(data_file: &Path, layout: &Layout) -> Result<Vec<String>, DataErr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use tempfile::TempDir;
 

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
+use vitral_files::Kind;
 
 use super::classes::Classes;
 use super::matching::{Finder, abridged, numbered};
@@ -220,23 +221,24 @@ impl IdxFile {
     /// bytes.
     fn open(path: &Path, held: u64) -> Result<Self, DataError> {
         let io = |error| DataError::io(path, error);
-        let mut file = BufReader::new(File::open(path).map_err(io)?);
+        let (file, size) = vitral_files::open(path, Kind::IDX).map_err(io)?;
+        let mut file = BufReader::new(file);
         let is_compressed = is_compressed(path, &mut file)?;
-        let metadata = file.get_ref().metadata().map_err(io)?;
-        if is_compressed || !metadata.is_file() || metadata.len() <= held {
+        if is_compressed || size <= held {
             let (dimensions, values) = parse(path, file, is_compressed)?;
             return Ok(Self { dimensions, values: Values::Held(values) });
         }
         let dimensions = read_dimensions(path, &mut file)?;
         let start = file.stream_position().map_err(io)?;
-        Announced::new(path, &dimensions)?.check(path, metadata.len().saturating_sub(start))?;
+        Announced::new(path, &dimensions)?.check(path, size.saturating_sub(start))?;
         Ok(Self { dimensions, values: Values::InFile { file: file.into_inner(), start } })
     }
 }
 
 /// Dimensions and values of a file.
 fn read(path: &Path) -> Result<(Vec<u32>, Vec<u8>), DataError> {
-    let mut file = BufReader::new(File::open(path).map_err(|error| DataError::io(path, error))?);
+    let opened = vitral_files::open(path, Kind::IDX).map_err(|error| DataError::io(path, error))?;
+    let mut file = BufReader::new(opened.0);
     let is_compressed = is_compressed(path, &mut file)?;
     parse(path, file, is_compressed)
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry};
 use std::hash::Hasher;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use vitral_files::Kind;
 
 use super::classes::Classes;
 use super::matching::abridged;
@@ -188,16 +189,8 @@ impl Beside {
 }
 
 fn read_limited(path: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
-    bytes.clear();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let limited = file.take(MAX_IMAGE_BYTES + 1).read_to_end(bytes);
-    match limited {
-        Ok(count) if count as u64 > MAX_IMAGE_BYTES => {
-            Err(format!("the file is larger than {} MiB", MAX_IMAGE_BYTES >> 20))
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
+    vitral_files::read_into(path, Kind::IMAGE.at_most(MAX_IMAGE_BYTES), bytes)
+        .map_err(|error| error.to_string())
 }
 
 /// Names of the folders in `path`, sorted. Files are none of a class's.

@@ -268,6 +268,10 @@ impl Source for Relabelled {
         self.source.damaged()
     }
 
+    fn check_whole(&self) -> Result<(), DataError> {
+        self.source.check_whole()
+    }
+
     fn groups(&self) -> Option<&Groups> {
         self.source.groups()
     }

@@ -131,6 +131,15 @@ pub trait Source: Send + Sync {
     /// is in memory. A data set that was moved has the same index.
     fn hash_index(&self, hasher: &mut dyn Hasher);
 
+    /// Whether what was read until now is what the files have. Where it is not, no image counts that was
+    /// read meanwhile.
+    ///
+    /// # Errors
+    /// A file is not any more what it was when it was opened.
+    fn check_whole(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
     /// The groups that are read as a whole, if reading single images in any order would be slow.
     fn groups(&self) -> Option<&Groups> {
         None
@@ -140,8 +149,10 @@ pub trait Source: Send + Sync {
 /// What [`Source::read`] gives where a source's [`load`](Source::load) does the work.
 pub(crate) fn read_loaded(source: &dyn Source, index: usize) -> Result<Image, ReadError> {
     let mut buffer = Vec::new();
+    let failed = |reason: String| ReadError { name: source.name(index), reason };
     let decoded = source.load(index, &mut buffer)?.decode();
-    decoded.map_err(|error| ReadError { name: source.name(index), reason: error.to_string() })
+    source.check_whole().map_err(|error| failed(error.to_string()))?;
+    decoded.map_err(|error| failed(error.to_string()))
 }
 
 /// A data set on disk.

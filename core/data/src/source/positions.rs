@@ -14,7 +14,7 @@ pub(super) fn read_at(file: &File, _path: &Path, at: u64, buffer: &mut [u8]) -> 
 #[cfg(not(unix))]
 pub(super) fn read_at(_file: &File, path: &Path, at: u64, buffer: &mut [u8]) -> io::Result<()> {
     use std::io::{Read, Seek};
-    let mut file = File::open(path)?;
+    let (mut file, _) = vitral_files::open(path, vitral_files::Kind::IDX)?;
     file.seek(io::SeekFrom::Start(at))?;
     file.read_exact(buffer)
 }

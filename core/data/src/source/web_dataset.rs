@@ -4,13 +4,13 @@
 mod label;
 mod shard;
 
-use std::fs::File;
 use std::hash::Hasher;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rayon::prelude::*;
+use vitral_files::Kind;
 
 pub(super) use self::shard::Parts;
 use self::shard::{Contents, Entry};
@@ -289,7 +289,7 @@ impl Beside {
 fn read_range(path: &Path, offset: u64, length: u64, bytes: &mut Vec<u8>) -> Result<(), String> {
     bytes.clear();
     let mut read = || {
-        let mut file = File::open(path)?;
+        let (mut file, _) = vitral_files::open(path, Kind::SHARD)?;
         file.seek(SeekFrom::Start(offset))?;
         file.take(length).read_to_end(bytes)?;
         if (bytes.len() as u64) < length {

@@ -1,6 +1,6 @@
 //! Native libraries.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use libloading::Library;
 use vitral_abi::c;
@@ -49,6 +49,9 @@ pub(crate) fn library(path: &Path) -> Result<&'static c::Plugin, OpenError> {
 /// The first bytes of a file.
 fn start(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    File::open(path)?.take(header::LENGTH).read_to_end(&mut start)?;
+    vitral_files::open(path, vitral_files::Kind::LIBRARY)?
+        .0
+        .take(header::LENGTH)
+        .read_to_end(&mut start)?;
     Ok(start)
 }

@@ -9,10 +9,10 @@ use std::{
     hash::{Hash, Hasher},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sha2::{Digest, Sha256};
+use vitral_files::{Access, Existing, Kind, NewFile, create_private_folder};
 use wasmtime::{Engine, component::Component};
 
 const MAGIC: &[u8; 16] = b"vitral-compiled1";
@@ -51,7 +51,7 @@ impl Cache {
         if !self.is_own() {
             return None;
         }
-        let file = fs::read(self.path(component)).ok()?;
+        let file = vitral_files::read(&self.path(component), Kind::COMPILED).ok()?;
         let rest = file.strip_prefix(MAGIC)?;
         let (checksum, compiled) = rest.split_at_checked(CHECKSUM)?;
         if checksum != Sha256::digest(compiled).as_slice() {
@@ -70,19 +70,16 @@ impl Cache {
     }
 
     fn try_store(&self, component: &[u8], compiled: &[u8]) -> io::Result<()> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        create_private(&self.folder)?;
+        create_private_folder(&self.folder)?;
         if !self.is_own() {
             return Err(io::Error::other("others may write to it, or it is another user's"));
         }
         let path = self.path(component);
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let temporary = path.with_extension(format!("{process}-{number}.writing"));
-        let written = write(&temporary, compiled).and_then(|()| fs::rename(&temporary, path));
-        written.inspect_err(|_| {
-            // What is left of it would only take up room.
-            let _ = fs::remove_file(&temporary);
-        })
+        let mut file = NewFile::create(&path, Existing::Replace, Access::Private)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&Sha256::digest(compiled))?;
+        file.write_all(compiled)?;
+        file.finish()
     }
 
     fn path(&self, component: &[u8]) -> PathBuf {
@@ -110,12 +107,8 @@ impl Cache {
     #[cfg(unix)]
     fn user(&self) -> Option<u32> {
         use std::os::unix::fs::MetadataExt;
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let probe = self.folder.join(format!("{process}-{number}.probe"));
-        let file = private_file(&probe).ok()?;
-        let _ = fs::remove_file(&probe);
-        file.metadata().ok().map(|file| file.uid())
+        let probe = NewFile::create(&self.folder.join("probe"), Existing::Replace, Access::Private);
+        probe.ok()?.metadata().ok().map(|file| file.uid())
     }
 }
 
@@ -126,29 +119,4 @@ impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-fn write(path: &Path, compiled: &[u8]) -> io::Result<()> {
-    let mut file = private_file(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&Sha256::digest(compiled))?;
-    file.write_all(compiled)
-}
-
-/// A new file that only this user can read and write.
-fn private_file(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes the folder for this user alone, unless it is there.
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

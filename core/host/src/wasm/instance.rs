@@ -128,7 +128,10 @@ fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration
         _ => {}
     }
     let text = format!("{error:#}");
-    // wasmtime has no type for it that others can name; tests hold it to these words.
+    // wasmtime has no types for these that others can name; tests hold it to these words.
+    if text.contains("mmap failed to") {
+        return Cause::NoRoom;
+    }
     if text.contains("fuel allocated for hostcalls") {
         let limit = module.options.output;
         return Cause::TooLarge { what: "more than it may".into(), limit };

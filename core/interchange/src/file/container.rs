@@ -1,10 +1,12 @@
 //! What a file is, by its content: its name says nothing that is believed.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek},
     path::Path,
 };
+
+use vitral_files::Kind;
 
 use super::{
     archive::{self, Archive},
@@ -49,11 +51,7 @@ impl Container {
     /// # Errors
     /// It cannot be opened, or tensors cannot be read from what it is.
     pub(super) fn open(path: &Path) -> Result<Self, Unopened> {
-        if !fs::metadata(path)?.is_file() {
-            return Err("this is no regular file".to_owned().into());
-        }
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
+        let (mut file, length) = vitral_files::open(path, Kind::WEIGHTS)?;
         let mut start = Vec::new();
         file.by_ref().take(START).read_to_end(&mut start)?;
         file.rewind()?;

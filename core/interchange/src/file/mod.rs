@@ -5,23 +5,25 @@ mod archive;
 mod container;
 mod element;
 mod npz;
+mod quiet;
 mod safetensors;
 mod shards;
 mod torch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
+
+use vitral_files::{Kind, NewFile};
 
 use self::container::{Container, Unopened};
 pub(crate) use element::ELEMENTS;
 pub(crate) use npz::write as write_npz;
 pub(crate) use safetensors::write as write_safetensors;
 
-use crate::{Array, InterchangeError};
+use crate::{Array, InterchangeError, output::Output};
 
 /// Tensors of a file, by the file's own names.
 pub(crate) type Tensors = BTreeMap<String, Array>;
@@ -70,9 +72,6 @@ pub(crate) struct WeightsFile {
     /// What `preprocessor_config.json` says.
     pub preprocessor: Option<serde_json::Value>,
 }
-
-/// A JSON file of settings is small; anything larger is something else.
-const LARGEST_JSON: u64 = 16 << 20;
 
 impl WeightsFile {
     /// The names of all tensors in a file, an index of several (`model.safetensors.index.json`), or the
@@ -143,17 +142,14 @@ fn in_folder(folder: &Path) -> Result<PathBuf, InterchangeError> {
 }
 
 fn read_json(path: &Path) -> Result<Option<serde_json::Value>, InterchangeError> {
-    let length = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
+    let text = match vitral_files::read(path, Kind::SETTINGS) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(InterchangeError::io(path)(error)),
+        read => read.map_err(InterchangeError::io(path))?,
     };
-    let damaged = |problem| InterchangeError::Damaged { path: path.into(), problem };
-    if length > LARGEST_JSON {
-        return Err(damaged(format!("{length} bytes are too many for a file of settings")));
-    }
-    let text = fs::read(path).map_err(InterchangeError::io(path))?;
-    serde_json::from_slice(&text).map(Some).map_err(|error| damaged(error.to_string()))
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
+        let problem = error.to_string();
+        InterchangeError::Damaged { path: path.into(), problem }
+    })
 }
 
 /// Room for so many values, or that there is none, in words.
@@ -173,28 +169,14 @@ fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a file beside its place, flushes it to the disk, and moves it there: it is there whole or
-/// not at all.
+/// Writes a new file, which is there whole or not at all.
 pub(crate) fn write_whole(
     path: &Path,
-    write: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>,
+    write: impl FnOnce(&mut NewFile) -> io::Result<()>,
 ) -> Result<(), InterchangeError> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".writing");
-    let temporary = path.with_file_name(name);
-    let finish = || -> io::Result<()> {
-        let mut file = io::BufWriter::new(File::create(&temporary)?);
-        write(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    finish().map_err(|source| {
-        // What is half written is of no use; should it stay, the next attempt replaces it.
-        let _ = fs::remove_file(&temporary);
-        InterchangeError::Io { path: path.into(), source }
-    })
+    let mut file = Output::create(path)?;
+    write(file.file()).map_err(InterchangeError::io(path))?;
+    file.finish().map(drop)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     Contents, Tensors, Wanted,
     archive::{self, Archive},
     element::{ELEMENTS, Element, damaged},
+    quiet::Quiet,
 };
 use crate::Array;
 
@@ -133,6 +134,12 @@ fn start_of(entry: &mut impl Read) -> io::Result<Vec<u8>> {
 /// Writes arrays uncompressed, as `np.savez` does, in the order of their names. The same arrays make the
 /// same bytes: entries carry no time.
 pub(crate) fn write(tensors: &Tensors, file: &mut (impl Write + Seek)) -> io::Result<()> {
+    let mut file = Quiet::new(file);
+    let written = write_archive(tensors, &mut file);
+    file.failed.map_or(written, Err)
+}
+
+fn write_archive(tensors: &Tensors, file: &mut (impl Write + Seek)) -> io::Result<()> {
     let mut archive = ZipWriter::new(file);
     for (name, array) in tensors {
         let options = SimpleFileOptions::default()

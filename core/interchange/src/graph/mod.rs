@@ -4,7 +4,6 @@
 //! An op is either a node of the format, or is rewritten with simpler ops of programs ([`rules`]), which
 //! are walked in turn. So what a format lacks is written down once, for all formats that lack it.
 
-mod output;
 mod rules;
 pub(crate) mod sizes;
 pub(crate) mod table;
@@ -19,7 +18,6 @@ use vitral_model::{
 };
 use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops};
 
-pub(crate) use output::{Output, sync_folder};
 pub(crate) use sizes::Sizes;
 pub(crate) use table::{Form, direct};
 pub use verify::{GraphFormat, Verified, verify};

@@ -1,9 +1,10 @@
 //! Runs an exported model with the runtime that it is for, and compares it with the model itself.
 
-use std::{fs, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use burn::tensor::{Tensor, TensorData, activation};
 use half::f16;
+use vitral_files::{Access, Existing, Kind, Scratch, write};
 use vitral_model::{Compute, Mode, ViT, parameters, vit_program::Output};
 
 use super::GraphOptions;
@@ -69,9 +70,8 @@ pub fn verify(
     options: &GraphOptions,
     python: &Path,
 ) -> Result<Verified, InterchangeError> {
-    // Nobody else can write to it.
-    let folder = tempfile::Builder::new().prefix("vitral-verify-").tempdir();
-    let folder = folder.map_err(InterchangeError::io(&std::env::temp_dir()))?;
+    let temporary = std::env::temp_dir();
+    let folder = Scratch::create(None).map_err(InterchangeError::io(&temporary))?;
     let model = if options.f16 { rounded(model)? } else { model.clone() };
     let model = model.computing_in(Compute::F32);
     let mut verified = Verified { difference: 0.0, largest: 0.0 };
@@ -89,7 +89,8 @@ pub fn verify(
         };
         let expected = expected(&model, &noise, shape, options)?;
         let [images, result] = ["images", "result"].map(|name| folder.path().join(name));
-        fs::write(&images, bytes).map_err(InterchangeError::io(&images))?;
+        write(&images, &bytes, Existing::Replace, Access::Private)
+            .map_err(InterchangeError::io(&images))?;
         let output = Command::new(python)
             // Isolated: modules of the folder that it happens to run in are none of Python's.
             .args(["-I", "-c", SCRIPT, format.name()])
@@ -113,7 +114,8 @@ pub fn verify(
             };
             return Err(InterchangeError::Unverified { path: path.into(), problem });
         }
-        let found = fs::read(&result).map_err(InterchangeError::io(&result))?;
+        let found =
+            vitral_files::read(&result, Kind::TENSORS).map_err(InterchangeError::io(&result))?;
         let (found, _) = found.as_chunks::<4>();
         if found.len() != expected.len() {
             let (found, wanted) = (found.len(), expected.len());

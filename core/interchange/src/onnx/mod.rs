@@ -14,9 +14,10 @@ use vitral_program::{DType, Dim, Op, Program, TensorType};
 use crate::{
     InterchangeError,
     graph::{
-        self, Form, GraphOptions, Output, Progress, Sizes, Target, Value, Weight, Weights, Written,
+        self, Form, GraphOptions, Progress, Sizes, Target, Value, Weight, Weights, Written,
         sizes::Formula, table,
     },
+    output::Output,
     protobuf::Message,
 };
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{FLOAT, HALF, TensorFlow, sizes_of};
 use crate::{
     InterchangeError,
-    graph::{Output, Progress, Weight, Weights},
+    graph::{Progress, Weight, Weights},
+    output::Output,
     protobuf::{Message, varint},
 };
 

@@ -8,22 +8,19 @@ mod bundle;
 mod meta_graph;
 pub(crate) mod nodes;
 
-use std::{
-    collections::HashMap,
-    ffi::OsString,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fs, path::Path};
 
+use vitral_files::NewFolder;
 use vitral_model::{ViT, vit_program::ImageDim};
 use vitral_program::{DType, Dim, Op, TensorType};
 
 use crate::{
     InterchangeError,
     graph::{
-        self, Form, GraphOptions, Output, Progress, Sizes, Target, Value, Weight, Weights, Written,
-        sizes::Formula, sync_folder, table,
+        self, Form, GraphOptions, Progress, Sizes, Target, Value, Weight, Weights, Written,
+        sizes::Formula, table,
     },
+    output::Output,
     protobuf::Message,
 };
 use meta_graph::CLASSES;
@@ -51,70 +48,32 @@ pub fn write_saved_model(
     options: &GraphOptions,
     progress: Progress<'_>,
 ) -> Result<Written, InterchangeError> {
-    if folder.exists() {
-        let there =
-            io::Error::new(io::ErrorKind::AlreadyExists, "there is something of that name already");
-        return Err(InterchangeError::io(folder)(there));
-    }
     let weights = Weights::of(model, options.f16);
     let new = |sizes| TensorFlow::new(options.f16, sizes);
     let (target, _) = graph::graph_of(model, options, new, TensorFlow::same)?;
     let nodes = target.nodes.len();
-    let parts = Parts::create(folder)?;
+    let parts = NewFolder::create(folder).map_err(InterchangeError::io(folder))?;
+    for part in ["variables", "assets"] {
+        fs::create_dir(parts.path().join(part)).map_err(InterchangeError::io(folder))?;
+    }
+    let in_place = |error: InterchangeError| error.in_place_of(parts.path(), folder);
+    let variables = parts.path().join("variables");
     let mut bytes =
-        bundle::write(&parts.temporary.join("variables"), &target.variables, &weights, progress)?;
+        bundle::write(&variables, &target.variables, &weights, progress).map_err(in_place)?;
     let mut put = |name: &str, content: &[u8]| {
-        let mut file = Output::create(&parts.temporary.join(name))?;
+        let mut file = Output::create(&parts.path().join(name))?;
         file.write(content)?;
         bytes += file.finish()?;
         Ok(())
     };
     if !options.class_names.is_empty() {
         let lines: String = options.class_names.iter().map(|name| format!("{name}\n")).collect();
-        put(&format!("assets/{CLASSES}"), lines.as_bytes())?;
+        put(&format!("assets/{CLASSES}"), lines.as_bytes()).map_err(in_place)?;
     }
     let saved = target.finish(!options.class_names.is_empty());
-    put("saved_model.pb", saved.as_bytes())?;
-    parts.finish()?;
+    put("saved_model.pb", saved.as_bytes()).map_err(in_place)?;
+    parts.finish().map_err(InterchangeError::io(folder))?;
     Ok(Written { nodes, bytes })
-}
-
-/// A folder that is filled beside its place and moved there when it is whole.
-struct Parts {
-    folder: PathBuf,
-    temporary: PathBuf,
-    finished: bool,
-}
-
-impl Parts {
-    fn create(folder: &Path) -> Result<Self, InterchangeError> {
-        let mut name = OsString::from(".");
-        name.push(folder.file_name().unwrap_or_default());
-        name.push(".writing");
-        let temporary = folder.with_file_name(name);
-        // Of a process that was killed.
-        let _ = fs::remove_dir_all(&temporary);
-        for part in ["variables", "assets"] {
-            let part = temporary.join(part);
-            fs::create_dir_all(&part).map_err(InterchangeError::io(&part))?;
-        }
-        Ok(Self { folder: folder.into(), temporary, finished: false })
-    }
-
-    fn finish(mut self) -> Result<(), InterchangeError> {
-        fs::rename(&self.temporary, &self.folder).map_err(InterchangeError::io(&self.folder))?;
-        self.finished = true;
-        sync_folder(self.folder.parent()).map_err(InterchangeError::io(&self.folder))
-    }
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        if !self.finished {
-            // There is nobody to tell, and nothing else to do.
-            let _ = fs::remove_dir_all(&self.temporary);
-        }
-    }
 }
 
 /// A TensorFlow graph under construction. Its values are known as `node` or `node:1`.

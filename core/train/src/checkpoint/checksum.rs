@@ -3,14 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
-
-use crate::files;
+use vitral_files::{Access, Kind};
 
 pub(super) const FILE: &str = "SHA256SUMS";
 
@@ -29,13 +27,13 @@ impl Sums {
     /// Adds a file that has been written.
     pub(super) fn add_file(&mut self, name: &str, path: &Path) -> io::Result<()> {
         let mut hasher = Sha256::new();
-        io::copy(&mut File::open(path)?, &mut hasher)?;
+        io::copy(&mut vitral_files::open(path, Kind::TENSORS)?.0, &mut hasher)?;
         self.lines.push_str(&format!("{}  {name}\n", hex(&hasher.finalize())));
         Ok(())
     }
 
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        files::write_durably(&folder.join(FILE), self.lines.as_bytes())
+        vitral_files::write_new(&folder.join(FILE), self.lines.as_bytes(), Access::Usual)
     }
 }
 
@@ -53,8 +51,8 @@ impl Listed {
     /// # Errors
     /// It is missing or is none, in words.
     pub(super) fn open(folder: &Path) -> Result<Self, String> {
-        let list =
-            fs::read_to_string(folder.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
+        let list = vitral_files::read_text(&folder.join(FILE), Kind::STATE)
+            .map_err(|error| format!("{FILE}: {error}"))?;
         if list.is_empty() || !list.ends_with('\n') {
             return Err(format!("{FILE} is cut short"));
         }
@@ -76,7 +74,7 @@ impl Listed {
     ///
     /// # Errors
     /// It is missing, the list does not name it, or it is not what the list says, in words.
-    pub(super) fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn read(&mut self, name: &str, kind: Kind) -> Result<Vec<u8>, String> {
         let path = self.folder.join(name);
         let Some(expected) = self.sums.remove(name) else {
             return Err(match path.symlink_metadata() {
@@ -87,7 +85,7 @@ impl Listed {
                 Err(_) => format!("{name} is missing, and is not in {FILE} either"),
             });
         };
-        let bytes = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+        let bytes = vitral_files::read(&path, kind).map_err(|error| format!("{name}: {error}"))?;
         match hex(&Sha256::digest(&bytes)) == expected {
             true => Ok(bytes),
             false => Err(format!("the checksum of {name} is not the one in {FILE}")),
@@ -98,22 +96,30 @@ impl Listed {
     ///
     /// # Errors
     /// Only one of file and line is there, or as [`Listed::read`].
-    pub(super) fn read_if_there(&mut self, name: &str) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn read_if_there(
+        &mut self,
+        name: &str,
+        kind: Kind,
+    ) -> Result<Option<Vec<u8>>, String> {
         let is_there = self.folder.join(name).symlink_metadata().is_ok();
         match is_there || self.sums.contains_key(name) {
-            true => self.read(name).map(Some),
+            true => self.read(name, kind).map(Some),
             false => Ok(None),
         }
     }
 
     /// As [`Listed::read`], of a text.
-    pub(super) fn read_text(&mut self, name: &str) -> Result<String, String> {
-        text(name, self.read(name)?)
+    pub(super) fn read_text(&mut self, name: &str, kind: Kind) -> Result<String, String> {
+        text(name, self.read(name, kind)?)
     }
 
     /// As [`Listed::read_if_there`], of a text.
-    pub(super) fn read_text_if_there(&mut self, name: &str) -> Result<Option<String>, String> {
-        self.read_if_there(name)?.map(|bytes| text(name, bytes)).transpose()
+    pub(super) fn read_text_if_there(
+        &mut self,
+        name: &str,
+        kind: Kind,
+    ) -> Result<Option<String>, String> {
+        self.read_if_there(name, kind)?.map(|bytes| text(name, bytes)).transpose()
     }
 
     /// Makes sure that all were read.
@@ -145,7 +151,11 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    const KIND: Kind = Kind::TENSORS;
 
     /// A folder with files `a` and `b`, each with its name in it, and a list of these names.
     fn folder(listed: &[&str]) -> tempfile::TempDir {
@@ -163,22 +173,23 @@ mod tests {
     fn what_is_listed_is_read_and_what_is_not_is_refused() {
         let whole = folder(&["a", "b"]);
         let mut listed = Listed::open(whole.path()).unwrap();
-        assert_eq!(listed.read("a"), Ok(b"a".to_vec()));
-        assert_eq!(listed.read_if_there("b"), Ok(Some(b"b".to_vec())));
-        assert_eq!(listed.read_if_there("c"), Ok(None));
+        assert_eq!(listed.read("a", KIND), Ok(b"a".to_vec()));
+        assert_eq!(listed.read_if_there("b", KIND), Ok(Some(b"b".to_vec())));
+        assert_eq!(listed.read_if_there("c", KIND), Ok(None));
         assert_eq!(listed.finish(), Ok(()));
         let without = folder(&["a"]);
         let mut listed = Listed::open(without.path()).unwrap();
-        for refused in [listed.read("b"), listed.read_if_there("b").map(Option::unwrap)] {
+        for refused in [listed.read("b", KIND), listed.read_if_there("b", KIND).map(Option::unwrap)]
+        {
             assert!(refused.unwrap_err().contains("does not name b"));
         }
-        assert!(listed.read("c").unwrap_err().contains("c is missing"));
+        assert!(listed.read("c", KIND).unwrap_err().contains("c is missing"));
         assert!(listed.finish().unwrap_err().contains("names a, which is no file of"));
         let gone = folder(&["a", "c"]);
         let mut listed = Listed::open(gone.path()).unwrap();
-        assert!(listed.read_if_there("c").unwrap_err().starts_with("c: "));
+        assert!(listed.read_if_there("c", KIND).unwrap_err().starts_with("c: "));
         fs::write(gone.path().join("a"), "A").unwrap();
-        assert!(listed.read("a").unwrap_err().contains("checksum of a is not"));
+        assert!(listed.read("a", KIND).unwrap_err().contains("checksum of a is not"));
     }
 
     #[test]

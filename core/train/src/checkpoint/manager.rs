@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vitral_files::{Access, Existing, Kind};
+
 use super::{Checkpoint, CheckpointError};
-use crate::files;
 
 const FOLDER: &str = "checkpoints";
 const PREFIX: &str = "step-";
@@ -14,8 +15,6 @@ const PREFIX: &str = "step-";
 const WRITING: &str = ".writing-";
 const REMOVING: &str = ".removing-";
 const SUPERSEDED: &str = "superseded-";
-/// Of a checkpoint, in a run's `best` or `last`, in bytes.
-const LONGEST_NAME: u64 = 256;
 
 /// Keeps the checkpoints of one run.
 pub(crate) struct CheckpointManager {
@@ -27,6 +26,7 @@ impl CheckpointManager {
     /// Takes charge of a run's checkpoints, and clears away what a killed process left half done.
     pub(crate) fn open(run: &Path, keep: usize) -> Result<Self, CheckpointError> {
         let folder = run.join(FOLDER);
+        check_own(run)?;
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         clear_away(run)?;
         Ok(Self { run: run.into(), keep })
@@ -38,15 +38,13 @@ impl CheckpointManager {
         checkpoint: &Checkpoint,
         is_best: bool,
     ) -> Result<(), CheckpointError> {
-        let (folder, path) = (self.run.join(FOLDER), &checkpoint.path);
+        let path = &checkpoint.path;
         // After resuming, the same step may come once more; a whole checkpoint of it is the same.
-        if !path.exists() || Checkpoint::read(path).is_err() {
-            if path.exists() {
+        if path.symlink_metadata().is_err() || Checkpoint::read(path).is_err() {
+            if path.symlink_metadata().is_ok() {
                 self.remove(path)?;
             }
-            let name = name_of(checkpoint.state.step);
-            checkpoint.write_whole(&folder.join(format!("{WRITING}{name}")), path)?;
-            files::sync_folder(&folder).map_err(at(&folder))?;
+            checkpoint.write_whole(path)?;
         }
         self.point("last", checkpoint.state.step)?;
         if is_best {
@@ -68,8 +66,8 @@ impl CheckpointManager {
         for path in later.rev() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let aside = path.with_file_name(format!("{SUPERSEDED}{name}"));
-            if aside.exists() {
-                fs::remove_dir_all(&aside).map_err(at(&aside))?;
+            if aside.symlink_metadata().is_ok() {
+                vitral_files::remove(&aside).map_err(at(&aside))?;
             }
             fs::rename(&path, &aside).map_err(at(&path))?;
         }
@@ -81,7 +79,9 @@ impl CheckpointManager {
     fn point(&self, pointer: &str, step: u64) -> Result<(), CheckpointError> {
         let pointer = self.run.join(pointer);
         let content = format!("{FOLDER}/{}\n", name_of(step));
-        files::write_atomically(&pointer, content.as_bytes()).map_err(at(&pointer))
+        let written =
+            vitral_files::write(&pointer, content.as_bytes(), Existing::Replace, Access::Usual);
+        written.map_err(at(&pointer))
     }
 
     fn prune(&self) -> Result<(), CheckpointError> {
@@ -100,17 +100,18 @@ impl CheckpointManager {
     fn remove(&self, path: &Path) -> Result<(), CheckpointError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let removing = path.with_file_name(format!("{REMOVING}{name}"));
-        if removing.exists() {
-            fs::remove_dir_all(&removing).map_err(at(&removing))?;
+        if removing.symlink_metadata().is_ok() {
+            vitral_files::remove(&removing).map_err(at(&removing))?;
         }
         fs::rename(path, &removing).map_err(at(path))?;
-        fs::remove_dir_all(&removing).map_err(at(&removing))
+        vitral_files::remove(&removing).map_err(at(&removing))
     }
 }
 
 /// Removes what a killed process left half done of a run's checkpoints. It may fill the disk, so this
 /// comes before anything is written.
 pub(crate) fn clear_away(run: &Path) -> Result<(), CheckpointError> {
+    check_own(run)?;
     let folder = run.join(FOLDER);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -120,10 +121,22 @@ pub(crate) fn clear_away(run: &Path) -> Result<(), CheckpointError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(WRITING) || name.starts_with(REMOVING) {
-            fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+            vitral_files::remove(&entry.path()).map_err(at(&entry.path()))?;
         }
     }
     Ok(())
+}
+
+/// Refuses a run whose checkpoints are elsewhere: whoever made its folder would have files written and
+/// removed where a link leads to.
+fn check_own(run: &Path) -> Result<(), CheckpointError> {
+    let folder = run.join(FOLDER);
+    match folder.symlink_metadata() {
+        Ok(found) if !found.is_dir() => Err(at(&folder)(io::Error::other(
+            "it is no folder, but a link or a file: a run has its checkpoints in its own folder; move them there",
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The newest checkpoint of a run, whole or not.
@@ -176,9 +189,8 @@ pub(super) fn step_of(path: &Path) -> Option<u64> {
 }
 
 fn read_pointer(pointer: &Path) -> Option<PathBuf> {
-    // A name; a file that is longer is something else, and may be very long.
-    let is_name = fs::metadata(pointer).is_ok_and(|metadata| metadata.len() <= LONGEST_NAME);
-    let name = is_name.then(|| fs::read_to_string(pointer).ok())??;
+    // A file that is longer than a name is something else.
+    let name = vitral_files::read_text(pointer, Kind::POINTER).ok()?;
     Some(pointer.parent()?.join(name.trim()))
 }
 

@@ -36,10 +36,11 @@ pub use state::State;
 pub(crate) use tensors::{NamedTensor, averages_to_device, check_finite, to_device};
 
 use vitral_bundle::Lock;
+use vitral_files::{Access, Kind, NewFolder};
 use vitral_interchange::{Array, Pretrained};
 
 use self::{checksum::Listed, expected::Shapes};
-use crate::{experiment::Experiment, files, learner::Tensors, place::Place, plugins::Programs};
+use crate::{experiment::Experiment, learner::Tensors, place::Place, plugins::Programs};
 
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
@@ -143,14 +144,14 @@ impl Checkpoint {
         let damaged =
             |problem: String| CheckpointError::Damaged { path: path.into(), problem, before: None };
         let mut folder = Listed::open(path).map_err(damaged)?;
-        let state_text = folder.read_text(STATE).map_err(damaged)?;
+        let state_text = folder.read_text(STATE, Kind::STATE).map_err(damaged)?;
         let state: State =
             ron::from_str(&state_text).map_err(|error| damaged(format!("{STATE}: {error}")))?;
         if state.format > FORMAT {
             return Err(CheckpointError::TooNew { path: path.into(), found: state.format });
         }
         state.check(path).map_err(damaged)?;
-        let config_text = folder.read_text(CONFIG).map_err(damaged)?;
+        let config_text = folder.read_text(CONFIG, Kind::CONFIGURATION).map_err(damaged)?;
         let mut experiment: Experiment =
             vitral_config::Document::new(path.join(CONFIG).display().to_string(), config_text)
                 .parse()
@@ -243,9 +244,6 @@ impl Checkpoint {
             let path = path.to_path_buf();
             move |source| CheckpointError::Io { path, source }
         };
-        if folder.exists() {
-            return Err(at(folder)(io::Error::other("there is something of that name already")));
-        }
         self.tensors.model = self.tensors.ema.take().unwrap_or(self.tensors.model);
         self.tensors.optimizer.clear();
         (self.state.place, self.state.folder) = (None, None);
@@ -255,40 +253,27 @@ impl Checkpoint {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        vitral_files::check_place(folder).map_err(at(folder))?;
         fs::create_dir_all(parent).map_err(at(parent))?;
-        let mut name = std::ffi::OsString::from(".");
-        name.push(folder.file_name().unwrap_or_default());
-        name.push(".writing");
-        let writing = parent.join(name);
-        if writing.exists() {
-            fs::remove_dir_all(&writing).map_err(at(&writing))?;
-        }
-        self.write_whole(&writing, folder)?;
-        files::sync_folder(parent).map_err(at(parent))
+        self.write_whole(folder)
     }
 
-    /// Writes all files into a new folder, which then becomes another; if that fails, nothing is left of
-    /// it, as it may be that the disk is full.
-    fn write_whole(&self, writing: &Path, folder: &Path) -> Result<(), CheckpointError> {
-        let made = fs::create_dir(writing).map_err(|source| io_error(writing, source));
-        let written = made
-            .and_then(|()| self.write(writing))
-            .and_then(|()| fs::rename(writing, folder).map_err(|source| io_error(folder, source)));
-        if written.is_err() {
-            // What cannot be removed now is when the run goes on.
-            let _ = fs::remove_dir_all(writing);
-        }
-        written
+    /// Writes all files into a new folder, which is then moved to its place; if that fails, nothing is left
+    /// of it, as it may be that the disk is full.
+    fn write_whole(&self, place: &Path) -> Result<(), CheckpointError> {
+        let folder = NewFolder::create(place).map_err(|source| io_error(place, source))?;
+        self.write(folder.path(), place)?;
+        folder.finish().map_err(|source| io_error(place, source))
     }
 
-    /// Writes all files into an empty folder, checksums last.
-    fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
+    /// Writes all files into an empty folder that is going to be at `place`, checksums last.
+    fn write(&self, folder: &Path, place: &Path) -> Result<(), CheckpointError> {
         let config = self.experiment.to_ron().map_err(io::Error::other);
         let state = State { format: FORMAT, ..self.state.clone() };
         let state = ron::ser::to_string_pretty(&state, ron::ser::PrettyConfig::default())
             .map_err(io::Error::other);
         let at = |name: &str| {
-            let path = folder.join(name);
+            let path = place.join(name);
             move |source| CheckpointError::Io { path, source }
         };
         let mut sums = checksum::Sums::default();
@@ -307,15 +292,14 @@ impl Checkpoint {
         let mut put = |name: &str, content: io::Result<Vec<u8>>| {
             let content = content.map_err(at(name))?;
             sums.add(name, &content);
-            files::write_durably(&folder.join(name), &content).map_err(at(name))
+            vitral_files::write_new(&folder.join(name), &content, Access::Usual).map_err(at(name))
         };
         for (name, content) in plugins::files(self) {
             put(&name, Ok(content))?;
         }
         put(STATE, state.map(String::into_bytes))?;
         put(CONFIG, config.map(String::into_bytes))?;
-        sums.write(folder).map_err(at(checksum::FILE))?;
-        files::sync_folder(folder).map_err(at(""))
+        sums.write(folder).map_err(at(checksum::FILE))
     }
 }
 
@@ -330,10 +314,13 @@ fn read_tensors(
     let read = |name: &str, bytes: &[u8], expected: &Shapes| {
         tensors::read(bytes, expected).map_err(|problem| format!("{name}: {problem}"))
     };
-    let weights = read(MODEL, &folder.read(MODEL)?, &model)?;
-    let ema = folder.read_if_there(EMA)?.map(|bytes| read(EMA, &bytes, &model)).transpose()?;
+    let weights = read(MODEL, &folder.read(MODEL, Kind::TENSORS)?, &model)?;
+    let ema = folder
+        .read_if_there(EMA, Kind::TENSORS)?
+        .map(|bytes| read(EMA, &bytes, &model))
+        .transpose()?;
     // A model that was exported or imported has none.
-    let optimizer = folder.read_if_there(OPTIMIZER)?;
+    let optimizer = folder.read_if_there(OPTIMIZER, Kind::TENSORS)?;
     let optimizer = optimizer.map(|bytes| read(OPTIMIZER, &bytes, &averages)).transpose()?;
     Ok(Tensors { model: weights, ema, optimizer: optimizer.unwrap_or_default() })
 }

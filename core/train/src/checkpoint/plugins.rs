@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vitral_bundle::Lock;
+use vitral_files::Kind;
 use vitral_program::{Limits, Program};
 
 use super::{Checkpoint, checksum::Listed};
@@ -52,7 +53,7 @@ pub(super) fn read(
     let mut program =
         |name: String, limits: Result<Limits, String>| -> Result<Arc<Program>, String> {
             let limits = limits.map_err(|problem| format!("{name}: {problem}"))?;
-            let program = Program::from_bytes(&folder.read(&name)?, &limits);
+            let program = Program::from_bytes(&folder.read(&name, Kind::PROGRAM)?, &limits);
             Ok(Arc::new(program.map_err(|error| format!("{name}: {error}"))?))
         };
     let model = &experiment.model;
@@ -72,9 +73,10 @@ pub(super) fn read(
         layers: model.attention.clone(),
         augmentations,
     };
-    let monitors = (0..experiment.monitors.len()).map(|index| folder.read(&monitor_name(index)));
+    let monitors = (0..experiment.monitors.len())
+        .map(|index| folder.read(&monitor_name(index), Kind::MONITOR));
     let monitors = monitors.collect::<Result<_, _>>()?;
-    let lock = match folder.read_text_if_there(LOCK)? {
+    let lock = match folder.read_text_if_there(LOCK, Kind::CONFIGURATION)? {
         Some(text) => Lock::from_text(&text).map_err(|error| format!("{LOCK}: {error}"))?,
         None => Lock::default(),
     };

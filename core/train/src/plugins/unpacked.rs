@@ -1,36 +1,26 @@
 //! A native library of a bundle's file, where the system can load it.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
+use vitral_files::{Access, Scratch, write_new};
 
 /// A library in a folder of its own, which nobody else can write to and which goes with it.
 pub(super) struct Unpacked {
     path: PathBuf,
-    _folder: TempDir,
+    _folder: Scratch,
 }
 
 impl Unpacked {
     /// Writes a library into a folder that is made for it in `within`, or where the system has
     /// temporary files.
     pub(super) fn new(library: &[u8], within: Option<&Path>) -> io::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("native-");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = match within {
-            Some(within) => {
-                fs::create_dir_all(within)?;
-                builder.tempdir_in(within)?
-            }
-            None => builder.tempdir()?,
-        };
+        let folder = Scratch::create(within)?;
         let name = Path::new("library").with_extension(std::env::consts::DLL_EXTENSION);
         let path = folder.path().join(name);
-        fs::write(&path, library)?;
+        write_new(&path, library, Access::Private)?;
         Ok(Self { path, _folder: folder })
     }
 
@@ -41,6 +31,7 @@ impl Unpacked {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;

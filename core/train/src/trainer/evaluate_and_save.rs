@@ -111,6 +111,19 @@ impl Trainer {
         }
     }
 
+    /// Writes a checkpoint of a run whose data is not there any more, if it has come further than step
+    /// `first`. Data fails between steps, so that the run is whole.
+    pub(super) fn save_if_data_is_lost(&mut self, first: u64, observer: &mut dyn Observer) {
+        let sources = [&self.datasets.train, &self.datasets.val];
+        if sources.iter().any(|source| source.check_whole().is_err())
+            && self.state.step > first
+            && let Err(error) = self.save_unless_saved(observer)
+        {
+            // Why the run cannot go on matters more.
+            tracing::error!("no checkpoint could be written: {error}");
+        }
+    }
+
     pub(super) fn save(
         &mut self,
         is_best: bool,

@@ -7,7 +7,7 @@ use vitral_model::ViTConfig;
 use vitral_train::optimizer::Optimizer;
 
 use super::subject::Subject;
-use crate::{failure::Failure, words::counted};
+use crate::words::counted;
 
 /// One step, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -202,12 +202,6 @@ impl Report {
             share_of_sgemm_limit: speed.zip(cost.limit).map(|(speed, limit)| speed / limit),
             samples,
         }
-    }
-
-    pub fn to_json(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(|error| {
-            Failure::Other(format!("the figures cannot be written as JSON: {error}"))
-        })
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    args::StepArguments, experiment::open_device, failure::Failure, plugins::registry,
+    args::StepArguments, experiment::open_device, failure::Failure, plugins::registry, print,
     progress::Steps,
 };
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     };
     let report = Report::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
-        println!("{}", report.to_json()?);
+        print::json(&report)?;
     } else {
         print!("{report}");
     }

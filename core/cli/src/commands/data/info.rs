@@ -11,6 +11,7 @@ use super::{sheet, subject::Subjects};
 use crate::{
     args::DataInfoArguments,
     failure::Failure,
+    print,
     progress::counting,
     words::{columns, counted, padded},
 };
@@ -34,10 +35,7 @@ pub fn run(arguments: &DataInfoArguments) -> Result<ExitCode, Failure> {
         let info = Info::of(&subject.name, &*subject.source, arguments.check);
         damaged |= !info.damaged.is_empty();
         if arguments.json {
-            let json = serde_json::to_string(&info).map_err(|error| {
-                Failure::Other(format!("the figures cannot be written as JSON: {error}"))
-            })?;
-            println!("{json}");
+            print::json(&info)?;
         } else {
             info.print();
         }

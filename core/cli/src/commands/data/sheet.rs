@@ -1,7 +1,7 @@
 //! A contact sheet: a row for each of some classes, with images before and after what training does
 //! to them.
 
-use std::path::Path;
+use std::{io::Cursor, path::Path};
 
 use image::{ImageFormat, RgbImage, imageops};
 use vitral_data::{Channels, Image, Pipeline, Source, Transform};
@@ -13,8 +13,8 @@ use vitral_train::{
 
 use super::subject::{Subject, Subjects};
 use crate::{
-    args::Split, experiment::Loaded, failure::Failure, plugins::registry, progress::counting,
-    words::counted,
+    args::Split, experiment::Loaded, failure::Failure, files::write, plugins::registry,
+    progress::counting, words::counted,
 };
 
 /// Most classes that are shown, evenly chosen.
@@ -53,7 +53,9 @@ pub fn draw(subjects: &Subjects, path: &Path) -> Result<(), Failure> {
         imageops::replace(&mut sheet, &row.picture, 0, i64::from(FAR + number * (CELL + FAR)));
     }
     let error = |error: image::ImageError| Failure::Other(format!("{}: {error}", path.display()));
-    sheet.save_with_format(path, format_of(path)?).map_err(error)?;
+    let mut encoded = Cursor::new(Vec::new());
+    sheet.write_to(&mut encoded, format_of(path)?).map_err(error)?;
+    write(path, encoded.get_ref())?;
     println!("{} shows, from the top:", path.display());
     rows.iter().for_each(|row| println!("  {}", row.title));
     if subjects.experiment.is_some() {

@@ -1,15 +1,13 @@
 //! Bundles: looking into them, checking, signing, installing.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use semver::{Version, VersionReq};
 use vitral_bundle::{
     Bundle, Digest, Distrusted, Installed, KeyPair, Manifest, Signature, SigningKey, Store,
     TrustedKey, resolve,
 };
+use vitral_files::{Access, Existing};
 use vitral_host::{Description, Kind};
 
 use crate::{args::InstallArguments, consent, failure::Failure, plugins};
@@ -159,8 +157,7 @@ pub fn keygen(name: &Path) -> Result<(), Failure> {
 pub fn sign(bundle: &Path, key: &Path) -> Result<(), Failure> {
     let key = SigningKey::read(key, password().as_deref())?;
     let signed = Bundle::open(bundle)?.signed(&key)?;
-    let temporary = bundle.with_extension("vitral.writing");
-    let written = fs::write(&temporary, signed).and_then(|()| fs::rename(&temporary, bundle));
+    let written = vitral_files::write(bundle, &signed, Existing::Replace, Access::Usual);
     written.map_err(|error| Failure::Other(format!("{}: {error}", bundle.display())))?;
     println!("signed {}", bundle.display());
     Ok(())

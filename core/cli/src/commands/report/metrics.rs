@@ -89,7 +89,7 @@ impl Metrics {
     /// Reads the metrics of the run in a folder.
     pub fn read(run: &Path) -> Result<Self, Failure> {
         let path = run.join("metrics.jsonl");
-        let text = std::fs::read(&path).map_err(|error| {
+        let text = vitral_files::read(&path, vitral_files::Kind::METRICS).map_err(|error| {
             Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
         })?;
         let metrics = Self::parse(&text);

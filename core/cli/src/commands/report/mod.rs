@@ -6,6 +6,8 @@ mod page;
 
 use std::{path::Path, process::ExitCode};
 
+use vitral_files::Kind;
+
 use self::metrics::Metrics;
 use crate::{args::ReportArguments, failure::Failure, files::write, words::counted};
 
@@ -20,7 +22,7 @@ pub fn run(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
         );
     }
     let config = run.join("config.ron");
-    let experiment = std::fs::read_to_string(&config)
+    let experiment = vitral_files::read_text(&config, Kind::CONFIGURATION)
         .map_err(|error| Failure::Other(format!("{}: {error}", config.display())))?;
     let page = page::page(&run.display().to_string(), &metrics, &experiment);
     let page = page.map_err(Failure::Other)?;

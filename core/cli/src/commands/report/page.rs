@@ -1,5 +1,7 @@
 //! A run as one HTML page, which needs nothing beside it.
 
+use vitral_config::visible;
+
 use super::{
     chart::Chart,
     metrics::{Data, Eval, Metrics, Step},
@@ -129,9 +131,13 @@ fn stages(data: &Data) -> String {
     stages.into_iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// Text as HTML has it.
+/// Text as HTML has it, of which nothing acts on what is around it.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    visible(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

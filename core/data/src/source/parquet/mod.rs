@@ -18,6 +18,7 @@ use parquet::file::metadata::{
     ParquetStatisticsPolicy, RowGroupMetaData,
 };
 use rayon::prelude::*;
+use vitral_files::Kind;
 
 use self::column::{Problem, read_images, read_labels};
 pub(super) use self::schema::Columns;
@@ -139,7 +140,8 @@ impl Parquet {
         let group = &self.row_groups[number];
         let images = self.recent.get(number, || {
             let path = &self.files[group.file as usize];
-            let file = File::open(path).map_err(|error| error.to_string())?;
+            let opened = vitral_files::open(path, Kind::PARQUET);
+            let (file, _) = opened.map_err(|error| error.to_string())?;
             read_images(file, &group.images, group.rows).map(Into::into)
         })?;
         match images.get(row) {
@@ -224,8 +226,8 @@ enum Unusable {
 
 impl OpenedFile {
     fn read(path: &Path, columns: Columns<'_>) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-        let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
+        let (file, size) =
+            vitral_files::open(path, Kind::PARQUET).map_err(|error| DataError::io(path, error))?;
         let file = Arc::new(file);
         let metadata = match column::guarded(|| metadata_of(&file)) {
             Ok(metadata) => metadata,

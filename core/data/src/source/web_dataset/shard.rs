@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use tar::Archive;
+use vitral_files::Kind;
 
 use super::super::classes::Label;
 use super::super::image_folder::EXTENSIONS;
@@ -54,8 +55,8 @@ pub(super) struct Contents {
 
 /// Finds the samples of a shard. What is before a damage is found.
 pub(super) fn read(path: &Path, parts: Parts<'_>) -> Result<Contents, DataError> {
-    let file = File::open(path).map_err(|error| DataError::io(path, error))?;
-    let size = file.metadata().map_err(|error| DataError::io(path, error))?.len();
+    let (file, size) =
+        vitral_files::open(path, Kind::SHARD).map_err(|error| DataError::io(path, error))?;
     refuse_compressed(path, &file)?;
     let mut scan = Scan::new(path, parts, size);
     scan.entries(&file)?;

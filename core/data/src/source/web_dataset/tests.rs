@@ -1,6 +1,6 @@
 use super::*;
 use crate::source::fixtures;
-use std::fs;
+use std::fs::{self, File};
 use tempfile::TempDir;
 
 fn open(shards: &str, buffer: Option<usize>) -> Result<WebDataset, DataError> {

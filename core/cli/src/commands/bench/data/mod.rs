@@ -18,7 +18,7 @@ use self::{
     report::{Report, Round, Row, Subject},
 };
 use crate::{
-    args::BenchDataArguments, experiment::Loaded, failure::Failure, plugins::registry,
+    args::BenchDataArguments, experiment::Loaded, failure::Failure, plugins::registry, print,
     progress::Steps,
 };
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     progress.finish();
     report.notes = path.notes();
     if arguments.json {
-        println!("{}", report.to_json()?);
+        print::json(&report)?;
     } else {
         print!("{report}");
     }

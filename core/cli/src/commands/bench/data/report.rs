@@ -6,7 +6,7 @@ use serde::Serialize;
 use vitral_train::Experiment;
 
 use super::path::Passage;
-use crate::{commands::bench::report::Spread, failure::Failure};
+use crate::commands::bench::report::Spread;
 
 /// What the thread that takes batches does, which no worker can do for it.
 const NORMALIZE: &str = "normalize";
@@ -155,14 +155,6 @@ fn bottleneck(passage: &Passage, workers: usize) -> Option<String> {
         return Some(NORMALIZE.into());
     }
     vitral_data::bottleneck(&passage.stages).map(|(name, _)| name.to_owned())
-}
-
-impl Report {
-    pub fn to_json(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(|error| {
-            Failure::Other(format!("the figures cannot be written as JSON: {error}"))
-        })
-    }
 }
 
 impl fmt::Display for Report {

@@ -38,6 +38,7 @@ use crate::{
     failure::Failure,
     files::write,
     plugins::registry,
+    print,
     stop::{exit_code, on_signal},
 };
 
@@ -65,10 +66,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
         write(&arguments.plot, &picture)?;
     }
     if arguments.json {
-        let json = serde_json::to_string(&table).map_err(|error| {
-            Failure::Other(format!("the figures cannot be written as JSON: {error}"))
-        })?;
-        println!("{json}");
+        print::json(&table)?;
     } else {
         print!("{table}");
         println!("plot: {}", arguments.plot.display());
