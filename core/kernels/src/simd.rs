@@ -20,13 +20,15 @@ pub enum InstructionSet {
     Neon = 4,
     /// AVX-512, and AVX512_BF16 for products of `bf16`: 32 products an instruction.
     Avx512Bf16 = 5,
+    /// AVX-512, and AMX for products of `bf16`: tiles of 16 rows. Only with the feature `amx`.
+    Amx = 6,
 }
 
 /// Zero until it is first asked for.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 impl InstructionSet {
-    /// Its name: `portable`, `avx2`, `avx512`, `avx512_bf16`, `neon`.
+    /// Its name: `portable`, `avx2`, `avx512`, `avx512_bf16`, `amx`, `neon`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -34,6 +36,7 @@ impl InstructionSet {
             Self::Avx512 => "avx512",
             Self::Neon => "neon",
             Self::Avx512Bf16 => "avx512_bf16",
+            Self::Amx => "amx",
         }
     }
 
@@ -48,6 +51,9 @@ impl InstructionSet {
                 found.push(Self::Avx512);
                 if std::arch::is_x86_feature_detected!("avx512bf16") {
                     found.push(Self::Avx512Bf16);
+                }
+                if crate::matmul::has_amx() {
+                    found.push(Self::Amx);
                 }
             }
         }
@@ -64,6 +70,7 @@ impl InstructionSet {
             3 => Self::Avx512,
             4 => Self::Neon,
             5 => Self::Avx512Bf16,
+            6 => Self::Amx,
             _ => {
                 let best = Self::available().pop().unwrap_or(Self::Portable);
                 CHOSEN.store(best as u8, Ordering::Relaxed);
@@ -87,10 +94,12 @@ impl InstructionSet {
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     match InstructionSet::current() {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => match pulp::x86::V4::try_new() {
-            Some(simd) => Simd::vectorize(simd, op),
-            None => Simd::vectorize(Scalar128b, op),
-        },
+        InstructionSet::Avx512 | InstructionSet::Avx512Bf16 | InstructionSet::Amx => {
+            match pulp::x86::V4::try_new() {
+                Some(simd) => Simd::vectorize(simd, op),
+                None => Simd::vectorize(Scalar128b, op),
+            }
+        }
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => match pulp::x86::V3::try_new() {
             Some(simd) => Simd::vectorize(simd, op),

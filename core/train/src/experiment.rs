@@ -85,7 +85,7 @@ pub struct TrainConfig {
     #[schemars(extend("otherNames" = ["gradient_checkpointing", "grad_checkpointing"]))]
     pub activation_checkpointing: ActivationCheckpointing,
     /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the CPU
-    /// the last two are right, but slow.
+    /// `BF16` has kernels of its own, and `F16()` is right, but slow.
     #[schemars(extend("otherNames" = ["amp", "dtype", "fp16", "bf16", "mixed_precision"]))]
     pub precision: Precision,
     /// Smaller training images in the first epochs (progressive resizing), as in

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, thread};
 
 use vitral_data::SourceConfig;
+use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
     Compute,
     device::{Device, DeviceChoice, Gpu, describe},
@@ -17,7 +18,14 @@ pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
     println!("devices");
     let cpu = Device::flex();
-    println!("  {:8} {} ({}), {}", "cpu", describe(&cpu), cpu_features(), precisions(&cpu));
+    let kernels = InstructionSet::current().name();
+    println!(
+        "  {:8} {} ({}; kernels on {kernels}), {}",
+        "cpu",
+        describe(&cpu),
+        cpu_features(),
+        precisions(&cpu)
+    );
     for gpu in Gpu::ALL {
         println!("  {:8} {}", gpu.name(), state_of(gpu));
     }
@@ -73,6 +81,9 @@ fn cpu_features() -> String {
     }
     if is_x86_feature_detected!("avx512f") {
         found.push("AVX-512");
+    }
+    if is_x86_feature_detected!("avx512bf16") {
+        found.push("AVX512_BF16");
     }
     if found.is_empty() { "SSE2 only".into() } else { found.join(", ") }
 }

@@ -19,6 +19,7 @@ mod tile;
 
 pub(crate) use across::Across;
 pub(crate) use packed::Packed;
+pub(crate) use pairs::has_amx;
 pub(crate) use product::{Epilogue, Left, Store, product};
 pub(crate) use tile::TALL;
 

@@ -26,6 +26,9 @@ const WIDTH: usize = 192;
 /// lie in different sets of the first cache.
 const DEPTH: usize = 248;
 
+/// Rows of words that are transposed at once.
+const LINES: usize = 16;
+
 /// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`; `T` is the
 /// type that both are multiplied in.
 pub(crate) fn outer<T: Element, L: Element, R: Element>(
@@ -110,19 +113,26 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         let height = kernel.map_or(ROWS, |kernel| kernel.rows);
         let most = match self.format {
             Format::Values => DEPTH,
-            Format::Pairs(_) => 2 * DEPTH,
+            Format::Pairs(kernel) => 2 * DEPTH / (2 * kernel.step) * 2 * kernel.step,
         };
         let depth = most.min(self.left.rows);
         let width = WIDTH.min(self.width);
         let rows = self.format.rows(depth);
         let packed_left = self.height.next_multiple_of(height) * rows;
         let packed_right = Packed::<T>::len::<S>(depth, width);
-        let mut memory = scratch::take(packed_left + packed_right + self.height);
+        let by_row = kernel.is_some_and(|kernel| kernel.left_by_row);
+        let lines = if by_row { LINES } else { 1 };
+        let mut memory = scratch::take(packed_left + packed_right + lines * self.height);
         let (left, rest) = memory.split_at_mut(packed_left);
         let (right, line) = rest.split_at_mut(packed_right);
         for start in (0..self.left.rows).step_by(depth) {
             let depth = depth.min(self.left.rows - start);
-            self.pack_left(simd, height, start, depth, line, left);
+            let from = self.left_rows(start, depth);
+            if by_row {
+                self.pack_left_by_row(simd, from, line, left);
+            } else {
+                self.pack_left(simd, from, height, line, left);
+            }
             for first in (0..self.width).step_by(width) {
                 let columns = width.min(self.width - first);
                 let at = start * self.right.row_stride + self.column + first;
@@ -147,23 +157,55 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         }
     }
 
+    /// Some rows of the left operand.
+    fn left_rows(&self, start: usize, depth: usize) -> Source<'_, L, T> {
+        let data = &self.left.data[start * self.left.row_stride + self.row..];
+        let matrix = View { data, rows: depth, columns: self.height, ..self.left };
+        Source { matrix, factors: None, format: self.format, element: PhantomData }
+    }
+
+    /// Columns of the left operand one after the other. `lines` is memory for so many rows of words.
+    #[inline(always)]
+    fn pack_left_by_row<S: Simd>(
+        &self,
+        simd: S,
+        from: Source<'_, L, T>,
+        lines: &mut [f32],
+        to: &mut [f32],
+    ) {
+        let rows = self.format.rows(from.matrix.rows);
+        for start in (0..rows).step_by(LINES) {
+            let count = LINES.min(rows - start);
+            for (row, line) in lines.chunks_exact_mut(self.height).take(count).enumerate() {
+                each_vector!(S, self.height, |at, count| {
+                    // SAFETY: the vector lies within the row, and within `line`.
+                    unsafe {
+                        let words = from.words(simd, start + row, at, count);
+                        store(simd, line.as_mut_ptr().add(at), count, words);
+                    }
+                });
+            }
+            for column in 0..self.height {
+                let to = &mut to[column * rows + start..][..count];
+                for (row, to) in to.iter_mut().enumerate() {
+                    *to = lines[row * self.height + column];
+                }
+            }
+        }
+    }
+
     /// `height` columns of the left operand side by side, row after row of words. `line` is memory
     /// for one row.
     #[inline(always)]
     fn pack_left<S: Simd>(
         &self,
         simd: S,
+        from: Source<'_, L, T>,
         height: usize,
-        start: usize,
-        depth: usize,
         line: &mut [f32],
         to: &mut [f32],
     ) {
-        let data = &self.left.data[start * self.left.row_stride + self.row..];
-        let matrix = View { data, rows: depth, columns: self.height, ..self.left };
-        let format = self.format;
-        let from = Source::<L, T> { matrix, factors: None, format, element: PhantomData };
-        let rows = self.format.rows(depth);
+        let rows = self.format.rows(from.matrix.rows);
         for row in 0..rows {
             let line = if const { L::BRIEF || T::BRIEF } {
                 each_vector!(S, self.height, |at, count| {
@@ -175,7 +217,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
                 });
                 &*line
             } else {
-                let line = &data[row * self.left.row_stride..][..self.height];
+                let line = &from.matrix.data[row * self.left.row_stride..][..self.height];
                 // SAFETY: these values are of `f32`.
                 unsafe { std::slice::from_raw_parts(line.as_ptr().cast(), line.len()) }
             };
@@ -230,8 +272,8 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
             let left = left[at * words..][..rows * words].as_ptr();
             let tile = pairs::Tile {
                 left: left.cast(),
-                left_row: size_of::<f32>(),
-                left_pair: rows * size_of::<f32>(),
+                left_row: size_of::<f32>() * if kernel.left_by_row { words } else { 1 },
+                left_pair: size_of::<f32>() * if kernel.left_by_row { 1 } else { rows },
                 rows: rows.min(self.height - at),
                 depth: right.depth,
                 ragged: false,

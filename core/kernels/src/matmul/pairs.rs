@@ -3,6 +3,9 @@
 //! They are called for each tile and leave its sums in memory, which is the first cache: they are
 //! compiled for instructions that what surrounds them cannot presume.
 
+#[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+mod amx;
+
 use crate::simd::InstructionSet;
 
 /// A micro-kernel.
@@ -10,6 +13,9 @@ use crate::simd::InstructionSet;
 pub(crate) struct Kernel {
     /// Most rows of a tile.
     pub(crate) rows: usize,
+    /// Whether rows of a left operand that is packed for it lie one after the other, and not side by
+    /// side.
+    pub(crate) left_by_row: bool,
     /// How many pairs it takes at a time: packed operands end with zeros after a multiple of them.
     pub(crate) step: usize,
     run: unsafe fn(&Tile, &mut Sums),
@@ -63,6 +69,8 @@ impl Kernel {
         match InstructionSet::current() {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512Bf16 => Some(&avx512::KERNEL),
+            #[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+            InstructionSet::Amx => Some(&amx::KERNEL),
             _ => None,
         }
     }
@@ -79,6 +87,14 @@ impl Kernel {
     }
 }
 
+/// Whether this machine has AMX, and this process may use it.
+pub(crate) fn has_amx() -> bool {
+    #[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+    return amx::is_available();
+    #[cfg(not(all(feature = "amx", target_arch = "x86_64", target_os = "linux")))]
+    return false;
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
@@ -89,7 +105,7 @@ mod avx512 {
     use super::{Kernel, LANES, Sums, Tile};
 
     /// Twelve rows of two vectors, as with `f32`: 24 registers hold sums.
-    pub(super) static KERNEL: Kernel = Kernel { rows: 12, step: 1, run };
+    pub(super) static KERNEL: Kernel = Kernel { rows: 12, step: 1, left_by_row: false, run };
 
     macro_rules! each_height {
         ($tile:ident, $sums:ident, $($rows:literal)*) => {

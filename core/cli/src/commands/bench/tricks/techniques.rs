@@ -32,14 +32,14 @@ pub enum Technique {
     Linear,
     /// Attention to pooled keys and values in every layer, by the plugin `pooled`
     Pooled,
-    /// Mixed precision in `bf16`: faster on GPUs, and on CPUs only correct
+    /// Mixed precision in `bf16`: faster on GPUs, and on CPUs that multiply in it
     Bf16,
     /// The efficient configuration, less work for the same accuracy: patch dropout as above with
     /// drop path
     Efficient,
     /// All together: token merging, patch dropout, progressive image size, accumulation,
     /// checkpointing, drop path and the moving average. Attention of plugins goes neither with token
-    /// merging nor with several image sizes, and `bf16` slows CPUs down: they are left out
+    /// merging nor with several image sizes, and not every device has `bf16`: they are left out
     All,
 }
 
