@@ -1,10 +1,11 @@
 //! The type that a model computes in (Micikevicius et al. 2018).
 //!
 //! Weights stay `f32`, and a weight is rounded where it is used; since rounding is an operation of
-//! automatic differentiation, its gradient comes back as `f32`. Tokens and the operands of matrix
-//! products are of the compute type. Everything that adds up many values, or is sensitive to
-//! rounding, is computed [`in_f32`] and rounded once at its end: LayerNorm, softmax, activations,
-//! means, biases and scales (whose gradients are sums over batch and tokens), dropout, rotations.
+//! automatic differentiation, its gradient comes back as `f32`. The operands of matrix products are of the
+//! compute type, and so are tokens, unless kernels add branches to a residual stream of `f32`
+//! ([`kernels`](crate::kernels)). Everything that adds up many values, or is sensitive to rounding, is
+//! computed [`in_f32`] and rounded once at its end: norms, softmax, activations, means, biases and scales
+//! (whose gradients are sums over batch and tokens), dropout, rotations.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use vitral_program::Op;
