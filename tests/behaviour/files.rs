@@ -96,7 +96,7 @@ fn links_in_a_strangers_run_lead_nowhere() {
         fs::rename(&place, &aside).unwrap();
         match is_folder {
             true => symlink(&aside, &place).unwrap(),
-            false => outside.plant(&[place.clone()]),
+            false => outside.plant(std::slice::from_ref(&place)),
         }
         let before = fs::read_dir(run.join("checkpoints")).unwrap().count();
         let said = longer("7").failed_with(1).stderr;

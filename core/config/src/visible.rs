@@ -73,8 +73,8 @@ mod tests {
         let shown = visible_with(text, &mut places);
         assert_eq!(shown, "ä\\u{1b}bc\\u{202e}d");
         assert_eq!(places.map(|place| shown[place].to_owned()), ["ä", "bc", "\\u{202e}", "d"]);
-        let mut end = [text.len()..text.len()];
+        let mut end = vec![text.len()..text.len(), 0..0];
         visible_with(text, &mut end);
-        assert_eq!(end, [shown.len()..shown.len()]);
+        assert_eq!(end, [shown.len()..shown.len(), 0..0]);
     }
 }

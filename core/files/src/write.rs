@@ -159,21 +159,33 @@ pub fn write_new(path: &Path, content: &[u8], access: Access) -> io::Result<()> 
 /// Opens a file to add to it, and makes it if it is not there.
 ///
 /// # Errors
-/// It is a link or no regular file, or the system does not open it.
+/// It is a link or no regular file, has another name, or the system does not open it.
 pub fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     without_links(options.append(true).create(true));
-    Ok(open_regular(path, &options)?.0)
+    with_one_name(open_regular(path, &options)?.0)
 }
 
 /// Opens a file to read and to change it in its place, and makes it if it is not there.
 ///
 /// # Errors
-/// It is a link, no regular file or larger than its kind may be, or the system does not open it.
+/// It is a link, no regular file or larger than its kind may be, has another name, or the system does not open
+/// it.
 pub fn update(path: &Path, kind: Kind) -> io::Result<File> {
     let mut options = OpenOptions::new();
     without_links(options.read(true).write(true).create(true).truncate(false));
-    Ok(within(kind, open_regular(path, &options)?)?.0)
+    with_one_name(within(kind, open_regular(path, &options)?)?.0)
+}
+
+/// A file that no other name leads to, as one that somebody has given it (a hard link) would.
+fn with_one_name(file: File) -> io::Result<File> {
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1 {
+        let problem =
+            "it has another name, too (a hard link), and what is there would change with it";
+        return Err(io::Error::other(problem));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

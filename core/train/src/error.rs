@@ -66,6 +66,14 @@ pub enum Error {
         /// The newest checkpoint, if there is one; it is from before that step.
         saved: Option<PathBuf>,
     },
+    /// What a model computes are no numbers, though its weights are.
+    #[error(
+        "{what} no number: the weights are, but what is computed from them is too large, as after training that          diverged; an earlier checkpoint may be usable"
+    )]
+    NoNumber {
+        /// What is none, as in "the loss is".
+        what: &'static str,
+    },
     /// The gradients are not finite, whatever the loss scale.
     #[error(
         "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped; the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"

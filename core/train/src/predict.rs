@@ -93,7 +93,7 @@ impl TrainedModel {
     /// name. The training images are not needed.
     ///
     /// # Errors
-    /// The data cannot be read, or has other classes.
+    /// The data cannot be read, or has other classes, or what comes out are no numbers.
     pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
         let at_once = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
         let purpose = Purpose::Evaluate(at_once);
@@ -111,7 +111,10 @@ impl TrainedModel {
             &self.device,
             |done| observer.on_event(&Event::Evaluating { done, total }),
         )?;
-        Ok(Evaluation { notes, ..evaluation })
+        match evaluation.loss.is_finite() {
+            true => Ok(Evaluation { notes, ..evaluation }),
+            false => Err(Error::NoNumber { what: "the loss is" }),
+        }
     }
 
     /// The experiment's validation images, labelled by the model's classes.
@@ -154,7 +157,7 @@ impl TrainedModel {
     /// The classes of an image with their probabilities, most probable first.
     ///
     /// # Errors
-    /// The image cannot be brought to the model's size, or the device fails.
+    /// The image cannot be brought to the model's size, the device fails, or what comes out are no numbers.
     pub fn predict(&self, image: Image) -> Result<Vec<(String, f32)>, Error> {
         let (channels, size) = self.experiment.input()?;
         let pipeline = self.experiment.data.eval_pipeline(channels, size)?;
@@ -180,6 +183,9 @@ impl TrainedModel {
         };
         let values: Vec<f32> =
             probabilities.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::NoNumber { what: "the probabilities are" });
+        }
         let names = self.class_names();
         let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let mut ranked: Vec<(String, f32)> =

@@ -104,3 +104,16 @@ fn who_may_read_a_file_is_as_it_was_said() {
         assert_eq!(path.metadata().unwrap().mode() & 0o077 & !others, 0);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_has_another_name_is_not_changed_in_its_place() {
+    let folder = folder();
+    let [notes, metrics] = ["notes", "metrics"].map(|name| folder.path().join(name));
+    fs::write(&notes, "mine").unwrap();
+    fs::hard_link(&notes, &metrics).unwrap();
+    for refused in [append(&metrics), update(&metrics, Kind::METRICS)] {
+        assert!(refused.unwrap_err().to_string().contains("hard link"));
+    }
+    assert_eq!(fs::read(&notes).unwrap(), b"mine");
+}

@@ -93,7 +93,7 @@ mod tests {
         file.seek(SeekFrom::End(0)).unwrap();
         assert!(file.failed.is_none());
         file.write_all(b"90").unwrap();
-        assert_eq!(file.seek(SeekFrom::Current(0)).unwrap(), 10);
+        assert_eq!(file.stream_position().unwrap(), 10);
         assert_eq!(file.seek(SeekFrom::Start(0)).unwrap(), 0);
         file.write_all(b"xx").unwrap();
         assert_eq!(file.seek(SeekFrom::End(-1)).unwrap(), 9);

@@ -92,7 +92,7 @@ impl<T: Stored> Branch<T> {
             (kept, Buffer::<f32>::new(rows * self.heads))
         });
         let saved = kept.as_mut().map(|([qkv, attended], logsumexp)| AttentionSaved {
-            qkv: &mut **qkv,
+            qkv,
             attended,
             logsumexp,
         });
