@@ -5,7 +5,7 @@
 //! [`covers`] is true of the tensors it runs a kernel as one operation of automatic differentiation,
 //! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
 //! `f16` are summed and normalised as `f32` (see `compute.rs`). What is larger than an op is a
-//! [`Composite`]: [`find`] tells what kernel runs it, and [`run`] has it do so.
+//! `Composite`: `find` tells what kernel runs it, and `run` has it do so.
 
 mod activation;
 mod attention;
