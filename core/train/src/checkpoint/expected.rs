@@ -53,6 +53,9 @@ pub(super) fn compare<'a>(
 ) -> Result<(), String> {
     let mut missing: BTreeMap<&str, &[usize]> =
         expected.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    // A file has them in no order, and the same file is to be told of in the same words.
+    let mut found: Vec<_> = found.collect();
+    found.sort_unstable();
     for (name, shape) in found {
         match missing.remove(name) {
             Some(expected) if expected == shape => {}
