@@ -32,5 +32,4 @@ pub use onnx::{OnnxOptions, write_onnx};
 pub use positions::{Resize, resize_positions, resize_relative_bias};
 pub use read::{Pretrained, describe, read};
 pub use saved_model::write_saved_model;
-pub use vitral_model::parameters::of_config as parameters;
 pub use write::{write_published, write_timm};

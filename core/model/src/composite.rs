@@ -7,15 +7,16 @@ use vitral_kernels::activation::Activation;
 #[derive(Clone, Debug)]
 pub(crate) enum Composite {
     /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` of `x` `[B, tokens, width]`,
-    /// with softmax attention. Its input is `x`, and its other operands are [`Composite::BRANCH`] parameters: LayerNorm's factors and
-    /// summands, `Wqkv`, its bias or none, `Wproj`, its bias or none, and LayerScale or none.
+    /// with softmax attention. Its input is `x`, and its other operands are [`Composite::BRANCH`]
+    /// parameters: LayerNorm's factors and summands, `Wqkv`, its bias or none, `Wproj`, its bias or none,
+    /// and LayerScale or none.
     AttentionBranch(AttentionBranch),
     /// `x + scale * gamma * (activation(layer_norm(x) W1 + b) W2 + b)`, with operands likewise.
     MlpBranch(MlpBranch),
     /// The one and then the other, of which nothing but the input is kept for backward. Operands: the
     /// parameters of the first, and those of the second.
     CheckpointedBlock(AttentionBranch, MlpBranch),
-    /// Square patches to tokens with positions, behind those that come first. Its input are images
+    /// Square patches to tokens with positions, behind those that come first. Its inputs are images
     /// `[B, height, width, channels]`; operands: the projection and its bias or none, positions
     /// `[1, patches, width]` or none, and the first tokens `[1, prefix, width]` or none.
     PatchEmbedding {

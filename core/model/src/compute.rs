@@ -51,7 +51,8 @@ impl Compute {
 /// The operands of an op as it takes them in a model that computes in a type, and what its results are
 /// rounded to, if they are.
 ///
-/// Matrix products and convolutions take the compute type; what only moves values takes any. Everything else is computed in `f32` where an operand is not `f32`, and rounded once,
+/// Matrix products and convolutions take the compute type; what only moves values takes any. Everything
+/// else is computed in `f32` where an operand is not `f32`, and rounded once,
 /// but for sums, which are as exact as the more exact summand: so a residual stream of `f32` stays so.
 /// Products, LayerNorm and attention say themselves what they add up in `f32`.
 pub(crate) fn prepared(

@@ -288,13 +288,11 @@ pub(crate) trait Ops: Sized {
         start: usize,
         count: usize,
     ) -> Self::Tensor {
-        let mut sizes = self.dims(&input);
-        let (mut starts, strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
-        if sizes.get(axis).is_none_or(|&size| start == 0 && size == Dim::Fixed(count)) {
-            return input;
+        let size = self.dims(&input).get(axis).copied();
+        match start == 0 && size == Some(Dim::Fixed(count)) {
+            true => input,
+            false => self.strided(input, axis, [start, count, 1]),
         }
-        (starts[axis], sizes[axis]) = (start, count.into());
-        self.apply(op::Slice { starts, sizes, strides }, [input])
     }
 
     /// Every second of `count` elements along an axis from a start on.
@@ -305,12 +303,23 @@ pub(crate) trait Ops: Sized {
         start: usize,
         count: usize,
     ) -> Self::Tensor {
+        self.strided(input, axis, [start, count, 2])
+    }
+
+    /// `count` elements along an axis, `stride` apart, from a start on.
+    fn strided(
+        &mut self,
+        input: Self::Tensor,
+        axis: usize,
+        [start, count, stride]: [usize; 3],
+    ) -> Self::Tensor {
         let mut sizes = self.dims(&input);
-        let (mut starts, mut strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
         if axis >= sizes.len() {
+            // Of a tensor that follows from an error already.
             return input;
         }
-        (starts[axis], sizes[axis], strides[axis]) = (start, count.into(), 2);
+        let (mut starts, mut strides) = (vec![0; sizes.len()], vec![1; sizes.len()]);
+        (starts[axis], sizes[axis], strides[axis]) = (start, count.into(), stride);
         self.apply(op::Slice { starts, sizes, strides }, [input])
     }
 

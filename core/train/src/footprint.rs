@@ -6,12 +6,11 @@
 
 use std::collections::HashSet;
 
-use vitral_interchange::parameters;
 use vitral_model::{
     AttentionPrograms, ConfigProblem, ViTConfig,
     device::{Device, is_cpu},
     mlp::Mlp,
-    parameters::of_program,
+    parameters::{of_config, of_program},
     position::Position,
 };
 
@@ -34,7 +33,7 @@ pub(crate) fn model_parameters(
     };
     // A program has no bias of the model's beside it.
     let mut all: Vec<_> =
-        parameters(model).into_iter().filter(|(name, _)| !replaced(name)).collect();
+        of_config(model).into_iter().filter(|(name, _)| !replaced(name)).collect();
     for (layer, program) in programs {
         let declared = of_program(program, *layer).into_iter();
         all.extend(declared.map(|info| (info.name, info.shape)));

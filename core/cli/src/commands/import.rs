@@ -71,7 +71,7 @@ fn experiment(model: &Pretrained, set: &[String]) -> Result<Experiment, Failure>
     }
     let experiment: Experiment = document.parse()?;
     experiment.check().map_err(Error::from)?;
-    let is_same = vitral_interchange::parameters(&experiment.model)
+    let is_same = vitral_model::parameters::of_config(&experiment.model)
         .iter()
         .all(|(name, shape)| model.tensors.get(name).is_some_and(|tensor| tensor.shape == *shape));
     if !is_same {
