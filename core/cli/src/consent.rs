@@ -5,19 +5,28 @@ use std::{
     io::{self, BufRead, IsTerminal, Write},
 };
 
+use clap::Args;
 use vitral_bundle::{Allowance, Request, Store, Trust};
 use vitral_config::{is_deceptive, visible};
 
-use crate::{failure::Failure, plugins};
+/// What the user allows plugins, beside what they have been asked before.
+#[derive(Debug, Args)]
+pub struct Allowed {
+    /// Allow a plugin what needs your word: to run though nobody whom you trust has signed it, native
+    /// code, files, the network, more memory or time. `blur:run,network` holds for whatever plugin has
+    /// that name, `blur@DIGEST:run` for one bundle; a refusal shows what to give here. It holds for this
+    /// command; can be given several times.
+    #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
+    pub allow: Vec<Allowance>,
+}
 
 /// What the user trusts, with what this command allows. Who sits at a terminal is asked.
-pub fn trust(allowed: &[Allowance]) -> Result<Trust, Failure> {
-    let own = plugins::compiled_in()?;
-    let own = own.iter().map(|plugin| plugin.description().name.clone());
+/// `own` are the names of the program's own plugins.
+pub fn trust(allowed: &[Allowance], own: impl IntoIterator<Item = String>) -> Trust {
     let trust = Trust::new(Store::of_user().ok(), own).allowing(allowed.to_vec());
     let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     let ask = |request: &Request| ask(request, io::stdin().lock(), io::stderr().lock());
-    Ok(if is_terminal { trust.asking(Box::new(ask)) } else { trust })
+    if is_terminal { trust.asking(Box::new(ask)) } else { trust }
 }
 
 /// Asks whether a plugin may do something. Whatever is no clear yes is a no.

@@ -75,6 +75,12 @@ impl From<vitral_bundle::TrustError> for Failure {
     }
 }
 
+impl From<vitral_data::DataError> for Failure {
+    fn from(error: vitral_data::DataError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
 impl From<vitral_train::Error> for Failure {
     fn from(error: vitral_train::Error) -> Self {
         match error {

@@ -13,6 +13,7 @@ mod excerpt;
 mod experiment;
 mod failure;
 mod files;
+mod json;
 mod logging;
 mod overrides;
 mod plot;
@@ -24,18 +25,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Arguments, Command};
+use crate::{args::Arguments, commands::Command};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => misunderstood(error),
-    };
+    let arguments = Arguments::read();
     if arguments.quiet {
         progress::be_quiet();
     }
@@ -65,14 +61,6 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
-}
-
-/// Ends the program with what it takes, or does not take, of which nothing acts on the terminal: arguments
-/// may be names of files that others have made.
-fn misunderstood(error: clap::Error) -> ! {
-    let words = std::env::args_os();
-    let shown = words.map(|word| vitral_config::visible(&word.to_string_lossy()).into_owned());
-    Arguments::try_parse_from(shown).err().unwrap_or(error).exit()
 }
 
 /// Makes this thread one of those that compute. Else it would hand over each kernel and sleep until

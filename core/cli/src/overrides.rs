@@ -1,10 +1,21 @@
-//! Changes on the command line that would change nothing: they are refused, with what would be right.
+//! Changes to an experiment on the command line. Those that would change nothing are refused, with what
+//! would be right.
 
+use clap::Args;
 use vitral_config::Document;
 use vitral_model::ConfigProblem;
 use vitral_train::{Error, experiment::TrainConfig};
 
 use crate::failure::Failure;
+
+/// Changes to an experiment from the command line.
+#[derive(Debug, Args)]
+pub struct Overrides {
+    /// Set a field of the experiment, e.g. `--set train.batch=64`; can be given several times. Relative
+    /// paths start where vitral is started.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+}
 
 /// Fields that have a say in evaluating a trained model, each with all that is in it.
 const EVALUATED: [&str; 11] = [

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vitral_bundle::{Allowance, Store};
+use vitral_bundle::{Allowance, Store, Trust};
 use vitral_host::{Compiler, OpenError, Plugin};
 use vitral_train::plugins::Registry;
 
@@ -13,8 +13,15 @@ pub const COMPILE: &str = "compile-plugin";
 
 /// Every plugin that a run can use: this program's own, and others as far as the user allows.
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
-    let registry = Registry::new(compiled_in()?, consent::trust(allowed)?, cache_folder());
+    let registry = Registry::new(compiled_in()?, trust(allowed)?, cache_folder());
     Ok(registry.compiled_by(compiler()))
+}
+
+/// What the user trusts: this program's own plugins, and others as far as this command allows.
+pub fn trust(allowed: &[Allowance]) -> Result<Trust, Failure> {
+    let own = compiled_in()?;
+    let own = own.iter().map(|plugin| plugin.description().name.clone());
+    Ok(consent::trust(allowed, own))
 }
 
 /// The names of all plugins that an experiment can use without saying where they are. What cannot be

@@ -1,15 +1,42 @@
 //! `vitral config`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use clap::{Args, Subcommand};
 use vitral_config::Document;
 use vitral_train::Experiment;
 
-use crate::{
-    args::{ConfigArguments, ConfigShow},
-    experiment::Loaded,
-    failure::Failure,
-};
+use crate::{experiment::Loaded, failure::Failure, overrides::Overrides};
+
+#[derive(Debug, Args)]
+pub struct ConfigArguments {
+    #[command(subcommand)]
+    pub show: ConfigShow,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigShow {
+    /// An experiment with every default and override written out.
+    Resolved {
+        /// The experiment, a RON file.
+        experiment: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Every field with its default and what it means, as an experiment.
+    Defaults,
+    /// What a field means and takes, and the fields in it.
+    Explain {
+        /// The field, as in `train.mix` or `data.augment`.
+        field: String,
+    },
+    /// The JSON schema of an experiment, or of one of its fields: types, ranges, defaults and what each
+    /// field means.
+    Schema {
+        /// The field, as in `train.batch`.
+        field: Option<String>,
+    },
+}
 
 /// The least that an experiment must say: where its images are.
 pub const SMALLEST: &str = r#"(

@@ -1,7 +1,11 @@
 //! `vitral eval`.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use clap::Args;
 use vitral_data::{Skipped, SourceConfig};
 use vitral_train::{
     Error, Evaluation, Event, TrainedModel,
@@ -10,16 +14,39 @@ use vitral_train::{
 
 use super::data;
 use crate::{
-    args::EvalArguments,
     experiment::{Loaded, merge_tokens, open_device},
     failure::Failure,
-    overrides, print,
+    json,
+    overrides::{self, Overrides},
     progress::counting,
     words::{columns, padded},
 };
 
 /// Images left out that are named.
 const NAMED: usize = 10;
+
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// A run's folder, its `best` or `last`, or a checkpoint.
+    pub checkpoint: PathBuf,
+    /// Evaluate on these images: a folder of class folders, a cache (.vcache), shards (.tar) or files
+    /// (.parquet) or a pattern of such, an experiment (.ron), whose validation images they are, or a
+    /// source as an experiment writes it. By default the experiment's validation images.
+    #[arg(long, value_name = "FOLDER_OR_FILE")]
+    pub data: Option<PathBuf>,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
+    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    #[arg(long, value_name = "R")]
+    pub token_merging: Option<usize>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
@@ -56,7 +83,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let evaluation = evaluation?;
     if arguments.json {
-        print::json(&evaluation)?;
+        json::print(&evaluation)?;
     } else {
         println!("{} (step {})", path.display(), model.state.step);
         print_table(&evaluation);

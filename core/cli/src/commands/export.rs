@@ -1,7 +1,12 @@
 //! `vitral export`.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use clap::{Args, ValueEnum};
 use vitral_interchange::{
     GraphFormat, GraphOptions, InterchangeError, verify, write_onnx, write_published,
     write_saved_model, write_timm,
@@ -12,11 +17,70 @@ use vitral_train::{
 };
 
 use crate::{
-    args::{ExportArguments, ExportFormat, GraphImageSize},
     experiment::open_device,
     failure::Failure,
     progress::{counting, note, working},
 };
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// A run's folder, its `best` or `last`, or a checkpoint.
+    pub checkpoint: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Where: a file for npz and onnx, a folder for the others.
+    #[arg(long)]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub graph: GraphArguments,
+}
+
+/// What goes with formats that have the model's graph: onnx and saved-model.
+#[derive(Debug, Args)]
+pub struct GraphArguments {
+    /// Keep weights in 16 bits; they are computed with in 32 (onnx, saved-model).
+    #[arg(long)]
+    pub f16: bool,
+    /// Take u8 pixels and give probabilities, rather than normalised images and logits (onnx,
+    /// saved-model).
+    #[arg(long)]
+    pub preprocessing: bool,
+    /// The size of the images that the graph takes: the model's, or any whose sides are multiples of the
+    /// patch size, with positions resized in the graph (onnx, saved-model).
+    #[arg(long, value_enum, default_value_t = GraphImageSize::Fixed)]
+    pub image_size: GraphImageSize,
+    /// Run what was written with onnxruntime or TensorFlow in Python, and compare it with the model.
+    #[arg(long)]
+    pub verify: bool,
+    /// The Python that verifies.
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    pub python: PathBuf,
+}
+
+/// The size of the images that a graph takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphImageSize {
+    /// The model's.
+    Fixed,
+    /// Any, height and width on their own.
+    Dynamic,
+}
+
+/// A format that models are exported in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExportFormat {
+    /// Vitral's own: safetensors and RON, which `predict`, `eval` and `train --init` open.
+    Native,
+    /// A NumPy archive with the names of google-research/vision_transformer's checkpoints.
+    Npz,
+    /// safetensors and config.json, which `timm.create_model("local-dir:...")` opens.
+    Timm,
+    /// An ONNX file, opset 20, with the model's graph; weights of more than 2 GB lie beside it.
+    Onnx,
+    /// A TensorFlow SavedModel with the signature `serving_default`.
+    SavedModel,
+}
 
 pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     let graph = &arguments.graph;

@@ -1,7 +1,8 @@
 //! `vitral import`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use clap::{Args, ValueEnum};
 use vitral_config::Document;
 use vitral_data::{Normalization, abridged};
 use vitral_interchange::{Hints, Pretrained, describe, to_task};
@@ -9,7 +10,62 @@ use vitral_model::ViTConfig;
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
 
 use super::config::SMALLEST;
-use crate::{args::ImportArguments, failure::Failure, progress::working, words::counted};
+use crate::{failure::Failure, progress::working, words::counted};
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or `.bin` of
+    /// timm or Hugging Face, or the folder that has it with its config.json.
+    pub source: PathBuf,
+    /// The folder to write, which `predict`, `eval` and `train --init` open.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Attention heads, where the file does not tell.
+    #[arg(long, value_parser = heads)]
+    pub heads: Option<usize>,
+    /// Which model, where the file has several, by a part of what stands before its names, e.g. `teacher`
+    /// or `state_dict`.
+    #[arg(long, value_name = "NAME")]
+    pub part: Option<String>,
+    /// Take the model to images of this side in pixels; its positions are resized.
+    #[arg(long)]
+    pub image_size: Option<usize>,
+    /// Take the model to this number of classes; a head for another number is replaced by zeros.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// How positions are resized.
+    #[arg(long, value_enum, default_value_t = PositionResizing::Zoom)]
+    pub positions: PositionResizing,
+    /// Set a field of the experiment that is written with the model, e.g. `--set model.mlp=Gelu` or
+    /// `--set data.normalize=ImageNet`; can be given several times.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+}
+
+fn heads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(heads @ 1..=1024) => Ok(heads),
+        _ => Err("it is a number from 1 to 1024".into()),
+    }
+}
+
+/// How learned positions are taken to another grid.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PositionResizing {
+    /// Linear between aligned corners, as google-research/vision_transformer.
+    Zoom,
+    /// Antialiased bicubic, as timm.
+    Bicubic,
+}
+
+impl From<PositionResizing> for vitral_interchange::Resize {
+    fn from(resizing: PositionResizing) -> Self {
+        match resizing {
+            PositionResizing::Zoom => Self::Zoom,
+            PositionResizing::Bicubic => Self::Bicubic,
+        }
+    }
+}
 
 pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
     let resize = arguments.positions.into();

@@ -1,4 +1,4 @@
-//! One file per command.
+//! One file per command, with its arguments and what it does.
 
 pub mod bench;
 pub mod config;
@@ -11,3 +11,51 @@ pub mod plugin;
 pub mod predict;
 pub mod report;
 pub mod train;
+
+use clap::Subcommand;
+
+use self::{
+    bench::BenchCommand, config::ConfigArguments, data::DataCommand, eval::EvalArguments,
+    export::ExportArguments, import::ImportArguments, plugin::PluginCommand,
+    predict::PredictArguments, report::ReportArguments, train::TrainArguments,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model as an experiment says, or go on with a run.
+    Train(TrainArguments),
+    /// Evaluate a checkpoint on its validation images.
+    Eval(EvalArguments),
+    /// Classify image files with a checkpoint.
+    Predict(PredictArguments),
+    /// Take in a model that was trained elsewhere: weights of google-research/vision_transformer,
+    /// big_vision, timm or Hugging Face.
+    Import(ImportArguments),
+    /// Write a checkpoint's model for use elsewhere.
+    Export(ExportArguments),
+    /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
+    Report(ReportArguments),
+    /// Show what an experiment comes to, what a field means, all defaults, or the JSON schema.
+    Config(ConfigArguments),
+    /// Write, check, share and install plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// Show what is in a data set, and pack it into one file that is read faster.
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Measure how fast this machine trains and infers.
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+    /// Show which devices and features are there.
+    Doctor,
+    /// Compile a component from the standard input to the standard output, as this program has it done in
+    /// a process of its own.
+    #[command(name = crate::plugins::COMPILE, hide = true)]
+    CompilePlugin,
+}

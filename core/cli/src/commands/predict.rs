@@ -1,7 +1,11 @@
 //! `vitral predict`.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use clap::Args;
 use serde_json::{Value, json};
 use vitral_files::Kind;
 use vitral_train::{
@@ -10,11 +14,33 @@ use vitral_train::{
 };
 
 use crate::{
-    args::PredictArguments,
     experiment::{merge_tokens, open_device},
     failure::Failure,
-    print::{self, is_unread},
+    json,
+    print::is_unread,
 };
+
+#[derive(Debug, Args)]
+pub struct PredictArguments {
+    /// A run's folder, its `best` or `last`, or a checkpoint.
+    pub checkpoint: PathBuf,
+    /// Image files: JPEG, PNG or WebP.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// How many classes to show for each image.
+    #[arg(long, short = 'k', default_value_t = 5)]
+    pub top: usize,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
+    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    #[arg(long, value_name = "R")]
+    pub token_merging: Option<usize>,
+    /// Print one JSON object for each image.
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
@@ -57,7 +83,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
                 .iter()
                 .map(|(name, p)| json!({ "class": name, "probability": p }))
                 .collect();
-            print::json(&answer(file, &classes))?;
+            json::print(&answer(file, &classes))?;
         } else {
             println!("{}", file.display());
             for (name, probability) in classes {

@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use clap::Args;
 use vitral_config::path_text;
 use vitral_host::Interrupt;
 use vitral_model::device;
@@ -16,15 +17,37 @@ use vitral_train::{
 };
 
 use crate::{
-    args::TrainArguments,
+    consent::Allowed,
     experiment::{Loaded, open_device},
     failure::Failure,
-    overrides,
+    overrides::{self, Overrides},
     plugins::registry,
     progress::{Progress, duration},
     stop::{exit_code, stop_on_signals},
     words::counted,
 };
+
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// The experiment, a RON file.
+    #[arg(required_unless_present = "resume")]
+    pub experiment: Option<PathBuf>,
+    /// Go on with a run: its folder (from its newest checkpoint), its `best` or `last`, or one of
+    /// its `checkpoints/step-...`.
+    #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
+    pub resume: Option<PathBuf>,
+    /// Start from a model that was trained before: what `import` or `export` wrote, a run, or a file
+    /// of weights. The same as `init: Pretrained(path: ...)` in the experiment.
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
+    /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan.
+    #[arg(long)]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
+}
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();

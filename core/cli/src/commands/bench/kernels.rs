@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Instant};
 
+use clap::Args;
 use serde::Serialize;
 use vitral_kernels::{
     activation::Activation,
@@ -18,7 +19,29 @@ use super::{
     limit::{multiply, sgemm_limit},
     report::Spread,
 };
-use crate::{args::KernelArguments, failure::Failure, progress::Steps};
+use crate::{failure::Failure, progress::Steps};
+
+#[derive(Debug, Args)]
+pub struct KernelArguments {
+    /// The published model whose sizes are taken: a size and a patch size.
+    #[arg(long, default_value = "Ti/16")]
+    pub variant: String,
+    /// Side of the images in pixels.
+    #[arg(long, default_value_t = 224)]
+    pub image_size: usize,
+    /// Images at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// How often each kernel is run; all take turns.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// portable, avx2, avx512 or neon; by default the best that the machine has.
+    #[arg(long)]
+    pub instruction_set: Option<String>,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Measures every kernel in turn, round after round, and prints what each takes.
 pub fn run(arguments: &KernelArguments) -> Result<(), Failure> {

@@ -3,11 +3,15 @@
 //! Reading and augmenting images is left out, since that goes on beside a step, in the data
 //! workers. A device that computes behind the program's back is waited for at the end of each stage.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use burn::tensor::Tensor;
+use clap::Args;
 use vitral_model::{
-    Costs, Mode, ViT,
+    Costs, Mode, Variant, ViT,
     device::{Device, describe, is_cpu},
     parameters,
 };
@@ -25,12 +29,75 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    args::StepArguments, experiment::open_device, failure::Failure, plugins::registry, print,
-    progress::Steps,
+    consent::Allowed, experiment::open_device, failure::Failure, json, overrides::Overrides,
+    plugins::registry, progress::Steps,
 };
 
+#[derive(Debug, Args)]
+pub struct StepArguments {
+    /// An experiment, a RON file; without one, a published model is trained by AdamW. Its data is
+    /// read only where it alone says how many classes there are.
+    #[arg(conflicts_with = "variant")]
+    pub experiment: Option<PathBuf>,
+    /// The published model: a size and a patch size, as in Ti/16 (the default) or B/32.
+    #[arg(long)]
+    pub variant: Option<Variant>,
+    /// Side of the images in pixels; by default the experiment's, or 224.
+    #[arg(long)]
+    pub image_size: Option<usize>,
+    /// Number of classes; by default the experiment's, or 1000.
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// Images of a step; by default the experiment's, or 16.
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// AdamW, Sgd, Lion or Lamb, or one with settings: `Sgd(momentum: 0.8)`.
+    #[arg(long, conflicts_with = "infer")]
+    pub optimizer: Option<String>,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
+    /// Steps before those, which are not.
+    #[arg(long, default_value_t = 3)]
+    pub warmup: u32,
+    /// Measure inference: forward passes without gradients.
+    #[arg(long)]
+    pub infer: bool,
+    /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
+}
+
+impl StepArguments {
+    /// The arguments as changes to the experiment; those of `--set` come last.
+    fn assignments(&self) -> Vec<String> {
+        let optimizer = |name: &String| match name.contains('(') {
+            true => name.clone(),
+            false => format!("{name}()"),
+        };
+        let fields = [
+            ("model.variant", self.variant.map(|variant| format!("\"{variant}\""))),
+            ("model.image_size", self.image_size.map(|size| size.to_string())),
+            ("model.classes", self.classes.map(|classes| classes.to_string())),
+            ("train.batch", self.batch.map(|batch| batch.to_string())),
+            ("train.optimizer", self.optimizer.as_ref().map(optimizer)),
+        ];
+        let given = fields
+            .into_iter()
+            .filter_map(|(field, value)| value.map(|value| format!("{field}={value}")));
+        given.chain(self.overrides.set.iter().cloned()).collect()
+    }
+}
+
 pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
-    let subject = Subject::read(arguments)?;
+    let subject = Subject::read(arguments.experiment.as_deref(), &arguments.assignments())?;
     let experiment = &subject.experiment;
     let device = open_device(arguments.device.as_deref(), experiment)?;
     let programs = Programs::trace(experiment, &registry(&arguments.allowed.allow)?)
@@ -66,7 +133,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     };
     let report = Report::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
-        print::json(&report)?;
+        json::print(&report)?;
     } else {
         print!("{report}");
     }

@@ -7,7 +7,7 @@ use vitral_config::Document;
 use vitral_model::device::Device;
 use vitral_train::{Error, Experiment, loss::targets};
 
-use crate::{args::StepArguments, experiment::Loaded, failure::Failure};
+use crate::{experiment::Loaded, failure::Failure};
 
 /// A published model as timm builds it, trained by PyTorch's defaults, so that the same can be
 /// measured elsewhere. Its data is never read.
@@ -43,13 +43,13 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn read(arguments: &StepArguments) -> Result<Self, Failure> {
-        let set = assignments(arguments);
-        let (name, loaded) = match &arguments.experiment {
-            Some(path) => (path.display().to_string(), Loaded::read(path, &set)?),
+    /// An experiment with changes; without one, the published model.
+    pub fn read(experiment: Option<&Path>, set: &[String]) -> Result<Self, Failure> {
+        let (name, loaded) = match experiment {
+            Some(path) => (path.display().to_string(), Loaded::read(path, set)?),
             None => {
                 let document = Document::new("preset", PRESET);
-                let loaded = Loaded::parse(document, &set, Path::new("."))?;
+                let loaded = Loaded::parse(document, set, Path::new("."))?;
                 (loaded.experiment.model.variant.to_string(), loaded)
             }
         };
@@ -85,23 +85,4 @@ impl Subject {
             .collect();
         (images, targets(&labels, model.classes, train.label_smoothing, device))
     }
-}
-
-/// The arguments as changes to the experiment; those of `--set` come last.
-fn assignments(arguments: &StepArguments) -> Vec<String> {
-    let optimizer = |name: &String| match name.contains('(') {
-        true => name.clone(),
-        false => format!("{name}()"),
-    };
-    let fields = [
-        ("model.variant", arguments.variant.map(|variant| format!("\"{variant}\""))),
-        ("model.image_size", arguments.image_size.map(|size| size.to_string())),
-        ("model.classes", arguments.classes.map(|classes| classes.to_string())),
-        ("train.batch", arguments.batch.map(|batch| batch.to_string())),
-        ("train.optimizer", arguments.optimizer.as_ref().map(optimizer)),
-    ];
-    let given = fields
-        .into_iter()
-        .filter_map(|(field, value)| value.map(|value| format!("{field}={value}")));
-    given.chain(arguments.overrides.set.iter().cloned()).collect()
 }

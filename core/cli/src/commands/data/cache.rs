@@ -1,26 +1,44 @@
 //! `vitral data cache` and `vitral data verify`.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use clap::Args;
 use indicatif::HumanCount;
 use vitral_config::path_text;
 use vitral_data::{Cache, DataError, Keep, OnError, PackEvent, PackOptions, Source as _, pack};
 use vitral_train::batch_size::MemorySize;
 
-use super::{failure, subject::Subjects};
-use crate::{
-    args::{DataCacheArguments, Split},
-    failure::Failure,
-    progress::counting,
-    words::counted,
-};
+use super::subject::{DataArguments, Split, Subjects};
+use crate::{failure::Failure, progress::counting, words::counted};
 
 /// Images that are named when they are left out; the rest are only counted.
 const NAMED_SKIPS: u64 = 5;
+
+#[derive(Debug, Args)]
+pub struct DataCacheArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// The cache's file.
+    #[arg(long, value_name = "FILE.vcache")]
+    pub out: PathBuf,
+    /// Make images smaller whose longer side has more pixels. Images that stay encoded keep their size.
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub max_side: Option<u32>,
+    /// How large the cache may become, as in "20 GiB": as many images as fit become pixels, and the
+    /// others stay as they are encoded. Without it, all become pixels.
+    #[arg(long, value_name = "SIZE", conflicts_with = "encoded")]
+    pub budget: Option<MemorySize>,
+    /// Keep images as they are encoded.
+    #[arg(long)]
+    pub encoded: bool,
+    /// Leave out images that cannot be read, instead of stopping at the first.
+    #[arg(long)]
+    pub skip: bool,
+}
 
 pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     let on_error = if arguments.skip { OnError::Skip } else { OnError::Stop };
@@ -66,7 +84,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         DataError::Sample(error) => {
             Failure::Other(format!("{error}; with `--skip`, such images are left out"))
         }
-        error => failure(error),
+        error => error.into(),
     })?;
     let skipped = skipped.into_inner();
     if skipped > NAMED_SKIPS {
@@ -77,7 +95,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         );
     }
     // What was written is read as a run would read it.
-    let raw = Cache::open(&arguments.out).map_err(failure)?.raw_images() as u64;
+    let raw = Cache::open(&arguments.out)?.raw_images() as u64;
     println!(
         "{}: {} ({} as pixels, {} encoded), {}",
         arguments.out.display(),
@@ -91,12 +109,12 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
 }
 
 pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
-    let cache = Cache::open(path).map_err(failure)?;
+    let cache = Cache::open(path)?;
     let bar = counting("verifying");
     bar.set_length(cache.len() as u64);
     let result = cache.verify(|| bar.inc(1));
     bar.finish_and_clear();
-    result.map_err(|error| failure(error.into()))?;
+    result.map_err(DataError::from)?;
     println!("{}: all {} images are as they were written", path.display(), cache.len());
     Ok(ExitCode::SUCCESS)
 }

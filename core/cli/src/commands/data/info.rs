@@ -1,17 +1,20 @@
 //! `vitral data info`: what is in a data set.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
+use clap::Args;
 use indicatif::HumanCount;
 use rayon::prelude::*;
 use serde::Serialize;
 use vitral_data::{Channels, OnError, Source};
 
-use super::{sheet, subject::Subjects};
+use super::{
+    sheet,
+    subject::{DataArguments, Subjects},
+};
 use crate::{
-    args::DataInfoArguments,
     failure::Failure,
-    print,
+    json,
     progress::counting,
     words::{columns, counted, padded},
 };
@@ -25,6 +28,22 @@ const LISTED: usize = 40;
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
 
+#[derive(Debug, Args)]
+pub struct DataInfoArguments {
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// Draw images of some classes into a PNG, JPEG or WebP file; each before and, with an experiment,
+    /// after its augmentation.
+    #[arg(long, value_name = "FILE.png")]
+    pub sheet: Option<PathBuf>,
+    /// Decode every image, and name those that cannot be.
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object for each data set.
+    #[arg(long)]
+    pub json: bool,
+}
+
 pub fn run(arguments: &DataInfoArguments) -> Result<ExitCode, Failure> {
     if let Some(path) = &arguments.sheet {
         sheet::format_of(path)?;
@@ -35,7 +54,7 @@ pub fn run(arguments: &DataInfoArguments) -> Result<ExitCode, Failure> {
         let info = Info::of(&subject.name, &*subject.source, arguments.check);
         damaged |= !info.damaged.is_empty();
         if arguments.json {
-            print::json(&info)?;
+            json::print(&info)?;
         } else {
             info.print();
         }

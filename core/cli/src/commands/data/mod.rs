@@ -7,9 +7,25 @@ mod subject;
 
 pub use self::subject::{is_experiment, source};
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use crate::{args::DataCommand, failure::Failure};
+use clap::Subcommand;
+
+use self::{cache::DataCacheArguments, info::DataInfoArguments};
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Show counts, image sizes and the balance of classes, and draw a contact sheet.
+    Info(DataInfoArguments),
+    /// Pack a data set into one file, which is mapped into memory and read without a copy.
+    Cache(DataCacheArguments),
+    /// Check every image of a cache against its checksum.
+    Verify {
+        /// The cache's file.
+        cache: PathBuf,
+    },
+}
 
 pub fn run(command: &DataCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -17,9 +33,4 @@ pub fn run(command: &DataCommand) -> Result<ExitCode, Failure> {
         DataCommand::Cache(arguments) => cache::run(arguments),
         DataCommand::Verify { cache } => cache::verify(cache),
     }
-}
-
-/// A failure that concerns data.
-fn failure(error: vitral_data::DataError) -> Failure {
-    Failure::Run(error.into())
 }

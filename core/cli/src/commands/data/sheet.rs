@@ -11,10 +11,10 @@ use vitral_train::{
     plugins::{Registry, open_stages},
 };
 
-use super::subject::{Subject, Subjects};
+use super::subject::{Split, Subject, Subjects};
 use crate::{
-    args::Split, experiment::Loaded, failure::Failure, files::write, plugins::registry,
-    progress::counting, words::counted,
+    experiment::Loaded, failure::Failure, files::write, plugins::registry, progress::counting,
+    words::counted,
 };
 
 /// Most classes that are shown, evenly chosen.

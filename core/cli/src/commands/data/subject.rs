@@ -1,16 +1,39 @@
 //! Which data set a command is about.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use clap::{Args, ValueEnum};
 use vitral_config::{Document, path_text};
 use vitral_data::{DataConfig, OnError, Source, SourceConfig};
 
-use super::failure;
-use crate::{
-    args::{DataArguments, Split},
-    experiment::Loaded,
-    failure::Failure,
-};
+use crate::{experiment::Loaded, failure::Failure, overrides::Overrides};
+
+/// A data set, as the `data` commands take it.
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// An experiment (a RON file), a folder of class folders, a cache (.vcache), shards (.tar) or
+    /// files (.parquet) or a pattern of such, or a source as an experiment writes it:
+    /// `Cifar10(files: ["train.bin"])`.
+    pub data: PathBuf,
+    /// The experiment's training or validation images; by default `info` shows both, and `cache` packs
+    /// the training images.
+    #[arg(long)]
+    pub split: Option<Split>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// A part of an experiment's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// Images to train with.
+    Train,
+    /// Images to validate with.
+    Val,
+}
 
 /// One data set that was opened.
 pub struct Subject {
@@ -42,7 +65,7 @@ impl Subjects {
             );
             return Err(Failure::Other(problem));
         }
-        let source = source(path)?.open_with(on_error).map_err(failure)?;
+        let source = source(path)?.open_with(on_error)?;
         let sets = vec![Subject { name: path.display().to_string(), split: None, source }];
         Ok(Self { sets, experiment: None })
     }

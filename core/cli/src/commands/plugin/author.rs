@@ -1,23 +1,60 @@
 //! The author's loop: new, build, check, test, bench, pack.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Duration,
 };
 
+use clap::{Args, ValueEnum};
 use vitral_author::{
     Access, Artifacts, BenchOptions, BuildOptions, CheckOptions, Outcome, Row, Sdk, bench, build,
     check, new, pack,
 };
 use vitral_bundle::SigningKey;
+use vitral_host::Kind;
 
-use crate::{
-    args::{BenchArguments, BuildArguments, CheckArguments, NewArguments, PackArguments},
-    failure::Failure,
-    plugins,
-    progress::note,
-};
+use crate::{failure::Failure, plugins, progress::note};
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PluginKind {
+    /// Changes one image in a data worker.
+    ImageAugmentation,
+    /// Changes a batch on the device.
+    BatchAugmentation,
+    /// A layer's attention.
+    Attention,
+    /// Hears of what happens in a run.
+    Monitor,
+}
+
+impl From<PluginKind> for Kind {
+    fn from(kind: PluginKind) -> Self {
+        match kind {
+            PluginKind::ImageAugmentation => Self::ImageAugmentation,
+            PluginKind::BatchAugmentation => Self::BatchAugmentation,
+            PluginKind::Attention => Self::Attention,
+            PluginKind::Monitor => Self::Monitor,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// The plugin's name: lower-case words joined by `-`.
+    pub name: String,
+    /// What the plugin does.
+    #[arg(long)]
+    pub kind: PluginKind,
+    /// Where it is written; by default a folder of its name.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// The SDK's folder, in a checkout of Vitral; by default the repository that this program was built
+    /// from, at that revision.
+    #[arg(long)]
+    pub sdk: Option<PathBuf>,
+}
 
 /// `vitral plugin new`.
 pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
@@ -49,6 +86,28 @@ pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The plugin's folder.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Build the WebAssembly component only.
+    #[arg(long, conflicts_with = "native_only")]
+    pub wasm_only: bool,
+    /// Build the native library only.
+    #[arg(long)]
+    pub native_only: bool,
+    /// Leave vector instructions out of the component, to measure what they bring.
+    #[arg(long)]
+    pub no_simd: bool,
+    /// Do without the network.
+    #[arg(long)]
+    pub offline: bool,
+    /// Where cargo keeps what it compiles.
+    #[arg(long)]
+    pub target_dir: Option<PathBuf>,
+}
+
 /// `vitral plugin build`.
 pub fn make(arguments: &BuildArguments) -> Result<(), Failure> {
     let options = BuildOptions {
@@ -63,6 +122,20 @@ pub fn make(arguments: &BuildArguments) -> Result<(), Failure> {
         println!("built {}", path.display());
     }
     Ok(())
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The folder of a built plugin, a bundle, or a component (`.wasm`).
+    #[arg(default_value = ".")]
+    pub plugin: PathBuf,
+    /// Check the native library too, which runs its code without a sandbox.
+    #[arg(long)]
+    pub native: bool,
+    /// Give the component as much memory and time as its manifest asks for, beyond the usual 64 MiB and
+    /// 1000 ms a call.
+    #[arg(long)]
+    pub limits: bool,
 }
 
 /// `vitral plugin check`: fails if something is wrong.
@@ -90,6 +163,26 @@ pub fn test(folder: &Path) -> Result<ExitCode, Failure> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// The folder of a built plugin, a bundle, or a component (`.wasm`).
+    #[arg(default_value = ".")]
+    pub plugin: PathBuf,
+    /// Measure the native library too, which runs its code without a sandbox.
+    #[arg(long)]
+    pub native: bool,
+    /// Give the component as much memory and time as its manifest asks for, beyond the usual 64 MiB and
+    /// 1000 ms a call.
+    #[arg(long)]
+    pub limits: bool,
+    /// How many times each form is measured, in turns.
+    #[arg(long, default_value_t = 9)]
+    pub rounds: usize,
+    /// How long each measurement is, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    pub round_ms: u64,
+}
+
 /// `vitral plugin bench`.
 pub fn measure(arguments: &BenchArguments) -> Result<(), Failure> {
     let artifacts = Artifacts::find(&arguments.plugin)?;
@@ -109,6 +202,22 @@ pub fn measure(arguments: &BenchArguments) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// The folder of a built plugin.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Where the bundle goes; by default the plugin's `dist` folder.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// Sign the bundle with this secret key.
+    #[arg(long, value_name = "NAME.key")]
+    pub key: Option<PathBuf>,
+    /// Open the native library where there is no component, which runs its code.
+    #[arg(long)]
+    pub native: bool,
 }
 
 /// `vitral plugin pack`.

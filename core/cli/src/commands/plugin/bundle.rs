@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use semver::{Version, VersionReq};
 use vitral_bundle::{
-    Bundle, Digest, Distrusted, Installed, KeyPair, Manifest, Signature, SigningKey, Store,
-    TrustedKey, resolve,
+    Allowance, Bundle, Digest, Distrusted, Installed, KeyPair, Manifest, Signature, SigningKey,
+    Store, TrustedKey, resolve,
 };
 use vitral_files::{Access, Existing};
 use vitral_host::{Description, Kind};
 
-use crate::{args::InstallArguments, consent, failure::Failure, plugins};
+use crate::{failure::Failure, plugins};
 
 /// `vitral plugin inspect`: a bundle's file, or a plugin that is installed or compiled in.
 pub fn inspect(path: &Path) -> Result<(), Failure> {
@@ -74,10 +75,21 @@ pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Debug, Args)]
+pub struct InstallArguments {
+    /// The bundle's file.
+    pub bundle: PathBuf,
+    /// Allow the plugin what needs your word, from now on: `blur:run` lets it run though nobody whom
+    /// you trust has signed it, `blur:run,network` grants it the network, too; can be given several
+    /// times.
+    #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
+    pub allow: Vec<Allowance>,
+}
+
 /// `vitral plugin install`.
 pub fn install(arguments: &InstallArguments) -> Result<(), Failure> {
     let bundle = Bundle::open(&arguments.bundle)?;
-    let installed = consent::trust(&arguments.allow)?.install(&bundle)?;
+    let installed = plugins::trust(&arguments.allow)?.install(&bundle)?;
     println!("installed {} in {}", installed.manifest().id(), installed.folder().display());
     let asked = asked(installed.manifest());
     if !asked.is_empty() {

@@ -3,9 +3,84 @@
 mod author;
 mod bundle;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use crate::{args::PluginCommand, failure::Failure};
+use clap::Subcommand;
+
+use self::{
+    author::{BenchArguments, BuildArguments, CheckArguments, NewArguments, PackArguments},
+    bundle::InstallArguments,
+};
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Write a new plugin's crate, which compiles and passes its checks.
+    New(NewArguments),
+    /// Build a plugin's crate as WebAssembly and as a native library, into its `dist` folder.
+    Build(BuildArguments),
+    /// Check a plugin: contract, parameters, permissions, shapes, gradients, determinism, and that
+    /// its native and WebAssembly forms agree.
+    Check(CheckArguments),
+    /// Run the tests of a plugin's crate.
+    Test {
+        /// The plugin's folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Measure a plugin, native against WebAssembly.
+    Bench(BenchArguments),
+    /// Put a built plugin into a bundle, `name-version.vitral`.
+    Pack(PackArguments),
+    /// Show what a bundle, an installed plugin or one that is compiled in is and takes.
+    Inspect {
+        /// A bundle's file, or a plugin's name (`name` or `name@version`).
+        plugin: PathBuf,
+    },
+    /// Check every file of a bundle or an installed plugin, and who signed it.
+    Verify {
+        /// A bundle's file, or an installed plugin's name.
+        plugin: PathBuf,
+        /// A public key that must have signed it.
+        #[arg(long, value_name = "KEY.pub")]
+        key: Option<PathBuf>,
+    },
+    /// Install a bundle, signed with a key that you trust.
+    Install(InstallArguments),
+    /// List the plugins that are compiled in and installed.
+    List,
+    /// Remove an installed plugin.
+    Remove {
+        /// `name`, or `name@version`.
+        plugin: String,
+    },
+    /// Make a pair of keys: `NAME.pub` to give away, `NAME.key` to sign with.
+    Keygen {
+        /// Path of the keys, without an extension.
+        name: PathBuf,
+    },
+    /// Sign a bundle.
+    Sign {
+        /// The bundle's file.
+        bundle: PathBuf,
+        /// The secret key.
+        #[arg(long, value_name = "NAME.key")]
+        key: PathBuf,
+    },
+    /// Trust a public key: bundles that it has signed can be installed and run in the sandbox.
+    Trust {
+        /// The public key's file.
+        key: PathBuf,
+    },
+    /// Take trust back: of a key, whose bundles do not run any more then, or of a bundle that you have
+    /// allowed something.
+    Distrust {
+        /// The public key's file, or the first digits of its fingerprint or of the bundle's digest.
+        what: PathBuf,
+    },
+    /// Show the keys that you trust, the names that are theirs, and what you have allowed beside.
+    Keys,
+}
 
 pub fn run(command: &PluginCommand) -> Result<ExitCode, Failure> {
     match command {

@@ -4,12 +4,25 @@ mod chart;
 mod metrics;
 mod page;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use clap::Args;
 use vitral_files::Kind;
 
 use self::metrics::Metrics;
-use crate::{args::ReportArguments, failure::Failure, files::write, words::counted};
+use crate::{failure::Failure, files::write, words::counted};
+
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// A run's folder; the run may still be going on.
+    pub run: PathBuf,
+    /// Where the page goes, `-` being standard output; by default `report.html` in the run's folder.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+}
 
 pub fn run(arguments: &ReportArguments) -> Result<ExitCode, Failure> {
     let run = &arguments.run;

@@ -8,8 +8,9 @@ mod limits;
 mod path;
 mod report;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
+use clap::Args;
 use vitral_train::plugins::open_stages;
 
 use self::{
@@ -18,9 +19,40 @@ use self::{
     report::{Report, Round, Row, Subject},
 };
 use crate::{
-    args::BenchDataArguments, experiment::Loaded, failure::Failure, plugins::registry, print,
-    progress::Steps,
+    consent::Allowed, experiment::Loaded, failure::Failure, json, overrides::Overrides,
+    plugins::registry, progress::Steps,
 };
+
+#[derive(Debug, Args)]
+pub struct BenchDataArguments {
+    /// The experiment, a RON file.
+    pub experiment: PathBuf,
+    /// Numbers of workers to try, as in `--workers 1,4`; by default 1, its doubles, and the number of
+    /// processors.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: Vec<u32>,
+    /// Seconds of each measurement of the whole path; a part of it alone is measured half as long.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// How often everything is measured; all take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Print one JSON object with every sample instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
+}
+
+/// A length of time, in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("seconds are a number from 0.01 to 3600".into()),
+    }
+}
 
 pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let loaded = Loaded::read(&arguments.experiment, &arguments.overrides.set)?;
@@ -76,7 +108,7 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     progress.finish();
     report.notes = path.notes();
     if arguments.json {
-        print::json(&report)?;
+        json::print(&report)?;
     } else {
         print!("{report}");
     }

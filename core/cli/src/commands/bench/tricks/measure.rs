@@ -4,18 +4,21 @@
 
 use std::{
     io::Write,
+    path::PathBuf,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 use vitral_train::{Event, Observer, StepReport, Trainer, memory};
 
 use crate::{
-    args::MeasureArguments,
     commands::bench::cpu_time::cpu_seconds,
+    consent::Allowed,
     experiment::{Loaded, open_device},
     failure::Failure,
+    overrides::Overrides,
     plugins::registry,
 };
 
@@ -61,6 +64,17 @@ pub enum Line {
     Steps { done: u64, total: u64 },
     /// The run has ended.
     Measured(Measured),
+}
+
+#[derive(Debug, Args)]
+pub struct MeasureArguments {
+    pub experiment: PathBuf,
+    #[arg(long)]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
 }
 
 /// Trains as an experiment says, and reports what it took.

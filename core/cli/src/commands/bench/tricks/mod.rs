@@ -11,6 +11,7 @@ mod table;
 mod techniques;
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -18,29 +19,59 @@ use std::{
     },
 };
 
-use clap::ValueEnum as _;
+use clap::{Args, ValueEnum as _};
 use tempfile::TempDir;
 use vitral_config::path_text;
 use vitral_train::Experiment;
 
-pub use self::techniques::Technique;
 use self::{
     measure::Measured,
     process::{Ended, measure},
     progress::Runs,
     table::{Row, Table},
-    techniques::OFF,
+    techniques::{OFF, Technique},
 };
 use super::step::name_of;
 use crate::{
-    args::TricksArguments,
+    consent::Allowed,
     experiment::{Loaded, open_device},
     failure::Failure,
     files::write,
+    json,
+    overrides::Overrides,
     plugins::registry,
-    print,
     stop::{exit_code, on_signal},
 };
+
+#[derive(Debug, Args)]
+pub struct TricksArguments {
+    /// The experiment, a RON file. The plain loop is this with every technique off, unless `--set`
+    /// turns it on.
+    #[arg(default_value = "examples/tricks.ron")]
+    pub experiment: PathBuf,
+    /// Epochs of each run.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+    /// Runs of each technique: the experiment's seed, and those that follow it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub seeds: u32,
+    /// Compare these alone, as in `--only ema,drop-path`.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Technique>,
+    /// Where the plot goes.
+    #[arg(long, default_value = "tricks.svg")]
+    pub plot: PathBuf,
+    /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object with every run instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub allowed: Allowed,
+}
 
 pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
     let plain = Plain::read(arguments)?;
@@ -66,7 +97,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
         write(&arguments.plot, &picture)?;
     }
     if arguments.json {
-        print::json(&table)?;
+        json::print(&table)?;
     } else {
         print!("{table}");
         println!("plot: {}", arguments.plot.display());
