@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ConfigError, Finding};
 use crate::path::Path;
+use crate::place::place;
 use crate::schema::schema;
 use crate::tree::Source;
 use crate::{findings, set};
@@ -193,18 +194,5 @@ impl Document {
 
     fn error(&self, finding: Finding) -> ConfigError {
         ConfigError::at(&self.name, &self.text, finding)
-    }
-}
-
-/// Where to underline a value at a path, and what to write there.
-pub(crate) fn place(source: &Source<'_>, path: &Path) -> (Range<usize>, String) {
-    match source.find(path) {
-        Some(found) if found.depth == path.0.len() => {
-            (source.head(&found), "this value".to_owned())
-        }
-        Some(found) => {
-            (source.opening(&found), format!("`{path}` is not given here, so its default is used"))
-        }
-        None => (0..0, String::new()),
     }
 }

@@ -17,6 +17,7 @@ mod given;
 mod limits;
 mod path;
 pub mod path_text;
+mod place;
 mod plugin;
 mod schema;
 mod set;

@@ -9,9 +9,9 @@ use std::ops::Range;
 use serde_json::Value;
 
 use crate::branch::{fits, has_type, list};
-use crate::document::place;
 use crate::error::Finding;
 use crate::path::{Path, Segment};
+use crate::place::place;
 use crate::schema::{alternatives, description, target, variant};
 use crate::tree::{Shape, Source};
 
