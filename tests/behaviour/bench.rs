@@ -149,7 +149,7 @@ fn mistakes_in_a_benchmark_are_shown_with_what_would_be_right() {
         (&["--optimizer", "Sgd", "--infer"], "cannot be used with"),
         (&["experiment.ron", "--variant", "S/16"], "cannot be used with"),
         (&["nothing.ron"], "cannot read this file"),
-        (&["--device", "tpu"], "`tpu` is no device"),
+        (&["--device", "tpu"], "unknown device `tpu`"),
     ] {
         let said = vitral(workspace.path(), &[&["bench", "step"], arguments].concat());
         let said = said.failed_with(2).stderr;

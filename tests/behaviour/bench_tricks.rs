@@ -110,7 +110,7 @@ fn mistakes_are_found_before_the_first_run() {
         (&["--epochs", "0"], 2, "--epochs"),
         (&["--plot", "nowhere/plot.svg"], 1, "folder is not there"),
         (&["--set", "model.depht=1"], 2, "did you mean `depth`"),
-        (&["--device", "tpu"], 2, "`tpu` is no device"),
+        (&["--device", "tpu"], 2, "unknown device `tpu`"),
     ] {
         let said =
             vitral(workspace.path(), &[&["bench", "tricks", "experiment.ron"], arguments].concat());

@@ -125,7 +125,7 @@ fn a_device_that_is_not_there_is_one_sentence() {
         ("cuda", "without `cuda`"),
         ("cuda:7", "without `cuda`"),
         ("vulkan", "without `vulkan`"),
-        ("tpu", "`tpu` is no device"),
+        ("tpu", "unknown device `tpu`"),
     ] {
         let said = vitral(workspace.path(), &["train", "experiment.ron", "--device", device])
             .failed_with(2)
@@ -280,4 +280,64 @@ fn a_run_goes_on_when_nobody_reads_its_progress_any_more() {
     assert!(said.contains("trained"), "{said}");
     let wrong = ["train", "experiment.ron", "--set", "model.depth=0"];
     vitral_unread(workspace.path(), &wrong, Unread::Messages).failed_with(2);
+}
+
+/// Every command that `--help` shows, as the words behind `vitral`.
+fn commands(of: &[&str]) -> Vec<Vec<String>> {
+    let help = vitral(&root(), &[of, &["-h"]].concat()).succeeded().stdout;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| line.starts_with("  "));
+    let names = listed.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let names = names.filter(|name| *name != "help");
+    names
+        .flat_map(|name| {
+            let words = [of, &[name]].concat();
+            let own = words.iter().map(ToString::to_string).collect();
+            std::iter::once(own).chain(commands(&words)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_has_completions_and_a_manual_page() {
+    let commands = commands(&[]);
+    for known in [&["train"][..], &["plugin", "keygen"], &["bench", "step"], &["man"]] {
+        assert!(commands.iter().any(|words| words == known), "{known:?}: {commands:?}");
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = vitral(&root(), &["completions", shell]).succeeded().stdout;
+        for words in &commands {
+            let name = words.last().unwrap();
+            assert!(script.contains(name), "{shell} does not know {words:?}");
+        }
+        assert!(script.contains("token-merging"), "{shell} does not know options");
+        assert!(!script.contains("compile-plugin"), "{shell} shows what is hidden");
+    }
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["man", "pages/man1"]).succeeded();
+    for words in &commands {
+        let page = workspace.join(&format!("pages/man1/vitral-{}.1", words.join("-")));
+        let text = fs::read_to_string(&page).unwrap_or_default();
+        assert!(text.contains("SYNOPSIS"), "{} is not there: {text}", page.display());
+    }
+    assert!(workspace.join("pages/man1/vitral.1").exists());
+    assert!(!workspace.join("pages/man1/vitral-compile-plugin.1").exists(), "it is hidden");
+    let taken = ["man", "experiment.ron"];
+    let said = vitral(workspace.path(), &taken).failed_with(1).stderr;
+    assert!(said.contains("experiment.ron: "), "{said}");
+}
+
+#[test]
+fn the_long_version_names_features_and_instruction_sets() {
+    let short = vitral(&root(), &["-V"]).succeeded().stdout;
+    let long = vitral(&root(), &["--version"]).succeeded().stdout;
+    assert_eq!(short.lines().count(), 1, "{short}");
+    assert_eq!(long.lines().next(), short.lines().next());
+    for words in ["features  ", "CPU kernels  ", "portable"] {
+        assert!(long.contains(words), "{words}: {long}");
+    }
+    let doctor = vitral(&root(), &["doctor"]).succeeded().stdout;
+    let kernels = doctor.split("kernels on ").nth(1).unwrap().split(')').next().unwrap();
+    assert!(long.contains(&format!("CPU kernels       {kernels} ")), "{long}{doctor}");
 }

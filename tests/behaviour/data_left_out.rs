@@ -181,7 +181,7 @@ fn a_run_that_failed_before_its_first_checkpoint_is_no_run_to_make_way_for() {
     assert_eq!(metrics.matches("\"kind\":\"eval\"").count(), 1, "{metrics}");
     // One with a checkpoint is.
     let said = train(&workspace).succeeded().stderr;
-    assert!(workspace.join("run-2").exists() && said.contains("holds a run already"), "{said}");
+    assert!(workspace.join("run-2").exists() && said.contains("already holds a run"), "{said}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn an_image_that_is_too_thin_is_named_and_does_not_end_the_list() {
     image::RgbImage::new(1, 16_000).save(workspace.join("thin.png")).unwrap();
     let good = "train/class_0/000.png";
     let said = vitral(workspace.path(), &["predict", "run", "thin.png", good]).failed_with(1);
-    let problem = "error: thin.png: it cannot be brought to the model's size: ";
+    let problem = "error: thin.png: it cannot be resized for the model: ";
     assert!(said.stderr.contains(problem), "{}", said.stderr);
     assert!(said.stdout.starts_with(good), "{}", said.stdout);
     fs::rename(workspace.join("thin.png"), workspace.join("train/class_0/thin.png")).unwrap();

@@ -201,5 +201,5 @@ fn info_counts_images_sizes_and_classes_and_draws_them() {
     assert!(brightness(12 + 90, 12 + 90) < 110, "{}", brightness(102, 102));
 
     let nothing = info(&["nothing.txt"]).failed_with(1).stderr;
-    assert!(nothing.contains("no data set") && nothing.contains(".parquet"), "{nothing}");
+    assert!(nothing.contains("not a data set") && nothing.contains(".parquet"), "{nothing}");
 }

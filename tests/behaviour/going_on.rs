@@ -224,10 +224,10 @@ fn what_is_most_likely_not_meant_is_told_or_refused_before_the_first_step() {
     for (changes, words) in [
         (&["train.warmup_steps=None", "train.warmup_epochs=30"][..], "`train.warmup_epochs` is 30"),
         (&["train.batch=100", "train.accum_steps=1"], "there are 72 training images"),
-        (&["train.epochs=7", "train.steps=4"], "`train.steps` is 4 and rules, so `train.epochs`"),
+        (&["train.epochs=7", "train.steps=4"], "`train.steps` is 4, so `train.epochs`"),
         (
             &["train.warmup_epochs=0.5", "train.warmup_steps=2"],
-            "`train.warmup_steps` is 2 and rules, so `train.warmup_epochs`",
+            "`train.warmup_steps` is 2, so `train.warmup_epochs`",
         ),
     ] {
         let said = run(&workspace, &["experiment.ron"], changes).succeeded().stderr;

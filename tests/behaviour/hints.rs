@@ -34,7 +34,7 @@ fn what_other_programs_call_a_thing_is_known_by_its_name_here() {
         ("HorizontalFlip()", "RandAugment()", "19:40", r#"write `Plugin(name: "randaugment")`"#),
         ("HorizontalFlip()", "RandomErasing()", "19:40", r#"`Plugin(name: "random-erasing")`"#),
         ("learning_rate: 2e-3", "learning_rate: 0,05", "26:24", "write 0.05"),
-        (r#"device: "cpu""#, r#"device: "gpu""#, "3:13", "`auto` takes a GPU where there is one"),
+        (r#"device: "cpu""#, r#"device: "gpu""#, "3:13", "`auto` uses a GPU if there is one"),
         (
             TRAIN,
             r#"ImageFolder(images: "photos")"#,

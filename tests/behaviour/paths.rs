@@ -226,6 +226,8 @@ mod bytes {
         odd.works(&[b"plugin", b"new", b"dim", b"--kind", b"monitor", b"--folder", b"dim_\xe4"]);
         odd.works(&[b"plugin", b"list"]);
         odd.works(&[b"doctor"]);
+        odd.works(&[b"completions", b"bash"]);
+        odd.works(&[b"man", b"pages-\xe4"]);
         // From outside, where the folder is a part of every path.
         let root = odd.workspace.path().to_owned();
         let inside = |name: &[u8]| [b"latin1_\xe4 [v2]/", name].concat();

@@ -53,6 +53,6 @@ fn what_is_no_run_has_no_report() {
     fs::create_dir(workspace.join("empty")).unwrap();
     fs::write(workspace.join("empty/metrics.jsonl"), "").unwrap();
     let said = vitral(workspace.path(), &["report", "empty"]).failed_with(1).stderr;
-    assert!(said.contains("has noted nothing yet"), "{said}");
+    assert!(said.contains("has logged nothing yet"), "{said}");
     assert!(!workspace.join("empty/report.html").exists());
 }

@@ -2,16 +2,16 @@
 
 use clap::Parser;
 
-use crate::commands::Command;
+use crate::{commands::Command, version};
 
 /// Trains Vision Transformers.
 #[derive(Debug, Parser)]
-#[command(name = "vitral", version, propagate_version = true)]
+#[command(name = "vitral", version, long_version = version::LONG.as_str(), propagate_version = true)]
 pub struct Arguments {
-    /// Print results, warnings and errors only, and no progress.
+    /// Print only results, warnings and errors, no progress.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Log what is done; twice (`-vv`) in detail. Wins over `VITRAL_LOG`.
+    /// Log what is done; give it twice (`-vv`) for detail. Overrides `VITRAL_LOG`.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     #[command(subcommand)]

@@ -12,10 +12,10 @@ use vitral_config::{is_deceptive, visible};
 /// What the user allows plugins, beside what they have been asked before.
 #[derive(Debug, Args)]
 pub struct Allowed {
-    /// Allow a plugin what needs your word: to run though nobody whom you trust has signed it, native
-    /// code, files, the network, more memory or time. `blur:run,network` holds for whatever plugin has
-    /// that name, `blur@DIGEST:run` for one bundle; a refusal shows what to give here. It holds for this
-    /// command; can be given several times.
+    /// Allow a plugin what needs your permission: to run although nobody you trust has signed it,
+    /// native code, files, the network, more memory or time. `blur:run,network` applies to any
+    /// plugin of that name, `blur@DIGEST:run` to one bundle; a refusal shows what to give here.
+    /// Applies to this command only; can be given several times.
     #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
     pub allow: Vec<Allowance>,
 }

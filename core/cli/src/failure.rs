@@ -125,7 +125,7 @@ impl Failure {
             Self::Bundle(error) => eprintln!("error: {error}"),
             Self::NotAllowed(requests) => {
                 requests.iter().for_each(|request| eprintln!("error: {request}"));
-                eprintln!("if it may, this command allows it:\n  {}", how_to_allow(&requests));
+                eprintln!("to allow it, run:\n  {}", how_to_allow(&requests));
             }
             Self::Usage(message) | Self::Other(message) => eprintln!("error: {message}"),
         }

@@ -47,7 +47,7 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
     let mut bare = words.filter(|word| !word.contains(['=', '[']));
     match bare.find(|word| word.parse::<LevelFilter>().is_err()) {
         Some(word) => Err(format!(
-            "`{word}` is no level: they are error, warn, info, debug, trace and off, for all or for a part, \
+            "unknown level `{word}`: levels are error, warn, info, debug, trace and off, for all or for a part, \
              as in `vitral_data=debug`"
         )),
         None => EnvFilter::try_new(text).map_err(|error| error.to_string()),
@@ -66,6 +66,6 @@ mod tests {
         for text in ["nonsense", "inof", "vitral_data=nonsense", "info,nonsense"] {
             assert!(filter(text).is_err(), "{text}");
         }
-        assert!(filter("inof").unwrap_err().contains("`inof` is no level"));
+        assert!(filter("inof").unwrap_err().contains("unknown level `inof`"));
     }
 }

@@ -21,9 +21,12 @@ mod plugins;
 mod progress;
 mod start_from;
 mod stop;
+mod version;
 mod words;
 
 use std::process::ExitCode;
+
+use clap::CommandFactory as _;
 
 use crate::{args::Arguments, commands::Command};
 
@@ -55,6 +58,10 @@ fn main() -> ExitCode {
         Command::Data { command } => commands::data::run(&command),
         Command::Bench { command } => commands::bench::run(&command),
         Command::Doctor => commands::doctor::run(),
+        Command::Completions(arguments) => {
+            commands::completions::run(&arguments, &Arguments::command())
+        }
+        Command::Man(arguments) => commands::man::run(&arguments, Arguments::command()),
         Command::CompilePlugin => Ok(vitral_host::compile_for_parent()),
     };
     match result {

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// Changes to an experiment from the command line.
 #[derive(Debug, Args)]
 pub struct Overrides {
-    /// Set a field of the experiment, e.g. `--set train.batch=64`; can be given several times. Relative
-    /// paths start where vitral is started.
+    /// Set a field of the experiment, e.g. `--set train.batch=64`; can be given several times.
+    /// Relative paths start at the current folder.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
 }
@@ -34,7 +34,7 @@ const EVALUATED: [&str; 11] = [
 
 /// Fields that have no say any more in a run that goes on.
 const DECIDED: [(&str, &str); 4] = [
-    ("output", "a run goes on in its own folder; copy the folder to have it go on in another"),
+    ("output", "a run is resumed in its own folder; copy the folder to resume it elsewhere"),
     (
         "init",
         "the weights are the checkpoint's; `train EXPERIMENT --init RUN` starts a new run from them",
@@ -57,7 +57,7 @@ pub fn check_eval(document: &Document) -> Result<(), Failure> {
     Err(refused(
         &field,
         "a model is evaluated as it was trained, so this has no effect on `eval`",
-        &format!("what can be set is {known}"),
+        &format!("fields that can be set: {known}"),
     ))
 }
 
@@ -65,7 +65,7 @@ pub fn check_eval(document: &Document) -> Result<(), Failure> {
 pub fn check_resume(document: &Document) -> Result<(), Failure> {
     for field in document.assigned() {
         if let Some((_, help)) = DECIDED.iter().find(|(decided, _)| is_within(&field, decided)) {
-            return Err(refused(&field, "this has no effect on a run that goes on", help));
+            return Err(refused(&field, "this has no effect on a resumed run", help));
         }
     }
     Ok(())
@@ -78,8 +78,8 @@ pub fn check_length(document: &Document, train: &TrainConfig) -> Result<(), Conf
         if is_set(epochs) && !is_set(steps) && steps_of(train, steps).is_some() {
             return Err(ConfigProblem {
                 field: epochs.into(),
-                message: format!("`{steps}` is given and rules, so `{epochs}` has no effect"),
-                help: format!("set `{steps}`, or take it away, too: `--set {steps}=None`"),
+                message: format!("`{steps}` is given, so `{epochs}` has no effect"),
+                help: format!("set `{steps}`, or remove it: `--set {steps}=None`"),
             });
         }
     }
@@ -90,7 +90,7 @@ pub fn check_length(document: &Document, train: &TrainConfig) -> Result<(), Conf
 pub fn given_twice(document: &Document, train: &TrainConfig) -> Vec<String> {
     let twice = LENGTHS.iter().filter_map(|(epochs, steps)| {
         let rules = steps_of(train, steps).filter(|_| document.gives(epochs))?;
-        Some(format!("`{steps}` is {rules} and rules, so `{epochs}` has no effect"))
+        Some(format!("`{steps}` is {rules}, so `{epochs}` has no effect"))
     });
     twice.collect()
 }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(check_length(&set, &steps).unwrap_err().field, "train.epochs");
         assert_eq!(check_length(&document(&["train.steps=9"]), &steps), Ok(()));
         let said = given_twice(&document(&["train.steps=9"]), &steps);
-        assert_eq!(said, ["`train.steps` is 9 and rules, so `train.epochs` has no effect"]);
+        assert_eq!(said, ["`train.steps` is 9, so `train.epochs` has no effect"]);
         assert!(given_twice(&set, &TrainConfig::default()).is_empty());
     }
 }

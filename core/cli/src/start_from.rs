@@ -60,7 +60,7 @@ impl Loaded {
         }
         self.replace(experiment)?;
         let from = path.display();
-        Ok((!taken.is_empty()).then(|| format!("taken over from {from}: {}", taken.join(", "))))
+        Ok((!taken.is_empty()).then(|| format!("taken from {from}: {}", taken.join(", "))))
     }
 }
 

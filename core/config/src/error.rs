@@ -5,7 +5,7 @@ use std::ops::{Deref, Range};
 
 /// What a [`ConfigError`] has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct Mistake {
     /// The file, or whatever else the text came from.
     pub name: String,
     /// The text that `span` points into.
@@ -26,10 +26,10 @@ pub struct Report {
     pub others: Vec<ConfigError>,
 }
 
-/// A configuration that cannot be used. Its fields are those of [`Report`];
+/// A configuration that cannot be used. Its fields are those of [`Mistake`];
 /// they are boxed to keep results small.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigError(Box<Report>);
+pub struct ConfigError(Box<Mistake>);
 
 /// What was found wrong in a text, before the text's name is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct Finding {
 impl ConfigError {
     /// An error that is not about a place in a text.
     pub(crate) fn without_place(name: &str, message: String) -> Self {
-        Self(Box::new(Report {
+        Self(Box::new(Mistake {
             name: name.to_owned(),
             text: String::new(),
             span: None,
@@ -67,7 +67,7 @@ impl ConfigError {
         let start = text.floor_char_boundary(finding.span.start);
         let end = text.ceil_char_boundary(finding.span.end).max(start);
         let (line, column) = line_and_column(text, start);
-        Self(Box::new(Report {
+        Self(Box::new(Mistake {
             name: name.to_owned(),
             text: text.to_owned(),
             span: Some(start..end),
@@ -82,14 +82,14 @@ impl ConfigError {
 }
 
 impl Deref for ConfigError {
-    type Target = Report;
+    type Target = Mistake;
 
-    fn deref(&self) -> &Report {
+    fn deref(&self) -> &Mistake {
         &self.0
     }
 }
 
-impl From<ConfigError> for Report {
+impl From<ConfigError> for Mistake {
     fn from(error: ConfigError) -> Self {
         *error.0
     }

@@ -28,7 +28,7 @@ mod visible;
 
 pub use describe::{choices, commented, explain, schema_of};
 pub use document::Document;
-pub use error::{ConfigError, Report};
+pub use error::{ConfigError, Mistake};
 pub use format::{to_ron, without};
 pub use given::with_given;
 pub use plugin::{OnPluginError, PluginSettings, PluginUse, PluginValue};

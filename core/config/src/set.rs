@@ -103,12 +103,12 @@ fn read_value(text: &str, offset: usize, old: Option<&Node>) -> Result<String, F
     }
     let span = offset + place.start..(offset + place.end).max(offset + place.start + 1);
     if trimmed.is_empty() {
-        let finding = wrong(span, "the value behind `=` is missing", "write a value here");
+        let finding = wrong(span, "the value after `=` is missing", "write a value here");
         return Err(finding);
     }
     let problem = match parsed {
-        Err(error) => format!("the value behind `=` is not valid RON: {}", error.code),
-        Ok(_) => "the value behind `=` is not valid RON".to_owned(),
+        Err(error) => format!("the value after `=` is not valid RON: {}", error.code),
+        Ok(_) => "the value after `=` is not valid RON".to_owned(),
     };
     Err(Finding {
         help: Some("strings need double quotes, which a shell wants inside single ones: --set 'name=\"a b\"'".to_owned()),

@@ -101,7 +101,7 @@ impl<'a> Source<'a> {
     pub fn too_long(&self) -> Option<String> {
         let found = self.tokens.len() + self.comments.len();
         (found > MOST_TOKENS).then(|| {
-            format!("the text goes on behind {MOST_TOKENS} names, values, signs and comments; no more are read")
+            format!("the text has more than {MOST_TOKENS} names, values, signs and comments; the rest is not read")
         })
     }
 

@@ -55,8 +55,8 @@ pub struct ViTConfig {
     /// Attention heads of each block.
     #[schemars(range(min = 1, max = 1024))]
     pub heads: Option<usize>,
-    /// What lets the tokens of a block see each other: `Attention`, or `Mlp()` of an MLP-Mixer, which
-    /// has no class token, no positions and no attention.
+    /// How the tokens of a block are mixed: `Attention`, or `Mlp()` of an MLP-Mixer, which has no
+    /// class token, no positions and no attention.
     pub token_mixing: TokenMixing,
     /// Hidden width of the MLP as a multiple of `width`.
     #[schemars(range(min = 0.01, max = 64.0))]
@@ -90,8 +90,9 @@ pub struct ViTConfig {
     /// wavelengths, e.g. 100 (RoPE-ViT) or 10000 (EVA-02).
     #[schemars(range(min = 1.0, max = 1e9))]
     pub rope: Option<f64>,
-    /// With `rope`, turns the registers as well, by their places in a square of their own; the value is the
-    /// base of its wavelengths (ViT-5, Wang et al. 2026, has 100). None leaves them still.
+    /// With `rope`, rotates the registers as well, by their places on a grid of their own; the
+    /// value is the base of its wavelengths (ViT-5, Wang et al. 2026, has 100). `None` does not
+    /// rotate them.
     #[schemars(range(min = 1.0, max = 1e9))]
     pub rope_registers: Option<f64>,
     /// Adds a learned bias per head and relative position to the scores of softmax attention (Swin,

@@ -71,7 +71,7 @@ impl Gpu {
 pub enum DeviceError {
     /// Not a device's name.
     #[error(
-        "`{}` is no device: {}there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind",
+        "unknown device `{}`: {}there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind",
         .0, meant(.0)
     )]
     Unknown(String),
@@ -101,7 +101,7 @@ fn meant(name: &str) -> String {
         None => (name, String::new()),
     };
     if kind.eq_ignore_ascii_case("gpu") {
-        return "`auto` takes a GPU where there is one; ".into();
+        return "`auto` uses a GPU if there is one; ".into();
     }
     let mut names = vec!["auto", "cpu"];
     names.extend(Gpu::ALL.map(Gpu::name));
@@ -210,7 +210,7 @@ mod tests {
         }
         for name in ["", "gpu", "cpu:1", "cuda:x", "cuda:"] {
             assert!(
-                name.parse::<DeviceChoice>().unwrap_err().to_string().contains("is no device"),
+                name.parse::<DeviceChoice>().unwrap_err().to_string().contains("unknown device"),
                 "{name}"
             );
         }
@@ -226,8 +226,8 @@ mod tests {
     #[test]
     fn wrong_names_come_with_what_is_meant() {
         for (name, meant) in [
-            ("gpu", "`auto` takes a GPU where there is one"),
-            ("gpu:1", "`auto` takes a GPU where there is one"),
+            ("gpu", "`auto` uses a GPU if there is one"),
+            ("gpu:1", "`auto` uses a GPU if there is one"),
             ("CPU", "did you mean `cpu`?"),
             ("cud:1", "did you mean `cuda:1`?"),
             ("nvidia", "there are auto, cpu, cuda, wgpu and vulkan"),

@@ -24,10 +24,10 @@ pub struct Experiment {
     /// Seed of everything random: weights, order, augmentation, dropout.
     #[serde(default)]
     pub seed: u64,
-    /// Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`; `--device` wins over it.
+    /// Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`; `--device` overrides it.
     #[serde(default = "default_device")]
     pub device: String,
-    /// Folder of the run; relative to where vitral is started.
+    /// Folder of the run; relative to the current folder.
     #[serde(default = "default_output", with = "vitral_config::path_text")]
     #[schemars(with = "PathBuf")]
     #[schemars(extend("otherNames" = ["output_dir", "out_dir", "out"]))]
@@ -46,7 +46,7 @@ pub struct Experiment {
     /// What is kept while training.
     #[serde(default)]
     pub checkpoints: CheckpointConfig,
-    /// Plugins that hear of what happens, and may warn, save, change the learning rate or stop.
+    /// Plugins that observe the run, and may warn, save, change the learning rate or stop.
     #[serde(default)]
     pub monitors: Vec<PluginUse>,
     /// Where plugins are taken from and what they may do, by name.
@@ -70,7 +70,7 @@ pub struct TrainConfig {
     #[schemars(range(min = 0.0, max = 100_000.0))]
     #[schemars(extend("otherNames" = ["num_epochs", "max_epochs"]))]
     pub epochs: f64,
-    /// Steps in place of epochs, which then count for nothing.
+    /// Steps in place of epochs, which then have no effect.
     #[schemars(range(min = 1))]
     pub steps: Option<u64>,
     /// Images of one step (the effective batch): a number, or `Auto(effective: 1024)`, which finds
@@ -81,11 +81,12 @@ pub struct TrainConfig {
     #[schemars(range(min = 1, max = 65_536))]
     #[schemars(extend("otherNames" = ["gradient_accumulation_steps", "grad_accum", "accumulation_steps"]))]
     pub accum_steps: usize,
-    /// Blocks that compute their activations again for backward: less memory, the same gradients.
+    /// Blocks that recompute their activations in the backward pass: less memory, the same
+    /// gradients.
     #[schemars(extend("otherNames" = ["gradient_checkpointing", "grad_checkpointing"]))]
     pub activation_checkpointing: ActivationCheckpointing,
-    /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the CPU
-    /// `BF16` has kernels of its own, and `F16()` is right, but slow.
+    /// The type that the model computes in: `F32`, `BF16`, or `F16()` with a scaled loss. On the
+    /// CPU `BF16` has kernels of its own, and `F16()` is correct, but slow.
     #[schemars(extend("otherNames" = ["amp", "dtype", "fp16", "bf16", "mixed_precision"]))]
     pub precision: Precision,
     /// Smaller training images in the first epochs (progressive resizing), as in
@@ -93,8 +94,8 @@ pub struct TrainConfig {
     /// evaluation, have the model's `image_size`.
     pub image_size: Vec<ImageSizeStage>,
     /// Epochs from the start in which training images lose the share of their patches that
-    /// `model.patch_dropout` says; later ones have all (unmasked tuning; FLIP, Li et al. 2023). None
-    /// drops patches to the end.
+    /// `model.patch_dropout` says; later ones have all (unmasked tuning; FLIP, Li et al. 2023).
+    /// `None` drops patches throughout.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub patch_dropout_epochs: Option<f64>,
     /// The optimizer.
@@ -131,8 +132,8 @@ pub struct TrainConfig {
     pub layer_decay: Option<f64>,
     /// Parameters with a learning rate or weight decay of their own, by name.
     pub groups: Vec<GroupOverride>,
-    /// Parameters that stay as they are, by name, `*` standing for anything: `["blocks.0.*"]`. Their
-    /// gradients are computed all the same, but neither clip nor move anything.
+    /// Parameters that are not trained, by name, where `*` stands for anything: `["blocks.0.*"]`.
+    /// Their gradients are computed all the same, but neither clip nor move anything.
     #[schemars(extend("otherNames" = ["freeze"]))]
     pub frozen: Vec<String>,
     /// Largest global norm of the gradients; none does not clip.
@@ -218,7 +219,7 @@ pub enum Every {
 pub struct CheckpointConfig {
     /// When a checkpoint is written; always at the end and on Ctrl-C, too.
     pub every: Every,
-    /// Newest checkpoints that are kept, beside the best one.
+    /// How many of the newest checkpoints are kept, besides the best one.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub keep: usize,
     /// What makes a checkpoint the best one; it is then written at that evaluation.

@@ -34,7 +34,7 @@ fn with_early_stop(workspace: &Workspace, more: &str) {
 
 /// What a shell has to be told, of what was shown.
 fn offered(shown: &str) -> &str {
-    let (_, command) = shown.split_once("this command allows it:\n").unwrap();
+    let (_, command) = shown.split_once("to allow it, run:\n").unwrap();
     command.trim()
 }
 

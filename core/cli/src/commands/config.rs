@@ -25,7 +25,7 @@ pub enum ConfigShow {
     },
     /// Every field with its default and what it means, as an experiment.
     Defaults,
-    /// What a field means and takes, and the fields in it.
+    /// What a field means, which values it takes, and the fields in it.
     Explain {
         /// The field, as in `train.mix` or `data.augment`.
         field: String,

@@ -29,16 +29,16 @@ const NAMED: usize = 10;
 pub struct EvalArguments {
     /// A run's folder, its `best` or `last`, or a checkpoint.
     pub checkpoint: PathBuf,
-    /// Evaluate on these images: a folder of class folders, a cache (.vcache), shards (.tar) or files
-    /// (.parquet) or a pattern of such, an experiment (.ron), whose validation images they are, or a
-    /// source as an experiment writes it. By default the experiment's validation images.
+    /// Evaluate on these images: a folder of class folders, a cache (.vcache), shards (.tar), files
+    /// (.parquet), a pattern of either, the validation images of an experiment (.ron), or a source
+    /// as written in an experiment. By default the experiment's validation images.
     #[arg(long, value_name = "FOLDER_OR_FILE")]
     pub data: Option<PathBuf>,
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
-    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
     #[arg(long, value_name = "R")]
     pub token_merging: Option<usize>,
     /// Print one JSON object instead of a table.
@@ -60,7 +60,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
         overrides::check_eval(changed.document())?;
         if arguments.data.is_some() && changed.document().is_assigned("data.val") {
             return Err(Failure::Other(
-                "`--data` and `--set data.val` say the same: give one".into(),
+                "`--data` and `--set data.val` both choose the images: give only one".into(),
             ));
         }
         checkpoint.experiment = changed.experiment;

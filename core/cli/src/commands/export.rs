@@ -26,10 +26,10 @@ use crate::{
 pub struct ExportArguments {
     /// A run's folder, its `best` or `last`, or a checkpoint.
     pub checkpoint: PathBuf,
-    /// What is written.
+    /// The format to write.
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// Where: a file for npz and onnx, a folder for the others.
+    /// Where to write: a file for npz and onnx, a folder for the others.
     #[arg(long)]
     pub out: PathBuf,
     #[command(flatten)]
@@ -39,21 +39,21 @@ pub struct ExportArguments {
 /// What goes with formats that have the model's graph: onnx and saved-model.
 #[derive(Debug, Args)]
 pub struct GraphArguments {
-    /// Keep weights in 16 bits; they are computed with in 32 (onnx, saved-model).
+    /// Store weights in 16 bits; computation stays in 32 (onnx, saved-model).
     #[arg(long)]
     pub f16: bool,
     /// Take u8 pixels and give probabilities, rather than normalised images and logits (onnx,
     /// saved-model).
     #[arg(long)]
     pub preprocessing: bool,
-    /// The size of the images that the graph takes: the model's, or any whose sides are multiples of the
+    /// The image size that the graph takes: the model's, or any whose sides are multiples of the
     /// patch size, with positions resized in the graph (onnx, saved-model).
     #[arg(long, value_enum, default_value_t = GraphImageSize::Fixed)]
     pub image_size: GraphImageSize,
     /// Run what was written with onnxruntime or TensorFlow in Python, and compare it with the model.
     #[arg(long)]
     pub verify: bool,
-    /// The Python that verifies.
+    /// The Python interpreter that `--verify` runs.
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub python: PathBuf,
 }
@@ -63,7 +63,7 @@ pub struct GraphArguments {
 pub enum GraphImageSize {
     /// The model's.
     Fixed,
-    /// Any, height and width on their own.
+    /// Any height and width.
     Dynamic,
 }
 
@@ -93,7 +93,7 @@ pub fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
     if format.is_none() && (graph.f16 || graph.preprocessing || graph.verify || any_image_size) {
         let formats = "--format onnx or saved-model";
         let options = "--f16, --preprocessing, --image-size dynamic and --verify";
-        let problem = format!("{options} go with {formats} only");
+        let problem = format!("{options} need {formats}");
         return Err(Failure::Other(problem));
     }
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;

@@ -14,26 +14,26 @@ use crate::{failure::Failure, progress::working, words::counted};
 
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or `.bin` of
-    /// timm or Hugging Face, or the folder that has it with its config.json.
+    /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or
+    /// `.bin` of timm or Hugging Face, or the folder that holds it and its config.json.
     pub source: PathBuf,
-    /// The folder to write, which `predict`, `eval` and `train --init` open.
+    /// Where to write the model: a folder, which `predict`, `eval` and `train --init` open.
     #[arg(long)]
     pub out: PathBuf,
-    /// Attention heads, where the file does not tell.
+    /// Number of attention heads, if the file does not say.
     #[arg(long, value_parser = heads)]
     pub heads: Option<usize>,
-    /// Which model, where the file has several, by a part of what stands before its names, e.g. `teacher`
-    /// or `state_dict`.
+    /// Which model to take if the file holds several, by part of the prefix of its names, e.g.
+    /// `teacher` or `state_dict`.
     #[arg(long, value_name = "NAME")]
     pub part: Option<String>,
-    /// Take the model to images of this side in pixels; its positions are resized.
+    /// Adapt the model to images of this side in pixels; its position embeddings are resized.
     #[arg(long)]
     pub image_size: Option<usize>,
-    /// Take the model to this number of classes; a head for another number is replaced by zeros.
+    /// Adapt the model to this number of classes; a head of another size is replaced by zeros.
     #[arg(long)]
     pub classes: Option<usize>,
-    /// How positions are resized.
+    /// How position embeddings are resized.
     #[arg(long, value_enum, default_value_t = PositionResizing::Zoom)]
     pub positions: PositionResizing,
     /// Set a field of the experiment that is written with the model, e.g. `--set model.mlp=Gelu` or
@@ -52,9 +52,9 @@ fn heads(text: &str) -> Result<usize, String> {
 /// How learned positions are taken to another grid.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PositionResizing {
-    /// Linear between aligned corners, as google-research/vision_transformer.
+    /// Linear between aligned corners, as in google-research/vision_transformer.
     Zoom,
-    /// Antialiased bicubic, as timm.
+    /// Antialiased bicubic, as in timm.
     Bicubic,
 }
 
@@ -89,7 +89,7 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
     if model.config.classes == 0 {
         return Err(Failure::Other(format!(
-            "{} has no head: say for how many classes it is to get one (`--classes`), which is zero at first",
+            "{} has no head: `--classes` gives it one for that many classes, of zeros at first",
             arguments.source.display()
         )));
     }
@@ -158,7 +158,7 @@ fn report(model: &Pretrained, experiment: &Experiment) {
     }
     if model.normalization.is_none() {
         println!(
-            "  the file does not say how images are normalised, so it is `data.normalize: {:?}`",
+            "  the file does not say how images are normalised; assuming `data.normalize: {:?}`",
             experiment.data.normalize
         );
     }

@@ -1,12 +1,14 @@
 //! One file per command, with its arguments and what it does.
 
 pub mod bench;
+pub mod completions;
 pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod man;
 pub mod plugin;
 pub mod predict;
 pub mod report;
@@ -15,34 +17,35 @@ pub mod train;
 use clap::Subcommand;
 
 use self::{
-    bench::BenchCommand, config::ConfigArguments, data::DataCommand, eval::EvalArguments,
-    export::ExportArguments, import::ImportArguments, plugin::PluginCommand,
-    predict::PredictArguments, report::ReportArguments, train::TrainArguments,
+    bench::BenchCommand, completions::CompletionsArguments, config::ConfigArguments,
+    data::DataCommand, eval::EvalArguments, export::ExportArguments, import::ImportArguments,
+    man::ManArguments, plugin::PluginCommand, predict::PredictArguments, report::ReportArguments,
+    train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a model as an experiment says, or go on with a run.
+    /// Train a model as an experiment describes, or resume a run.
     Train(TrainArguments),
     /// Evaluate a checkpoint on its validation images.
     Eval(EvalArguments),
     /// Classify image files with a checkpoint.
     Predict(PredictArguments),
-    /// Take in a model that was trained elsewhere: weights of google-research/vision_transformer,
+    /// Import a model that was trained elsewhere: weights of google-research/vision_transformer,
     /// big_vision, timm or Hugging Face.
     Import(ImportArguments),
-    /// Write a checkpoint's model for use elsewhere.
+    /// Export a checkpoint's model for use elsewhere.
     Export(ExportArguments),
     /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
     Report(ReportArguments),
-    /// Show what an experiment comes to, what a field means, all defaults, or the JSON schema.
+    /// Show a resolved experiment, what a field means, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
     },
-    /// Show what is in a data set, and pack it into one file that is read faster.
+    /// Show what a data set contains, or pack it into one file that is faster to read.
     Data {
         #[command(subcommand)]
         command: DataCommand,
@@ -52,8 +55,12 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Show which devices and features are there.
+    /// Show which devices and features are available.
     Doctor,
+    /// Print completions for a shell, to be put where it looks for them.
+    Completions(CompletionsArguments),
+    /// Write a manual page for each command.
+    Man(ManArguments),
     /// Compile a component from the standard input to the standard output, as this program has it done in
     /// a process of its own.
     #[command(name = crate::plugins::COMPILE, hide = true)]

@@ -34,7 +34,7 @@ pub struct PredictArguments {
     #[arg(long)]
     pub device: Option<String>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
-    /// usually a little less accurate. 0 merges none, also where the model was trained to.
+    /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
     #[arg(long, value_name = "R")]
     pub token_merging: Option<usize>,
     /// Print one JSON object for each image.
@@ -69,7 +69,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
             // The next may be of another shape.
             Err(Error::Image(problem)) => {
                 eprintln!(
-                    "error: {}: it cannot be brought to the model's size: {problem}",
+                    "error: {}: it cannot be resized for the model: {problem}",
                     file.display()
                 );
                 failed = true;

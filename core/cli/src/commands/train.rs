@@ -32,12 +32,12 @@ pub struct TrainArguments {
     /// The experiment, a RON file.
     #[arg(required_unless_present = "resume")]
     pub experiment: Option<PathBuf>,
-    /// Go on with a run: its folder (from its newest checkpoint), its `best` or `last`, or one of
-    /// its `checkpoints/step-...`.
+    /// Resume a run: its folder (from its newest checkpoint), its `best` or `last`, or one of its
+    /// `checkpoints/step-...`.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     pub resume: Option<PathBuf>,
-    /// Start from a model that was trained before: what `import` or `export` wrote, a run, or a file
-    /// of weights. The same as `init: Pretrained(path: ...)` in the experiment.
+    /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.
+    /// The same as `init: Pretrained(path: ...)` in the experiment.
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     pub init: Option<PathBuf>,
     /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan.
@@ -56,7 +56,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     let mut trainer = match (&arguments.resume, &arguments.experiment) {
         (Some(run), _) => resume(run, arguments, &registry, &progress)?,
         (None, Some(experiment)) => start(experiment, arguments, &registry, &progress)?,
-        (None, None) => return Err(Failure::Other("which experiment?".into())),
+        (None, None) => return Err(Failure::Other("no experiment given".into())),
     };
     let stop = stop_on_signals(interrupt)?;
     let outcome = trainer.run(&mut progress, &stop);
@@ -101,7 +101,7 @@ fn start(
     let output = free_folder(&experiment.output);
     if output != experiment.output {
         progress.line(&format!(
-            "{} holds a run already; this one goes to {}",
+            "{} already holds a run; this one goes to {}",
             experiment.output.display(),
             output.display()
         ));
@@ -132,8 +132,8 @@ fn resume(
             if !arguments.overrides.set.is_empty() =>
         {
             Failure::Usage(format!(
-                "{} cannot go on as `--set` changes it: {problem}\n  help: the model, the optimizer's kind \
-                 and the classes of a run stay; a new run starts from its weights with \
+                "{} cannot be resumed as `--set` changes it: {problem}\n  help: a resumed run keeps its model, \
+                 kind of optimizer and classes; a new run starts from its weights with \
                  `train EXPERIMENT --init {}`",
                 run.display(),
                 run.display()

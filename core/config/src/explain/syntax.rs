@@ -16,12 +16,12 @@ pub(crate) fn explain(view: &View<'_>, error: &Error) -> Option<Finding> {
         Error::Eof => Finding {
             span: view.end(),
             message: "the text ends too early".to_owned(),
-            label: "something is missing behind this".to_owned(),
+            label: "something is missing after this".to_owned(),
             help: None,
         },
         Error::TrailingCharacters => Finding {
             span: view.span(view.here()),
-            message: "the text goes on behind its end".to_owned(),
+            message: "there is text after the end".to_owned(),
             label: "nothing may follow the closing `)`".to_owned(),
             help: Some("is there a closing bracket too many before this?".to_owned()),
         },
@@ -67,7 +67,7 @@ fn comma(view: &View<'_>) -> Finding {
     Finding {
         span: before.span.clone(),
         message: "expected a comma".to_owned(),
-        label: "`,` is missing behind this".to_owned(),
+        label: "`,` is missing after this".to_owned(),
         help: None,
     }
 }
@@ -141,7 +141,7 @@ fn colon(view: &View<'_>) -> Finding {
     Finding {
         span: name.span.clone(),
         message: format!("expected `:` and a value behind `{}`", view.text(name)),
-        label: "`:` is missing behind this".to_owned(),
+        label: "`:` is missing after this".to_owned(),
         help: None,
     }
 }
@@ -166,7 +166,7 @@ fn escape(view: &View<'_>, problem: &str) -> Finding {
     Finding {
         span: start..upto.max(start + 1),
         message: match problem {
-            "Unknown escape character" => format!("`{shown}` means nothing in a string"),
+            "Unknown escape character" => format!("`{shown}` is not an escape in a string"),
             _ => format!("`{shown}` is malformed: {}", super::lower_first(problem)),
         },
         label: "after a backslash".to_owned(),

@@ -78,7 +78,7 @@ fn missing_value(view: &View<'_>, token: Option<&Token>) -> Option<Finding> {
     ends.then(|| Finding {
         span: name.span.start..colon.span.end,
         message: format!("`{}` has no value", view.text(name)),
-        label: "a value is missing behind this".to_owned(),
+        label: "a value is missing after this".to_owned(),
         help: None,
     })
 }
@@ -189,7 +189,7 @@ fn no_group(view: &View<'_>) -> Finding {
             Finding {
                 span: word.span.clone(),
                 message: format!("`{text}` needs values in parentheses"),
-                label: "needs parentheses behind it".to_owned(),
+                label: "needs parentheses after it".to_owned(),
                 help: Some(how_to_fill(view, word, text)),
             }
         }
@@ -244,7 +244,7 @@ fn named_group(view: &View<'_>, found: &str) -> Finding {
         };
     }
     let help = match next {
-        Some(Kind::Open('(')) => Some("leave the name out and write only `( ... )`".to_owned()),
+        Some(Kind::Open('(')) => Some("leave out the name and write only `( ... )`".to_owned()),
         _ => view.description(),
     };
     Finding {
@@ -291,8 +291,8 @@ fn decimal_comma(view: &View<'_>) -> Option<Finding> {
         let span = whole.span.start..fraction.span.end;
         let written = &view.source.text[span.clone()];
         Finding {
-            message: format!("`{written}` is no number"),
-            label: "numbers have a point".to_owned(),
+            message: format!("`{written}` is not a number"),
+            label: "numbers take a decimal point".to_owned(),
             help: Some(format!("write {}", written.replace(',', "."))),
             span,
         }
@@ -336,7 +336,7 @@ fn too_many(view: &View<'_>) -> Option<Finding> {
     let in_tuple = matches!(group.0.pop(), Some(crate::path::Segment::Index(_)));
     in_tuple.then(|| Finding {
         span: view.value_from(token),
-        message: "there are more values in these parentheses than belong there".to_owned(),
+        message: "these parentheses hold too many values".to_owned(),
         label: "one too many".to_owned(),
         help: schema::at(view.schema, &group, view.source)
             .and_then(|schema| schema::description(view.schema, schema)),

@@ -23,7 +23,7 @@ pub(crate) fn find(source: &Source<'_>) -> Option<Unfinished> {
             finding: Finding {
                 span: start..start + 2,
                 message: "this comment has no end".to_owned(),
-                label: "`*/` is missing behind this".to_owned(),
+                label: "`*/` is missing after this".to_owned(),
                 help: None,
             },
         });

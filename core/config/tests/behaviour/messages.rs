@@ -156,8 +156,8 @@ fn a_text_full_of_mistakes_is_cut_off() {
 #[test]
 fn a_decimal_comma_becomes_a_point() {
     check(&[
-        ("(model: (dropout: «0,05»))", "`0,05` is no number", "write 0.05"),
-        ("(model: (dropout: «0,05», width: 2))", "`0,05` is no number", "write 0.05"),
+        ("(model: (dropout: «0,05»))", "`0,05` is not a number", "write 0.05"),
+        ("(model: (dropout: «0,05», width: 2))", "`0,05` is not a number", "write 0.05"),
         ("(model: (dropout: «\"0,05\"»))", "expected a number, found a string", "point: 0.05"),
     ]);
 }
@@ -309,7 +309,7 @@ fn tuples_of_the_wrong_length_are_counted() {
         ("(model: (image: «(1,)»))", "expected 2 values, found 1", "Height"),
         (
             "(model: (image: (1, 2, «3»)))",
-            "there are more values in these parentheses than belong there",
+            "these parentheses hold too many values",
             "Height and width of the image.",
         ),
     ]);
@@ -326,8 +326,8 @@ fn punctuation_is_missed_where_it_is_missing() {
         ("(model: («depth:» , width: 1))", "`depth` has no value", ""),
         ("(model: (),«,» )", "expected a field's name, found `,`", ""),
         ("(model: () «/» x)", "unexpected `/`", ""),
-        ("(model: ()) «x»", "the text goes on behind its end", "too many"),
-        ("(model: (depth: 1))«)»", "the text goes on behind its end", "too many"),
+        ("(model: ()) «x»", "there is text after the end", "too many"),
+        ("(model: (depth: 1))«)»", "there is text after the end", "too many"),
         (
             "«name»: \"x\"\nmodel: ()",
             "the configuration has no parentheses around it",
@@ -362,7 +362,7 @@ fn escapes_are_explained() {
     check(&[
         (
             r#"(model: (), data: (path: "C:«\d»ata"))"#,
-            r"`\d` means nothing in a string",
+            r"`\d` is not an escape in a string",
             "use `/` in paths",
         ),
         (r#"(name: "é«\u{z»z}b")"#, r"`\u{z` is malformed: non-hex digit found", "backslash"),
@@ -403,11 +403,11 @@ fn errors_are_small_and_can_cross_threads() {
 fn a_text_that_is_longer_than_anybodys_is_not_read_and_little_of_it_is_told() {
     let long = format!("(model: (depth: [{}]))", "1,".repeat(300_000));
     let found = error(&long);
-    assert!(found.message.contains("goes on behind 524288 names"), "{}", found.message);
+    assert!(found.message.contains("more than 524288 names"), "{}", found.message);
     assert!(found.span.clone().is_some_and(|span| span.start > 500_000), "{:?}", found.span);
     let mut document = Document::new("long", long);
     let found = document.set::<Experiment>("model.depth=3").unwrap_err();
-    assert!(found.message.contains("goes on behind"), "{}", found.message);
+    assert!(found.message.contains("more than 524288 names"), "{}", found.message);
 
     let name = "x".repeat(1 << 20);
     let found = error(&format!("(model: ({name}: 3, dept: 4, {name}y: 5))"));

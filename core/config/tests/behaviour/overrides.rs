@@ -171,7 +171,7 @@ fn malformed_assignments_are_refused() {
         ("()", "=1", "=", "the path before `=` is missing"),
         ("()", "a..b=1", "..b", "not a path: a field's name is missing here"),
         ("()", "a[x]=1", "[x]", "not a path: expected an item's number in `[ ]`, from 0"),
-        ("()", "a=", "", "the value behind `=` is missing"),
+        ("()", "a=", "", "the value after `=` is missing"),
         ("(a: 1)", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
         ("(a: \"x\")", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
         ("(a: (1, 2))", "a.b=1", "a.b", "`a` has no fields, so no `b`"),
@@ -187,7 +187,7 @@ fn malformed_assignments_are_refused() {
     }
     let error = refused("(a: 1)", "a=(1, ");
     assert_eq!(underlined(&error), "(1,");
-    assert!(error.message.starts_with("the value behind `=` is not valid RON"));
+    assert!(error.message.starts_with("the value after `=` is not valid RON"));
 }
 
 #[test]

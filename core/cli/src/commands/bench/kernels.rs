@@ -62,7 +62,7 @@ pub fn run(arguments: &KernelArguments) -> Result<(), Failure> {
         progress.next();
     }
     progress.finish();
-    let report = Report {
+    let report = KernelResults {
         instruction_set: set.name(),
         threads: rayon::current_num_threads(),
         sizes,
@@ -347,7 +347,7 @@ struct Measured {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct KernelResults {
     instruction_set: &'static str,
     threads: usize,
     sizes: Sizes,
@@ -355,7 +355,7 @@ struct Report {
     kernels: Vec<Measured>,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for KernelResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sizes { batch, tokens, width, hidden, heads } = self.sizes;
         writeln!(

@@ -23,15 +23,15 @@ use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Measure training steps on noise that is in memory: img/s, time of each stage, peak memory,
-    /// and the share of the machine's matrix-product limit that is reached.
+    /// Measure training steps on noise held in memory: img/s, time of each stage, peak memory, and
+    /// the share reached of the machine's limit for matrix products.
     Step(StepArguments),
     /// Measure the CPU kernels of a model's blocks, forward and backward, next to plain matrix
     /// products of the same sizes.
     Kernels(KernelArguments),
-    /// Measure how fast the training images of an experiment come, without its model: img/s, the time
-    /// of each stage and the bottleneck with different numbers of workers, next to reading, decoding
-    /// and copying alone.
+    /// Measure how fast an experiment's training images are loaded, without its model: img/s, the
+    /// time of each stage and the bottleneck with different numbers of workers, next to reading,
+    /// decoding and copying alone.
     Data(BenchDataArguments),
     /// Train with each efficiency technique alone and with all together, and compare time of an
     /// epoch, peak memory and accuracy with the plain loop; a table, and a plot as SVG.

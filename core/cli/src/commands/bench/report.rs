@@ -148,7 +148,7 @@ struct Times {
 
 /// Everything that was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct StepResults {
     version: &'static str,
     #[serde(flatten)]
     work: Work,
@@ -168,7 +168,7 @@ pub struct Report {
     samples: Vec<Sample>,
 }
 
-impl Report {
+impl StepResults {
     pub fn new(
         work: Work,
         machine: Machine,
@@ -205,7 +205,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for StepResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({:.1} M parameters)", self.work, self.work.parameters as f64 / 1e6)?;
         writeln!(f, "  device        {}", self.machine.device)?;

@@ -25,7 +25,7 @@ use vitral_train::{
 use super::{
     cpu_time::cpu_seconds,
     limit::sgemm_limit,
-    report::{Cost, Machine, Report, Sample, Work},
+    report::{Cost, Machine, Sample, StepResults, Work},
     subject::Subject,
 };
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct StepArguments {
     /// An experiment, a RON file; without one, a published model is trained by AdamW. Its data is
-    /// read only where it alone says how many classes there are.
+    /// read only if nothing else gives the number of classes.
     #[arg(conflicts_with = "variant")]
     pub experiment: Option<PathBuf>,
     /// The published model: a size and a patch size, as in Ti/16 (the default) or B/32.
@@ -48,16 +48,16 @@ pub struct StepArguments {
     /// Number of classes; by default the experiment's, or 1000.
     #[arg(long)]
     pub classes: Option<usize>,
-    /// Images of a step; by default the experiment's, or 16.
+    /// Images per step; by default the experiment's, or 16.
     #[arg(long)]
     pub batch: Option<usize>,
     /// AdamW, Sgd, Lion or Lamb, or one with settings: `Sgd(momentum: 0.8)`.
     #[arg(long, conflicts_with = "infer")]
     pub optimizer: Option<String>,
-    /// Steps that are measured.
+    /// Steps to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
-    /// Steps before those, which are not.
+    /// Warm-up steps before those, which are not measured.
     #[arg(long, default_value_t = 3)]
     pub warmup: u32,
     /// Measure inference: forward passes without gradients.
@@ -131,7 +131,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         peak_memory: (peak_memory > 0).then_some(peak_memory),
         limit: is_cpu(&device).then(sgemm_limit),
     };
-    let report = Report::new(work, machine, arguments.warmup, samples, cost);
+    let report = StepResults::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
         json::print(&report)?;
     } else {

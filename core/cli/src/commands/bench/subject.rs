@@ -57,7 +57,7 @@ impl Subject {
             0 => {
                 let data = loaded.experiment.data.open().map_err(|error| {
                     Failure::Other(format!(
-                        "the data says how many classes there are, but: {error}; `--classes` says it, too"
+                        "the number of classes comes from the data, but: {error}; `--classes` sets it, too"
                     ))
                 })?;
                 data.train.class_names().len()

@@ -25,17 +25,18 @@ pub struct DataCacheArguments {
     /// The cache's file.
     #[arg(long, value_name = "FILE.vcache")]
     pub out: PathBuf,
-    /// Make images smaller whose longer side has more pixels. Images that stay encoded keep their size.
+    /// Shrink images whose longer side is longer than this. Images that stay encoded keep their
+    /// size.
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub max_side: Option<u32>,
-    /// How large the cache may become, as in "20 GiB": as many images as fit become pixels, and the
-    /// others stay as they are encoded. Without it, all become pixels.
+    /// How large the cache may get, as in "20 GiB": as many images as fit are stored as pixels, the
+    /// others stay encoded. By default, all are stored as pixels.
     #[arg(long, value_name = "SIZE", conflicts_with = "encoded")]
     pub budget: Option<MemorySize>,
-    /// Keep images as they are encoded.
+    /// Keep all images encoded.
     #[arg(long)]
     pub encoded: bool,
-    /// Leave out images that cannot be read, instead of stopping at the first.
+    /// Skip images that cannot be read, instead of stopping at the first.
     #[arg(long)]
     pub skip: bool,
 }
@@ -82,7 +83,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let report = packed.map_err(|error| match error {
         DataError::Sample(error) => {
-            Failure::Other(format!("{error}; with `--skip`, such images are left out"))
+            Failure::Other(format!("{error}; `--skip` leaves such images out"))
         }
         error => error.into(),
     })?;

@@ -32,11 +32,11 @@ const BAR: f64 = 30.0;
 pub struct DataInfoArguments {
     #[command(flatten)]
     pub data: DataArguments,
-    /// Draw images of some classes into a PNG, JPEG or WebP file; each before and, with an experiment,
-    /// after its augmentation.
+    /// Draw images of some classes into a PNG, JPEG or WebP file, each before and, given an
+    /// experiment, after augmentation.
     #[arg(long, value_name = "FILE.png")]
     pub sheet: Option<PathBuf>,
-    /// Decode every image, and name those that cannot be.
+    /// Decode every image, and list those that cannot be decoded.
     #[arg(long)]
     pub check: bool,
     /// Print one JSON object for each data set.
@@ -141,7 +141,7 @@ impl Info {
     fn print(&self) {
         let count = |number: usize| HumanCount(number as u64);
         let classes = match self.classes.as_slice() {
-            [_] => "one single class, which nothing can be learned from".to_owned(),
+            [_] => "a single class, from which nothing can be learned".to_owned(),
             classes => counted(classes.len(), "class", "classes"),
         };
         println!("{}: {}, {classes}", self.name, counted(count(self.images), "image", "images"));

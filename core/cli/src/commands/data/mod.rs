@@ -16,11 +16,11 @@ use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Show counts, image sizes and the balance of classes, and draw a contact sheet.
+    /// Show counts, image sizes and class balance, and draw a contact sheet.
     Info(DataInfoArguments),
-    /// Pack a data set into one file, which is mapped into memory and read without a copy.
+    /// Pack a data set into one file, which is memory-mapped and read without copying.
     Cache(DataCacheArguments),
-    /// Check every image of a cache against its checksum.
+    /// Verify every image of a cache against its checksum.
     Verify {
         /// The cache's file.
         cache: PathBuf,

@@ -104,9 +104,7 @@ fn own_only(loaded: &Loaded, plugins: &Registry) -> Result<Experiment, Failure> 
             let is_own = plugins.is_own(&loaded.experiment, used, &field);
             if !is_own.map_err(|error| loaded.locate(error))? {
                 let name = &used.name;
-                eprintln!(
-                    "{name:?} is left out: here runs no plugin that does not come with Vitral"
-                );
+                eprintln!("{name:?} is left out: only plugins that come with Vitral run here");
                 continue;
             }
         }

@@ -14,8 +14,8 @@ use crate::{experiment::Loaded, failure::Failure, overrides::Overrides};
 /// A data set, as the `data` commands take it.
 #[derive(Debug, Args)]
 pub struct DataArguments {
-    /// An experiment (a RON file), a folder of class folders, a cache (.vcache), shards (.tar) or
-    /// files (.parquet) or a pattern of such, or a source as an experiment writes it:
+    /// An experiment (a RON file), a folder of class folders, a cache (.vcache), shards (.tar),
+    /// files (.parquet), a pattern of either, or a source as written in an experiment:
     /// `Cifar10(files: ["train.bin"])`.
     pub data: PathBuf,
     /// The experiment's training or validation images; by default `info` shows both, and `cache` packs
@@ -60,7 +60,7 @@ impl Subjects {
         }
         if arguments.split.is_some() || !arguments.overrides.set.is_empty() {
             let problem = format!(
-                "{} is no experiment, so `--split` and `--set` mean nothing",
+                "{} is not an experiment, so `--split` and `--set` do not apply",
                 path.display()
             );
             return Err(Failure::Other(problem));
@@ -105,7 +105,7 @@ pub fn source(path: &Path) -> Result<SourceConfig, Failure> {
             Some(text) => parse(text)?,
             None => {
                 return Err(Failure::Other(format!(
-                    "{} is no data set: give an experiment (.ron), a folder of class folders, .vcache, \
+                    "{} is not a data set: give an experiment (.ron), a folder of class folders, .vcache, \
                      .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])",
                     path.display()
                 )));

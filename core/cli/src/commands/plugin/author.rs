@@ -25,7 +25,7 @@ pub enum PluginKind {
     BatchAugmentation,
     /// A layer's attention.
     Attention,
-    /// Hears of what happens in a run.
+    /// Observes a run.
     Monitor,
 }
 
@@ -47,11 +47,11 @@ pub struct NewArguments {
     /// What the plugin does.
     #[arg(long)]
     pub kind: PluginKind,
-    /// Where it is written; by default a folder of its name.
+    /// Where to write it; by default a folder of the same name.
     #[arg(long)]
     pub folder: Option<PathBuf>,
-    /// The SDK's folder, in a checkout of Vitral; by default the repository that this program was built
-    /// from, at that revision.
+    /// The SDK's folder, in a checkout of Vitral; by default the repository and revision that this
+    /// program was built from.
     #[arg(long)]
     pub sdk: Option<PathBuf>,
 }
@@ -68,7 +68,7 @@ pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
         }
         Some(path) => {
             return Err(Failure::Usage(format!(
-                "--sdk {}: there is no Cargo.toml in this folder; it is the folder `sdk` of a checkout",
+                "--sdk {}: there is no Cargo.toml in this folder; give the folder `sdk` of a checkout",
                 path.display()
             )));
         }
@@ -97,13 +97,13 @@ pub struct BuildArguments {
     /// Build the native library only.
     #[arg(long)]
     pub native_only: bool,
-    /// Leave vector instructions out of the component, to measure what they bring.
+    /// Build the component without vector instructions, to measure what they gain.
     #[arg(long)]
     pub no_simd: bool,
-    /// Do without the network.
+    /// Do not use the network.
     #[arg(long)]
     pub offline: bool,
-    /// Where cargo keeps what it compiles.
+    /// Cargo's target folder.
     #[arg(long)]
     pub target_dir: Option<PathBuf>,
 }
@@ -175,10 +175,10 @@ pub struct BenchArguments {
     /// 1000 ms a call.
     #[arg(long)]
     pub limits: bool,
-    /// How many times each form is measured, in turns.
+    /// How many times each form is measured, in turn.
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,
-    /// How long each measurement is, in milliseconds.
+    /// How long each measurement takes, in milliseconds.
     #[arg(long, default_value_t = 100)]
     pub round_ms: u64,
 }
@@ -209,13 +209,13 @@ pub struct PackArguments {
     /// The folder of a built plugin.
     #[arg(default_value = ".")]
     pub folder: PathBuf,
-    /// Where the bundle goes; by default the plugin's `dist` folder.
+    /// Where to write the bundle; by default the plugin's `dist` folder.
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Sign the bundle with this secret key.
     #[arg(long, value_name = "NAME.key")]
     pub key: Option<PathBuf>,
-    /// Open the native library where there is no component, which runs its code.
+    /// Open the native library if there is no component, which runs its code.
     #[arg(long)]
     pub native: bool,
 }
@@ -235,7 +235,7 @@ pub fn bundle(arguments: &PackArguments) -> Result<(), Failure> {
 /// What a command gives a plugin, which says so where it is less than the plugin asks for.
 fn access(native: bool, limits: bool, artifacts: &Artifacts) -> Access {
     if let Some(asked) = artifacts.asks_beyond().filter(|_| !limits) {
-        say(&format!("it asks for {asked}, which `--limits` would give it"));
+        say(&format!("it asks for {asked}, which `--limits` grants"));
     }
     Access { native, limits, compiler: plugins::compiler(), ..Access::default() }
 }

@@ -42,10 +42,10 @@ pub fn inspect(path: &Path) -> Result<(), Failure> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let help = match vitral_config::nearest(name, &names) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`vitral plugin list` shows what there is".to_owned(),
+            None => "`vitral plugin list` shows the available ones".to_owned(),
         };
         Failure::Other(format!(
-            "{plugin} is no file, and no plugin of that name is installed or compiled in\n  help: {help}"
+            "{plugin} is not a file, and no plugin of that name is installed or compiled in\n  help: {help}"
         ))
     })?;
     describe(&(found.kind(), found.description().clone()), Some("compiled in"));
@@ -79,9 +79,9 @@ pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
 pub struct InstallArguments {
     /// The bundle's file.
     pub bundle: PathBuf,
-    /// Allow the plugin what needs your word, from now on: `blur:run` lets it run though nobody whom
-    /// you trust has signed it, `blur:run,network` grants it the network, too; can be given several
-    /// times.
+    /// Allow the plugin what needs your permission, from now on: `blur:run` lets it run although
+    /// nobody you trust has signed it, `blur:run,network` also grants it the network. Can be given
+    /// several times.
     #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
     pub allow: Vec<Allowance>,
 }
@@ -157,7 +157,7 @@ pub fn keygen(name: &Path) -> Result<(), Failure> {
     let pair = KeyPair::generate(password.as_deref())?;
     pair.write(&public, &secret)?;
     println!("fingerprint {}", pair.public().fingerprint());
-    println!("{}  give this away, for `vitral plugin trust`", public.display());
+    println!("{}  share this, for `vitral plugin trust`", public.display());
     println!("{}  keep this, for `vitral plugin sign`", secret.display());
     if password.is_none() {
         println!("the secret key has no password; set VITRAL_KEY_PASSWORD to give it one");
@@ -182,7 +182,7 @@ pub fn trust(key: &Path) -> Result<(), Failure> {
     println!("trusting key {} from now on", key.fingerprint());
     println!("  it is kept in {}", path.display());
     println!(
-        "  compare its fingerprint with what its owner says; `vitral plugin distrust` undoes this"
+        "  compare its fingerprint with the one its owner publishes; `vitral plugin distrust` undoes this"
     );
     Ok(())
 }
@@ -195,10 +195,10 @@ pub fn distrust(what: &Path) -> Result<(), Failure> {
     };
     match Store::of_user()?.distrust(&start)? {
         Distrusted::Key(key) => {
-            println!("key {key} is trusted no more; what it has signed does not run any more");
+            println!("key {key} is no longer trusted; what it has signed no longer runs");
         }
         Distrusted::Bundle(plugin, digest) => {
-            println!("{plugin} ({digest}) may do no more than any other plugin");
+            println!("{plugin} ({digest}) may no longer do more than any other plugin");
         }
     }
     Ok(())
@@ -217,7 +217,7 @@ pub fn keys() -> Result<(), Failure> {
             println!("      its names: {}", names.join(", "));
         }
     }
-    println!("allowed beside{}", if decisions.allowed.is_empty() { "  nothing" } else { "" });
+    println!("also allowed{}", if decisions.allowed.is_empty() { "  nothing" } else { "" });
     for allowed in &decisions.allowed {
         println!("  {}  {}", allowed.digest, allowed.plugin);
         let permits: Vec<String> = allowed.permits.iter().map(ToString::to_string).collect();
@@ -243,7 +243,7 @@ fn installed(plugin: &str) -> Result<Installed, Failure> {
 
 /// A plugin's name where a file's might have been given.
 fn as_name(path: &Path) -> Result<&str, Failure> {
-    path.to_str().ok_or_else(|| Failure::Other(format!("{} is no file", path.display())))
+    path.to_str().ok_or_else(|| Failure::Other(format!("{} is not a file", path.display())))
 }
 
 /// `name` or `name@version`.

@@ -32,12 +32,12 @@ pub enum PluginCommand {
     Bench(BenchArguments),
     /// Put a built plugin into a bundle, `name-version.vitral`.
     Pack(PackArguments),
-    /// Show what a bundle, an installed plugin or one that is compiled in is and takes.
+    /// Describe a bundle, an installed plugin or a compiled-in one, with its parameters.
     Inspect {
         /// A bundle's file, or a plugin's name (`name` or `name@version`).
         plugin: PathBuf,
     },
-    /// Check every file of a bundle or an installed plugin, and who signed it.
+    /// Verify every file of a bundle or an installed plugin, and who signed it.
     Verify {
         /// A bundle's file, or an installed plugin's name.
         plugin: PathBuf,
@@ -45,18 +45,18 @@ pub enum PluginCommand {
         #[arg(long, value_name = "KEY.pub")]
         key: Option<PathBuf>,
     },
-    /// Install a bundle, signed with a key that you trust.
+    /// Install a bundle that is signed with a key you trust.
     Install(InstallArguments),
-    /// List the plugins that are compiled in and installed.
+    /// List the compiled-in and the installed plugins.
     List,
     /// Remove an installed plugin.
     Remove {
         /// `name`, or `name@version`.
         plugin: String,
     },
-    /// Make a pair of keys: `NAME.pub` to give away, `NAME.key` to sign with.
+    /// Make a key pair: `NAME.pub` to share, `NAME.key` to sign with.
     Keygen {
-        /// Path of the keys, without an extension.
+        /// Path of the key files, without an extension.
         name: PathBuf,
     },
     /// Sign a bundle.
@@ -67,18 +67,18 @@ pub enum PluginCommand {
         #[arg(long, value_name = "NAME.key")]
         key: PathBuf,
     },
-    /// Trust a public key: bundles that it has signed can be installed and run in the sandbox.
+    /// Trust a public key: bundles signed with it can be installed and run in the sandbox.
     Trust {
         /// The public key's file.
         key: PathBuf,
     },
-    /// Take trust back: of a key, whose bundles do not run any more then, or of a bundle that you have
+    /// Withdraw trust: from a key, whose bundles no longer run then, or from a bundle that you have
     /// allowed something.
     Distrust {
         /// The public key's file, or the first digits of its fingerprint or of the bundle's digest.
         what: PathBuf,
     },
-    /// Show the keys that you trust, the names that are theirs, and what you have allowed beside.
+    /// Show the keys you trust, the plugin names they own, and what else you have allowed.
     Keys,
 }
 

@@ -94,7 +94,7 @@ impl Metrics {
         })?;
         let metrics = Self::parse(&text);
         if metrics.steps.is_empty() && metrics.evals.is_empty() {
-            let message = format!("{}: the run has noted nothing yet", path.display());
+            let message = format!("{}: the run has logged nothing yet", path.display());
             return Err(Failure::Other(message));
         }
         Ok(metrics)

@@ -17,9 +17,10 @@ use crate::{failure::Failure, files::write, words::counted};
 
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// A run's folder; the run may still be going on.
+    /// A run's folder; the run may still be in progress.
     pub run: PathBuf,
-    /// Where the page goes, `-` being standard output; by default `report.html` in the run's folder.
+    /// Where to write the page; `-` is standard output. By default `report.html` in the run's
+    /// folder.
     #[arg(long)]
     pub output: Option<PathBuf>,
 }

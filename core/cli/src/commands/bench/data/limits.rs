@@ -20,7 +20,7 @@ const COPIED: usize = 32 << 20;
 
 /// A part of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum PathPart {
     /// The bytes of images as they are stored, in the order of an epoch, each of them looked at.
     Read,
     /// The same, and all of each image made into pixels.
@@ -30,7 +30,7 @@ pub enum Limit {
 }
 
 /// Does parts of the path.
-pub struct Limits<'s> {
+pub struct PathParts<'s> {
     source: &'s dyn Source,
     /// The images in the order of an epoch, and where in it is gone on.
     order: Vec<u32>,
@@ -41,7 +41,7 @@ pub struct Limits<'s> {
     on_error: OnError,
 }
 
-impl<'s> Limits<'s> {
+impl<'s> PathParts<'s> {
     pub fn new(experiment: &Experiment, source: &'s dyn Source) -> Self {
         let seed = Seed::new(experiment.seed);
         // A loader refuses more images than a u32 counts.
@@ -68,12 +68,12 @@ impl<'s> Limits<'s> {
     ///
     /// # Errors
     /// An image cannot be read, and is not to be left out.
-    pub fn rate(&self, limit: Limit, threads: usize, time: Duration) -> Result<f64, Failure> {
+    pub fn rate(&self, limit: PathPart, threads: usize, time: Duration) -> Result<f64, Failure> {
         thread::scope(|scope| {
             let work = || match limit {
-                Limit::Read => self.each(time, read),
-                Limit::Decode => self.each(time, decode),
-                Limit::Copy => Ok(self.copy(time)),
+                PathPart::Read => self.each(time, read),
+                PathPart::Decode => self.each(time, decode),
+                PathPart::Copy => Ok(self.copy(time)),
             };
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             let rates = threads.into_iter().map(|thread| match thread.join() {

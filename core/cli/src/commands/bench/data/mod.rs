@@ -14,9 +14,9 @@ use clap::Args;
 use vitral_train::plugins::open_stages;
 
 use self::{
-    limits::Limits,
+    limits::PathParts,
     path::DataPath,
-    report::{Report, Round, Row, Subject},
+    report::{DataResults, Round, Row, Subject},
 };
 use crate::{
     consent::Allowed, experiment::Loaded, failure::Failure, json, overrides::Overrides,
@@ -27,14 +27,14 @@ use crate::{
 pub struct BenchDataArguments {
     /// The experiment, a RON file.
     pub experiment: PathBuf,
-    /// Numbers of workers to try, as in `--workers 1,4`; by default 1, its doubles, and the number of
-    /// processors.
+    /// Numbers of workers to try, as in `--workers 1,4`; by default the powers of two up to the
+    /// number of processors, and that number.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: Vec<u32>,
-    /// Seconds of each measurement of the whole path; a part of it alone is measured half as long.
+    /// Seconds per measurement of the whole path; each part alone is measured for half as long.
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub seconds: f64,
-    /// How often everything is measured; all take turns.
+    /// Rounds of measurements; in each, everything is measured in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
     /// Print one JSON object with every sample instead of a table.
@@ -63,14 +63,14 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let stages = open_stages(experiment, &registry(&arguments.allowed.allow)?)
         .map_err(|error| loaded.locate(error))?;
     let mut path = DataPath::new(experiment, Arc::clone(&images), stages);
-    let limits = Limits::new(experiment, &*images);
+    let limits = PathParts::new(experiment, &*images);
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let counts = match arguments.workers.is_empty() {
         true => worker_counts(processors),
         false => arguments.workers.iter().map(|&workers| workers as usize).collect(),
     };
 
-    let mut report = Report {
+    let mut report = DataResults {
         version: env!("CARGO_PKG_VERSION"),
         subject: Subject::new(&arguments.experiment, experiment, images.len()),
         processors,
@@ -95,9 +95,9 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
                 limits.rate(limit, threads, time / 2)
             };
             let [read, decode, copy] = [
-                limit(limits::Limit::Read)?,
-                limit(limits::Limit::Decode)?,
-                limit(limits::Limit::Copy)?,
+                limit(limits::PathPart::Read)?,
+                limit(limits::PathPart::Decode)?,
+                limit(limits::PathPart::Copy)?,
             ];
             row.add(
                 Round { images_per_second: passage.images_per_second(), read, decode, copy },

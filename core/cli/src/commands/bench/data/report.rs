@@ -49,22 +49,22 @@ pub struct Row {
     stages: Vec<Stage>,
     bottleneck: Option<String>,
     /// Images per second of each part of the path alone.
-    limits: Limits,
+    limits: PartSpreads,
     /// The path's images per second, relative to each limit.
-    ratios: Limits,
+    ratios: PartSpreads,
     samples: Vec<Round>,
     #[serde(skip)]
     passage: Passage,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Limits {
+struct PartSpreads {
     read: Option<Spread>,
     decode: Option<Spread>,
     copy: Option<Spread>,
 }
 
-impl Limits {
+impl PartSpreads {
     fn of(samples: &[Round], figure: impl Fn(&Round, f64) -> f64) -> Self {
         let spread = |part: fn(&Round) -> f64| {
             Spread::of(samples.iter().map(|round| figure(round, part(round))))
@@ -79,7 +79,7 @@ impl Limits {
 
 /// Everything that was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct DataResults {
     pub version: &'static str,
     #[serde(flatten)]
     pub subject: Subject,
@@ -125,8 +125,8 @@ impl Row {
         let samples = &self.samples;
         self.images_per_second = Spread::of(samples.iter().map(|round| round.images_per_second));
         self.batches_per_second = self.passage.batches as f64 / self.passage.elapsed.as_secs_f64();
-        self.limits = Limits::of(samples, |_, limit| limit);
-        self.ratios = Limits::of(samples, |round, limit| round.images_per_second / limit);
+        self.limits = PartSpreads::of(samples, |_, limit| limit);
+        self.ratios = PartSpreads::of(samples, |round, limit| round.images_per_second / limit);
         self.stages = stages(&self.passage);
         self.bottleneck = bottleneck(&self.passage, self.workers);
     }
@@ -157,7 +157,7 @@ fn bottleneck(passage: &Passage, workers: usize) -> Option<String> {
     vitral_data::bottleneck(&passage.stages).map(|(name, _)| name.to_owned())
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for DataResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}; {} processors", self.subject, self.processors)?;
         writeln!(
@@ -191,7 +191,7 @@ impl fmt::Display for Report {
             });
             let stages: Vec<String> = stages.collect();
             writeln!(f, "with {} worker{plural}, of an image: {}", row.workers, stages.join(", "))?;
-            let Limits { read, decode, copy } = row.limits;
+            let PartSpreads { read, decode, copy } = row.limits;
             let [read, decode, copy] = [read, decode, copy].map(rate);
             writeln!(
                 f,
