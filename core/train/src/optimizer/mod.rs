@@ -6,6 +6,8 @@ mod fused;
 mod lamb;
 mod lion;
 mod sgd;
+#[cfg(test)]
+mod tests;
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -188,17 +190,13 @@ impl OptimizerState {
         clip: Option<&Tensor<1>>,
         groups: &[ParameterGroup],
         hyper: Hyper,
-        mut ema: Option<&mut Ema>,
+        ema: Option<&mut Ema>,
     ) -> Vec<Tensor<1>> {
         if let Some(rule) = fused::rule(&self.optimizer, &values) {
             let slots = &mut self.slots;
             return fused::step(rule, values, gradients, clip, slots, groups, hyper, ema);
         }
-        let values = self.step_by_parameter(values, gradients, clip, groups, hyper);
-        if let Some(ema) = &mut ema {
-            ema.update(&values, hyper.update);
-        }
-        values
+        self.step_by_parameter(values, gradients, clip, groups, hyper, ema)
     }
 
     /// Moves one parameter after the other by Burn's operations, on any device.
@@ -209,12 +207,13 @@ impl OptimizerState {
         clip: Option<&Tensor<1>>,
         groups: &[ParameterGroup],
         hyper: Hyper,
+        ema: Option<&mut Ema>,
     ) -> Vec<Tensor<1>> {
         let gradients = match clip {
             Some(factor) => scale(gradients, factor),
             None => gradients,
         };
-        values
+        let values: Vec<_> = values
             .into_iter()
             .zip(gradients)
             .zip(groups)
@@ -227,97 +226,15 @@ impl OptimizerState {
                 };
                 self.optimizer.update(value, gradient, slots, hyper)
             })
-            .collect()
+            .collect();
+        if let Some(ema) = ema {
+            ema.update(&values, hyper.update);
+        }
+        values
     }
 }
 
 /// `average = beta * average + (1 - beta) * value`, in place.
 fn blend(average: &mut Tensor<1>, value: Tensor<1>, beta: f64) {
     average.inplace(|average| average * beta + value * (1.0 - beta));
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::Device;
-
-    use super::*;
-
-    /// How an update is computed.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Way {
-        /// By the kernel, which must have the rule.
-        Fused,
-        /// By Burn's operations.
-        Plain,
-    }
-
-    /// Three steps on one parameter of three values, with gradients clipped to a half.
-    fn run(optimizer: Optimizer, way: Way, learning_rate: f64, weight_decay: f64) -> Vec<f32> {
-        let device = Device::flex();
-        let tensor = |values: [f32; 3]| Tensor::<1>::from_floats(values, &device);
-        let mut values = vec![tensor([1.0, -2.0, 0.5])];
-        let mut state = OptimizerState::new(optimizer, &values);
-        let group = ParameterGroup { learning_rate_scale: 1.0, weight_decay: None };
-        for (step, gradient) in
-            [[0.2, -0.4, 0.6], [0.8, 0.2, -0.4], [-0.6, 0.4, 0.2]].into_iter().enumerate()
-        {
-            let hyper = Hyper { learning_rate, weight_decay, update: step as u64 + 1 };
-            let (gradients, clip) = (vec![tensor(gradient)], Tensor::from_floats([0.5], &device));
-            assert!(way == Way::Plain || state.is_one_pass(&values), "no kernel has this rule");
-            values = match way {
-                Way::Fused => state.step(values, gradients, Some(&clip), &[group], hyper, None),
-                Way::Plain => {
-                    state.step_by_parameter(values, gradients, Some(&clip), &[group], hyper)
-                }
-            };
-        }
-        values.remove(0).try_into_vec_as().unwrap()
-    }
-
-    /// Each way on its own, against the papers' (and for SGD PyTorch's) update rules carried out value by
-    /// value in float64.
-    fn check(optimizer: Optimizer, ways: &[Way], expected: [f32; 3]) {
-        for &way in ways {
-            for (found, expected) in run(optimizer, way, 0.1, 0.05).into_iter().zip(expected) {
-                assert!(
-                    (found - expected).abs() < 2e-6,
-                    "{way:?} {optimizer:?}: {found} is not {expected}"
-                );
-            }
-        }
-    }
-
-    const BOTH: [Way; 2] = [Way::Fused, Way::Plain];
-
-    #[test]
-    fn adamw_equals_the_reference() {
-        check(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, &BOTH, ADAMW);
-    }
-
-    #[test]
-    fn sgd_equals_the_reference() {
-        let sgd = |nesterov| Optimizer::Sgd { momentum: 0.9, nesterov };
-        check(sgd(false), &BOTH, SGD);
-        check(sgd(true), &BOTH, SGD_NESTEROV);
-    }
-
-    #[test]
-    fn lion_equals_the_reference() {
-        check(Optimizer::Lion { beta1: 0.9, beta2: 0.99 }, &BOTH, LION);
-    }
-
-    #[test]
-    fn lamb_equals_the_reference() {
-        check(Optimizer::Lamb { beta1: 0.9, beta2: 0.999, eps: 1e-6 }, &[Way::Plain], LAMB);
-    }
-
-    const ADAMW: [f32; 3] = [0.7804061, -1.8719164, 0.3513043];
-
-    const SGD: [f32; 3] = [0.8993596, -1.9292692, 0.4332042];
-
-    const SGD_NESTEROV: [f32; 3] = [0.875_547, -1.9173696, 0.4132595];
-
-    const LION: [f32; 3] = [0.8865724, -2.0706472, 0.3930349];
-
-    const LAMB: [f32; 3] = [0.576_049, -1.8756591, 0.197_029];
 }

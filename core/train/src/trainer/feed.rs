@@ -1,7 +1,7 @@
 //! Batches on their way from the loader to a step: upload, memory that is used again, and how long
 //! they were waited for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 use vitral_data::{ImageBatch, Loader, LoaderTimings, Normalization, Skipped};
@@ -34,6 +34,10 @@ pub(super) struct Feed {
     /// The next batch, where it was fetched already. A failure is told when its turn comes, so that the
     /// step before counts.
     ahead: Option<Option<Result<DeviceBatch, Error>>>,
+    /// When the present step asked for its batch.
+    started: Instant,
+    /// What fetching the first batch took, if that was before its step; it counts to it.
+    before: Duration,
     /// What was waited since the last step ended.
     waited: Duration,
     since_report: Sum,
@@ -66,6 +70,8 @@ impl Trainer {
             upload: self.upload(),
             is_ahead: !is_cpu(&self.device),
             ahead: None,
+            started: Instant::now(),
+            before: Duration::ZERO,
             waited: Duration::ZERO,
             since_report: Sum::default(),
             since_start: Sum::default(),
@@ -84,8 +90,18 @@ impl Trainer {
 }
 
 impl Feed {
-    /// The next batch; none after the last.
+    /// The first batch, which stays the next one; none if there is none, or it fails, which is told when
+    /// its turn comes.
+    pub(super) fn first(&mut self) -> Option<&DeviceBatch> {
+        let start = Instant::now();
+        let first = self.fetch();
+        self.before = start.elapsed();
+        self.ahead.insert(first).as_ref()?.as_ref().ok()
+    }
+
+    /// The next batch, with which a step begins; none after the last.
     pub(super) fn next(&mut self) -> Option<Result<DeviceBatch, Error>> {
+        self.started = Instant::now();
         match self.ahead.take() {
             Some(ahead) => ahead,
             None => self.fetch(),
@@ -110,14 +126,15 @@ impl Feed {
         }))
     }
 
-    /// Notes a step's time, and gives how long of it data was waited for.
-    pub(super) fn stepped(&mut self, time: Duration) -> Duration {
+    /// Notes that a step was made; gives its time, and how long of it data was waited for.
+    pub(super) fn stepped(&mut self) -> (Duration, Duration) {
+        let time = self.started.elapsed() + std::mem::take(&mut self.before);
         let wait = std::mem::take(&mut self.waited);
         for sum in [&mut self.since_report, &mut self.since_start] {
             sum.time += time;
             sum.wait += wait;
         }
-        wait
+        (time, wait)
     }
 
     /// What was done since the last report.

@@ -34,7 +34,7 @@ impl Trainer {
 
     /// Finds the micro-batch, unless it is given, or was found for the same before.
     ///
-    /// Called when the first batch is there: what workers prepare meanwhile counts, too.
+    /// Called when the first batch is there, so that what workers prepare meanwhile counts, too.
     pub(super) fn choose_micro_batch(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
         let Some(purpose) = self.purpose() else {
             // A resumed run may have had one before its experiment was changed.

@@ -20,7 +20,6 @@ impl Trainer {
     pub(super) fn step(
         &mut self,
         batch: DeviceBatch,
-        start: Instant,
         feed: &mut Feed,
         observer: &mut dyn Observer,
     ) -> Result<(StepReport, Asked), Error> {
@@ -49,8 +48,7 @@ impl Trainer {
         let update_time = updating.elapsed();
         feed.fetch_ahead();
         let figures = is_logged.then(|| self.figures(learned, count, skipped)).transpose()?;
-        let time = start.elapsed();
-        let data_wait = feed.stepped(time);
+        let (time, data_wait) = feed.stepped();
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();
         tracing::debug!(step = self.state.step, ?time, ?data_wait, "stepped");

@@ -211,7 +211,7 @@ fn a_product_with_a_zero_has_a_gradient() {
 /// A long program with values that are used often, once and never.
 #[test]
 fn a_program_of_every_op_equals_the_reference() {
-    let bytes = include_bytes!("../../../program/tests/golden/every_op.v1.ron");
+    let bytes = include_bytes!("../../../../program/tests/golden/every_op.v1.ron");
     let program = Program::from_bytes(bytes, &Limits::default()).unwrap();
     for batch in BATCHES {
         let range = [0.2, 2.0];

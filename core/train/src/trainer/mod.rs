@@ -9,6 +9,7 @@ mod fit;
 mod loaders;
 mod monitors;
 mod open;
+mod prepare;
 mod step;
 
 use std::{
@@ -121,10 +122,9 @@ impl Trainer {
         self.tell_of_unread_files(observer)?;
         let total = self.plan.total;
         let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
-        let mut feed = self.feed()?;
+        let mut feed = self.prepare(observer, stop)?;
         let mut interrupted = false;
         while self.state.step < total && !interrupted && self.stopped.is_none() {
-            let start = Instant::now();
             let Some(batch) = feed.next() else { break };
             if stop.load(Ordering::Relaxed) {
                 // It may have been made without plugins whose calls ended early, or have failed for that.
@@ -133,15 +133,8 @@ impl Trainer {
                 break;
             }
             let batch = batch?;
-            let fetching = start.elapsed();
-            self.choose_micro_batch(observer)?;
-            if self.choose_decoder(&batch, observer)? {
-                feed = self.feed()?;
-                continue;
-            }
-            let start = Instant::now() - fetching;
             self.report_skipped(&batch, observer)?;
-            let (report, told) = self.step(batch, start, &mut feed, observer)?;
+            let (report, told) = self.step(batch, &mut feed, observer)?;
             asked.merge(told);
             self.folder.log_step(&report)?;
             asked.merge(self.tell_step(&report, observer)?);
