@@ -4,7 +4,10 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     resume::{assert_same, copy_folder},
-    support::{images::Workspace, program::vitral},
+    support::{
+        images::{Workspace, write_image_folder},
+        program::vitral,
+    },
 };
 
 fn checkpoints(run: &Path) -> Vec<String> {
@@ -198,6 +201,84 @@ fn weights_that_are_no_numbers_are_refused_by_every_command() {
         }
         assert!(!workspace.join("out").exists());
         fs::write(checkpoint.join(file), whole).unwrap();
+    }
+}
+
+/// Its values are numbers, and too large for what is computed with them to be any.
+#[test]
+fn results_that_are_no_numbers_are_refused_though_the_weights_are() {
+    let workspace = trained(&[]);
+    write_image_folder(&workspace.join("images"), 1);
+    let checkpoint = workspace.join("run/checkpoints/step-00000012");
+    for file in ["model.safetensors", "ema.safetensors"] {
+        let mut bytes = fs::read(checkpoint.join(file)).unwrap();
+        let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[start..].as_chunks_mut::<4>().0.fill(f32::MAX.to_le_bytes());
+        fs::write(checkpoint.join(file), bytes).unwrap();
+    }
+    sum_again(&checkpoint);
+    let image = fs::read_dir(workspace.join("images")).unwrap().flatten().next().unwrap().path();
+    let image = fs::read_dir(image).unwrap().flatten().next().unwrap().path();
+    let image = image.to_str().unwrap();
+    for (command, said) in [
+        (&["eval", "run"][..], "the loss is no number"),
+        (&["predict", "run", image], "the probabilities are no number"),
+    ] {
+        let refused = vitral(workspace.path(), command).failed_with(1);
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        assert!(!refused.stdout.contains('%'), "{}", refused.stdout);
+    }
+}
+
+/// What is called a newer checkpoint, whatever it is, hides none of those that are whole.
+#[test]
+fn a_newest_checkpoint_that_cannot_be_used_is_named_with_the_newest_whole_one() {
+    let workspace = trained(&[]);
+    let folder = workspace.join("run/checkpoints");
+    let planted = folder.join("step-99999999");
+    let own = folder.join("step-00000012");
+    let resume: &[&str] = &["train", "--resume", "run", "--set", "train.steps=13"];
+    let offered = "the one before it is whole: run/checkpoints/step-00000012";
+    let refused = |parts: &[&str]| {
+        for command in [resume, &["eval", "run"]] {
+            assert_refused(&workspace, command, &[&["step-99999999", offered], parts].concat());
+        }
+        remove(&planted);
+    };
+    fs::create_dir(&planted).unwrap();
+    refused(&["SHA256SUMS"]);
+    fs::write(&planted, "a file").unwrap();
+    refused(&["it is no folder"]);
+    std::os::unix::fs::symlink("nowhere", &planted).unwrap();
+    refused(&["it is no folder"]);
+    copy_folder(&own, &planted);
+    refused(&["is of step 12"]);
+    let here = workspace.path().canonicalize().unwrap().join("run").display().to_string();
+    let changed = |changes: &[(&str, &str, &str)]| {
+        copy_folder(&own, &planted);
+        for (name, from, to) in [&[("state.ron", "step: 12", "step: 99999999")], changes].concat() {
+            let text = fs::read_to_string(planted.join(name)).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(planted.join(name), text.replacen(from, to, 1)).unwrap();
+        }
+        sum_again(&planted);
+    };
+    changed(&[("state.ron", "format: 1", "format: 2")]);
+    refused(&["use a newer vitral"]);
+    changed(&[("config.ron", "heads: 2", "heads: 3")]);
+    refused(&["does not fit its own experiment"]);
+    // A whole one of another run is told of.
+    changed(&[("state.ron", &here, "/else/where")]);
+    let said = vitral(workspace.path(), &["eval", "run"]).succeeded();
+    let said = said.stdout + &said.stderr;
+    assert!(said.contains("was written in the run /else/where"), "{said}");
+    assert!(said.contains("use run/checkpoints/step-00000012"), "{said}");
+}
+
+fn remove(path: &Path) {
+    match path.symlink_metadata().unwrap().is_dir() {
+        true => fs::remove_dir_all(path).unwrap(),
+        false => fs::remove_file(path).unwrap(),
     }
 }
 

@@ -7,7 +7,7 @@ use vitral_config::Document;
 use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{Fingerprint, TrustedKey};
+use crate::keys::{Fingerprint, KeyId, TrustedKey};
 use crate::manifest::{Artifact, Manifest};
 use crate::paths::{self, Role};
 use crate::sign::{Signature, SignatureError, SignatureFile};
@@ -114,6 +114,11 @@ impl Contents {
         signature
             .verify(self.checksums.to_text().as_bytes(), trusted)
             .map_err(|error| wrong_signature(&self.name, error))
+    }
+
+    /// The key that the signature names, if there is one; it need not be that key's.
+    pub(crate) fn signing_key(&self) -> Option<KeyId> {
+        self.signature.as_ref().map(SignatureFile::key)
     }
 
     pub(crate) fn require_trusted(

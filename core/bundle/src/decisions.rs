@@ -10,7 +10,7 @@ use vitral_config::Document;
 use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::files::{self, Access, Existing};
-use crate::keys::Fingerprint;
+use crate::keys::{Fingerprint, KeyId};
 use crate::ownership;
 use crate::permit::Permit;
 
@@ -39,6 +39,10 @@ pub struct Allowed {
     pub digest: Digest,
     /// Its name and version, for people.
     pub plugin: String,
+    /// The key that its signature named when this was decided, trusted or not.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub key: Option<KeyId>,
     /// What it may do.
     #[schemars(with = "Vec<String>")]
     pub permits: BTreeSet<Permit>,
@@ -51,13 +55,21 @@ impl Decisions {
         of.flat_map(|allowed| &allowed.permits)
     }
 
-    pub(crate) fn allow(&mut self, digest: Digest, plugin: &str, permits: &[Permit]) {
+    pub(crate) fn allow(
+        &mut self,
+        digest: Digest,
+        plugin: &str,
+        key: Option<KeyId>,
+        permits: &[Permit],
+    ) {
         let index = self.allowed.iter().position(|allowed| allowed.digest == digest);
         let index = index.unwrap_or_else(|| {
             let permits = BTreeSet::new();
-            self.allowed.push(Allowed { digest, plugin: plugin.to_owned(), permits });
+            self.allowed.push(Allowed { digest, plugin: plugin.to_owned(), key: None, permits });
             self.allowed.len() - 1
         });
+        // A bundle that is not signed here may have been elsewhere.
+        self.allowed[index].key = key.or(self.allowed[index].key);
         self.allowed[index].permits.extend(permits.iter().cloned());
     }
 
@@ -102,7 +114,8 @@ mod tests {
         assert_eq!(Decisions::read(root).unwrap(), Decisions::default());
         let digest = Digest::of(b"x");
         for permit in [Permit::Network, Permit::Read("/a \"b\"".into()), Permit::Network] {
-            Decisions::change(root, |known| known.allow(digest, "blur 1.0.0", &[permit])).unwrap();
+            Decisions::change(root, |known| known.allow(digest, "blur 1.0.0", None, &[permit]))
+                .unwrap();
         }
         let key: Fingerprint = Digest::of(b"key").to_string().parse().unwrap();
         Decisions::change(root, |known| known.names.insert("blur".into(), key)).unwrap();

@@ -17,7 +17,8 @@ const ENCRYPTED: &str = "RWRTY0Iy";
 
 /// The key that a signature names, as the `minisign` tool writes it. Anybody can give these eight
 /// bytes to a key of their own: they say which key to look for, never whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct KeyId(u64);
 
 impl KeyId {
@@ -31,6 +32,32 @@ impl KeyId {
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = u64::from_str_radix(text, 16).ok().map(Self);
+        // Which has one text.
+        number.filter(|id| id.to_string() == text).ok_or_else(|| {
+            "the number of a key is 16 digits in hexadecimal, letters capital".to_owned()
+        })
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.to_string()
     }
 }
 

@@ -69,6 +69,11 @@ impl SignatureFile {
         Ok(Self { text: text.to_owned(), key: KeyId::from_bytes(signature.keynum()) })
     }
 
+    /// The key that it names.
+    pub(crate) fn key(&self) -> KeyId {
+        self.key
+    }
+
     pub(crate) fn verify(
         &self,
         checksums: &[u8],

@@ -39,8 +39,13 @@ pub struct Listing {
 /// What was trusted until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrusted {
-    /// A key.
-    Key(Fingerprint),
+    /// A key, and what was allowed of bundles whose signatures name it.
+    Key {
+        /// Whose it is.
+        key: Fingerprint,
+        /// Names and versions of the bundles, and their digests.
+        bundles: Vec<(String, Digest)>,
+    },
     /// What a bundle might do: its name and version, and its digest.
     Bundle(String, Digest),
 }
@@ -188,21 +193,28 @@ impl Store {
         Ok(path)
     }
 
-    /// Takes trust back: of a key, whose names are free then, or of a bundle, which may do no more
-    /// than any other. Which one, the beginning of its fingerprint or digest says.
+    /// Takes trust back: of a key, whose names are free then, and with it of the bundles that it has signed;
+    /// or of a bundle, which may do no more than any other. Which one, the beginning of its fingerprint or
+    /// digest says.
     pub fn distrust(&self, start: &str) -> Result<Distrusted, BundleError> {
         if start.len() < 8 {
             return Err(BundleError::TooShort(start.to_owned()));
         }
         let is_meant = |text: &dyn std::fmt::Display| text.to_string().starts_with(start);
         let keys = self.keys()?;
-        let keys = keys.iter().map(|(_, key)| Distrusted::Key(key.fingerprint()));
-        let allowed = self.decisions()?.allowed.into_iter();
-        let bundles = allowed.map(|allowed| Distrusted::Bundle(allowed.plugin, allowed.digest));
+        let allowed = self.decisions()?.allowed;
+        let keys = keys.iter().map(|(_, key)| {
+            let signed = allowed.iter().filter(|allowed| allowed.key == Some(key.id()));
+            let bundles = signed.map(|allowed| (allowed.plugin.clone(), allowed.digest)).collect();
+            Distrusted::Key { key: key.fingerprint(), bundles }
+        });
+        let bundles = allowed
+            .iter()
+            .map(|allowed| Distrusted::Bundle(allowed.plugin.clone(), allowed.digest));
         let mut meant: Vec<Distrusted> = keys
             .chain(bundles)
             .filter(|trusted| match trusted {
-                Distrusted::Key(fingerprint) => is_meant(fingerprint),
+                Distrusted::Key { key, .. } => is_meant(key),
                 Distrusted::Bundle(_, digest) => is_meant(digest),
             })
             .collect();
@@ -218,16 +230,20 @@ impl Store {
     }
 
     fn forget(&self, trusted: &Distrusted) -> Result<(), BundleError> {
-        if let Distrusted::Key(fingerprint) = trusted {
+        if let Distrusted::Key { key: only, .. } = trusted {
             for (path, key) in self.keys()? {
-                if key.fingerprint() == *fingerprint {
+                if key.fingerprint() == *only {
                     fs::remove_file(&path)
                         .map_err(|error| BundleError::io("remove", &path, error))?;
                 }
             }
         }
         self.decide(|decisions| match trusted {
-            Distrusted::Key(fingerprint) => decisions.names.retain(|_, key| key != fingerprint),
+            Distrusted::Key { key, bundles } => {
+                decisions.names.retain(|_, owner| owner != key);
+                let is_signed = |digest| bundles.iter().any(|(_, signed)| *signed == digest);
+                decisions.allowed.retain(|allowed| !is_signed(allowed.digest));
+            }
             Distrusted::Bundle(_, digest) => {
                 decisions.allowed.retain(|allowed| allowed.digest != *digest);
             }

@@ -92,8 +92,9 @@ impl Trust {
         match &self.ask {
             Some(ask) if ask(&request) => {
                 let store = self.store.as_ref().ok_or(BundleError::NoStore)?;
+                let key = package.contents().signing_key();
                 store.decide(|known| {
-                    known.allow(request.digest, &request.plugin, &request.permits);
+                    known.allow(request.digest, &request.plugin, key, &request.permits);
                 })?;
                 Ok(())
             }
@@ -162,7 +163,8 @@ impl Trust {
                 known.names.insert(name.clone(), key);
             }
             if !given.is_empty() {
-                known.allow(digest, &format!("{name} {}", installed.version()), &given);
+                let key = package.contents().signing_key();
+                known.allow(digest, &format!("{name} {}", installed.version()), key, &given);
             }
         })?;
         Ok(installed)

@@ -13,8 +13,8 @@ use crate::token::{self, Comment, Kind, Token};
 const MAX_DEPTH: usize = 160;
 
 /// Names, values, signs and comments of the longest text that is read, each of which takes some hundred
-/// bytes here. A list of all classes of ImageNet-21k has 44,000.
-pub(crate) const MOST_TOKENS: usize = 1 << 19;
+/// bytes here, and with many of one kind time for each pair. A list of all classes of ImageNet-21k has 44,000.
+pub(crate) const MOST_TOKENS: usize = 1 << 17;
 
 /// A text with its tokens and its outline.
 pub(crate) struct Source<'a> {

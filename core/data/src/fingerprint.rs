@@ -56,8 +56,8 @@ impl Fingerprint {
                 Some(format!("has its {images} images as before, but of other classes"))
             }
             (_, true) => Some(format!(
-                "has {images} images as before, but not the same ones: their names, sizes, places, order or contents \
-                 are others{}",
+                "has {images} images as before, but not the same ones: their names, sizes, places or order are others, \
+                 or what of them is in memory{}",
                 if now.labels == self.labels { "" } else { ", and so are their classes" }
             )),
         }
@@ -107,6 +107,11 @@ mod tests {
         );
         let moved = told(&["cat/1.png", "dog/2.png", "dog/1.png"]);
         assert!(moved.contains("and so are their classes"), "{moved}");
+        let grown = folder_of(&["cat/1.png", "cat/2.png", "dog/1.png"]);
+        fs::write(grown.path().join("cat/2.png"), b"not read, either").unwrap();
+        let grown = Fingerprint::of(&ImageFolder::open(grown.path(), None).unwrap());
+        let told = before.difference(&grown).unwrap();
+        assert!(told.contains("names, sizes") && !told.contains("classes"), "{told}");
         let relabelled = Fingerprint { labels: 0, ..before };
         let told = before.difference(&relabelled).unwrap();
         assert_eq!(told, "has its 3 images as before, but of other classes");

@@ -20,7 +20,7 @@ impl Kind {
     /// An encoded image.
     pub const IMAGE: Self = Self::new("an image", 256 * MIB);
     /// The names of classes.
-    pub const CLASS_NAMES: Self = Self::new("a list of classes", 64 * MIB);
+    pub const CLASS_NAMES: Self = Self::new("a list of classes", 4 * MIB);
     /// Images and labels of CIFAR.
     pub const CIFAR: Self = Self::new("a CIFAR file", 4 * GIB);
     /// Images or labels in IDX.
@@ -40,7 +40,7 @@ impl Kind {
     /// What lies beside weights: settings, and which file has which tensor.
     pub const SETTINGS: Self = Self::new("a file of settings", 16 * MIB);
     /// Where a run was, and its checksums.
-    pub const STATE: Self = Self::new("the state of a checkpoint", 64 * MIB);
+    pub const STATE: Self = Self::new("the state of a checkpoint", 16 * MIB);
     /// A tensor program.
     pub const PROGRAM: Self = Self::new("a tensor program", 64 * MIB);
     /// What a monitor needs to go on.

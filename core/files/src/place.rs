@@ -48,14 +48,15 @@ pub(crate) fn check_free(path: &Path, existing: Existing, is_folder: bool) -> io
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?.file_type(),
     };
-    // A link is replaced itself, and nothing happens to what it leads to.
-    let can_be_replaced = !is_folder && (kind.is_file() || kind.is_symlink());
+    let may_be_link = existing == Existing::Replace;
+    let can_be_replaced = !is_folder && (kind.is_file() || kind.is_symlink() && may_be_link);
     match existing {
-        Existing::Replace if can_be_replaced => Ok(()),
-        Existing::Replace => {
-            Err(io::Error::other(format!("there is {} of that name", name_of(kind))))
-        }
         Existing::Refuse => Err(taken()),
+        _ if can_be_replaced => Ok(()),
+        _ => Err(io::Error::other(format!(
+            "there is {} of that name, which a file does not take the place of; choose another name",
+            name_of(kind)
+        ))),
     }
 }
 

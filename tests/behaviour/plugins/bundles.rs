@@ -33,7 +33,8 @@ fn a_bundle_is_signed_trusted_installed_used_and_distrusted() {
     let lock = fs::read_to_string(workspace.join("run/plugins.lock.ron")).unwrap();
     assert!(lock.contains("origin: Wasm"), "{lock}");
     // Trust is looked at each time, also when the run goes on.
-    run(&["distrust", "me.pub"]).succeeded();
+    let said = run(&["distrust", "me.pub"]).succeeded().stdout;
+    assert!(said.contains("trusted no more"), "{said}");
     let refused = train_with_installed(&workspace).failed_with(2).stderr;
     assert!(refused.contains("which you do not trust"), "{refused}");
     let resume = ["train", "--resume", "run/checkpoints/step-00000003", "--allow=faulty:clock"];
@@ -69,6 +70,14 @@ fn a_pair_of_keys_has_the_name_that_it_was_given_or_is_not_there() {
     assert!(said.contains("bob.pub"), "{said}");
     assert!(!workspace.join("bob.key").exists(), "half a pair is left");
     assert_eq!(fs::read_to_string(workspace.join("bob.pub")).unwrap(), "mine");
+    fs::create_dir(workspace.join("keys")).unwrap();
+    let before = fs::read_dir(workspace.path()).unwrap().count();
+    for name in ["/", ".", "..", "keys/", "keys/.", "~/me"] {
+        let said = keygen(name).failed_with(1).stderr;
+        assert!(said.contains("folder"), "{name}: {said}");
+    }
+    assert_eq!(fs::read_dir(workspace.path()).unwrap().count(), before);
+    assert_eq!(fs::read_dir(workspace.join("keys")).unwrap().count(), 0);
 }
 
 #[test]

@@ -164,7 +164,10 @@ fn trusted_keys_are_kept_with_the_plugins() {
     assert!(store.list().unwrap().broken.is_empty());
     let start = &fingerprint.to_string()[..8];
     assert!(matches!(store.distrust(&start[..7]), Err(BundleError::TooShort(_))));
-    assert_eq!(store.distrust(start).unwrap(), Distrusted::Key(fingerprint));
+    assert_eq!(
+        store.distrust(start).unwrap(),
+        Distrusted::Key { key: fingerprint, bundles: Vec::new() }
+    );
     assert!(matches!(store.distrust(start), Err(BundleError::NotTrusted(_))));
     assert!(store.trusted_keys().unwrap().is_empty());
 }

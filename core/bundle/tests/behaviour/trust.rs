@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use vitral_bundle::{
-    Allowance, Bundle, Package, Permit, Store, Trust, TrustError, TrustedKey, pack,
+    Allowance, Bundle, Distrusted, Package, Permit, Store, Trust, TrustError, TrustedKey, pack,
 };
 
 use crate::support::{input, keys, open};
@@ -159,6 +159,37 @@ fn the_user_is_asked_once_and_can_take_it_back() {
     assert!(home.trust().check(&unsigned, &[Permit::Native]).is_ok(), "it is kept");
     home.store.distrust(&unsigned.digest().to_string()).unwrap();
     assert!(home.trust().check(&unsigned, &[Permit::Native]).is_err());
+}
+
+/// Whether the key was trusted then or not; what others have signed stays.
+#[test]
+fn what_was_allowed_ends_with_the_trust_in_the_key_that_signed_it() {
+    let ((secret, pair), (other, other_pair)) = (keys(), keys());
+    let home = Home::new().trusting(&[pair.public()]);
+    let yes = || home.trust().asking(Box::new(|_| true));
+    let signed = package("1.0.0", Some(&secret));
+    let (unknown, unsigned) = (package("1.0.1", Some(&other)), package("1.0.2", None));
+    for package in [&signed, &unknown, &unsigned] {
+        yes().check(package, &[Permit::Native]).unwrap();
+    }
+    let allowing = home.trust().allowing(allow("window:network"));
+    allowing.install(&bundle("1.1.0", Some(&secret))).unwrap();
+    home.store.trust(other_pair.public()).unwrap();
+    let is_allowed = |package: &Package| home.trust().check(package, &[Permit::Native]).is_ok();
+    let distrusted = |key: &TrustedKey| match home.store.distrust(&key.fingerprint().to_string()) {
+        Ok(Distrusted::Key { bundles, .. }) => {
+            bundles.into_iter().map(|(plugin, _)| plugin).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(distrusted(pair.public()), ["window 1.0.0", "window 1.1.0"]);
+    assert_eq!([&signed, &unknown, &unsigned].map(is_allowed), [false, true, true]);
+    assert_eq!(distrusted(other_pair.public()), ["window 1.0.1"]);
+    assert_eq!([&signed, &unknown, &unsigned].map(is_allowed), [false, false, true]);
+    // Nor does it come back with the key.
+    home.store.trust(pair.public()).unwrap();
+    assert!(!is_allowed(&signed));
+    assert_eq!(home.store.decisions().unwrap().allowed.len(), 1);
 }
 
 #[test]

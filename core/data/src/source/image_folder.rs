@@ -131,13 +131,14 @@ impl Source for ImageFolder {
         &self.notes
     }
 
-    /// Of sizes and contents nothing is known.
     fn hash_index(&self, hasher: &mut dyn Hasher) {
         for (file, _) in &self.files {
             let below = file.strip_prefix(&self.root).unwrap_or(file);
             hasher.write(below.as_os_str().as_encoded_bytes());
             // Which no name has in it.
             hasher.write_u8(0);
+            // One that is gone meanwhile is of no size.
+            hasher.write_u64(file.metadata().map_or(u64::MAX, |found| found.len()));
         }
     }
 }

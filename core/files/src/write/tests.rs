@@ -61,6 +61,29 @@ fn what_is_not_finished_is_removed() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_or_a_device_stays_where_the_user_has_named_it() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    // As `/dev/stdout` is, which may be root's to replace.
+    symlink("/proc/self/fd/1", at("stream")).unwrap();
+    symlink("file", at("link")).unwrap();
+    fs::write(at("file"), "old").unwrap();
+    for (name, what) in [("stream", "a link"), ("link", "a link"), (".", "a folder")] {
+        let refused =
+            write(&at(name), b"new", Existing::ReplaceFile, Access::Usual).unwrap_err().to_string();
+        assert!(refused.contains(what), "{name}: {refused}");
+    }
+    let device = Path::new("/dev/null");
+    let refused = write(device, b"new", Existing::ReplaceFile, Access::Usual).unwrap_err();
+    assert!(refused.to_string().contains("a device"), "{refused}");
+    assert!(at("stream").is_symlink() && at("link").is_symlink());
+    assert_eq!(fs::read(at("file")).unwrap(), b"old");
+    write(&at("file"), b"new", Existing::ReplaceFile, Access::Usual).unwrap();
+    assert_eq!(fs::read(at("file")).unwrap(), b"new");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_link_is_replaced_itself_and_never_added_to() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);

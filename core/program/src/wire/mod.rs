@@ -13,6 +13,9 @@ use crate::verify::Draft;
 /// The format that programs are written in.
 pub const FORMAT: u32 = 1;
 
+/// Brackets inside of each other; no format has more than a handful.
+const DEPTH: usize = 16;
+
 /// What every format has.
 #[derive(Deserialize)]
 struct Header {
@@ -32,7 +35,12 @@ pub(crate) fn from_text(text: &str) -> Result<Draft, ProgramError> {
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, ProgramError> {
-    // No format nests deeper than a handful of levels.
-    let options = ron::Options::default().with_recursion_limit(16);
-    options.from_str(text).map_err(|error| ProgramError::Text(error.to_string()))
+    let options = ron::Options::default().with_recursion_limit(DEPTH);
+    options.from_str(text).map_err(|error| match error.code {
+        ron::Error::ExceededRecursionLimit => ProgramError::Text(format!(
+            "{}: brackets are nested deeper than {DEPTH} levels, and those of a program are not",
+            error.span.start
+        )),
+        _ => ProgramError::Text(error.to_string()),
+    })
 }

@@ -20,6 +20,8 @@ const SUPERSEDED: &str = "superseded-";
 pub(crate) struct CheckpointManager {
     run: PathBuf,
     keep: usize,
+    /// What their folder was when this took charge of it.
+    folder: Identity,
 }
 
 impl CheckpointManager {
@@ -29,7 +31,21 @@ impl CheckpointManager {
         check_own(run)?;
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         clear_away(run)?;
-        Ok(Self { run: run.into(), keep })
+        let folder = identity(&folder).map_err(at(&folder))?;
+        Ok(Self { run: run.into(), keep, folder })
+    }
+
+    /// Refuses to go on where somebody has put another folder, or a link to one, in place of the run's: it
+    /// would be written to, and folders in it removed.
+    fn check_same(&self) -> Result<(), CheckpointError> {
+        check_own(&self.run)?;
+        let folder = self.run.join(FOLDER);
+        match identity(&folder).map_err(at(&folder))? == self.folder {
+            true => Ok(()),
+            false => Err(at(&folder)(io::Error::other(
+                "another folder has taken its place while the run goes on; put that of the run back",
+            ))),
+        }
     }
 
     /// Writes a checkpoint, makes it `last` (and `best`), and removes those beyond the newest few.
@@ -38,6 +54,7 @@ impl CheckpointManager {
         checkpoint: &Checkpoint,
         is_best: bool,
     ) -> Result<(), CheckpointError> {
+        self.check_same()?;
         let path = &checkpoint.path;
         // After resuming, the same step may come once more; a whole checkpoint of it is the same.
         if path.symlink_metadata().is_err() || Checkpoint::read(path).is_err() {
@@ -50,7 +67,7 @@ impl CheckpointManager {
         if is_best {
             self.point("best", checkpoint.state.step)?;
         }
-        self.prune()
+        self.prune(checkpoint.state.step)
     }
 
     /// The folder of a step's checkpoint, written or not.
@@ -61,6 +78,7 @@ impl CheckpointManager {
     /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`
     /// is again what it was then.
     pub(crate) fn rewind(&self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
+        self.check_same()?;
         // The last one first, so that those before it are the run's at any time.
         let later = list(&self.run).into_iter().filter(|path| step_of(path) > Some(step));
         for path in later.rev() {
@@ -84,9 +102,12 @@ impl CheckpointManager {
         written.map_err(at(&pointer))
     }
 
-    fn prune(&self) -> Result<(), CheckpointError> {
+    /// Removes what is beyond the newest few of a run that has made so many steps. Those of later steps are
+    /// not its own, and count for nothing.
+    fn prune(&self, step: u64) -> Result<(), CheckpointError> {
         let best = read_pointer(&self.run.join("best"));
-        let checkpoints = list(&self.run);
+        let mut checkpoints = list(&self.run);
+        checkpoints.retain(|path| step_of(path) <= Some(step));
         let surplus = checkpoints.len().saturating_sub(self.keep);
         for path in &checkpoints[..surplus] {
             if best.as_deref() != Some(path) {
@@ -139,13 +160,35 @@ fn check_own(run: &Path) -> Result<(), CheckpointError> {
     }
 }
 
-/// The newest checkpoint of a run, whole or not.
+/// What tells a folder from any other that may come to its place.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(unix)]
+fn identity(folder: &Path) -> io::Result<Identity> {
+    let found = folder.symlink_metadata()?;
+    Ok((std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found)))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Path) -> io::Result<Identity> {
+    Ok(())
+}
+
+/// The newest checkpoint of a run, whole or not; not even a folder, maybe.
 pub fn newest(run: &Path) -> Option<PathBuf> {
     list(run).pop()
 }
 
+/// The newest checkpoint of a run that has made so many steps. What is called a later one is not its own.
+pub(crate) fn newest_until(run: &Path, step: u64) -> Option<PathBuf> {
+    list(run).into_iter().rfind(|path| step_of(path) <= Some(step))
+}
+
 /// The checkpoint that a path means: a folder `step-...` itself, a run's `best` or `last`, or a
-/// run's folder, which means its newest.
+/// run's folder, which means its newest. Whether it is whole, [`Checkpoint::load`] says.
 ///
 /// # Errors
 /// There is none.
@@ -157,14 +200,42 @@ pub fn find(path: &Path) -> Result<PathBuf, CheckpointError> {
     } else {
         newest(path)
     };
-    found.filter(|path| path.is_dir()).ok_or_else(|| CheckpointError::NotFound(path.into()))
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    found.filter(is_there).ok_or_else(|| CheckpointError::NotFound(path.into()))
 }
 
 /// The newest whole checkpoint of a run before one of its checkpoints.
 pub(super) fn newest_whole_before(path: &Path) -> Option<PathBuf> {
-    let run = path.parent()?.parent()?;
-    let older = list(run).into_iter().filter(|other| step_of(other) < step_of(path));
-    older.rev().find(|other| Checkpoint::read(other).is_ok())
+    older(path).find(|other| Checkpoint::read(other).is_ok())
+}
+
+/// What is said of a checkpoint that was written in the folder of a run elsewhere, where one before it was
+/// written in this one: a run that was moved has none such, but a folder that somebody has put there may.
+pub(super) fn doubt(path: &Path, written: &Path) -> Option<String> {
+    let same = |one: &Path, other: &Path| {
+        one == other
+            || matches!((one.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    };
+    let here = super::run_of(path).ok().filter(|here| !same(here, written))?;
+    let is_from_here = |other: &PathBuf| {
+        let folder = super::read_state(other).ok().and_then(|state| state.folder);
+        folder.is_some_and(|folder| same(&folder, &here))
+    };
+    let own = older(path).find(is_from_here)?;
+    Some(format!(
+        "{} was written in the run {}, and those before it in this one: if it is not of this run, use {}",
+        path.display(),
+        written.display(),
+        own.display()
+    ))
+}
+
+/// The checkpoints of a run before one of them, newest first.
+fn older(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let run = path.parent().and_then(Path::parent);
+    let own = step_of(path);
+    let all = run.map(list).unwrap_or_default().into_iter().rev();
+    all.filter(move |other| step_of(other) < own)
 }
 
 /// A run's checkpoints, oldest first.
@@ -184,8 +255,11 @@ pub(super) fn name_of(step: u64) -> String {
     format!("{PREFIX}{step:08}")
 }
 
+/// The step of a checkpoint by its folder's name, which is written in one way only.
 pub(super) fn step_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+    let name = path.file_name()?.to_str()?;
+    let step = name.strip_prefix(PREFIX)?.parse().ok()?;
+    (name_of(step) == name).then_some(step)
 }
 
 fn read_pointer(pointer: &Path) -> Option<PathBuf> {
@@ -243,6 +317,47 @@ mod tests {
         model.tensors.model[0].values.pop();
         assert!(model.write_model(&folder).is_err());
         assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1, "the checkpoints' folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_takes_the_place_of_the_runs_is_not_written_to() {
+        let root = tempfile::TempDir::new().unwrap();
+        let (run, other) = (root.path().join("run"), root.path().join("other"));
+        fs::create_dir_all(other.join("step-00000001")).unwrap();
+        fs::create_dir(&run).unwrap();
+        let manager = CheckpointManager::open(&run, 1).unwrap();
+        let folder = run.join(FOLDER);
+        fs::rename(&folder, root.path().join("aside")).unwrap();
+        std::os::unix::fs::symlink(&other, &folder).unwrap();
+        let said = |refused: Result<(), CheckpointError>| refused.unwrap_err().to_string();
+        let save = || said(manager.save(&failing(manager.path_of(7)), true));
+        assert!(save().contains("it is no folder, but a link"), "{}", save());
+        assert!(said(manager.rewind(0, None)).contains("but a link"));
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&other, &folder).unwrap();
+        assert!(save().contains("another folder has taken its place"), "{}", save());
+        assert!(said(manager.rewind(0, None)).contains("another folder"));
+        assert!(folder.join("step-00000001").exists());
+        fs::rename(&folder, &other).unwrap();
+        fs::rename(root.path().join("aside"), &folder).unwrap();
+        manager.rewind(0, None).unwrap();
+    }
+
+    #[test]
+    fn what_is_called_a_later_checkpoint_is_not_the_runs() {
+        let run = tempfile::TempDir::new().unwrap();
+        let manager = CheckpointManager::open(run.path(), 2).unwrap();
+        for step in [1, 2, 3, 98, 99] {
+            fs::create_dir(manager.path_of(step)).unwrap();
+        }
+        for name in ["step-7", "step-+0000007", "step-000000007", "step-x"] {
+            fs::create_dir(run.path().join(FOLDER).join(name)).unwrap();
+        }
+        assert_eq!(newest_until(run.path(), 3), Some(manager.path_of(3)));
+        manager.prune(3).unwrap();
+        let left = [2, 3, 98, 99].map(|step| manager.path_of(step));
+        assert_eq!(list(run.path()), left);
     }
 
     #[test]

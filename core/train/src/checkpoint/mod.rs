@@ -30,7 +30,7 @@ use std::{
 };
 
 pub(crate) use expected::{average_name, compare_model};
-pub(crate) use manager::{CheckpointManager, clear_away};
+pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
 pub use manager::{find, newest};
 pub use state::State;
 pub(crate) use tensors::{NamedTensor, averages_to_device, check_finite, to_device};
@@ -58,12 +58,18 @@ pub enum CheckpointError {
     #[error("{}: there is no checkpoint here: give a run's folder, its `best` or `last`, or a folder `step-...`", .0.display())]
     NotFound(PathBuf),
     /// Its content is not what was written.
-    #[error("the checkpoint {} is damaged: {problem}{}", path.display(), offer(before.as_deref()))]
+    #[error("the checkpoint {} is damaged: {problem}", path.display())]
     Damaged {
         /// Its folder.
         path: PathBuf,
         /// Which file, and what is wrong with it.
         problem: String,
+    },
+    /// It cannot be used, whyever.
+    #[error("{error}{}", offer(before.as_deref()))]
+    Unusable {
+        /// Why.
+        error: Box<CheckpointError>,
         /// The newest whole checkpoint before it.
         before: Option<PathBuf>,
     },
@@ -125,28 +131,32 @@ impl Checkpoint {
     /// experiment has, and every value one that a run can have.
     ///
     /// # Errors
-    /// It is damaged (the error then offers the newest whole one before it), too new, not of the model
-    /// that its experiment describes, or cannot be read.
+    /// It is no folder, damaged, too new, not of the model that its experiment describes, or cannot be read.
+    /// The error offers the newest whole one before it.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        if !path.is_dir() {
+        if path.symlink_metadata().is_err() {
             return Err(CheckpointError::NotFound(path.into()));
         }
-        Self::read(path).map_err(|error| match error {
-            CheckpointError::Damaged { path, problem, .. } => {
-                let before = manager::newest_whole_before(&path);
-                CheckpointError::Damaged { path, problem, before }
+        let mut checkpoint = Self::read(path).map_err(|error| match manager::step_of(path) {
+            Some(_) => {
+                let before = manager::newest_whole_before(path);
+                CheckpointError::Unusable { error: Box::new(error), before }
             }
-            error => error,
-        })
+            // A model alone.
+            None => error,
+        })?;
+        let written = checkpoint.state.folder.as_deref();
+        checkpoint.notes.extend(written.and_then(|written| manager::doubt(path, written)));
+        Ok(checkpoint)
     }
 
     fn read(path: &Path) -> Result<Self, CheckpointError> {
-        let damaged =
-            |problem: String| CheckpointError::Damaged { path: path.into(), problem, before: None };
+        let damaged = |problem: String| CheckpointError::Damaged { path: path.into(), problem };
+        if !path.is_dir() {
+            return Err(damaged("it is no folder, or a link that leads to none".into()));
+        }
         let mut folder = Listed::open(path).map_err(damaged)?;
-        let state_text = folder.read_text(STATE, Kind::STATE).map_err(damaged)?;
-        let state: State =
-            ron::from_str(&state_text).map_err(|error| damaged(format!("{STATE}: {error}")))?;
+        let state = listed_state(&mut folder).map_err(damaged)?;
         if state.format > FORMAT {
             return Err(CheckpointError::TooNew { path: path.into(), found: state.format });
         }
@@ -289,17 +299,39 @@ impl Checkpoint {
         if !self.tensors.optimizer.is_empty() {
             put_tensors(OPTIMIZER, &self.tensors.optimizer)?;
         }
-        let mut put = |name: &str, content: io::Result<Vec<u8>>| {
-            let content = content.map_err(at(name))?;
+        let mut put = |name: &str, content: io::Result<Vec<u8>>, kind: Kind| {
+            let content = content.and_then(|content| within(kind, content)).map_err(at(name))?;
             sums.add(name, &content);
             vitral_files::write_new(&folder.join(name), &content, Access::Usual).map_err(at(name))
         };
-        for (name, content) in plugins::files(self) {
-            put(&name, Ok(content))?;
+        for (name, kind, content) in plugins::files(self) {
+            put(&name, Ok(content), kind)?;
         }
-        put(STATE, state.map(String::into_bytes))?;
-        put(CONFIG, config.map(String::into_bytes))?;
+        put(STATE, state.map(String::into_bytes), Kind::STATE)?;
+        put(CONFIG, config.map(String::into_bytes), Kind::CONFIGURATION)?;
         sums.write(folder).map_err(at(checksum::FILE))
+    }
+}
+
+/// The state of a checkpoint alone.
+fn read_state(path: &Path) -> Result<State, String> {
+    listed_state(&mut Listed::open(path)?)
+}
+
+fn listed_state(folder: &mut Listed) -> Result<State, String> {
+    let text = folder.read_text(STATE, Kind::STATE)?;
+    ron::from_str(&text).map_err(|error| format!("{STATE}: {error}"))
+}
+
+/// Content of a file that can be read again, as its kind may have so much.
+fn within(kind: Kind, content: Vec<u8>) -> io::Result<Vec<u8>> {
+    match content.len() as u64 <= kind.most() {
+        true => Ok(content),
+        false => Err(io::Error::other(format!(
+            "it would have {} bytes, and {kind} has at most {}",
+            content.len(),
+            kind.most()
+        ))),
     }
 }
 

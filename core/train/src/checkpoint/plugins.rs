@@ -26,18 +26,21 @@ fn monitor_name(index: usize) -> String {
     format!("monitor-{index}.state")
 }
 
-/// The files of a checkpoint's plugins, with their contents.
-pub(super) fn files(checkpoint: &Checkpoint) -> Vec<(String, Vec<u8>)> {
+/// The files of a checkpoint's plugins, with what they are and their contents.
+pub(super) fn files(checkpoint: &Checkpoint) -> Vec<(String, Kind, Vec<u8>)> {
     let programs = &checkpoint.programs;
+    let program = |name: String, program: &Program| (name, Kind::PROGRAM, program.to_bytes());
     let attention = programs.attention.iter();
-    let attention = attention.map(|(&layer, program)| (attention_name(layer), program.to_bytes()));
+    let attention = attention.map(|(&layer, of_layer)| program(attention_name(layer), of_layer));
     let batch = programs.batch.iter().enumerate();
-    let batch = batch.map(|(index, program)| (batch_name(index), program.to_bytes()));
+    let batch = batch.map(|(index, of_batch)| program(batch_name(index), of_batch));
     let monitors = checkpoint.monitors.iter().enumerate();
-    let monitors = monitors.map(|(index, state)| (monitor_name(index), state.clone()));
+    let monitors =
+        monitors.map(|(index, state)| (monitor_name(index), Kind::MONITOR, state.clone()));
     let mut files: Vec<_> = attention.chain(batch).chain(monitors).collect();
     if !checkpoint.lock.is_empty() {
-        files.push((LOCK.to_owned(), checkpoint.lock.to_text().into_bytes()));
+        let text = checkpoint.lock.to_text().into_bytes();
+        files.push((LOCK.to_owned(), Kind::CONFIGURATION, text));
     }
     files
 }

@@ -51,12 +51,16 @@ impl View for &NamedTensor {
 
 /// Writes tensors into a new file, one after the other, and flushes it to the disk.
 pub(super) fn write(path: &Path, tensors: &[NamedTensor]) -> io::Result<()> {
+    // Of the mode that other files have; the one that takes its place is for this user alone at first.
+    let usual = OpenOptions::new().write(true).create_new(true).open(path)?.metadata()?;
     let named = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     safetensors::serialize_to_file(named, None, path).map_err(|error| match error {
         SafeTensorError::IoError(error) => error,
         error => io::Error::other(error),
     })?;
-    OpenOptions::new().write(true).open(path)?.sync_all()
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_permissions(usual.permissions())?;
+    file.sync_all()
 }
 
 /// Reads the tensors of a file, which must be exactly those that are expected.
@@ -180,6 +184,19 @@ mod tests {
         assert_eq!(refused(&shapes(&["a"])), "`b` is there, but the model has none");
         let larger = Shapes::from([("a".into(), vec![2]), ("b".into(), vec![2, 1])]);
         assert_eq!(refused(&larger), "`b` is [2], but the model has [2, 1]");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_be_read_by_whoever_may_read_others() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let mode =
+            |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+        write(&folder.path().join("a"), &tensors(&["a"])).unwrap();
+        std::fs::write(folder.path().join("b"), "").unwrap();
+        assert_eq!(mode("a"), mode("b"));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Trainer {
         tensors.check_finite().map_err(|problem| Error::NotFinite {
             problem,
             step: self.state.step,
-            saved: checkpoint::newest(self.folder.path()),
+            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
         })?;
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),

@@ -178,7 +178,11 @@ impl Trainer {
 
     /// The loss is no longer a number.
     fn diverged(&self, loss: f32, step: u64) -> Error {
-        Error::Diverged { loss, step, saved: checkpoint::newest(self.folder.path()) }
+        Error::Diverged {
+            loss,
+            step,
+            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
+        }
     }
 
     fn epoch(&self) -> f64 {

@@ -154,7 +154,7 @@ impl Trainer {
     ) -> Result<bool, Error> {
         // It could be had when it was asked for; other monitors may have changed the rate since.
         let scale = self.scaled(factor).unwrap_or(self.state.rate_scale);
-        let Some(path) = checkpoint::newest(self.folder.path()) else {
+        let Some(path) = checkpoint::newest_until(self.folder.path(), self.state.step) else {
             self.state.rate_scale = scale;
             let message = format!(
                 "there is no checkpoint to go back to; learning rate now {scale} of the schedule's: {reason}"

@@ -1,6 +1,6 @@
 //! Bundles: looking into them, checking, signing, installing.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use clap::Args;
 use semver::{Version, VersionReq};
@@ -152,6 +152,15 @@ pub fn keygen(name: &Path) -> Result<(), Failure> {
         path.push(extension);
         PathBuf::from(path)
     };
+    let ends_in_separator =
+        name.as_os_str().as_encoded_bytes().last().is_some_and(|&end| is_separator(end.into()));
+    let usable = vitral_files::check_place(name).map_err(|error| error.to_string());
+    usable
+        .and_then(|()| match ends_in_separator {
+            true => Err("this is a folder: add the keys' name to it, as in `keys/me`".into()),
+            false => Ok(()),
+        })
+        .map_err(|problem| Failure::Other(format!("{}: {problem}", name.display())))?;
     let (public, secret) = (with(".pub"), with(".key"));
     let password = password();
     let pair = KeyPair::generate(password.as_deref())?;
@@ -169,7 +178,7 @@ pub fn keygen(name: &Path) -> Result<(), Failure> {
 pub fn sign(bundle: &Path, key: &Path) -> Result<(), Failure> {
     let key = SigningKey::read(key, password().as_deref())?;
     let signed = Bundle::open(bundle)?.signed(&key)?;
-    let written = vitral_files::write(bundle, &signed, Existing::Replace, Access::Usual);
+    let written = vitral_files::write(bundle, &signed, Existing::ReplaceFile, Access::Usual);
     written.map_err(|error| Failure::Other(format!("{}: {error}", bundle.display())))?;
     println!("signed {}", bundle.display());
     Ok(())
@@ -194,8 +203,13 @@ pub fn distrust(what: &Path) -> Result<(), Failure> {
         false => what.to_string_lossy().into_owned(),
     };
     match Store::of_user()?.distrust(&start)? {
-        Distrusted::Key(key) => {
+        Distrusted::Key { key, bundles } => {
             println!("key {key} is no longer trusted; what it has signed no longer runs");
+            for (plugin, digest) in bundles {
+                println!(
+                    "  nor may {plugin} ({digest}), which it has signed, do what you had allowed"
+                );
+            }
         }
         Distrusted::Bundle(plugin, digest) => {
             println!("{plugin} ({digest}) may no longer do more than any other plugin");
