@@ -44,6 +44,7 @@ pub use source::{
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{
-    Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
+    CenterCrop, HorizontalFlip, PadCrop, Pipeline, PluginFailure, PluginStage, RandomResizedCrop,
+    Resize, ResizeShorter, Stage, StageError, Transform,
 };
 pub use worker::{ImageBatch, OnError, Skipped};

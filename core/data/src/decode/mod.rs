@@ -33,7 +33,7 @@ use crate::region::{Area, Crop, exchanges_sides};
 /// If the bytes are of another format, damaged or cut short, or if the image is larger than
 /// [`MAX_IMAGE_SIDE`] or [`MAX_IMAGE_BYTES`].
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
-    let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+    let all = |width, height| Ok(Request::whole(width, height));
     Ok(Decoder::default().part(bytes, None, all)?.image)
 }
 
@@ -65,6 +65,13 @@ pub(crate) struct Request {
     pub part: Crop,
     pub width: u32,
     pub height: u32,
+}
+
+impl Request {
+    /// All of an image, as large as it is.
+    pub fn whole(width: u32, height: u32) -> Self {
+        Self { part: Crop::whole(width, height), width, height }
+    }
 }
 
 /// At least what was wanted of an image, upright, and where in it the wanted part lies.

@@ -246,7 +246,7 @@ fn damaged_data_is_decoded_as_far_as_zune_jpeg_does() {
     let mut bytes = PHOTO.to_vec();
     let middle = bytes.len() * 2 / 3;
     bytes[middle..middle + 8].fill(0x55);
-    let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+    let all = |width, height| Ok(Request::whole(width, height));
     let found = Decoder::default().part(&bytes, None, all).map(|found| found.image);
     let expected = whole(&bytes, ImageFormat::Jpeg, None);
     match (found, expected) {
@@ -320,7 +320,7 @@ fn a_file_is_decoded_as_if_no_other_was_before_it() {
         let length = u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]);
         bytes.drain(at..at + 2 + usize::from(length));
     }
-    let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+    let all = |width, height| Ok(Request::whole(width, height));
     let decode = |decoder: &mut Decoder| decoder.part(&bytes, None, all).ok().map(|it| it.image);
     let alone = decode(&mut Decoder::default());
     let mut decoder = Decoder::default();
