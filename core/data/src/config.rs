@@ -6,12 +6,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
+use crate::error::{DataError, OnError};
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
 use crate::source::{ClassList, Source, SourceConfig, TRAINING, VALIDATION, Whose};
 use crate::transform::{Pipeline, Transform, check_hybrid};
-use crate::worker::OnError;
 
 /// Which images a model is trained and validated with, and how they are prepared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -221,8 +220,8 @@ mod tests {
     #[test]
     fn class_lists_in_another_order_are_matched_by_name() {
         let (_folder, mut config) = folders(&["cat", "dog"], &["cat", "dog"]);
-        if let SourceConfig::ImageFolder { classes, .. } = &mut config.val {
-            *classes = Some(vec!["dog".into(), "cat".into()]);
+        if let SourceConfig::ImageFolder(folder) = &mut config.val {
+            folder.classes = Some(vec!["dog".into(), "cat".into()]);
         }
         let sets = config.open().unwrap();
         assert_eq!(sets.val.class_names(), ["cat", "dog"]);

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
-use super::stage::{Hybrid, Operation, Passing, Step};
+use super::hybrid::Hybrid;
+use super::stage::{Operation, Passing, Step};
 use crate::error::TransformError;
 use crate::pixels::Channels;
 

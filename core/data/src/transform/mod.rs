@@ -2,6 +2,7 @@
 //! makes of them.
 
 mod center_crop;
+mod coded;
 mod cut;
 mod horizontal_flip;
 mod hybrid;
@@ -24,18 +25,18 @@ use vitral_config::{Document, PluginUse};
 
 pub use center_crop::CenterCrop;
 pub use horizontal_flip::HorizontalFlip;
-pub(crate) use hybrid::check as check_hybrid;
 pub use pad_crop::PadCrop;
-pub use pipeline::{Pipeline, StageError};
+pub use pipeline::Pipeline;
 pub use plugin::{PluginFailure, PluginStage};
 pub use random_resized_crop::RandomResizedCrop;
 pub(crate) use resample::exactly as resized;
 pub use resize::Resize;
 pub use resize_shorter::ResizeShorter;
-pub use stage::Stage;
+pub use stage::{Stage, StageError};
 
 use crate::error::DataError;
-use stage::{Hybrid, Operation};
+use hybrid::Hybrid;
+use stage::Operation;
 
 /// One stage of image processing, as an experiment has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,6 +104,15 @@ impl Transform {
         let text = vitral_config::to_ron(self).map_err(refused)?;
         Document::new(name, text).parse::<Self>().map(drop).map_err(refused)
     }
+}
+
+/// Checks that transforms can be computed together with the decoding of JPEG files: they are a resize to the
+/// model's input size and flips.
+///
+/// # Errors
+/// The first one that is something else.
+pub(crate) fn check_hybrid(transforms: &[Transform]) -> Result<(), DataError> {
+    hybrid::check(transforms.iter().map(Transform::hybrid))
 }
 
 /// The stages that run for transforms of this program.

@@ -2,11 +2,11 @@
 
 use vitral_seed::Seed;
 
-use super::hybrid::check_stages;
+use super::hybrid;
 use super::plan::Plan;
-use super::stages::Job;
-use super::{CenterCrop, PluginFailure, ResizeShorter, Stage, Transform, own_stages};
-use crate::error::{DataError, DecodeError, TransformError};
+use super::stage::{Job, Stage, StageError};
+use super::{CenterCrop, ResizeShorter, Transform, own_stages};
+use crate::error::{DataError, TransformError};
 use crate::image_size::{ImageSizeStage, size_at};
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
 use crate::scratch::Scratch;
@@ -65,7 +65,7 @@ impl Pipeline {
     /// # Errors
     /// A stage needs pixels.
     pub fn with_hybrid_decoder(self) -> Result<Self, DataError> {
-        check_stages(self.stages.iter().map(|stage| (stage.name(), stage.operation.hybrid())))?;
+        hybrid::check(self.stages.iter().map(|stage| (stage.name(), stage.operation.hybrid())))?;
         Ok(Self { is_hybrid: true, ..self })
     }
 
@@ -194,20 +194,6 @@ fn check_size(size: u32) -> Result<(), DataError> {
     }
     let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
     Err(DataError::setting("image size", problem))
-}
-
-/// Why an image could not be processed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StageError {
-    /// The image's file is damaged, or no image that can be used.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// A stage of this program.
-    #[error(transparent)]
-    Transform(#[from] TransformError),
-    /// A plugin's stage.
-    #[error(transparent)]
-    Plugin(#[from] PluginFailure),
 }
 
 #[cfg(test)]

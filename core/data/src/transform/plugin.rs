@@ -5,9 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use vitral_config::OnPluginError;
 use vitral_host::{ImageAugmentation, ImageMut, Plugin, Sample, Settings};
-use vitral_seed::Seed;
 
-use super::stage::{Operation, Passing, Step};
 use crate::error::TransformError;
 use crate::pixels::{Channels, Image};
 
@@ -36,6 +34,11 @@ impl PluginStage {
     /// A stage of an opened plugin.
     pub fn new(plugin: Plugin, settings: Settings, on_error: OnPluginError) -> Self {
         Self { plugin, settings, on_error, idle: Mutex::new(Vec::new()), disabled: OnceLock::new() }
+    }
+
+    /// Why the stage is no longer used, if it is not.
+    pub fn disabled(&self) -> Option<&str> {
+        self.disabled.get().map(String::as_str)
     }
 
     /// Applies the stage to an image where it lies; one that has been disabled leaves it as it is. Some
@@ -108,20 +111,6 @@ impl PluginStage {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn ImageAugmentation>>> {
         // A panic between taking and giving back loses an instance and damages nothing.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Operation for PluginStage {
-    fn works_in_place(&self, _: (u32, u32), _: u32) -> bool {
-        true
-    }
-
-    fn step(&self, _: Passing, _: Seed) -> Result<Step<'_>, TransformError> {
-        Ok(Step::Plugin(self))
-    }
-
-    fn disabled(&self) -> Option<&str> {
-        self.disabled.get().map(String::as_str)
     }
 }
 

@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use vitral_seed::{Rng, Seed};
 
-use super::stage::{Hybrid, Operation, Passing, Redraw, Step};
+use super::hybrid::Hybrid;
+use super::stage::{Operation, Passing, Redraw, Step};
 use crate::decode::Request;
 use crate::error::{DataError, TransformError};
 use crate::region::Crop;

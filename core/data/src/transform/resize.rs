@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
-use super::stage::{Hybrid, Operation, Passing, Redraw, Step};
+use super::hybrid::Hybrid;
+use super::stage::{Operation, Passing, Redraw, Step};
 use crate::decode::Request;
 use crate::error::TransformError;
 use crate::region::Crop;

@@ -1,7 +1,7 @@
 //! What runs of a pipeline: stages with checked settings and opened plugins.
 //!
 //! A stage first decides what becomes of an image, by its size alone; then that is done, to pixels
-//! (`stages.rs`) or to what is decoded of a file (`plan.rs`), down to coefficients (`hybrid.rs`).
+//! (`stages.rs`) or to what is decoded of a file (`plan.rs`), down to coefficients (`coded.rs`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use vitral_seed::Seed;
 
 use super::cut::Cut;
-use super::{PluginStage, resample};
+use super::hybrid::Hybrid;
+use super::plugin::{PluginFailure, PluginStage};
+use super::resample;
 use crate::decode::Request;
-use crate::error::{DataError, TransformError};
+use crate::error::{DataError, DecodeError, TransformError};
 use crate::pixels::{Channels, ImageView};
 
 /// A stage of image processing, ready to run. A copy is the same stage.
@@ -86,17 +88,6 @@ pub(crate) enum Redraw {
     Cut(Cut),
 }
 
-/// What a device that makes pixels of coefficients can do of a stage on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hybrid {
-    /// All: it mirrors.
-    Mirrors,
-    /// All, once: it resizes a part to the model's size.
-    Resizes,
-    /// Nothing.
-    NeedsPixels,
-}
-
 impl Redraw {
     /// Width and height of the result.
     pub fn size(&self) -> (u32, u32) {
@@ -127,4 +118,46 @@ impl Redraw {
             }
         }
     }
+}
+
+impl Operation for PluginStage {
+    fn works_in_place(&self, _: (u32, u32), _: u32) -> bool {
+        true
+    }
+
+    fn step(&self, _: Passing, _: Seed) -> Result<Step<'_>, TransformError> {
+        Ok(Step::Plugin(self))
+    }
+
+    fn disabled(&self) -> Option<&str> {
+        Self::disabled(self)
+    }
+}
+
+/// One image's way through the pipeline.
+pub(super) struct Job {
+    /// The sample's own seed.
+    pub seed: Seed,
+    pub epoch: u64,
+    pub size: u32,
+}
+
+impl Job {
+    pub fn seed_of(&self, stage: usize) -> Seed {
+        self.seed.indexed(stage as u64)
+    }
+}
+
+/// Why an image could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// The image's file is damaged, or no image that can be used.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A stage of this program.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// A plugin's stage.
+    #[error(transparent)]
+    Plugin(#[from] PluginFailure),
 }

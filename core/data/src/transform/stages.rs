@@ -5,31 +5,16 @@
 //! it lies. Before that, images are in memory that the worker keeps.
 
 use vitral_host::{ImageMut, Sample};
-use vitral_seed::Seed;
 
 use super::horizontal_flip::flip;
-use super::pipeline::{Pipeline, StageError};
+use super::pipeline::Pipeline;
 use super::plan::Plan;
 use super::resample;
-use super::stage::{Passing, Redraw, Step};
+use super::stage::{Job, Passing, Redraw, StageError, Step};
 use crate::error::{DecodeError, TransformError};
 use crate::pixels::{Channels, Image, ImageView, byte_count};
 use crate::region::{Area, Crop};
 use crate::scratch::Scratch;
-
-/// One image's way through the pipeline.
-pub(super) struct Job {
-    /// The sample's own seed.
-    pub seed: Seed,
-    pub epoch: u64,
-    pub size: u32,
-}
-
-impl Job {
-    fn seed_of(&self, stage: usize) -> Seed {
-        self.seed.indexed(stage as u64)
-    }
-}
 
 /// An image between two stages: in its place in the batch, or elsewhere.
 enum Between {

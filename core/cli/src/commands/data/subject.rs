@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use vitral_config::{Document, path_text};
+use vitral_config::Document;
 use vitral_data::{DataConfig, OnError, Source, SourceConfig};
 
 use super::failure;
@@ -71,26 +71,16 @@ pub fn is_experiment(path: &Path) -> bool {
 
 /// The source that a path, a pattern or RON stands for.
 pub fn source(path: &Path) -> Result<SourceConfig, Failure> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let quoted = || path_text::quoted(path);
-    Ok(match extension {
-        _ if path.is_dir() => SourceConfig::ImageFolder { path: path.into(), classes: None },
-        Some("vcache") => SourceConfig::Cache { path: path.into() },
-        Some("tar") => parse(&format!("WebDataset(shards: [{}])", quoted()))?,
-        Some("parquet") => parse(&format!("Parquet(files: [{}])", quoted()))?,
-        _ => match path.to_str().filter(|text| text.contains('(')) {
-            Some(text) => parse(text)?,
-            None => {
-                return Err(Failure::Other(format!(
-                    "{} is no data set: give an experiment (.ron), a folder of class folders, .vcache, \
-                     .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])",
-                    path.display()
-                )));
-            }
-        },
-    })
-}
-
-fn parse(text: &str) -> Result<SourceConfig, Failure> {
-    Ok(Document::new("data", text).parse()?)
+    if let Some(source) = SourceConfig::of_path(path) {
+        return Ok(source);
+    }
+    match path.to_str().filter(|text| text.contains('(')) {
+        Some(text) => Ok(Document::new("data", text).parse()?),
+        None => Err(Failure::Other(format!(
+            "{} is no data set: give an experiment (.ron), {}, or a source such as \
+             Cifar10(files: [\"train.bin\"])",
+            path.display(),
+            SourceConfig::paths_in_words().join(", ")
+        ))),
+    }
 }

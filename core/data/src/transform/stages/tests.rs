@@ -10,6 +10,7 @@ use vitral_host::{Setting, Settings};
 use vitral_sdk::prelude::{
     Choice, Identity, ImageAugmentation, Parameters, Plugin, Result as Outcome, bail, identity,
 };
+use vitral_seed::Seed;
 
 use super::*;
 use crate::source::Stored;
