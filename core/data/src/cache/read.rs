@@ -24,7 +24,7 @@ const PART: usize = 1 << 20;
 const CUT_SHORT: &str =
     "was cut short while it was in use, or its disk has failed; make the cache anew";
 
-/// Settings of [`SourceConfig::Cache`](crate::SourceConfig::Cache).
+/// Settings of `Cache`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Cache", deny_unknown_fields)]
 #[schemars(inline)]

@@ -53,7 +53,7 @@ const CIFAR_100_FINE: Layout = Layout {
 const CIFAR_100_COARSE: Layout =
     Layout { label_at: 0, classes: 20, names_file: "coarse_label_names.txt", ..CIFAR_100_FINE };
 
-/// Settings of [`SourceConfig::Cifar10`](super::SourceConfig::Cifar10).
+/// Settings of `Cifar10`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Cifar10", deny_unknown_fields)]
 #[schemars(inline)]
@@ -78,7 +78,7 @@ impl Settings for Cifar10Config {
     }
 }
 
-/// Settings of [`SourceConfig::Cifar100`](super::SourceConfig::Cifar100).
+/// Settings of `Cifar100`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Cifar100", deny_unknown_fields)]
 #[schemars(inline)]

@@ -18,7 +18,7 @@ use super::stored::{Source, Stored, read_loaded};
 use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::{Channels, Image, ImageView, byte_count};
 
-/// Settings of [`SourceConfig::Idx`](super::SourceConfig::Idx).
+/// Settings of `Idx`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Idx", deny_unknown_fields)]
 #[schemars(inline)]

@@ -23,7 +23,7 @@ use crate::pixels::{Image, MAX_IMAGE_BYTES};
 /// Extensions of files that are read, in lower case.
 pub(super) const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "jif", "png", "webp"];
 
-/// Settings of [`SourceConfig::ImageFolder`](super::SourceConfig::ImageFolder).
+/// Settings of `ImageFolder`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "ImageFolder", deny_unknown_fields)]
 #[schemars(inline)]

@@ -29,7 +29,7 @@ use crate::pixels::{Image, MAX_IMAGE_BYTES};
 /// About how much is read at once where shards are read from start to end.
 const READ_BYTES: u64 = 16 << 20;
 
-/// Settings of [`SourceConfig::WebDataset`](super::SourceConfig::WebDataset).
+/// Settings of `WebDataset`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "WebDataset", deny_unknown_fields)]
 #[schemars(inline)]

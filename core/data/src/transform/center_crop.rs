@@ -8,7 +8,7 @@ use super::cut::Cut;
 use super::stage::{Operation, Passing, Redraw, Step};
 use crate::error::TransformError;
 
-/// Settings of [`Transform::CenterCrop`](super::Transform::CenterCrop): none.
+/// Settings of `CenterCrop`: none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

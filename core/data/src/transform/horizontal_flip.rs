@@ -10,7 +10,7 @@ use super::stage::{Operation, Passing, Step};
 use crate::error::TransformError;
 use crate::pixels::Channels;
 
-/// Settings of [`Transform::HorizontalFlip`](super::Transform::HorizontalFlip).
+/// Settings of `HorizontalFlip`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

@@ -10,7 +10,7 @@ use super::cut::Cut;
 use super::stage::{Operation, Passing, Redraw, Step};
 use crate::error::TransformError;
 
-/// Settings of [`Transform::PadCrop`](super::Transform::PadCrop).
+/// Settings of `PadCrop`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

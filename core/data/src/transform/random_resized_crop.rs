@@ -12,7 +12,7 @@ use crate::decode::Request;
 use crate::error::{DataError, TransformError};
 use crate::region::Crop;
 
-/// Settings of [`Transform::RandomResizedCrop`](super::Transform::RandomResizedCrop).
+/// Settings of `RandomResizedCrop`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

@@ -10,7 +10,7 @@ use crate::decode::Request;
 use crate::error::TransformError;
 use crate::region::Crop;
 
-/// Settings of [`Transform::Resize`](super::Transform::Resize): none.
+/// Settings of `Resize`: none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

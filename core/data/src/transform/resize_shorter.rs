@@ -10,7 +10,7 @@ use crate::error::TransformError;
 use crate::pixels::{Channels, MAX_IMAGE_SIDE, byte_count};
 use crate::region::Crop;
 
-/// Settings of [`Transform::ResizeShorter`](super::Transform::ResizeShorter).
+/// Settings of `ResizeShorter`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

@@ -38,7 +38,7 @@ use crate::pixels::Image;
 /// Images that are shuffled together unless the configuration says otherwise.
 const SHUFFLE_BUFFER: usize = 4096;
 
-/// Settings of [`SourceConfig::Parquet`](super::SourceConfig::Parquet).
+/// Settings of `Parquet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Parquet", deny_unknown_fields)]
 #[schemars(inline)]
