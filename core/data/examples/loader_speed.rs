@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vitral_data::{
-    Cache, Channels, DataError, HorizontalFlip, ImageFolder, Keep, Loader, LoaderOptions,
-    Normalization, OnError, PackOptions, Pipeline, PluginStage, RandomResizedCrop, Shard, Source,
-    Stage, Transform, pack,
+    Cache, Channels, HorizontalFlip, ImageFolder, Keep, Loader, LoaderOptions, Normalization,
+    OnError, PackOptions, Pipeline, RandomResizedCrop, Shard, Source, Stage, Transform, pack,
 };
 use vitral_seed::Seed;
 
@@ -138,6 +137,7 @@ fn cache(folder: &Path, images: &ImageFolder, side: u32) -> Fallible<Cache> {
 
 #[cfg(feature = "wasm")]
 fn randaugment(component: &Path) -> Fallible<Stage> {
+    use vitral_data::{DataError, PluginStage};
     use vitral_host::{Plugin, Settings, WasmEngine, WasmOptions};
     let engine = WasmEngine::new(None)?;
     let plugin = Plugin::wasm(&engine, &std::fs::read(component)?, None, WasmOptions::default())?;
