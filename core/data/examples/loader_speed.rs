@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vitral_data::{
-    Cache, Channels, ImageFolder, Keep, Loader, LoaderOptions, Normalization, OnError, PackOptions,
-    Pipeline, PluginStage, Shard, Source, Transform, pack,
+    Cache, Channels, HorizontalFlip, ImageFolder, Keep, Loader, LoaderOptions, Normalization,
+    OnError, PackOptions, Pipeline, RandomResizedCrop, Shard, Source, Stage, Transform, pack,
 };
 use vitral_seed::Seed;
 
@@ -41,17 +41,18 @@ fn main() -> Fallible<()> {
         Some(side) => Arc::new(cache(&options.folder, &folder, side)?),
         None => Arc::new(folder),
     };
-    let mut transforms = vec![
-        Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) },
-        Transform::HorizontalFlip { probability: 0.5 },
+    let transforms = [
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale: (0.08, 1.0),
+            ratio: (3.0 / 4.0, 4.0 / 3.0),
+        }),
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
-    let mut plugins = Vec::new();
+    let mut stages = Pipeline::own(Channels::Rgb, options.size, &transforms)?.stages().to_vec();
     if let Some(component) = &options.randaugment {
-        let (transform, plugin) = randaugment(component)?;
-        transforms.push(transform);
-        plugins.push(plugin);
+        stages.push(randaugment(component)?);
     }
-    let mut pipeline = Pipeline::with_plugins(Channels::Rgb, options.size, transforms, plugins)?;
+    let mut pipeline = Pipeline::new(Channels::Rgb, options.size, stages)?;
     if options.hybrid {
         pipeline = pipeline.with_hybrid_decoder()?;
     }
@@ -135,7 +136,8 @@ fn cache(folder: &Path, images: &ImageFolder, side: u32) -> Fallible<Cache> {
 }
 
 #[cfg(feature = "wasm")]
-fn randaugment(component: &Path) -> Fallible<(Transform, Arc<PluginStage>)> {
+fn randaugment(component: &Path) -> Fallible<Stage> {
+    use vitral_data::{DataError, PluginStage};
     use vitral_host::{Plugin, Settings, WasmEngine, WasmOptions};
     let engine = WasmEngine::new(None)?;
     let plugin = Plugin::wasm(&engine, &std::fs::read(component)?, None, WasmOptions::default())?;
@@ -147,10 +149,10 @@ fn randaugment(component: &Path) -> Fallible<(Transform, Arc<PluginStage>)> {
         settings: Default::default(),
         on_error: Default::default(),
     };
-    Ok((Transform::Plugin(transform), Arc::new(stage)))
+    Ok(Transform::Plugin(transform).stage::<DataError>(|_| Ok(stage))?)
 }
 
 #[cfg(not(feature = "wasm"))]
-fn randaugment(_: &Path) -> Fallible<(Transform, Arc<PluginStage>)> {
+fn randaugment(_: &Path) -> Fallible<Stage> {
     Err("build it with --features wasm to run a WebAssembly plugin".into())
 }

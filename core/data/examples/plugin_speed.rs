@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use vitral_config::{OnPluginError, PluginUse};
 use vitral_data::{
-    Channels, Image, Loader, LoaderOptions, OnError, Pipeline, PluginStage, ReadError, Shard,
-    Source, Stored, Transform,
+    Channels, DataError, HorizontalFlip, Image, Loader, LoaderOptions, OnError, Pipeline,
+    PluginStage, RandomResizedCrop, ReadError, Shard, Source, Stored, Transform,
 };
 use vitral_host::{Plugin as Opened, Settings};
 use vitral_sdk::prelude::{
@@ -63,13 +63,17 @@ fn main() -> Fallible<()> {
         on_error: Default::default(),
     };
     let settings = Settings::check(plugin.description(), &[])?;
-    let stage = Arc::new(PluginStage::new(plugin, settings, OnPluginError::Stop));
-    let transforms = vec![
-        Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) },
-        Transform::HorizontalFlip { probability: 0.5 },
-        Transform::Plugin(used),
+    let stage = PluginStage::new(plugin, settings, OnPluginError::Stop);
+    let transforms = [
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale: (0.08, 1.0),
+            ratio: (3.0 / 4.0, 4.0 / 3.0),
+        }),
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
-    let pipeline = Pipeline::with_plugins(Channels::Rgb, 224, transforms, vec![stage])?;
+    let mut stages = Pipeline::own(Channels::Rgb, 224, &transforms)?.stages().to_vec();
+    stages.push(Transform::Plugin(used).stage::<DataError>(|_| Ok(stage))?);
+    let pipeline = Pipeline::new(Channels::Rgb, 224, stages)?;
     let options = LoaderOptions {
         batch: 64,
         workers: 1,

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
+use crate::error::{DataError, OnError};
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
 use crate::source::{ClassList, Source, SourceConfig, TRAINING, VALIDATION, Whose};
-use crate::transform::{Pipeline, PluginStage, Transform, check_hybrid};
-use crate::worker::OnError;
+use crate::transform::{Pipeline, Transform, check_hybrid};
 
 /// Which images a model is trained and validated with, and how they are prepared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,20 +120,6 @@ impl DataConfig {
         self.val.resolve_paths(|field| base(&format!("val.{field}")));
     }
 
-    /// The pipeline of training images for a model with inputs of `size` x `size` pixels, with the
-    /// opened plugins of `augment` in order.
-    ///
-    /// # Errors
-    /// If `size` or a setting of a transform is out of range, or a plugin is missing.
-    pub fn train_pipeline(
-        &self,
-        channels: Channels,
-        size: u32,
-        plugins: Vec<Arc<PluginStage>>,
-    ) -> Result<Pipeline, DataError> {
-        Pipeline::with_plugins(channels, size, self.augment.clone(), plugins)
-    }
-
     /// Whether training images can be decoded in part on a device ([`Decoder::Hybrid`]).
     ///
     /// # Errors
@@ -151,7 +136,7 @@ impl DataConfig {
         if self.eval_transforms.is_empty() {
             Pipeline::default_eval(channels, size)
         } else {
-            Pipeline::new(channels, size, self.eval_transforms.clone())
+            Pipeline::own(channels, size, &self.eval_transforms)
         }
     }
 }
@@ -162,10 +147,8 @@ mod tests {
     use std::fs;
     use tempfile::TempDir;
 
-    fn read(text: &str) -> Result<DataConfig, ron::error::SpannedError> {
-        ron::Options::default()
-            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
-            .from_str(text)
+    fn read(text: &str) -> Result<DataConfig, vitral_config::ConfigError> {
+        vitral_config::Document::new("test", text).parse()
     }
 
     fn folders(train: &[&str], val: &[&str]) -> (TempDir, DataConfig) {
@@ -205,12 +188,15 @@ mod tests {
         )"#;
         let config = read(text).unwrap();
         assert_eq!((config.augment.len(), config.on_error), (3, OnError::Skip));
-        assert_eq!(read(&ron::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(read(&vitral_config::to_ron(&config).unwrap()).unwrap(), config);
         assert!(read(&text.replace("prefetch", "prefech")).is_err());
-        let train = config.train_pipeline(Channels::Rgb, 32, vec![]).unwrap();
-        assert_eq!(train.transforms(), config.augment);
+        let train = Pipeline::own(Channels::Rgb, 32, &config.augment).unwrap();
         let eval = config.eval_pipeline(Channels::Rgb, 32).unwrap();
-        assert_eq!(eval.transforms(), config.eval_transforms);
+        let names = |pipeline: &Pipeline| -> Vec<_> {
+            pipeline.stages().iter().map(|stage| stage.name().to_owned()).collect()
+        };
+        assert_eq!(names(&train), ["PadCrop", "HorizontalFlip", "RandomResizedCrop"]);
+        assert_eq!(names(&eval), ["Resize"]);
     }
 
     #[test]
@@ -234,8 +220,8 @@ mod tests {
     #[test]
     fn class_lists_in_another_order_are_matched_by_name() {
         let (_folder, mut config) = folders(&["cat", "dog"], &["cat", "dog"]);
-        if let SourceConfig::ImageFolder { classes, .. } = &mut config.val {
-            *classes = Some(vec!["dog".into(), "cat".into()]);
+        if let SourceConfig::ImageFolder(folder) = &mut config.val {
+            folder.classes = Some(vec!["dog".into(), "cat".into()]);
         }
         let sets = config.open().unwrap();
         assert_eq!(sets.val.class_names(), ["cat", "dog"]);

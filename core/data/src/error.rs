@@ -1,7 +1,21 @@
 //! What can go wrong with data. Every message names the file or the setting, and what would be right.
 
+use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to do when an image cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnError {
+    /// Stop with an error that names the image, the shard or the row group.
+    #[default]
+    Stop,
+    /// Leave it out and report it.
+    Skip,
+}
 
 /// Why data could not be opened or a batch could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -135,4 +149,10 @@ impl From<TransformError> for DecodeError {
     fn from(error: TransformError) -> Self {
         Self(error.0)
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }

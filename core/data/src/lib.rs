@@ -27,10 +27,10 @@ mod transform;
 mod tune;
 mod worker;
 
-pub use cache::{Cache, Keep, PackEvent, PackOptions, PackReport, pack};
+pub use cache::{Cache, CacheConfig, Keep, PackEvent, PackOptions, PackReport, pack};
 pub use config::{DataConfig, Datasets, Decoder};
 pub use decode::{CodedAxis, CodedImage, CodedImages, CodedPlane, decode};
-pub use error::{DataError, DecodeError, ReadError, TransformError};
+pub use error::{DataError, DecodeError, OnError, ReadError, TransformError};
 pub use fingerprint::{Fingerprint, Fingerprints};
 pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};
@@ -39,11 +39,13 @@ pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::{epoch_order, grouped_order};
 pub use shard::Shard;
 pub use source::{
-    Cifar, ClassList, Groups, Idx, ImageFolder, Parquet, Source, SourceConfig, Stored, WebDataset,
-    abridged, match_classes,
+    Cifar, Cifar10Config, Cifar100Config, ClassList, Groups, Idx, IdxConfig, ImageFolder,
+    ImageFolderConfig, Parquet, ParquetConfig, Source, SourceConfig, Stored, WebDataset,
+    WebDatasetConfig, abridged, match_classes,
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{
-    Pipeline, PluginFailure, PluginStage, StageError, Transform, TransformContext,
+    CenterCrop, HorizontalFlip, PadCrop, Pipeline, PluginFailure, PluginStage, RandomResizedCrop,
+    Resize, ResizeShorter, Stage, StageError, Transform,
 };
-pub use worker::{ImageBatch, OnError, Skipped};
+pub use worker::{ImageBatch, Skipped};

@@ -5,10 +5,11 @@
 //! can change while it runs: what the experiment leaves open is found by how long batches are waited
 //! for (`tune.rs`).
 
+mod crew;
+
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -17,15 +18,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use vitral_seed::Seed;
 
-use crate::error::DataError;
+use self::crew::{Crew, Numbered, Plan};
+use crate::error::{DataError, OnError};
 use crate::sampler::EpochOrders;
-use crate::scratch::Scratch;
 use crate::shard::Shard;
 use crate::source::Source;
 use crate::timing::{LoaderTimings, StageClock};
 use crate::transform::Pipeline;
 use crate::tune::{Change, Limits, Tuner};
-use crate::worker::{BatchPlan, ImageBatch, OnError, Worker, panic_message};
+use crate::worker::{BatchPlan, ImageBatch, Worker};
 
 /// Most batches and most threads that a loader keeps busy.
 const MAX_WINDOW: usize = 1024;
@@ -56,10 +57,6 @@ pub struct LoaderOptions {
     pub shard: Shard,
 }
 
-type Numbered = (u64, Result<ImageBatch, DataError>);
-
-type Plan = dyn Fn(u64) -> BatchPlan + Send + Sync;
-
 /// An iterator over batches that are made by worker threads.
 ///
 /// After an error it ends. Dropping it ends its threads, which takes as long as one sample.
@@ -81,24 +78,6 @@ pub struct Loader {
     waited: Duration,
     /// When the first batch and the latest were given out.
     given: Option<(Instant, Instant)>,
-}
-
-/// What a new worker thread is given.
-struct Crew {
-    worker: Arc<Worker>,
-    plan: Arc<Plan>,
-    jobs: Receiver<u64>,
-    results: Sender<Numbered>,
-}
-
-impl Crew {
-    fn start(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
-        let (jobs, results) = (self.jobs.clone(), self.results.clone());
-        let (worker, plan) = (Arc::clone(&self.worker), Arc::clone(&self.plan));
-        thread::Builder::new()
-            .name(format!("vitral-data-{number}"))
-            .spawn(move || work(&worker, &*plan, &jobs, &results))
-    }
 }
 
 impl Loader {
@@ -334,29 +313,6 @@ impl Iterator for Loader {
 impl Drop for Loader {
     fn drop(&mut self) {
         self.finish();
-    }
-}
-
-/// Makes batches until there are no more jobs or nobody wants them.
-fn work(
-    worker: &Worker,
-    plan: &dyn Fn(u64) -> BatchPlan,
-    jobs: &Receiver<u64>,
-    results: &Sender<Numbered>,
-) {
-    let mut scratch = Scratch::new(&worker.clock);
-    for number in jobs {
-        // What a panic leaves behind is not used: the batch is dropped, and what scratch memory holds
-        // between images does not matter.
-        let made = catch_unwind(AssertUnwindSafe(|| worker.make(&plan(number), &mut scratch)));
-        let result = match made {
-            Ok(Some(result)) => result,
-            Ok(None) => return,
-            Err(panic) => Err(DataError::Worker(panic_message(&*panic).to_owned())),
-        };
-        if results.send((number, result)).is_err() {
-            return;
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::transform::{Pipeline, Transform};
+use crate::transform::{Pipeline, Stage};
 
 /// Stages before the first transform.
 const READ: usize = 0;
@@ -61,7 +61,7 @@ impl StageClock {
     pub fn new(pipeline: &Pipeline) -> Self {
         let names: Vec<_> = ["read", "decode"]
             .into_iter()
-            .chain(pipeline.transforms().iter().map(Transform::name))
+            .chain(pipeline.stages().iter().map(Stage::name))
             .chain(["assemble"])
             .map(str::to_owned)
             .collect();

@@ -1,31 +1,19 @@
 //! What one worker does: reading and transforming the samples of one batch.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
 use crate::decode::CodedImages;
-use crate::error::{DataError, ReadError};
+use crate::error::{DataError, OnError, ReadError, panic_message};
 use crate::pixels::Channels;
 use crate::scratch::Scratch;
 use crate::source::{Source, Stored};
 use crate::timing::StageClock;
 use crate::transform::{Pipeline, PluginFailure, StageError};
-
-/// What to do when an image cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum OnError {
-    /// Stop with an error that names the image, the shard or the row group.
-    #[default]
-    Stop,
-    /// Leave it out and report it.
-    Skip,
-}
 
 /// Images of the model's size with their classes, in a fixed order.
 #[derive(Clone, Debug, PartialEq)]
@@ -267,10 +255,4 @@ fn refuse_empty(mut batch: ImageBatch, plan: &BatchPlan) -> Result<ImageBatch, D
         count: plan.samples.len(),
         first: ReadError { name, reason },
     })
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }

@@ -436,9 +436,7 @@ mod tests {
                     train: ({train}),
                 )"#
             );
-            let options = ron::Options::default()
-                .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
-            options.from_str::<Experiment>(&text).unwrap()
+            vitral_config::Document::new("test", text).parse::<Experiment>().unwrap()
         };
         let rates =
             |experiment: &Experiment| [0.0, 1.49, 1.5, 9.0].map(|e| experiment.patch_dropout_at(e));

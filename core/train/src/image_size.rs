@@ -99,10 +99,8 @@ mod tests {
             model: (image_size: 12, patch_size: 4),
             data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])),
         )"#;
-        let mut experiment: Experiment = ron::Options::default()
-            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME)
-            .from_str(text)
-            .unwrap();
+        let mut experiment: Experiment =
+            vitral_config::Document::new("test", text).parse().unwrap();
         experiment.train.image_size = stages
             .iter()
             .map(|&(until_epoch, size)| ImageSizeStage { until_epoch, size })

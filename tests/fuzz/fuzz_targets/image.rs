@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use vitral_data::{
-    Channels, Image, Loader, LoaderOptions, OnError, Pipeline, ReadError, Shard, Source, Stored,
-    Transform,
+    Channels, Image, Loader, LoaderOptions, OnError, Pipeline, RandomResizedCrop, ReadError, Shard,
+    Source, Stored, Transform,
 };
 use vitral_fuzz::decoded;
 use vitral_seed::Seed;
@@ -14,9 +14,11 @@ use vitral_seed::Seed;
 fuzz_target!(|data: &[u8]| {
     let Some(image) = decoded(Stored::Encoded(data)) else { return };
     assert_eq!(image.pixels().len() % image.channels().count(), 0);
-    let crop = Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 1.33) };
+    let crop =
+        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 1.33) });
     for channels in [Channels::Grey, Channels::Rgb] {
-        let pipeline = Pipeline::new(channels, 8, vec![crop.clone()]).expect("it is a good one");
+        let pipeline =
+            Pipeline::own(channels, 8, std::slice::from_ref(&crop)).expect("it is a good one");
         let source = Arc::new(One { bytes: data.to_vec(), classes: ["one".into()] });
         let options = LoaderOptions {
             batch: 1,

@@ -22,4 +22,4 @@ mod tests;
 
 pub use pack::{PackEvent, PackOptions, PackReport, pack};
 pub use plan::Keep;
-pub use read::Cache;
+pub use read::{Cache, CacheConfig};

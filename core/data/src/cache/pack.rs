@@ -18,11 +18,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::format::{ALIGNMENT, Entry, Header, PAGE, aligned, checksum};
 use super::journal::{Journal, Progress};
 use super::plan::{Keep, Packed, Plan};
-use crate::error::{DataError, ReadError};
+use crate::error::{DataError, OnError, ReadError};
 use crate::loader::READERS;
 use crate::pixels::MAX_IMAGE_SIDE;
 use crate::source::Source;
-use crate::worker::{OnError, Skipped};
+use crate::worker::Skipped;
 
 /// Images that are made at once.
 const AT_ONCE: usize = 64;

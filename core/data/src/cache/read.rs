@@ -3,16 +3,19 @@
 use std::hash::Hasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
 use super::format::{ENTRY, Entry, Form, Header, checksum};
 use super::map::Map;
-use crate::error::{DataError, ReadError};
+use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::{Image, ImageView};
-use crate::source::{Source, Stored, read_loaded};
+use crate::source::{Purpose, Settings, Source, Stored, has_extension, read_loaded};
 
 /// Bytes that are verified together.
 const PART: usize = 1 << 20;
@@ -20,6 +23,39 @@ const PART: usize = 1 << 20;
 /// What has happened to a file of which something is not there any more.
 const CUT_SHORT: &str =
     "was cut short while it was in use, or its disk has failed; make the cache anew";
+
+/// Settings of `Cache`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "Cache", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct CacheConfig {
+    /// The cache's file.
+    #[serde(with = "vitral_config::path_text")]
+    #[schemars(with = "PathBuf")]
+    pub path: PathBuf,
+}
+
+impl Settings for CacheConfig {
+    fn open(&self, _: Purpose, _: OnError) -> Result<Arc<dyn Source>, DataError> {
+        Ok(Arc::new(Cache::open(&self.path)?))
+    }
+
+    fn is_numbered(&self) -> bool {
+        false
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        vec![("path".into(), &mut self.path)]
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        has_extension(path, "vcache").then(|| Self { path: path.into() })
+    }
+
+    fn path_in_words() -> Option<&'static str> {
+        Some(".vcache")
+    }
+}
 
 /// A cache that is mapped into memory. Several processes that read the same one share its memory.
 pub struct Cache {

@@ -10,8 +10,8 @@ use vitral_seed::Seed;
 
 use super::*;
 use crate::{
-    Channels, DataError, Image, ImageBatch, ImageFolder, Loader, LoaderOptions, OnError, Pipeline,
-    ReadError, Shard, Source, Stored, Transform,
+    Channels, DataError, HorizontalFlip, Image, ImageBatch, ImageFolder, Loader, LoaderOptions,
+    OnError, Pipeline, RandomResizedCrop, ReadError, Shard, Source, Stored, Transform,
 };
 
 /// A folder of PNG and JPEG images of different sizes, in three classes.
@@ -86,10 +86,10 @@ fn pixels_are_read_without_a_copy_and_longer_sides_are_limited() {
 /// Training batches of two epochs and a part, augmented.
 fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<ImageBatch> {
     let transforms = vec![
-        Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) },
-        Transform::HorizontalFlip { probability: 0.5 },
+        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) }),
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
-    let pipeline = Pipeline::new(Channels::Rgb, 8, transforms).unwrap();
+    let pipeline = Pipeline::own(Channels::Rgb, 8, &transforms).unwrap();
     let (on_error, seed, shard) = (OnError::Stop, Seed::new(3), Shard::default());
     let options = LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed, shard };
     let loader = Loader::train(source, Arc::new(pipeline), options, 0..15).unwrap();

@@ -5,7 +5,6 @@ use image::metadata::Orientation;
 use crate::error::DecodeError;
 
 const APP1: u8 = 0xe1;
-const APP14: u8 = 0xee;
 const SCAN: u8 = 0xda;
 const END: u8 = 0xd9;
 
@@ -19,9 +18,8 @@ const MOST_WORK: u64 = 1 << 28;
 pub(super) struct Segments {
     /// How the image has to be turned to be upright.
     pub orientation: Orientation,
-    /// Whether Adobe wrote it, whose CMYK values are inverted.
-    #[cfg_attr(not(feature = "turbojpeg"), allow(dead_code, reason = "zune-jpeg sees it itself"))]
-    pub adobe: bool,
+    /// What its kind is called, if nothing here decodes it.
+    unread: Option<&'static str>,
     /// Whether it has the marker that ends its image. Decoders fill up missing data with grey, where
     /// Pillow refuses the file; so do we.
     pub complete: bool,
@@ -37,7 +35,7 @@ impl Segments {
     pub fn read(bytes: &[u8]) -> Self {
         let mut found = Self {
             orientation: Orientation::NoTransforms,
-            adobe: false,
+            unread: None,
             complete: false,
             scans: 0,
             pixels: 0,
@@ -70,6 +68,7 @@ impl Segments {
     /// Refuses a file that is cut short, or that would take far more work than its pixels: a scan of a few
     /// bytes goes over all of them, and 140 KB can have it done for half a minute.
     pub fn check(&self) -> Result<(), DecodeError> {
+        self.check_kind()?;
         if !self.complete {
             return Err(DecodeError("the JPEG file is cut short".into()));
         }
@@ -84,6 +83,15 @@ impl Segments {
         Ok(())
     }
 
+    /// Refuses a file of a kind that nothing here decodes.
+    pub fn check_kind(&self) -> Result<(), DecodeError> {
+        let Some(kind) = self.unread else { return Ok(()) };
+        Err(DecodeError(format!(
+            "the JPEG file is {kind}; baseline and progressive files with Huffman codes and 8 bits a value are \
+             read, as usual programs write them"
+        )))
+    }
+
     fn note(&mut self, kind: u8, content: &[u8]) {
         if let (APP1, Some(exif)) = (kind, content.strip_prefix(b"Exif\0\0")) {
             let orientation = Orientation::from_exif_chunk(exif);
@@ -96,8 +104,12 @@ impl Segments {
             let [height, width] = [[h1, h0], [w1, w0]].map(u16::from_be_bytes);
             self.pixels = u64::from(width) * u64::from(height);
         }
-        if kind == APP14 && content.starts_with(b"Adobe") {
-            self.adobe = true;
-        }
+        self.unread = self.unread.or(match (kind, content.first()) {
+            (0xc9..=0xcb | 0xcd..=0xcf, _) => Some("arithmetic-coded"),
+            (0xc3, _) => Some("lossless"),
+            (0xc5..=0xc7, _) => Some("hierarchical"),
+            (0xc0..=0xc2, Some(12)) => Some("of 12 bits a value"),
+            _ => None,
+        });
     }
 }

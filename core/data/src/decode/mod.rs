@@ -1,21 +1,19 @@
 //! Encoded bytes to pixels: JPEG, PNG and WebP, recognised by their content.
 //!
-//! Of a JPEG file, only what is wanted of its image is decoded: by libjpeg-turbo where the feature
-//! `turbojpeg` is on, and else by `vitral-jpeg`, which leaves files of rarer kinds and damaged ones to
-//! zune-jpeg.
+//! Of a JPEG file, only what is wanted of its image is decoded, by `vitral-jpeg`. It leaves files of rarer
+//! kinds (inks, colours other than Y, Cb and Cr, other subsampling, scans of one component each) and damaged
+//! ones to zune-jpeg, which decodes them as a whole. What neither reads (arithmetic coding, lossless and
+//! hierarchical files, 12 bits a value) is refused by name.
 
 mod hybrid;
 mod jpeg;
 mod part;
 mod png;
-#[cfg(not(feature = "turbojpeg"))]
-mod pure;
-#[cfg(feature = "turbojpeg")]
-mod turbo;
 
 use std::{borrow::Cow, io::Cursor};
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use vitral_jpeg::{Jpeg, Pixels};
 
 pub use self::hybrid::{CodedAxis, CodedImage, CodedImages, CodedPlane};
 use self::jpeg::Segments;
@@ -33,7 +31,7 @@ use crate::region::{Area, Crop, exchanges_sides};
 /// If the bytes are of another format, damaged or cut short, or if the image is larger than
 /// [`MAX_IMAGE_SIDE`] or [`MAX_IMAGE_BYTES`].
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
-    let all = |width, height| Ok(Request { part: Crop::whole(width, height), width, height });
+    let all = |width, height| Ok(Request::whole(width, height));
     Ok(Decoder::default().part(bytes, None, all)?.image)
 }
 
@@ -41,15 +39,12 @@ pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
 /// that will read the rest: what one of them takes, another may refuse.
 pub(crate) fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeError> {
     let format = format_of(bytes)?;
-    #[cfg(feature = "turbojpeg")]
     if format == ImageFormat::Jpeg {
-        return turbo::Turbo::new()?.size(bytes, Segments::read(bytes));
-    }
-    #[cfg(not(feature = "turbojpeg"))]
-    if format == ImageFormat::Jpeg
-        && let Ok(jpeg) = vitral_jpeg::Jpeg::open(bytes)
-    {
-        return pure::size(jpeg.frame(), Segments::read(bytes));
+        let segments = Segments::read(bytes);
+        segments.check_kind()?;
+        if let Ok(jpeg) = Jpeg::open(bytes) {
+            return part::size(jpeg.frame(), segments);
+        }
     }
     let bytes = needed(bytes, format);
     let mut decoder = reader(&bytes, format).into_decoder().map_err(explain)?;
@@ -67,6 +62,13 @@ pub(crate) struct Request {
     pub height: u32,
 }
 
+impl Request {
+    /// All of an image, as large as it is.
+    pub fn whole(width: u32, height: u32) -> Self {
+        Self { part: Crop::whole(width, height), width, height }
+    }
+}
+
 /// At least what was wanted of an image, upright, and where in it the wanted part lies.
 pub(crate) struct Decoded {
     pub image: Image,
@@ -76,8 +78,7 @@ pub(crate) struct Decoded {
 /// Decodes one image after the other, with memory that it keeps.
 #[derive(Default)]
 pub(crate) struct Decoder {
-    #[cfg(not(feature = "turbojpeg"))]
-    pure: vitral_jpeg::Pixels,
+    jpeg: Pixels,
     /// Memory of an image that is no longer needed.
     buffer: Vec<u8>,
 }
@@ -95,11 +96,8 @@ impl Decoder {
         if format == ImageFormat::Jpeg {
             let segments = Segments::read(bytes);
             segments.check()?;
-            #[cfg(feature = "turbojpeg")]
-            return self.turbo(bytes, segments, channels, choose);
-            #[cfg(not(feature = "turbojpeg"))]
-            if let Ok(jpeg) = vitral_jpeg::Jpeg::open(bytes) {
-                return self.pure(bytes, jpeg, segments, channels, choose);
+            if let Ok(jpeg) = Jpeg::open(bytes) {
+                return self.jpeg(bytes, jpeg, segments, channels, choose);
             }
         }
         let image = whole(bytes, format, channels)?;
@@ -107,11 +105,10 @@ impl Decoder {
         Ok(Decoded { image, area })
     }
 
-    #[cfg(not(feature = "turbojpeg"))]
-    fn pure(
+    fn jpeg(
         &mut self,
         bytes: &[u8],
-        jpeg: vitral_jpeg::Jpeg<'_>,
+        jpeg: Jpeg<'_>,
         segments: Segments,
         channels: Option<Channels>,
         choose: impl FnOnce(u32, u32) -> Result<Request, DecodeError>,
@@ -121,25 +118,12 @@ impl Decoder {
         let (width, height) = part::upright_size(width, height, segments.orientation);
         let request = choose(width, height)?;
         let buffer = &mut self.buffer;
-        let decoded = pure::part(&mut self.pure, jpeg, segments, channels, request, buffer);
+        let decoded = part::decode(&mut self.jpeg, jpeg, segments, channels, request, buffer);
         decoded.or_else(|_| {
             // Another decoder may know how it is coded, or make something of what is damaged.
             let image = whole(bytes, ImageFormat::Jpeg, channels)?;
             Ok(Decoded { image, area: request.part.area() })
         })
-    }
-
-    #[cfg(feature = "turbojpeg")]
-    fn turbo(
-        &mut self,
-        bytes: &[u8],
-        segments: Segments,
-        channels: Option<Channels>,
-        choose: impl FnOnce(u32, u32) -> Result<Request, DecodeError>,
-    ) -> Result<Decoded, DecodeError> {
-        // A new one each time: it would give Huffman tables of this file to files that lack their own.
-        let mut turbo = turbo::Turbo::new()?;
-        turbo.part(bytes, segments, channels, choose, std::mem::take(&mut self.buffer))
     }
 
     /// Takes an image back whose memory the next one can use.

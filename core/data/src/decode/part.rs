@@ -1,16 +1,56 @@
-//! What decoders of JPEG files that make only a part of an image have in common.
+//! Of a JPEG file, no more than a part of its image needs, in the smallest size that is large enough.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
-use vitral_jpeg::{Scale, Window};
+use vitral_jpeg::{Frame, Jpeg, Pixels, Scale, Window};
 
-use super::{Request, too_large};
+use super::jpeg::Segments;
+use super::{Decoded, Request, too_large};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE, byte_count};
 use crate::region::{Area, Crop, exchanges_sides, inverse};
 
+/// Width, height and channels of an image that is turned upright.
+///
+/// # Errors
+/// It is too large.
+pub(super) fn size(frame: &Frame, segments: Segments) -> Result<(u32, u32, Channels), DecodeError> {
+    check_size(frame.width, frame.height)?;
+    let (width, height) = upright_size(frame.width, frame.height, segments.orientation);
+    Ok((width, height, channels_of(frame)))
+}
+
+/// The channels that a file has.
+fn channels_of(frame: &Frame) -> Channels {
+    if frame.components.len() == 1 { Channels::Grey } else { Channels::Rgb }
+}
+
+/// Decodes what is wanted of an image that `choose` was asked about. The image's pixels lie in `buffer`,
+/// which keeps its memory.
+///
+/// # Errors
+/// The file is damaged, or coded in a way that another decoder may know.
+pub(super) fn decode(
+    decoder: &mut Pixels,
+    jpeg: Jpeg<'_>,
+    segments: Segments,
+    channels: Option<Channels>,
+    request: Request,
+    buffer: &mut Vec<u8>,
+) -> Result<Decoded, DecodeError> {
+    let (frame, turn) = (jpeg.frame(), segments.orientation);
+    let Located { scale, window, area } = Located::new(request, turn, frame.width, frame.height);
+    let channels = channels.unwrap_or_else(|| channels_of(frame));
+    decoder
+        .read(jpeg, window, scale, channels == Channels::Grey, buffer)
+        .map_err(|error| DecodeError(error.to_string()))?;
+    let image = Image::new(window.width, window.height, channels, std::mem::take(buffer))?;
+    let area = area.turned(turn, window.width, window.height);
+    Ok(Decoded { image: turned(image, turn)?, area })
+}
+
 /// By how much each side may shrink while decoding: the part stays at least as large as it is wanted.
-pub(super) fn scale(request: Request) -> u32 {
+fn scale(request: Request) -> u32 {
     let fits = |scale: &u32| {
         request.part.width / scale >= request.width && request.part.height / scale >= request.height
     };
@@ -24,13 +64,7 @@ pub(super) fn upright_size(width: u32, height: u32, turn: Orientation) -> (u32, 
 
 /// The wanted part as it lies in the file's own orientation, at a scale. `width` and `height` are those
 /// of the upright image at full size.
-pub(super) fn in_file(
-    request: Request,
-    turn: Orientation,
-    width: u32,
-    height: u32,
-    scale: u32,
-) -> Area {
+fn in_file(request: Request, turn: Orientation, width: u32, height: u32, scale: u32) -> Area {
     let area = request.part.area().turned(inverse(turn), width, height);
     area.seen_from(1.0 / f64::from(scale), 0, 0)
 }
@@ -65,7 +99,7 @@ impl Located {
 }
 
 /// The image, turned upright.
-pub(super) fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
+fn turned(image: Image, orientation: Orientation) -> Result<Image, DecodeError> {
     if orientation == Orientation::NoTransforms {
         return Ok(image);
     }

@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::source::fixtures;
 use crate::{
-    Cache, Channels, Cifar, Idx, ImageFolder, PackOptions, Parquet, Transform, WebDataset,
+    Cache, Channels, Cifar, HorizontalFlip, Idx, ImageFolder, PackOptions, PadCrop, Parquet,
+    Transform, WebDataset,
 };
 
 /// Images of the sources that are made here.
@@ -86,10 +87,10 @@ fn png(index: u32) -> Vec<u8> {
 
 fn pipeline() -> Arc<Pipeline> {
     let transforms = vec![
-        Transform::HorizontalFlip { probability: 0.5 },
-        Transform::PadCrop { padding: 1, fill: 0 },
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
+        Transform::PadCrop(PadCrop { padding: 1, fill: 0 }),
     ];
-    Arc::new(Pipeline::new(Channels::Grey, 4, transforms).unwrap())
+    Arc::new(Pipeline::own(Channels::Grey, 4, &transforms).unwrap())
 }
 
 fn batches(

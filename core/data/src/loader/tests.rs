@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Channels, Image, ImageFolder, ReadError, Transform};
+use crate::{
+    Channels, HorizontalFlip, Image, ImageFolder, PadCrop, RandomResizedCrop, ReadError, Transform,
+};
 
 /// Images whose pixels tell their index, made without files.
 struct Fake {
@@ -70,11 +72,11 @@ fn options(batch: usize, workers: usize) -> LoaderOptions {
 
 fn augmentation() -> Arc<Pipeline> {
     let transforms = vec![
-        Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) },
-        Transform::HorizontalFlip { probability: 0.5 },
-        Transform::PadCrop { padding: 1, fill: 3 },
+        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) }),
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
+        Transform::PadCrop(PadCrop { padding: 1, fill: 3 }),
     ];
-    Arc::new(Pipeline::new(Channels::Rgb, 8, transforms).unwrap())
+    Arc::new(Pipeline::own(Channels::Rgb, 8, &transforms).unwrap())
 }
 
 fn plain() -> Arc<Pipeline> {

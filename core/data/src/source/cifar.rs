@@ -3,12 +3,16 @@
 use std::hash::Hasher;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
-use super::Source;
 use super::matching::numbered;
-use crate::error::{DataError, ReadError};
+use super::settings::{Purpose, Settings, listed};
+use super::stored::Source;
+use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::{Channels, Image};
 
 const SIDE: u32 = 32;
@@ -48,6 +52,60 @@ const CIFAR_100_FINE: Layout = Layout {
 
 const CIFAR_100_COARSE: Layout =
     Layout { label_at: 0, classes: 20, names_file: "coarse_label_names.txt", ..CIFAR_100_FINE };
+
+/// Settings of `Cifar10`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "Cifar10", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Cifar10Config {
+    /// The files, such as data_batch_1.bin. Class names come from batches.meta.txt beside the first.
+    #[serde(with = "vitral_config::path_text::list")]
+    #[schemars(with = "Vec<PathBuf>")]
+    pub files: Vec<PathBuf>,
+}
+
+impl Settings for Cifar10Config {
+    fn open(&self, _: Purpose, _: OnError) -> Result<Arc<dyn Source>, DataError> {
+        Ok(Arc::new(Cifar::open_10(&self.files)?))
+    }
+
+    fn is_numbered(&self) -> bool {
+        true
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        listed("files", &mut self.files)
+    }
+}
+
+/// Settings of `Cifar100`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "Cifar100", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Cifar100Config {
+    /// The files, such as train.bin. Class names come from fine_label_names.txt (or
+    /// coarse_label_names.txt) beside the first.
+    #[serde(with = "vitral_config::path_text::list")]
+    #[schemars(with = "Vec<PathBuf>")]
+    pub files: Vec<PathBuf>,
+    /// Use the 20 coarse classes instead of the 100 fine ones.
+    #[serde(default)]
+    pub coarse: bool,
+}
+
+impl Settings for Cifar100Config {
+    fn open(&self, _: Purpose, _: OnError) -> Result<Arc<dyn Source>, DataError> {
+        Ok(Arc::new(Cifar::open_100(&self.files, self.coarse)?))
+    }
+
+    fn is_numbered(&self) -> bool {
+        true
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        listed("files", &mut self.files)
+    }
+}
 
 /// Images of CIFAR-10 or CIFAR-100, held in memory.
 #[derive(Debug)]

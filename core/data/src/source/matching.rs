@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Groups, Source, Stored};
+use super::groups::Groups;
+use super::stored::{Source, Stored};
 use crate::error::{DataError, ReadError};
 use crate::pixels::Image;
 

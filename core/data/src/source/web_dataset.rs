@@ -7,24 +7,105 @@ mod shard;
 use std::hash::Hasher;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
-pub(super) use self::shard::Parts;
-use self::shard::{Contents, Entry};
+use self::shard::{Contents, Entry, Parts};
 use super::classes::{Classes, Label, name_labels};
 use super::groups::{Groups, Recent};
 use super::image_folder::EXTENSIONS;
+use super::patterns;
+use super::settings::{Purpose, Settings, has_extension, listed};
+use super::stored::{Source, Stored, read_loaded};
 use super::unread::{ENTRIES, Unread};
-use super::{Source, Stored, patterns, read_loaded};
-use crate::error::{DataError, ReadError};
+use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
-use crate::worker::OnError;
 
 /// About how much is read at once where shards are read from start to end.
 const READ_BYTES: u64 = 16 << 20;
+
+/// Settings of `WebDataset`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "WebDataset", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct WebDatasetConfig {
+    /// The tar files: paths, `train-{000000..000009}.tar`, `train-*.tar`.
+    #[serde(with = "vitral_config::path_text::list")]
+    #[schemars(with = "Vec<PathBuf>")]
+    pub shards: Vec<PathBuf>,
+    /// Names of the classes in the order of their numbers. Without them, the names in the samples
+    /// are sorted; where these have numbers, the numbers are the names.
+    #[serde(default)]
+    pub classes: Option<Vec<String>>,
+    /// The extension of a sample's image, such as `jpg` or `input.jpg`. Without it, that of a JPEG,
+    /// PNG or WebP file.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// The extension of the entry with a sample's class, such as `cls`, `target.json` or `txt`. Without
+    /// it, `cls`, or else `json`. A `txt` is the name where classes are listed, and in validation, where
+    /// they are those of the training; else it is a caption.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The key of the class in a sample's `json`. With dots, the keys on the way to it.
+    #[serde(default = "default_label_key")]
+    pub label_key: String,
+    /// Read the shards from start to end in a random order, as disks like it, and shuffle about as
+    /// many images together; twice as many, encoded, are in memory. Without it, any image can come
+    /// next, and each is read on its own.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub shuffle_buffer: Option<usize>,
+}
+
+fn default_label_key() -> String {
+    "label".into()
+}
+
+impl Settings for WebDatasetConfig {
+    fn open(&self, purpose: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
+        let parts = Parts {
+            image: self.image.as_deref(),
+            label: self.label.as_deref(),
+            label_key: &self.label_key,
+            named_in_text: self.classes.is_some() || purpose == Purpose::Validation,
+        };
+        let classes = Classes::choose(self.classes.as_deref());
+        let (shards, buffer) = (&self.shards, self.shuffle_buffer);
+        Ok(Arc::new(WebDataset::open_with(shards, classes, parts, buffer, on_error)?))
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        listed("shards", &mut self.shards)
+    }
+
+    fn is_patterned(&self) -> bool {
+        true
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        has_extension(path, "tar").then(|| Self {
+            shards: vec![path.into()],
+            classes: None,
+            image: None,
+            label: None,
+            label_key: default_label_key(),
+            shuffle_buffer: None,
+        })
+    }
+
+    fn path_in_words() -> Option<&'static str> {
+        Some(".tar")
+    }
+}
 
 /// Images and their classes in tar files, found by one pass over the headers.
 pub struct WebDataset {

@@ -1,13 +1,42 @@
 //! Left and right exchanged, at random.
 
 use rand::Rng as _;
-use vitral_seed::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vitral_seed::Seed;
 
+use super::hybrid::Hybrid;
+use super::stage::{Operation, Passing, Step};
+use crate::error::TransformError;
 use crate::pixels::Channels;
 
-/// Whether an image is mirrored this time.
-pub(super) fn happens(probability: f64, rng: &mut Rng) -> bool {
-    rng.random::<f64>() < probability
+/// Settings of `HorizontalFlip`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct HorizontalFlip {
+    /// How likely an image is mirrored.
+    #[serde(default = "default_probability")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub probability: f64,
+}
+
+fn default_probability() -> f64 {
+    0.5
+}
+
+impl Operation for HorizontalFlip {
+    fn works_in_place(&self, _: (u32, u32), _: u32) -> bool {
+        true
+    }
+
+    fn step(&self, _: Passing, seed: Seed) -> Result<Step<'_>, TransformError> {
+        Ok(Step::Mirror(seed.rng().random::<f64>() < self.probability))
+    }
+
+    fn hybrid(&self) -> Hybrid {
+        Hybrid::Mirrors
+    }
 }
 
 /// Mirrors pixels in rows of `width`.
@@ -26,7 +55,6 @@ pub(super) fn flip(pixels: &mut [u8], width: u32, channels: Channels) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vitral_seed::Seed;
 
     #[test]
     fn rows_are_mirrored_exactly() {
@@ -40,8 +68,13 @@ mod tests {
 
     #[test]
     fn happens_as_often_as_asked() {
-        let mut rng = Seed::new(1).rng();
-        let mut flips = |probability| (0..2000).filter(|_| happens(probability, &mut rng)).count();
+        let image = Passing { width: 3, height: 2, channels: Channels::Grey, model: 8 };
+        let flips = |probability| {
+            let flip = HorizontalFlip { probability };
+            let happens =
+                |seed: &u64| matches!(flip.step(image, Seed::new(*seed)), Ok(Step::Mirror(true)));
+            (0..2000).filter(happens).count()
+        };
         assert_eq!((flips(0.0), flips(1.0)), (0, 2000));
         assert!(flips(0.25).abs_diff(500) < 80);
     }

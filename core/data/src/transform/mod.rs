@@ -1,6 +1,9 @@
-//! Stages that change an image on its way into a batch. One file per stage.
+//! Stages that change an image on its way into a batch: one file for each, with its settings and what it
+//! makes of them.
 
 mod center_crop;
+mod coded;
+mod cut;
 mod horizontal_flip;
 mod hybrid;
 mod pad_crop;
@@ -8,303 +11,152 @@ mod pipeline;
 mod plan;
 mod plugin;
 mod random_resized_crop;
+mod resample;
 mod resize;
+mod resize_shorter;
+mod stage;
 mod stages;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vitral_config::PluginUse;
-use vitral_seed::Rng;
+use vitral_config::{Document, PluginUse};
 
-pub(crate) use hybrid::check as check_hybrid;
-pub use pipeline::{Pipeline, StageError};
+pub use center_crop::CenterCrop;
+pub use horizontal_flip::HorizontalFlip;
+pub use pad_crop::PadCrop;
+pub use pipeline::Pipeline;
 pub use plugin::{PluginFailure, PluginStage};
-pub(crate) use resize::exactly as resized;
+pub use random_resized_crop::RandomResizedCrop;
+pub(crate) use resample::exactly as resized;
+pub use resize::Resize;
+pub use resize_shorter::ResizeShorter;
+pub use stage::{Stage, StageError};
 
-use crate::error::{DataError, DecodeError, TransformError};
-use crate::pixels::{Channels, Image, ImageView, MAX_IMAGE_SIDE, byte_count};
-use crate::region::Crop;
+use crate::error::DataError;
+use hybrid::Hybrid;
+use stage::Operation;
 
-/// Widest border that `PadCrop` may add, in pixels.
-const MAX_PADDING: u32 = 1024;
-
-/// What a stage knows about where the image is going.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransformContext {
-    /// Side of the model's square input, in pixels.
-    pub size: u32,
-}
-
-/// One stage of image processing.
+/// One stage of image processing, as an experiment has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub enum Transform {
     /// Cut out a random part and resize it to the model's input size.
-    RandomResizedCrop {
-        /// Smallest and largest area of the part, relative to the image's.
-        #[serde(default = "default_scale")]
-        #[schemars(schema_with = "scale_schema")]
-        scale: (f64, f64),
-        /// Smallest and largest width of the part, relative to its height.
-        #[serde(default = "default_ratio")]
-        #[schemars(schema_with = "ratio_schema")]
-        ratio: (f64, f64),
-    },
+    RandomResizedCrop(RandomResizedCrop),
     /// Resize to the model's input size, whatever shape the image has.
-    Resize {},
+    Resize(Resize),
     /// Resize so that the shorter side has a given length. The image keeps its shape.
-    ResizeShorter {
-        /// Length of the shorter side, in pixels.
-        #[schemars(range(min = 1, max = 16384))]
-        to: u32,
-    },
+    ResizeShorter(ResizeShorter),
     /// Cut the middle out, in the model's input size. Smaller images get a black border.
-    CenterCrop {},
+    CenterCrop(CenterCrop),
     /// Add a border and cut a random part out, as large as the image was.
-    PadCrop {
-        /// Width of the border, in pixels.
-        #[schemars(range(min = 1, max = 1024))]
-        padding: u32,
-        /// Value of the border's pixels: 0 is black, 255 white.
-        #[serde(default)]
-        #[schemars(range(min = 0, max = 255))]
-        fill: u8,
-    },
+    PadCrop(PadCrop),
     /// Mirror left and right, at random.
-    HorizontalFlip {
-        /// How likely an image is mirrored.
-        #[serde(default = "default_probability")]
-        #[schemars(range(min = 0.0, max = 1.0))]
-        probability: f64,
-    },
+    HorizontalFlip(HorizontalFlip),
     /// An image augmentation of a plugin.
     Plugin(PluginUse),
 }
 
 impl Transform {
-    /// Its name as in an experiment; a plugin's own.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::RandomResizedCrop { .. } => "RandomResizedCrop",
-            Self::Resize {} => "Resize",
-            Self::ResizeShorter { .. } => "ResizeShorter",
-            Self::CenterCrop {} => "CenterCrop",
-            Self::PadCrop { .. } => "PadCrop",
-            Self::HorizontalFlip { .. } => "HorizontalFlip",
-            Self::Plugin(plugin) => &plugin.name,
-        }
-    }
-
-    /// Applies the stage. What it decides at random depends on `rng` only.
+    /// The stage that runs: with checked settings, and with the plugin that `open` opens if it is one's.
     ///
     /// # Errors
-    /// If the result would be too large an image.
-    pub fn apply(
+    /// A setting is out of range, or the plugin cannot be opened.
+    pub fn stage<E: From<DataError>>(
         &self,
-        mut image: Image,
-        context: &TransformContext,
-        rng: &mut Rng,
-    ) -> Result<Image, TransformError> {
-        let (size, channels) = ((image.width(), image.height()), image.channels());
-        if self.works_in_place(size, context) {
-            self.apply_in_place(image.pixels_mut(), size.0, channels, rng);
-            return Ok(image);
-        }
-        let explain = |error: DecodeError| TransformError(error.to_string());
-        let (width, height) = self.size_after(size, channels, context)?;
-        let mut pixels = vec![0; byte_count(width, height, channels).map_err(explain)?];
-        self.apply_into(image.view(), context, rng, &mut pixels)?;
-        Image::new(width, height, channels, pixels).map_err(explain)
-    }
-
-    /// Whether the stage changes an image of `width` x `height` pixels where it lies, or not at all. A
-    /// plugin may; it tells if it does not.
-    pub(crate) fn works_in_place(
-        &self,
-        (width, height): (u32, u32),
-        context: &TransformContext,
-    ) -> bool {
-        match *self {
-            Self::HorizontalFlip { .. } | Self::Plugin(_) => true,
-            Self::Resize {} | Self::CenterCrop {} => {
-                (width, height) == (context.size, context.size)
+        open: impl FnOnce(&PluginUse) -> Result<PluginStage, E>,
+    ) -> Result<Stage, E> {
+        match self.own() {
+            Ok((name, operation)) => {
+                self.check(name)?;
+                operation.check()?;
+                Ok(Stage { name: name.to_owned(), operation })
             }
-            Self::ResizeShorter { to } => width.min(height) == to,
-            Self::RandomResizedCrop { .. } | Self::PadCrop { .. } => false,
+            Err(used) => Ok(Stage { name: used.name.clone(), operation: Arc::new(open(used)?) }),
         }
     }
 
-    /// Applies a stage of this program that [works in place](Self::works_in_place), to pixels in rows of
-    /// `width`.
-    pub(crate) fn apply_in_place(
-        &self,
-        pixels: &mut [u8],
-        width: u32,
-        channels: Channels,
-        rng: &mut Rng,
-    ) {
-        if let Self::HorizontalFlip { probability } = *self
-            && horizontal_flip::happens(probability, rng)
-        {
-            horizontal_flip::flip(pixels, width, channels);
+    /// Its name in an experiment and what it does; or the plugin that does it.
+    fn own(&self) -> Result<(&'static str, Arc<dyn Operation>), &PluginUse> {
+        Ok(match self {
+            Self::RandomResizedCrop(own) => ("RandomResizedCrop", Arc::new(*own)),
+            Self::Resize(own) => ("Resize", Arc::new(*own)),
+            Self::ResizeShorter(own) => ("ResizeShorter", Arc::new(*own)),
+            Self::CenterCrop(own) => ("CenterCrop", Arc::new(*own)),
+            Self::PadCrop(own) => ("PadCrop", Arc::new(*own)),
+            Self::HorizontalFlip(own) => ("HorizontalFlip", Arc::new(*own)),
+            Self::Plugin(used) => return Err(used),
+        })
+    }
+
+    /// Its name, a plugin's own, and what a device can do of it on the way from coefficients to pixels.
+    fn hybrid(&self) -> (&str, Hybrid) {
+        match self.own() {
+            Ok((name, operation)) => (name, operation.hybrid()),
+            Err(used) => (&used.name, Hybrid::NeedsPixels),
         }
     }
 
-    /// Width and height of what a stage of this program makes of an image of `width` x `height` pixels.
-    ///
-    /// # Errors
-    /// If the result would be too large an image.
-    pub(crate) fn size_after(
-        &self,
-        (width, height): (u32, u32),
-        channels: Channels,
-        context: &TransformContext,
-    ) -> Result<(u32, u32), TransformError> {
-        match *self {
-            Self::RandomResizedCrop { .. } | Self::Resize {} | Self::CenterCrop {} => {
-                Ok((context.size, context.size))
-            }
-            Self::ResizeShorter { to } => resize::shorter_size(width, height, channels, to),
-            Self::PadCrop { .. } | Self::HorizontalFlip { .. } | Self::Plugin(_) => {
-                Ok((width, height))
-            }
-        }
-    }
-
-    /// Applies a stage of this program that does not work in place, into `out`, which has the length of an
-    /// image of [`size_after`](Self::size_after). What was in it does not matter.
-    ///
-    /// # Errors
-    /// If the image cannot be resized, or the stage works in place.
-    pub(crate) fn apply_into(
-        &self,
-        image: ImageView<'_>,
-        context: &TransformContext,
-        rng: &mut Rng,
-        out: &mut [u8],
-    ) -> Result<(), TransformError> {
-        let (width, height) = (image.width(), image.height());
-        let whole = Crop::whole(width, height).area();
-        match *self {
-            // These work in place, a plugin through the pipeline that has opened it.
-            Self::HorizontalFlip { .. } | Self::Plugin(_) => {
-                Err(TransformError(format!("`{}` changes an image where it lies", self.name())))
-            }
-            Self::RandomResizedCrop { scale, ratio } => {
-                let part = random_resized_crop::choose(width, height, scale, ratio, rng);
-                resize::area_into(image, part.area(), context.size, context.size, out)
-            }
-            Self::Resize {} => resize::area_into(image, whole, context.size, context.size, out),
-            Self::ResizeShorter { to } => {
-                let (columns, rows) = resize::shorter_size(width, height, image.channels(), to)?;
-                resize::area_into(image, whole, columns, rows, out)
-            }
-            Self::CenterCrop {} => {
-                center_crop::apply_into(image, context.size, out);
-                Ok(())
-            }
-            Self::PadCrop { padding, fill } => {
-                pad_crop::apply_into(image, padding, fill, rng, out);
-                Ok(())
-            }
-        }
-    }
-
-    /// Checks that the settings make sense, also where they do not come from a checked file.
-    pub(crate) fn check(&self) -> Result<(), DataError> {
-        match *self {
-            Self::RandomResizedCrop { scale, ratio } => {
-                check_pair("RandomResizedCrop: scale", scale, 1.0)?;
-                check_pair("RandomResizedCrop: ratio", ratio, 100.0)
-            }
-            Self::ResizeShorter { to } => check_range("ResizeShorter: to", to, MAX_IMAGE_SIDE),
-            Self::PadCrop { padding, .. } => check_range("PadCrop: padding", padding, MAX_PADDING),
-            Self::HorizontalFlip { probability } if !(0.0..=1.0).contains(&probability) => {
-                let problem = format!("is {probability}, but must be from 0 to 1");
-                Err(DataError::setting("HorizontalFlip: probability", problem))
-            }
-            Self::Resize {}
-            | Self::CenterCrop {}
-            | Self::HorizontalFlip { .. }
-            | Self::Plugin(_) => Ok(()),
-        }
+    /// Checks the settings' ranges, as those of an experiment's text are checked.
+    fn check(&self, name: &str) -> Result<(), DataError> {
+        let refused =
+            |error: vitral_config::ConfigError| DataError::setting(name, error.message.clone());
+        let text = vitral_config::to_ron(self).map_err(refused)?;
+        Document::new(name, text).parse::<Self>().map(drop).map_err(refused)
     }
 }
 
-fn check_pair(setting: &str, (low, high): (f64, f64), max: f64) -> Result<(), DataError> {
-    if low > 0.0 && low <= high && high <= max {
-        return Ok(());
-    }
-    let problem = format!(
-        "is ({low}, {high}), but must be (smallest, largest), both above 0 and at most {max}"
-    );
-    Err(DataError::setting(setting, problem))
+/// Checks that transforms can be computed together with the decoding of JPEG files: they are a resize to the
+/// model's input size and flips.
+///
+/// # Errors
+/// The first one that is something else.
+pub(crate) fn check_hybrid(transforms: &[Transform]) -> Result<(), DataError> {
+    hybrid::check(transforms.iter().map(Transform::hybrid))
 }
 
-fn check_range(setting: &str, value: u32, max: u32) -> Result<(), DataError> {
-    if (1..=max).contains(&value) {
-        return Ok(());
-    }
-    let problem = format!("is {value}, but must be from 1 to {max}");
-    Err(DataError::setting(setting, problem))
-}
-
-fn default_scale() -> (f64, f64) {
-    (0.08, 1.0)
-}
-
-fn default_ratio() -> (f64, f64) {
-    (3.0 / 4.0, 4.0 / 3.0)
-}
-
-fn default_probability() -> f64 {
-    0.5
-}
-
-fn scale_schema(_: &mut SchemaGenerator) -> Schema {
-    pair_schema(0.0001, 1.0)
-}
-
-fn ratio_schema(_: &mut SchemaGenerator) -> Schema {
-    pair_schema(0.01, 100.0)
-}
-
-fn pair_schema(min: f64, max: f64) -> Schema {
-    let number = json_schema!({ "type": "number", "minimum": min, "maximum": max });
-    json_schema!({ "type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2 })
+/// The stages that run for transforms of this program.
+///
+/// # Errors
+/// A setting is out of range, or a transform is a plugin's.
+fn own_stages(transforms: &[Transform]) -> Result<Vec<Stage>, DataError> {
+    let refuse = |used: &PluginUse| {
+        let problem = "is a plugin, and plugins change training images only, in `data.augment`";
+        Err(DataError::setting(&used.name, problem))
+    };
+    transforms.iter().map(|transform| transform.stage(refuse)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Transform, ron::error::SpannedError> {
-        ron::from_str(text)
+    fn read(text: &str) -> Result<Transform, vitral_config::ConfigError> {
+        Document::new("test", text).parse()
     }
 
     #[test]
     fn reads_from_ron_with_defaults() {
+        let crop = |scale| {
+            Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio: (0.75, 4.0 / 3.0) })
+        };
+        let flip = |probability| Transform::HorizontalFlip(HorizontalFlip { probability });
         let cases = [
-            (
-                "RandomResizedCrop()",
-                Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) },
-            ),
-            (
-                "RandomResizedCrop(scale: (0.2, 1.0))",
-                Transform::RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 4.0 / 3.0) },
-            ),
-            ("Resize()", Transform::Resize {}),
-            ("ResizeShorter(to: 256)", Transform::ResizeShorter { to: 256 }),
-            ("CenterCrop()", Transform::CenterCrop {}),
-            ("PadCrop(padding: 4)", Transform::PadCrop { padding: 4, fill: 0 }),
-            ("HorizontalFlip()", Transform::HorizontalFlip { probability: 0.5 }),
-            ("HorizontalFlip(probability: 0.25)", Transform::HorizontalFlip { probability: 0.25 }),
+            ("RandomResizedCrop()", crop((0.08, 1.0))),
+            ("RandomResizedCrop(scale: (0.2, 1.0))", crop((0.2, 1.0))),
+            ("Resize()", Transform::Resize(Resize {})),
+            ("ResizeShorter(to: 256)", Transform::ResizeShorter(ResizeShorter { to: 256 })),
+            ("CenterCrop()", Transform::CenterCrop(CenterCrop {})),
+            ("PadCrop(padding: 4)", Transform::PadCrop(PadCrop { padding: 4, fill: 0 })),
+            ("HorizontalFlip()", flip(0.5)),
+            ("HorizontalFlip(probability: 0.25)", flip(0.25)),
         ];
         for (text, expected) in cases {
             let transform = read(text).unwrap();
             assert_eq!(transform, expected, "{text}");
-            let written = ron::to_string(&transform).unwrap();
+            let written = vitral_config::to_ron(&transform).unwrap();
             assert_eq!(read(&written).unwrap(), expected, "{written}");
+            assert!(text.starts_with(own_stages(&[transform]).unwrap()[0].name()));
         }
     }
 
@@ -315,18 +167,30 @@ mod tests {
         }
     }
 
+    /// Also where they come from no text.
     #[test]
     fn values_out_of_range_are_refused_by_name() {
+        let crop = |scale, ratio| Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio });
+        let flip = |probability| Transform::HorizontalFlip(HorizontalFlip { probability });
         let cases = [
-            ("RandomResizedCrop(scale: (0.9, 0.1))", "scale"),
-            ("RandomResizedCrop(ratio: (0.0, 1.0))", "ratio"),
-            ("ResizeShorter(to: 0)", "ResizeShorter: to"),
-            ("PadCrop(padding: 5000)", "padding"),
-            ("HorizontalFlip(probability: 1.5)", "probability"),
+            (crop((0.9, 0.1), (0.5, 2.0)), "RandomResizedCrop: scale: is (0.9, 0.1)"),
+            (crop((0.1, 0.9), (0.0, 1.0)), "RandomResizedCrop: `ratio[0]` is 0.0, but must be at"),
+            (crop((0.1, f64::NAN), (0.5, 1.0)), "RandomResizedCrop: `scale[1]` is NaN"),
+            (Transform::ResizeShorter(ResizeShorter { to: 0 }), "ResizeShorter: `to`"),
+            (Transform::ResizeShorter(ResizeShorter { to: 16_385 }), "at most 16384"),
+            (Transform::PadCrop(PadCrop { padding: 5000, fill: 0 }), "PadCrop: `padding`"),
+            (flip(1.5), "HorizontalFlip: `probability` is 1.5, but must be at most 1"),
         ];
-        for (text, name) in cases {
-            let error = read(text).unwrap().check().unwrap_err().to_string();
-            assert!(error.contains(name), "{text}: {error}");
+        for (transform, said) in cases {
+            let error = own_stages(&[transform]).unwrap_err().to_string();
+            assert!(error.contains(said), "{said}: {error}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_nobody_opens_is_refused() {
+        let plugin = read(r#"Plugin(name: "randaugment")"#).unwrap();
+        let error = own_stages(&[plugin]).unwrap_err().to_string();
+        assert!(error.starts_with("randaugment: is a plugin"), "{error}");
     }
 }

@@ -1,14 +1,12 @@
 //! All stages of an image, from its source to the model's input size.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use vitral_seed::Seed;
 
+use super::hybrid;
 use super::plan::Plan;
-use super::stages::Job;
-use super::{PluginFailure, PluginStage, Transform, check_hybrid};
-use crate::error::{DataError, DecodeError, TransformError};
+use super::stage::{Job, Stage, StageError};
+use super::{CenterCrop, ResizeShorter, Transform, own_stages};
+use crate::error::{DataError, TransformError};
 use crate::image_size::{ImageSizeStage, size_at};
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE};
 use crate::scratch::Scratch;
@@ -25,9 +23,7 @@ pub struct Pipeline {
     size: u32,
     /// Other sizes in the first epochs.
     sizes: Vec<ImageSizeStage>,
-    transforms: Vec<Transform>,
-    /// The opened plugins, by stage.
-    plugins: BTreeMap<usize, Arc<PluginStage>>,
+    pub(super) stages: Vec<Stage>,
     /// Images that have the model's size already are left as they are.
     keep_exact: bool,
     /// JPEG files are only decoded as far as a device does not do it.
@@ -35,42 +31,23 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Images are converted to `channels`, then go through `transforms`. If they then are not
-    /// `size` x `size` pixels, they are resized, whatever their shape.
+    /// Images are converted to `channels`, then go through `stages`. If they then are not `size` x `size`
+    /// pixels, they are resized, whatever their shape.
+    ///
+    /// # Errors
+    /// If `size` is out of range.
+    pub fn new(channels: Channels, size: u32, stages: Vec<Stage>) -> Result<Self, DataError> {
+        check_size(size)?;
+        let sizes = Vec::new();
+        Ok(Self { channels, size, sizes, stages, keep_exact: false, is_hybrid: false })
+    }
+
+    /// The same with transforms of this program.
     ///
     /// # Errors
     /// If `size` or a setting of a transform is out of range, or a transform is a plugin's.
-    pub fn new(
-        channels: Channels,
-        size: u32,
-        transforms: Vec<Transform>,
-    ) -> Result<Self, DataError> {
-        Self::with_plugins(channels, size, transforms, Vec::new())
-    }
-
-    /// The same with opened plugins: one for each transform that is a plugin's, in order.
-    ///
-    /// # Errors
-    /// If `size` or a setting of a transform is out of range, or a plugin is missing.
-    pub fn with_plugins(
-        channels: Channels,
-        size: u32,
-        transforms: Vec<Transform>,
-        plugins: Vec<Arc<PluginStage>>,
-    ) -> Result<Self, DataError> {
-        check_size(size)?;
-        transforms.iter().try_for_each(Transform::check)?;
-        let mut opened = plugins.into_iter();
-        let mut plugins = BTreeMap::new();
-        for (stage, transform) in transforms.iter().enumerate() {
-            let Transform::Plugin(plugin) = transform else { continue };
-            let opened = opened.next().ok_or_else(|| {
-                DataError::setting("augment", format!("plugin `{}` is not open", plugin.name))
-            })?;
-            plugins.insert(stage, opened);
-        }
-        let sizes = Vec::new();
-        Ok(Self { channels, size, sizes, transforms, plugins, keep_exact: false, is_hybrid: false })
+    pub fn own(channels: Channels, size: u32, transforms: &[Transform]) -> Result<Self, DataError> {
+        Self::new(channels, size, own_stages(transforms)?)
     }
 
     /// The same, but with other sizes in the first epochs.
@@ -88,7 +65,7 @@ impl Pipeline {
     /// # Errors
     /// A stage needs pixels.
     pub fn with_hybrid_decoder(self) -> Result<Self, DataError> {
-        check_hybrid(&self.transforms)?;
+        hybrid::check(self.stages.iter().map(|stage| (stage.name(), stage.operation.hybrid())))?;
         Ok(Self { is_hybrid: true, ..self })
     }
 
@@ -105,8 +82,9 @@ impl Pipeline {
     pub fn default_eval(channels: Channels, size: u32) -> Result<Self, DataError> {
         let to = (f64::from(size) / EVAL_CROP).floor() as u32;
         let to = to.min(MAX_IMAGE_SIDE);
-        let transforms = vec![Transform::ResizeShorter { to }, Transform::CenterCrop {}];
-        Ok(Self { keep_exact: true, ..Self::new(channels, size, transforms)? })
+        let shorter = Transform::ResizeShorter(ResizeShorter { to });
+        let transforms = [shorter, Transform::CenterCrop(CenterCrop {})];
+        Ok(Self { keep_exact: true, ..Self::own(channels, size, &transforms)? })
     }
 
     /// Channels of the images that come out.
@@ -120,8 +98,8 @@ impl Pipeline {
     }
 
     /// The stages that images go through.
-    pub fn transforms(&self) -> &[Transform] {
-        &self.transforms
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
     /// Bytes of one image that comes out in an epoch.
@@ -137,7 +115,7 @@ impl Pipeline {
 
     /// The plugins that are no longer used, and why.
     pub fn disabled(&self) -> impl Iterator<Item = &str> {
-        self.plugins.values().filter_map(|stage| stage.disabled())
+        self.stages.iter().filter_map(|stage| stage.operation.disabled())
     }
 
     /// Processes one image of an epoch. `seed` is the sample's own, from
@@ -169,14 +147,14 @@ impl Pipeline {
             Stored::Encoded(bytes) => return self.decode_into(bytes, &job, scratch, out),
             Stored::Pixels(view) if view.channels() == self.channels => {
                 let plan = self.plan(view.width(), view.height(), &job)?;
-                return self.stages(view, plan.request.part.area(), plan, &job, scratch, out);
+                return self.run_stages(view, plan.request.part.area(), plan, &job, scratch, out);
             }
             Stored::Pixels(view) => view.to_image(),
             Stored::Image(image) => image,
         };
         let image = owned.into_channels(self.channels);
         let plan = self.plan(image.width(), image.height(), &job)?;
-        self.stages(image.view(), plan.request.part.area(), plan, &job, scratch, out)
+        self.run_stages(image.view(), plan.request.part.area(), plan, &job, scratch, out)
     }
 
     fn decode_into(
@@ -195,7 +173,7 @@ impl Pipeline {
         let decoded = decoded?;
         let whole = || Plan::nothing(decoded.image.width(), decoded.image.height());
         let plan = plan.unwrap_or_else(whole);
-        self.stages(decoded.image.view(), decoded.area, plan, job, scratch, out)?;
+        self.run_stages(decoded.image.view(), decoded.area, plan, job, scratch, out)?;
         scratch.decoder.recycle(decoded.image);
         Ok(())
     }
@@ -203,15 +181,10 @@ impl Pipeline {
     /// What is done first with an image of `width` x `height` pixels.
     pub(super) fn plan(&self, width: u32, height: u32, job: &Job) -> Result<Plan, TransformError> {
         if self.keep_exact && (width, height) == (job.size, job.size) {
-            let done = self.transforms.len();
+            let done = self.stages.len();
             return Ok(Plan { done, ..Plan::nothing(width, height) });
         }
-        Plan::new(&self.transforms, (width, height), self.channels, job.size, job.seed)
-    }
-
-    /// The opened plugin of a stage, if it is a plugin's.
-    pub(super) fn plugin(&self, stage: usize) -> Option<&PluginStage> {
-        self.plugins.get(&stage).map(|plugin| &**plugin)
+        Plan::new(&self.stages, self.passing((width, height), job), job.seed)
     }
 }
 
@@ -221,20 +194,6 @@ fn check_size(size: u32) -> Result<(), DataError> {
     }
     let problem = format!("is {size}, but must be from 1 to {MAX_IMAGE_SIDE} pixels");
     Err(DataError::setting("image size", problem))
-}
-
-/// Why an image could not be processed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StageError {
-    /// The image's file is damaged, or no image that can be used.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// A stage of this program.
-    #[error(transparent)]
-    Transform(#[from] TransformError),
-    /// A plugin's stage.
-    #[error(transparent)]
-    Plugin(#[from] PluginFailure),
 }
 
 #[cfg(test)]

@@ -2,88 +2,86 @@
 
 use vitral_seed::Seed;
 
-use super::{Transform, horizontal_flip, random_resized_crop, resize};
+use super::stage::{Passing, Redraw, Stage, Step};
 use crate::decode::Request;
 use crate::error::TransformError;
-use crate::pixels::Channels;
 use crate::region::Crop;
 
-/// A part of an image, resized, perhaps mirrored, and how many transforms that was.
+/// A part of an image, resized, perhaps mirrored, and how many stages that was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub request: Request,
     /// Whether the part is mirrored left and right once it has been resized.
     pub mirrored: bool,
-    /// Transforms that are done then.
+    /// Stages that are done then.
     pub done: usize,
 }
 
 impl Plan {
-    /// What `transforms` begin with for an image of `width` x `height` pixels, on its way to `size` x
-    /// `size`. `seed` is the sample's own.
+    /// What `stages` begin with for an image. `seed` is the sample's own.
     ///
     /// A part of a mirrored image is the mirrored image of another part, so that flips in front of a stage
     /// that needs a part are made after it.
-    pub fn new(
-        transforms: &[Transform],
-        (width, height): (u32, u32),
-        channels: Channels,
-        size: u32,
-        seed: Seed,
-    ) -> Result<Self, TransformError> {
-        let (mut mirrored, mut first) = (false, 0);
-        while let Some(&Transform::HorizontalFlip { probability }) = transforms.get(first) {
-            let rng = &mut seed.indexed(first as u64).rng();
-            mirrored ^= horizontal_flip::happens(probability, rng);
-            first += 1;
+    pub fn new(stages: &[Stage], image: Passing, seed: Seed) -> Result<Self, TransformError> {
+        let (mut mirrored, mut done) = (false, 0);
+        for (number, stage) in stages.iter().enumerate() {
+            done += 1;
+            match stage.operation.step(image, seed.indexed(number as u64))? {
+                Step::Mirror(happens) => mirrored ^= happens,
+                Step::Redraw(Redraw::Resize(Request { part, width, height })) => {
+                    let part = if mirrored { part.mirrored(image.width) } else { part };
+                    return Ok(Self { request: Request { part, width, height }, mirrored, done });
+                }
+                // They work on all of the image, as large as it is.
+                Step::Redraw(Redraw::Cut(_)) | Step::Plugin(_) => {
+                    return Ok(Self::nothing(image.width, image.height));
+                }
+            }
         }
-        let whole = Crop::whole(width, height);
-        let plan = |part: Crop, (width, height), done| Self {
-            request: Request { part, width, height },
-            mirrored,
-            done,
-        };
-        Ok(match transforms.get(first) {
-            None => plan(whole, (size, size), first),
-            Some(Transform::Resize {}) => plan(whole, (size, size), first + 1),
-            Some(&Transform::ResizeShorter { to }) => {
-                plan(whole, resize::shorter_size(width, height, channels, to)?, first + 1)
-            }
-            Some(&Transform::RandomResizedCrop { scale, ratio }) => {
-                let rng = &mut seed.indexed(first as u64).rng();
-                let part = random_resized_crop::choose(width, height, scale, ratio, rng);
-                let part = if mirrored { part.mirrored(width) } else { part };
-                plan(part, (size, size), first + 1)
-            }
-            // The others work on all of the image, as large as it is.
-            Some(_) => Self::nothing(width, height),
-        })
+        let part = Crop::whole(image.width, image.height);
+        let request = Request { part, width: image.model, height: image.model };
+        Ok(Self { request, mirrored, done })
     }
 
     /// The image as it is.
     pub fn nothing(width: u32, height: u32) -> Self {
-        let request = Request { part: Crop::whole(width, height), width, height };
-        Self { request, mirrored: false, done: 0 }
+        Self { request: Request::whole(width, height), mirrored: false, done: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Channels;
+    use crate::transform::{
+        CenterCrop, HorizontalFlip, PadCrop, RandomResizedCrop, Resize, ResizeShorter, Transform,
+        own_stages,
+    };
 
     const SIZE: (u32, u32) = (500, 375);
 
     fn plan(transforms: &[Transform], seed: u64) -> Plan {
-        Plan::new(transforms, SIZE, Channels::Rgb, 224, Seed::new(seed)).unwrap()
+        let (width, height) = SIZE;
+        let image = Passing { width, height, channels: Channels::Rgb, model: 224 };
+        Plan::new(&own_stages(transforms).unwrap(), image, Seed::new(seed)).unwrap()
     }
 
     fn flip(probability: f64) -> Transform {
-        Transform::HorizontalFlip { probability }
+        Transform::HorizontalFlip(HorizontalFlip { probability })
+    }
+
+    fn pad() -> Transform {
+        Transform::PadCrop(PadCrop { padding: 4, fill: 0 })
     }
 
     #[test]
     fn a_flip_does_not_hide_which_part_is_needed() {
-        let crop = || Transform::RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 1.333) };
+        let crop = || {
+            Transform::RandomResizedCrop(RandomResizedCrop {
+                scale: (0.08, 1.0),
+                ratio: (0.75, 1.333),
+            })
+        };
         for seed in 0..50 {
             // The second stage decides by its own random numbers, whatever the first is.
             let stays = plan(&[flip(0.0), crop()], seed);
@@ -95,21 +93,22 @@ mod tests {
             assert_eq!((turns.request.width, turns.request.height), (224, 224));
             assert!(part.width < SIZE.0 || part.height < SIZE.1 || part == Crop::whole(500, 375));
         }
-        let twice = plan(&[flip(1.0), flip(1.0), Transform::Resize {}], 0);
+        let twice = plan(&[flip(1.0), flip(1.0), Transform::Resize(Resize {})], 0);
         assert_eq!((twice.mirrored, twice.done), (false, 3));
         assert_eq!((twice.request.width, twice.request.height), (224, 224));
         let alone = plan(&[flip(1.0)], 0);
         assert_eq!((alone.mirrored, alone.done, alone.request.width), (true, 1, 224));
-        let shorter = plan(&[flip(1.0), Transform::ResizeShorter { to: 75 }, crop()], 0);
+        let shorter = Transform::ResizeShorter(ResizeShorter { to: 75 });
+        let shorter = plan(&[flip(1.0), shorter, crop()], 0);
         assert_eq!((shorter.mirrored, shorter.done, shorter.request.width), (true, 2, 100));
     }
 
     #[test]
     fn stages_that_need_all_of_an_image_are_left_for_later() {
         for transforms in [
-            vec![flip(1.0), Transform::PadCrop { padding: 4, fill: 0 }],
-            vec![flip(1.0), Transform::CenterCrop {}],
-            vec![Transform::PadCrop { padding: 4, fill: 0 }, flip(1.0)],
+            vec![flip(1.0), pad()],
+            vec![flip(1.0), Transform::CenterCrop(CenterCrop {})],
+            vec![pad(), flip(1.0)],
         ] {
             assert_eq!(plan(&transforms, 0), Plan::nothing(500, 375), "{transforms:?}");
         }

@@ -2,21 +2,85 @@
 //! `RandomResizedCrop`, cutting and resizing in one pass.
 
 use rand::Rng as _;
-use vitral_seed::Rng;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use vitral_seed::{Rng, Seed};
 
+use super::hybrid::Hybrid;
+use super::stage::{Operation, Passing, Redraw, Step};
+use crate::decode::Request;
+use crate::error::{DataError, TransformError};
 use crate::region::Crop;
+
+/// Settings of `RandomResizedCrop`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct RandomResizedCrop {
+    /// Smallest and largest area of the part, relative to the image's.
+    #[serde(default = "default_scale")]
+    #[schemars(schema_with = "scale_schema")]
+    pub scale: (f64, f64),
+    /// Smallest and largest width of the part, relative to its height.
+    #[serde(default = "default_ratio")]
+    #[schemars(schema_with = "ratio_schema")]
+    pub ratio: (f64, f64),
+}
+
+fn default_scale() -> (f64, f64) {
+    (0.08, 1.0)
+}
+
+fn default_ratio() -> (f64, f64) {
+    (3.0 / 4.0, 4.0 / 3.0)
+}
+
+fn scale_schema(_: &mut SchemaGenerator) -> Schema {
+    pair_schema(0.0001, 1.0)
+}
+
+fn ratio_schema(_: &mut SchemaGenerator) -> Schema {
+    pair_schema(0.01, 100.0)
+}
+
+fn pair_schema(min: f64, max: f64) -> Schema {
+    let number = json_schema!({ "type": "number", "minimum": min, "maximum": max });
+    json_schema!({ "type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2 })
+}
+
+impl Operation for RandomResizedCrop {
+    fn check(&self) -> Result<(), DataError> {
+        for (name, (low, high)) in [("scale", self.scale), ("ratio", self.ratio)] {
+            if low > high {
+                return Err(DataError::setting(
+                    format!("RandomResizedCrop: {name}"),
+                    format!("is ({low}, {high}), but must be (smallest, largest)"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn works_in_place(&self, _: (u32, u32), _: u32) -> bool {
+        false
+    }
+
+    fn step(&self, image: Passing, seed: Seed) -> Result<Step<'_>, TransformError> {
+        let part = choose(image.width, image.height, self.scale, self.ratio, &mut seed.rng());
+        let request = Request { part, width: image.model, height: image.model };
+        Ok(Step::Redraw(Redraw::Resize(request)))
+    }
+
+    fn hybrid(&self) -> Hybrid {
+        Hybrid::Resizes
+    }
+}
 
 /// How often a part is drawn before the middle of the image is taken.
 const TRIES: usize = 10;
 
 /// The part of an image of `width` x `height` pixels.
-pub(super) fn choose(
-    width: u32,
-    height: u32,
-    scale: (f64, f64),
-    ratio: (f64, f64),
-    rng: &mut Rng,
-) -> Crop {
+fn choose(width: u32, height: u32, scale: (f64, f64), ratio: (f64, f64), rng: &mut Rng) -> Crop {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..TRIES {
         let target = area * rng.random_range(scale.0..=scale.1);
@@ -57,7 +121,6 @@ fn central(width: u32, height: u32, ratio: (f64, f64)) -> Crop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vitral_seed::Seed;
 
     const SCALE: (f64, f64) = (0.08, 1.0);
     const RATIO: (f64, f64) = (0.75, 4.0 / 3.0);

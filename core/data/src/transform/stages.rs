@@ -5,33 +5,16 @@
 //! it lies. Before that, images are in memory that the worker keeps.
 
 use vitral_host::{ImageMut, Sample};
-use vitral_seed::Seed;
 
-use super::pipeline::{Pipeline, StageError};
+use super::horizontal_flip::flip;
+use super::pipeline::Pipeline;
 use super::plan::Plan;
-use super::{Transform, TransformContext, horizontal_flip, resize};
+use super::resample;
+use super::stage::{Job, Passing, Redraw, StageError, Step};
 use crate::error::{DecodeError, TransformError};
 use crate::pixels::{Channels, Image, ImageView, byte_count};
 use crate::region::{Area, Crop};
 use crate::scratch::Scratch;
-
-/// One image's way through the pipeline.
-pub(super) struct Job {
-    /// The sample's own seed.
-    pub seed: Seed,
-    pub epoch: u64,
-    pub size: u32,
-}
-
-impl Job {
-    fn context(&self) -> TransformContext {
-        TransformContext { size: self.size }
-    }
-
-    fn seed_of(&self, stage: usize) -> Seed {
-        self.seed.indexed(stage as u64)
-    }
-}
 
 /// An image between two stages: in its place in the batch, or elsewhere.
 enum Between {
@@ -44,7 +27,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// A stage cannot be applied. What is in `out` then means nothing.
-    pub(super) fn stages(
+    pub(super) fn run_stages(
         &self,
         image: ImageView<'_>,
         area: Area,
@@ -59,22 +42,32 @@ impl Pipeline {
             0 => scratch.laps.assembled(),
             done => scratch.laps.transformed(done - 1),
         }
-        for (stage, transform) in self.transforms().iter().enumerate().skip(plan.done) {
-            image = match image {
-                Between::Batch => self.in_batch(stage, transform, job, scratch, out)?,
-                Between::Elsewhere(image) => {
-                    self.elsewhere(stage, transform, image, job, scratch, out)?
-                }
-            };
+        for stage in plan.done..self.stages.len() {
+            image = self.apply(stage, image, job, scratch, out)?;
             scratch.laps.transformed(stage);
         }
         if let Between::Elsewhere(image) = image {
             let whole = Crop::whole(image.width(), image.height()).area();
-            resize::area_into(image.view(), whole, job.size, job.size, out)?;
+            resample::area_into(image.view(), whole, job.size, job.size, out)?;
             scratch.keep(image.into_pixels());
         }
         scratch.laps.assembled();
         Ok(())
+    }
+
+    /// What a stage decides about an image.
+    pub(super) fn step(
+        &self,
+        stage: usize,
+        image: Passing,
+        job: &Job,
+    ) -> Result<Step<'_>, TransformError> {
+        self.stages[stage].operation.step(image, job.seed_of(stage))
+    }
+
+    /// An image of this pipeline with some width and height.
+    pub(super) fn passing(&self, (width, height): (u32, u32), job: &Job) -> Passing {
+        Passing { width, height, channels: self.channels(), model: job.size }
     }
 
     /// What the plan says.
@@ -90,88 +83,91 @@ impl Pipeline {
         let (width, height) = (plan.request.width, plan.request.height);
         let mirror = |pixels: &mut [u8]| {
             if plan.mirrored {
-                horizontal_flip::flip(pixels, width, self.channels());
+                flip(pixels, width, self.channels());
             }
         };
         if self.stays(plan.done, (width, height), job) {
-            resize::area_into(image, area, width, height, out)?;
+            resample::area_into(image, area, width, height, out)?;
             mirror(out);
             return Ok(Between::Batch);
         }
         let mut pixels = scratch.room(width, height, self.channels())?;
-        resize::area_into(image, area, width, height, &mut pixels)?;
+        resample::area_into(image, area, width, height, &mut pixels)?;
         mirror(&mut pixels);
         Ok(Between::Elsewhere(self.image(width, height, pixels)?))
     }
 
     /// Whether an image of some size, before a stage, can be in the batch already.
     fn stays(&self, stage: usize, size: (u32, u32), job: &Job) -> bool {
-        let in_place = |stage: &Transform| stage.works_in_place(size, &job.context());
-        size == (job.size, job.size) && self.transforms()[stage..].iter().all(in_place)
+        let mut later = self.stages[stage..].iter();
+        size == (job.size, job.size)
+            && later.all(|stage| stage.operation.works_in_place(size, job.size))
     }
 
-    /// Applies a stage to an image that is in the batch.
-    fn in_batch(
+    /// Applies a stage to an image.
+    fn apply(
         &self,
         stage: usize,
-        transform: &Transform,
+        mut image: Between,
         job: &Job,
         scratch: &mut Scratch,
         out: &mut [u8],
     ) -> Result<Between, StageError> {
-        if let Some(plugin) = self.plugin(stage) {
-            let image = ImageMut {
-                width: job.size,
-                height: job.size,
-                channels: self.channels().count() as u32,
-                pixels: out,
-            };
-            let made = plugin.apply(image, &sample(stage, job), &mut scratch.before)?;
-            return Ok(made.map_or(Between::Batch, Between::Elsewhere));
-        }
-        let rng = &mut job.seed_of(stage).rng();
-        transform.apply_in_place(out, job.size, self.channels(), rng);
-        Ok(Between::Batch)
-    }
-
-    /// Applies a stage to an image that is not in the batch yet.
-    fn elsewhere(
-        &self,
-        stage: usize,
-        transform: &Transform,
-        mut image: Image,
-        job: &Job,
-        scratch: &mut Scratch,
-        out: &mut [u8],
-    ) -> Result<Between, StageError> {
-        let (width, height) = (image.width(), image.height());
-        if let Some(plugin) = self.plugin(stage) {
-            let passed = ImageMut {
-                width,
-                height,
-                channels: self.channels().count() as u32,
-                pixels: image.pixels_mut(),
-            };
-            let made = plugin.apply(passed, &sample(stage, job), &mut scratch.before)?;
-            return Ok(Between::Elsewhere(made.unwrap_or(image)));
-        }
-        let rng = &mut job.seed_of(stage).rng();
-        let context = job.context();
-        if transform.works_in_place((width, height), &context) {
-            transform.apply_in_place(image.pixels_mut(), width, self.channels(), rng);
-            return Ok(Between::Elsewhere(image));
-        }
-        let (width, height) = transform.size_after((width, height), self.channels(), &context)?;
-        let made = if self.stays(stage + 1, (width, height), job) {
-            transform.apply_into(image.view(), &context, rng, out)?;
-            Between::Batch
-        } else {
-            let mut pixels = scratch.room(width, height, self.channels())?;
-            transform.apply_into(image.view(), &context, rng, &mut pixels)?;
-            Between::Elsewhere(self.image(width, height, pixels)?)
+        let (size, pixels) = match &mut image {
+            Between::Batch => ((job.size, job.size), &mut *out),
+            Between::Elsewhere(image) => ((image.width(), image.height()), image.pixels_mut()),
         };
-        scratch.keep(image.into_pixels());
-        Ok(made)
+        match self.step(stage, self.passing(size, job), job)? {
+            Step::Mirror(happens) => {
+                if happens {
+                    flip(pixels, size.0, self.channels());
+                }
+                Ok(image)
+            }
+            Step::Redraw(redraw) => self.redraw(stage, redraw, image, job, scratch, out),
+            Step::Plugin(plugin) => {
+                let channels = self.channels().count() as u32;
+                let passed = ImageMut { width: size.0, height: size.1, channels, pixels };
+                let made = plugin.apply(passed, &sample(stage, job), &mut scratch.before)?;
+                Ok(made.map_or(image, Between::Elsewhere))
+            }
+        }
+    }
+
+    /// Makes a new image of another: in the batch if it can be there already, and the other is not.
+    fn redraw(
+        &self,
+        stage: usize,
+        redraw: Redraw,
+        image: Between,
+        job: &Job,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<Between, StageError> {
+        let size = redraw.size();
+        let drawn = match &image {
+            Between::Elsewhere(from) if self.stays(stage + 1, size, job) => {
+                redraw.draw(from.view(), out)?;
+                Between::Batch
+            }
+            from => {
+                let from = match from {
+                    Between::Batch => ImageView::new(job.size, job.size, self.channels(), out),
+                    Between::Elsewhere(from) => Ok(from.view()),
+                };
+                let from = from.map_err(explain)?;
+                if redraw.changes_nothing((from.width(), from.height())) {
+                    return Ok(image);
+                }
+                let mut pixels = scratch.room(size.0, size.1, self.channels())?;
+                redraw.draw(from, &mut pixels)?;
+                Between::Elsewhere(self.image(size.0, size.1, pixels)?)
+            }
+        };
+        if let Between::Elsewhere(image) = image {
+            scratch.keep(image.into_pixels());
+        }
+        Ok(drawn)
     }
 
     fn image(&self, width: u32, height: u32, pixels: Vec<u8>) -> Result<Image, TransformError> {

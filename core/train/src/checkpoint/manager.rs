@@ -285,7 +285,7 @@ mod tests {
     /// A checkpoint whose second file cannot be written.
     fn failing(path: PathBuf) -> Checkpoint {
         let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
-        let experiment: Experiment = ron::from_str(text).unwrap();
+        let experiment: Experiment = vitral_config::Document::new("test", text).parse().unwrap();
         let tensor = |values: Vec<f32>| NamedTensor { name: "a".into(), shape: vec![2], values };
         Checkpoint {
             path,

@@ -5,8 +5,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use tempfile::TempDir;
 use vitral_data::{
-    ImageBatch, ImageFolder, Loader, LoaderOptions, Normalization, OnError, Pipeline, Shard,
-    Source, Transform,
+    HorizontalFlip, ImageBatch, ImageFolder, Loader, LoaderOptions, Normalization, OnError,
+    PadCrop, Pipeline, RandomResizedCrop, Resize, Shard, Source, Transform,
 };
 use vitral_seed::Seed;
 
@@ -89,8 +89,8 @@ fn differences(
 
 fn stages(scale: (f64, f64)) -> Vec<Transform> {
     vec![
-        Transform::RandomResizedCrop { scale, ratio: (0.75, 1.333) },
-        Transform::HorizontalFlip { probability: 0.5 },
+        Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio: (0.75, 1.333) }),
+        Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ]
 }
 
@@ -106,10 +106,12 @@ fn check(device: &Device, sizes: &[u32]) {
     let (_folder, source) = folder(&files);
     for &size in sizes {
         for channels in [Channels::Rgb, Channels::Grey] {
-            let flip = Transform::HorizontalFlip { probability: 0.5 };
+            let flip = Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 });
             let flip_first = [&[flip.clone()][..], &stages((0.1, 1.0))].concat();
-            for transforms in [stages((0.1, 1.0)), flip_first, vec![Transform::Resize {}, flip]] {
-                let pipeline = Pipeline::new(channels, size, transforms).unwrap();
+            for transforms in
+                [stages((0.1, 1.0)), flip_first, vec![Transform::Resize(Resize {}), flip]]
+            {
+                let pipeline = Pipeline::own(channels, size, &transforms).unwrap();
                 let coded =
                     &batches(&source, pipeline.clone().with_hybrid_decoder().unwrap(), 1)[0];
                 assert_eq!(coded.coded.images.len(), files.len());
@@ -149,7 +151,7 @@ fn what_has_no_coefficients_has_pixels_at_its_place() {
     files[17] = ("17.jpg".into(), fixture("photo.png"));
     files[39] = ("39.jpg".into(), fixture("photo.png"));
     let (_folder, source) = folder(&files);
-    let pipeline = Pipeline::new(Channels::Rgb, 12, stages((0.3, 1.0))).unwrap();
+    let pipeline = Pipeline::own(Channels::Rgb, 12, &stages((0.3, 1.0))).unwrap();
     for (name, levels) in differences(&source, &pipeline, &Device::flex()) {
         assert!(levels < 2.0, "{name}: {levels}");
     }
@@ -166,8 +168,9 @@ fn what_has_no_coefficients_has_pixels_at_its_place() {
 
 #[test]
 fn stages_that_need_pixels_are_named() {
-    let transforms = vec![Transform::Resize {}, Transform::PadCrop { padding: 1, fill: 0 }];
-    let pipeline = Pipeline::new(Channels::Rgb, 12, transforms).unwrap();
+    let transforms =
+        vec![Transform::Resize(Resize {}), Transform::PadCrop(PadCrop { padding: 1, fill: 0 })];
+    let pipeline = Pipeline::own(Channels::Rgb, 12, &transforms).unwrap();
     let said = pipeline.with_hybrid_decoder().unwrap_err().to_string();
     assert!(said.contains("augment[1]") && said.contains("`PadCrop`"), "{said}");
 }

@@ -190,7 +190,8 @@ mod tests {
             data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])),
             train: (epochs: 6, batch: 8, learning_rate: 1e-3),
         )"#;
-        let mut experiment: Experiment = ron::from_str(text).unwrap();
+        let mut experiment: Experiment =
+            vitral_config::Document::new("test", text).parse().unwrap();
         change(&mut experiment.train);
         experiment
     }

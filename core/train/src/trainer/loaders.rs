@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use vitral_data::{
-    DataConfig, Datasets, Decoder, Loader, LoaderOptions, PluginStage, Shard, Source,
+    DataConfig, Datasets, Decoder, Loader, LoaderOptions, Pipeline, Shard, Source, Stage,
 };
 use vitral_seed::Seed;
 
@@ -76,21 +76,19 @@ impl Trainer {
     }
 }
 
-/// The training batches of an experiment with these numbers, from the start of a run, with the opened
-/// plugins of `augment` in order. With `decoder: Auto`, the processor decodes them.
+/// The training batches of an experiment with these numbers, from the start of a run, with the
+/// [opened stages](crate::plugins::open_stages) of `augment`. With `decoder: Auto`, the processor decodes them.
 ///
 /// # Errors
-/// The data's settings do not fit the model, or a plugin is missing.
+/// The data's settings do not fit the model.
 pub fn train_loader(
     experiment: &Experiment,
     images: &Arc<dyn Source>,
-    stages: Vec<Arc<PluginStage>>,
+    stages: Vec<Stage>,
     batches: Range<u64>,
 ) -> Result<Loader, Error> {
     let (channels, size) = experiment.input()?;
-    let mut pipeline = experiment
-        .data
-        .train_pipeline(channels, size, stages)?
+    let mut pipeline = Pipeline::new(channels, size, stages)?
         .with_image_sizes(experiment.train.image_size.clone())?;
     if experiment.data.decoder == Decoder::Hybrid {
         pipeline = pipeline.with_hybrid_decoder()?;

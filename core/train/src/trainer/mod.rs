@@ -15,15 +15,12 @@ mod step;
 use std::{
     collections::HashSet,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use vitral_bundle::Lock;
-use vitral_data::{Datasets, PluginStage};
+use vitral_data::{Datasets, Stage};
 use vitral_model::{device::Device, parameters::ParameterInfo};
 
 pub(crate) use self::loaders::evaluated_at_once;
@@ -79,7 +76,7 @@ pub struct Trainer {
     device: Device,
     learner: Learner,
     programs: Programs,
-    stages: Vec<Arc<PluginStage>>,
+    stages: Vec<Stage>,
     monitors: Monitors,
     lock: Lock,
     state: State,

@@ -1,9 +1,9 @@
 //! How a run begins: from an experiment, or from a checkpoint.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{collections::HashSet, time::Instant};
 
 use vitral_bundle::Lock;
-use vitral_data::{ClassList, Datasets, PluginStage};
+use vitral_data::{ClassList, Datasets, Stage};
 use vitral_model::{ConfigProblem, device::Device};
 use vitral_seed::Seed;
 
@@ -145,7 +145,7 @@ struct Parts {
     device: Device,
     learner: Learner,
     programs: Programs,
-    stages: Vec<Arc<PluginStage>>,
+    stages: Vec<Stage>,
     monitors: Monitors,
     step: u64,
 }

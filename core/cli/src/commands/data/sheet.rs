@@ -85,12 +85,9 @@ fn pipeline(
     plugins: &Registry,
 ) -> Result<Pipeline, vitral_train::Error> {
     let (channels, size) = experiment.input()?;
-    let data = &experiment.data;
     Ok(match subject.split {
-        Some(Split::Train) => {
-            data.train_pipeline(channels, size, open_stages(experiment, plugins)?)?
-        }
-        _ => data.eval_pipeline(channels, size)?,
+        Some(Split::Train) => Pipeline::new(channels, size, open_stages(experiment, plugins)?)?,
+        _ => experiment.data.eval_pipeline(channels, size)?,
     })
 }
 

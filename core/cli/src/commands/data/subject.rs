@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use vitral_config::{Document, path_text};
+use vitral_config::Document;
 use vitral_data::{DataConfig, OnError, Source, SourceConfig};
 
 use crate::{experiment::Loaded, failure::Failure, overrides::Overrides};
@@ -94,26 +94,16 @@ pub fn is_experiment(path: &Path) -> bool {
 
 /// The source that a path, a pattern or RON stands for.
 pub fn source(path: &Path) -> Result<SourceConfig, Failure> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let quoted = || path_text::quoted(path);
-    Ok(match extension {
-        _ if path.is_dir() => SourceConfig::ImageFolder { path: path.into(), classes: None },
-        Some("vcache") => SourceConfig::Cache { path: path.into() },
-        Some("tar") => parse(&format!("WebDataset(shards: [{}])", quoted()))?,
-        Some("parquet") => parse(&format!("Parquet(files: [{}])", quoted()))?,
-        _ => match path.to_str().filter(|text| text.contains('(')) {
-            Some(text) => parse(text)?,
-            None => {
-                return Err(Failure::Other(format!(
-                    "{} is not a data set: give an experiment (.ron), a folder of class folders, .vcache, \
-                     .tar, .parquet, or a source such as Cifar10(files: [\"train.bin\"])",
-                    path.display()
-                )));
-            }
-        },
-    })
-}
-
-fn parse(text: &str) -> Result<SourceConfig, Failure> {
-    Ok(Document::new("data", text).parse()?)
+    if let Some(source) = SourceConfig::of_path(path) {
+        return Ok(source);
+    }
+    match path.to_str().filter(|text| text.contains('(')) {
+        Some(text) => Ok(Document::new("data", text).parse()?),
+        None => Err(Failure::Other(format!(
+            "{} is not a data set: give an experiment (.ron), {}, or a source such as \
+             Cifar10(files: [\"train.bin\"])",
+            path.display(),
+            SourceConfig::paths_in_words().join(", ")
+        ))),
+    }
 }

@@ -10,49 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parquet::basic::Type as PhysicalType;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::super::classes::Label;
 use super::pages::{MAX_BYTES, Pages};
-use crate::worker::panic_message;
+use super::problem::Problem;
+use crate::error::panic_message;
 
 /// Labels that are read at once.
 const LABELS_AT_ONCE: usize = 1 << 12;
 
 /// The most rows of a row group, which is read as a whole. Writers make groups of up to a million.
 const MAX_GROUP_ROWS: usize = 1 << 23;
-
-/// Why a column cannot be read, from its library or from here.
-pub(super) struct Problem(pub(super) String);
-
-impl From<ParquetError> for Problem {
-    fn from(error: ParquetError) -> Self {
-        Self(match error {
-            // Without the name of the library.
-            ParquetError::General(problem) | ParquetError::EOF(problem) => problem,
-            other => other.to_string(),
-        })
-    }
-}
-
-impl From<std::io::Error> for Problem {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self(problem)
-    }
-}
-
-impl From<&str> for Problem {
-    fn from(problem: &str) -> Self {
-        Self(problem.to_owned())
-    }
-}
 
 /// Runs what reads a file; the library indexes some damaged pages without looking, which panics.
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, Problem>) -> Result<T, String> {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::column::Problem;
+use super::problem::Problem;
 
 /// The length of the metadata, and the mark behind it.
 const END: u64 = 8;

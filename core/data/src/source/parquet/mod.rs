@@ -4,6 +4,7 @@
 mod column;
 mod footer;
 mod pages;
+mod problem;
 mod schema;
 mod unpack;
 
@@ -18,21 +19,85 @@ use parquet::file::metadata::{
     ParquetStatisticsPolicy, RowGroupMetaData,
 };
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
-use self::column::{Problem, read_images, read_labels};
-pub(super) use self::schema::Columns;
-use self::schema::{Named, class_names_of};
+use self::column::{read_images, read_labels};
+use self::problem::Problem;
+use self::schema::{Columns, Named, class_names_of};
 use super::classes::{Classes, Label, name_labels};
 use super::groups::{Groups, Recent};
 use super::matching::abridged;
-use super::{Source, Stored, patterns, read_loaded};
-use crate::error::{DataError, ReadError};
+use super::patterns;
+use super::settings::{Purpose, Settings, has_extension, listed};
+use super::stored::{Source, Stored, read_loaded};
+use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::Image;
-use crate::worker::OnError;
 
 /// Images that are shuffled together unless the configuration says otherwise.
 const SHUFFLE_BUFFER: usize = 4096;
+
+/// Settings of `Parquet`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename = "Parquet", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct ParquetConfig {
+    /// The files: paths, or patterns such as `data/train-*.parquet`.
+    #[serde(with = "vitral_config::path_text::list")]
+    #[schemars(with = "Vec<PathBuf>")]
+    pub files: Vec<PathBuf>,
+    /// The classes in the order of their numbers; where the file names its numbers, a choice and
+    /// order of those names. Without them, those in the file.
+    #[serde(default)]
+    pub classes: Option<Vec<String>>,
+    /// The column of images: a struct with `bytes`, or bytes. Without it, the file says which.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// The column of classes: numbers or names. Without it, the file says which.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// About how many images are shuffled together, 4096 if not set; twice as many, encoded, are
+    /// in memory.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub shuffle_buffer: Option<usize>,
+}
+
+impl Settings for ParquetConfig {
+    fn open(&self, _: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
+        let columns = Columns { image: self.image.as_deref(), label: self.label.as_deref() };
+        let classes = Classes::choose(self.classes.as_deref());
+        let (files, buffer) = (&self.files, self.shuffle_buffer);
+        Ok(Arc::new(Parquet::open_with(files, classes, columns, buffer, on_error)?))
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        listed("files", &mut self.files)
+    }
+
+    fn is_patterned(&self) -> bool {
+        true
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        has_extension(path, "parquet").then(|| Self {
+            files: vec![path.into()],
+            classes: None,
+            image: None,
+            label: None,
+            shuffle_buffer: None,
+        })
+    }
+
+    fn path_in_words() -> Option<&'static str> {
+        Some(".parquet")
+    }
+}
 
 /// Images and their classes in Parquet files, which are read a row group at a time.
 pub struct Parquet {

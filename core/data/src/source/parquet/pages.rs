@@ -12,7 +12,7 @@ use parquet::errors::{ParquetError, Result as LibraryResult};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::column::Problem;
+use super::problem::Problem;
 use super::unpack::unpack;
 
 /// A page may unpack to this much, or to [`LARGEST_RATIO`] times its own length, if that is more.

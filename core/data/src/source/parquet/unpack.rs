@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use lz4_flex::block::{DecompressError, decompress_into};
 use parquet::basic::Compression;
 
-use super::column::Problem;
+use super::problem::Problem;
 
 /// Unpacks a page's bytes to at most `limit` bytes.
 pub(super) fn unpack(

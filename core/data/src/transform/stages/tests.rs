@@ -1,6 +1,7 @@
 //! Where images are made, and what a batch holds when plugins fail, with a native plugin.
 
 use std::cell::Cell;
+use std::slice;
 use std::sync::Arc;
 
 use rand::Rng as _;
@@ -9,12 +10,16 @@ use vitral_host::{Setting, Settings};
 use vitral_sdk::prelude::{
     Choice, Identity, ImageAugmentation, Parameters, Plugin, Result as Outcome, bail, identity,
 };
+use vitral_seed::Seed;
 
 use super::*;
 use crate::source::Stored;
 use crate::timing::StageClock;
-use crate::transform::PluginStage;
-use crate::{ImageBatch, Loader, LoaderOptions, OnError, ReadError, Shard, Source};
+use crate::transform::{
+    CenterCrop, HorizontalFlip, PadCrop, PluginStage, RandomResizedCrop, Resize, ResizeShorter,
+    Stage, Transform, own_stages,
+};
+use crate::{DataError, ImageBatch, Loader, LoaderOptions, OnError, ReadError, Shard, Source};
 
 /// Inverts images, replaces them, or spoils some.
 #[derive(Clone, Debug, Parameters)]
@@ -91,7 +96,7 @@ impl ImageAugmentation for Tester {
     }
 }
 
-fn opened(mode: &str, on_error: OnPluginError) -> (Transform, Arc<PluginStage>) {
+fn opened(mode: &str, on_error: OnPluginError) -> Stage {
     let table = vitral_sdk::native::image_augmentation::<Tester>();
     let plugin = vitral_host::Plugin::compiled_in(table).unwrap();
     let setting = Setting { name: "mode".into(), value: vitral_host::Value::Text(mode.into()) };
@@ -100,53 +105,62 @@ fn opened(mode: &str, on_error: OnPluginError) -> (Transform, Arc<PluginStage>) 
         name: "tester".into(),
         version: Default::default(),
         settings: Default::default(),
-        on_error: Default::default(),
+        on_error,
     };
-    (Transform::Plugin(used), Arc::new(PluginStage::new(plugin, settings, on_error)))
+    let open = |used: &PluginUse| Ok(PluginStage::new(plugin, settings, used.on_error));
+    Transform::Plugin(used).stage::<DataError>(open).unwrap()
 }
 
 /// Stages of this program, and plugins by their mode.
 #[derive(Clone, Debug)]
-enum Stage {
+enum Given {
     Own(Transform),
     Tester(&'static str),
 }
 
-fn pipeline(channels: Channels, size: u32, stages: &[Stage]) -> Pipeline {
-    let (mut transforms, mut plugins) = (Vec::new(), Vec::new());
-    for stage in stages {
-        match stage {
-            Stage::Own(transform) => transforms.push(transform.clone()),
-            Stage::Tester(mode) => {
-                let (transform, plugin) = opened(mode, OnPluginError::Stop);
-                transforms.push(transform);
-                plugins.push(plugin);
-            }
-        }
-    }
-    Pipeline::with_plugins(channels, size, transforms, plugins).unwrap()
+fn pipeline(channels: Channels, size: u32, stages: &[Given]) -> Pipeline {
+    let stage = |given: &Given| match given {
+        Given::Own(transform) => own_stages(slice::from_ref(transform)).unwrap().remove(0),
+        Given::Tester(mode) => opened(mode, OnPluginError::Stop),
+    };
+    Pipeline::new(channels, size, stages.iter().map(stage).collect()).unwrap()
 }
 
 /// Every stage by itself on a whole image.
-fn one_by_one(mut image: Image, size: u32, stages: &[Stage], seed: Seed) -> Image {
+fn one_by_one(mut image: Image, size: u32, stages: &[Given], seed: Seed) -> Image {
     for (number, stage) in stages.iter().enumerate() {
         let (width, height, channels) = (image.width(), image.height(), image.channels());
         image = match stage {
-            Stage::Own(transform) => {
-                let rng = &mut seed.indexed(number as u64).rng();
-                transform.apply(image, &TransformContext { size }, rng).unwrap()
+            Given::Own(transform) => {
+                let stage = own_stages(slice::from_ref(transform)).unwrap().remove(0);
+                let passing = Passing { width, height, channels, model: size };
+                match stage.operation.step(passing, seed.indexed(number as u64)).unwrap() {
+                    Step::Mirror(happens) => {
+                        if happens {
+                            flip(image.pixels_mut(), width, channels);
+                        }
+                        image
+                    }
+                    Step::Redraw(redraw) => {
+                        let (width, height) = redraw.size();
+                        let mut pixels = vec![0; byte_count(width, height, channels).unwrap()];
+                        redraw.draw(image.view(), &mut pixels).unwrap();
+                        Image::new(width, height, channels, pixels).unwrap()
+                    }
+                    Step::Plugin(_) => panic!("{transform:?} is a plugin"),
+                }
             }
-            Stage::Tester("quarter") => {
+            Given::Tester("quarter") => {
                 let count = channels.count() as u32;
                 let (width, height, pixels) = quarter(width, height, count, image.pixels());
                 Image::new(width, height, channels, pixels).unwrap()
             }
-            Stage::Tester(_) => {
+            Given::Tester(_) => {
                 Image::new(width, height, channels, inverted(image.pixels())).unwrap()
             }
         };
     }
-    resize::exactly(image, size, size).unwrap()
+    resample::exactly(image, size, size).unwrap()
 }
 
 fn noise(width: u32, height: u32, channels: Channels) -> Image {
@@ -164,26 +178,26 @@ fn run(pipeline: &Pipeline, stored: Stored<'_>, seed: Seed, scratch: &mut Scratc
 }
 
 fn crop() -> Transform {
-    Transform::RandomResizedCrop { scale: (0.1, 0.9), ratio: (0.75, 1.333) }
+    Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.1, 0.9), ratio: (0.75, 1.333) })
 }
 
-fn flip() -> Transform {
-    Transform::HorizontalFlip { probability: 0.5 }
+fn mirror() -> Transform {
+    Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 })
 }
 
 #[test]
 fn any_stages_give_what_they_give_one_by_one() {
     let kinds = [
-        Stage::Own(crop()),
-        Stage::Own(flip()),
-        Stage::Own(Transform::Resize {}),
-        Stage::Own(Transform::ResizeShorter { to: 16 }),
-        Stage::Own(Transform::ResizeShorter { to: 19 }),
-        Stage::Own(Transform::CenterCrop {}),
-        Stage::Own(Transform::PadCrop { padding: 3, fill: 9 }),
-        Stage::Tester("invert"),
-        Stage::Tester("replace"),
-        Stage::Tester("quarter"),
+        Given::Own(crop()),
+        Given::Own(mirror()),
+        Given::Own(Transform::Resize(Resize {})),
+        Given::Own(Transform::ResizeShorter(ResizeShorter { to: 16 })),
+        Given::Own(Transform::ResizeShorter(ResizeShorter { to: 19 })),
+        Given::Own(Transform::CenterCrop(CenterCrop {})),
+        Given::Own(Transform::PadCrop(PadCrop { padding: 3, fill: 9 })),
+        Given::Tester("invert"),
+        Given::Tester("replace"),
+        Given::Tester("quarter"),
     ];
     let rng = &mut Seed::new(5).rng();
     for channels in [Channels::Grey, Channels::Rgb] {
@@ -208,15 +222,24 @@ fn any_stages_give_what_they_give_one_by_one() {
 
 #[test]
 fn native_plugins_work_in_the_batchs_own_memory() {
-    let pad = Transform::PadCrop { padding: 3, fill: 0 };
-    let whole = Transform::ResizeShorter { to: 20 };
+    let pad = Transform::PadCrop(PadCrop { padding: 3, fill: 0 });
+    let whole = Transform::ResizeShorter(ResizeShorter { to: 20 });
     let lists = [
-        vec![Stage::Tester("invert")],
-        vec![Stage::Own(crop()), Stage::Tester("invert")],
-        vec![Stage::Own(flip()), Stage::Own(crop()), Stage::Own(flip()), Stage::Tester("invert")],
-        vec![Stage::Own(crop()), Stage::Own(pad), Stage::Tester("invert"), Stage::Own(flip())],
-        vec![Stage::Own(whole), Stage::Own(Transform::CenterCrop {}), Stage::Tester("invert")],
-        vec![Stage::Own(crop()), Stage::Tester("replace"), Stage::Tester("invert")],
+        vec![Given::Tester("invert")],
+        vec![Given::Own(crop()), Given::Tester("invert")],
+        vec![
+            Given::Own(mirror()),
+            Given::Own(crop()),
+            Given::Own(mirror()),
+            Given::Tester("invert"),
+        ],
+        vec![Given::Own(crop()), Given::Own(pad), Given::Tester("invert"), Given::Own(mirror())],
+        vec![
+            Given::Own(whole),
+            Given::Own(Transform::CenterCrop(CenterCrop {})),
+            Given::Tester("invert"),
+        ],
+        vec![Given::Own(crop()), Given::Tester("replace"), Given::Tester("invert")],
     ];
     for stages in lists {
         let pipeline = pipeline(Channels::Rgb, 16, &stages);
@@ -230,7 +253,7 @@ fn native_plugins_work_in_the_batchs_own_memory() {
         assert_eq!(PLACE.get(), out.as_ptr().addr(), "{stages:?}");
     }
     // Images that are not of the batch's size yet are elsewhere.
-    let pipeline = pipeline(Channels::Rgb, 16, &[Stage::Tester("invert"), Stage::Own(crop())]);
+    let pipeline = pipeline(Channels::Rgb, 16, &[Given::Tester("invert"), Given::Own(crop())]);
     let image = noise(40, 40, Channels::Rgb);
     let mut scratch = Scratch::new(&StageClock::new(&pipeline));
     let out = run(&pipeline, Stored::Pixels(image.view()), Seed::new(1), &mut scratch);
@@ -265,10 +288,9 @@ impl Source for Constant {
 }
 
 /// All batches of a loader whose plugin fails for images 2, 5 and 8.
-fn batches(on_error: OnPluginError, data: OnError) -> Vec<Result<ImageBatch, crate::DataError>> {
-    let (transform, plugin) = opened("spoil", on_error);
-    let pipeline =
-        Pipeline::with_plugins(Channels::Grey, 8, vec![transform], vec![plugin]).unwrap();
+fn batches(on_error: OnPluginError, data: OnError) -> Vec<Result<ImageBatch, DataError>> {
+    let stages = vec![opened("spoil", on_error)];
+    let pipeline = Pipeline::new(Channels::Grey, 8, stages).unwrap();
     let options = LoaderOptions {
         batch: 4,
         workers: 1,
@@ -282,7 +304,7 @@ fn batches(on_error: OnPluginError, data: OnError) -> Vec<Result<ImageBatch, cra
 }
 
 /// The images of all batches, by their samples; every image is of one value.
-fn values(batches: Vec<Result<ImageBatch, crate::DataError>>) -> Vec<(u32, u8)> {
+fn values(batches: Vec<Result<ImageBatch, DataError>>) -> Vec<(u32, u8)> {
     let mut found = Vec::new();
     for batch in batches {
         let batch = batch.unwrap();

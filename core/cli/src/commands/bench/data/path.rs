@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vitral_data::{Loader, PluginStage, Source};
+use vitral_data::{Loader, Source, Stage};
 use vitral_train::{Error, Experiment, train_loader};
 
 /// The path, and how much of the images went along it.
 pub struct DataPath {
     experiment: Experiment,
     images: Arc<dyn Source>,
-    stages: Vec<Arc<PluginStage>>,
+    stages: Vec<Stage>,
     /// The next batch: no measurement reads again what another has just read, unless there is nothing
     /// else.
     next: u64,
@@ -57,11 +57,7 @@ impl Passage {
 }
 
 impl DataPath {
-    pub fn new(
-        experiment: &Experiment,
-        images: Arc<dyn Source>,
-        stages: Vec<Arc<PluginStage>>,
-    ) -> Self {
+    pub fn new(experiment: &Experiment, images: Arc<dyn Source>, stages: Vec<Stage>) -> Self {
         let mut experiment = experiment.clone();
         // One size throughout: else it would depend on how many epochs fit into the time.
         experiment.train.image_size.clear();
