@@ -8,7 +8,7 @@ use vitral_host::Kind;
 use vitral_model::Variant;
 use vitral_train::batch_size::MemorySize;
 
-use crate::commands::bench::Technique;
+use crate::{commands::bench::Technique, precision::PrecisionName};
 
 /// Trains Vision Transformers.
 #[derive(Debug, Parser)]
@@ -541,6 +541,9 @@ pub struct EvalArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
+    /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
+    #[arg(long)]
+    pub precision: Option<PrecisionName>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, also where the model was trained to.
     #[arg(long, value_name = "R")]
@@ -565,6 +568,9 @@ pub struct PredictArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
+    /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
+    #[arg(long)]
+    pub precision: Option<PrecisionName>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, also where the model was trained to.
     #[arg(long, value_name = "R")]

@@ -13,7 +13,9 @@ use crate::{
     args::EvalArguments,
     experiment::{Loaded, merge_tokens, open_device},
     failure::Failure,
-    overrides, print,
+    overrides,
+    precision::compute_in,
+    print,
     progress::counting,
     words::{columns, padded},
 };
@@ -36,6 +38,11 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
                 "`--data` and `--set data.val` say the same: give one".into(),
             ));
         }
+        if arguments.precision.is_some() && changed.document().is_assigned("train.precision") {
+            return Err(Failure::Other(
+                "`--precision` and `--set train.precision` say the same: give one".into(),
+            ));
+        }
         checkpoint.experiment = changed.experiment;
     }
     if let Some(images) = &arguments.data {
@@ -43,6 +50,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     }
     merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
+    compute_in(&mut checkpoint, arguments.precision, &device)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let bar = counting("evaluating");
     let evaluation = model.evaluate(&mut |event: &Event| match event {

@@ -13,6 +13,7 @@ use crate::{
     args::PredictArguments,
     experiment::{merge_tokens, open_device},
     failure::Failure,
+    precision::compute_in,
     print::{self, is_unread},
 };
 
@@ -21,6 +22,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
+    compute_in(&mut checkpoint, arguments.precision, &device)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
     for file in &arguments.images {
