@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
+use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
-    Costs, Mode, ViT,
+    Compute, Costs, Mode, ViT,
     device::{Device, describe, is_cpu},
     parameters,
 };
@@ -20,7 +21,7 @@ use vitral_train::{
 
 use super::{
     cpu_time::cpu_seconds,
-    limit::sgemm_limit,
+    limit::{bf16_limit, sgemm_limit},
     report::{Cost, Machine, Report, Sample, Work},
     subject::Subject,
 };
@@ -37,7 +38,11 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         .map_err(|error| subject.locate(error))?;
     let mut bench = Bench::new(&subject, &programs, arguments.infer, &device)?;
     let work = Work::new(&subject, bench.parameters(), arguments.infer);
-    let machine = Machine { device: name_of(&device), threads: rayon::current_num_threads() };
+    let machine = Machine {
+        device: name_of(&device),
+        threads: rayon::current_num_threads(),
+        instruction_set: is_cpu(&device).then(|| InstructionSet::current().name()),
+    };
 
     let mut progress = Steps::new(arguments.warmup, arguments.steps);
     progress.line(&format!("{work} on {}", machine.device));
@@ -63,6 +68,8 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         cpu_seconds: processor.map(|seconds| seconds / f64::from(arguments.steps)),
         peak_memory: (peak_memory > 0).then_some(peak_memory),
         limit: is_cpu(&device).then(sgemm_limit),
+        bf16_limit: (is_cpu(&device) && experiment.train.precision.compute() == Compute::BF16)
+            .then(bf16_limit),
     };
     let report = Report::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
