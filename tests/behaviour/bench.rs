@@ -130,9 +130,15 @@ fn a_benchmark_is_read_by_people_too() {
             .concat();
     let said = vitral(workspace.path(), &arguments).succeeded();
     assert!(said.stderr.contains("training of Ti/16 at 32 px"), "{}", said.stderr);
-    for words in
-        ["1000 classes, batch 16, AdamW", "img/s", "forward", "backward", "update", "sgemm limit"]
-    {
+    for words in [
+        "1000 classes, batch 16, f32, AdamW",
+        "kernels on",
+        "img/s",
+        "forward",
+        "backward",
+        "update",
+        "sgemm limit",
+    ] {
         assert!(said.stdout.contains(words), "{words} is not in\n{}", said.stdout);
     }
 }
@@ -155,4 +161,17 @@ fn mistakes_in_a_benchmark_are_shown_with_what_would_be_right() {
         let said = said.failed_with(2).stderr;
         assert!(said.contains(words), "{arguments:?}: {words} is not in\n{said}");
     }
+}
+
+#[test]
+fn a_step_in_bf16_is_measured_against_what_the_machine_does_in_bf16() {
+    let short = ["--steps", "1", "--warmup", "0"];
+    let exact = preset(&short);
+    assert_eq!(exact["precision"], "f32");
+    assert!(exact["instruction_set"].is_string() && exact.get("bf16_limit_gflops").is_none());
+    let found = preset(&[&short[..], &["--set", "train.precision=BF16"]].concat());
+    assert_eq!(found["precision"], "bf16");
+    let [speed, limit, share] =
+        ["gflops", "bf16_limit_gflops", "share_of_bf16_limit"].map(|name| number(&found[name]));
+    assert_close(share, speed / limit);
 }

@@ -26,7 +26,11 @@ use vitral_train::{
     schedule::{Decay, Schedule},
 };
 
-use crate::support::{images::Workspace, program::vitral, values};
+use crate::support::{
+    images::{Workspace, write_image_folder},
+    program::vitral,
+    values,
+};
 
 fn base() -> ViTConfig {
     ViTConfig {
@@ -375,4 +379,40 @@ fn a_run_that_no_loss_scale_saves_ends_and_says_what_helps() {
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("not finite in f16 even with a loss scale of"), "{said}");
     assert!(said.contains("`train.precision: BF16`"), "{said}");
+}
+
+/// A run in `f32`, evaluated and asked for classes in each type: close to `f32`, not equal to it, and
+/// the same as what a run of that type is evaluated to by `--set`.
+#[test]
+fn trained_models_compute_in_the_type_that_is_asked_for() {
+    let workspace = Workspace::new();
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    let found = |arguments: &[&str], field: &str| -> f64 {
+        let said = vitral(workspace.path(), arguments).succeeded().stdout;
+        let json = serde_json::from_str::<serde_json::Value>(&said).unwrap();
+        json.pointer(field).and_then(serde_json::Value::as_f64).unwrap()
+    };
+    write_image_folder(&workspace.join("photos"), 1);
+    let image = "photos/class_0/000.png";
+    let commands: [(&[&str], &str); 2] = [
+        (&["eval", "run", "--json"], "/loss"),
+        (&["predict", "run", image, "--json"], "/classes/0/probability"),
+    ];
+    for (command, field) in commands {
+        let exact = found(command, field);
+        assert_eq!(found(&[command, &["--precision", "f32"]].concat(), field), exact);
+        for name in ["bf16", "f16"] {
+            let rounded = found(&[command, &["--precision", name]].concat(), field);
+            let error = (rounded / exact - 1.0).abs();
+            assert!((1e-9..0.02).contains(&error), "{command:?} in {name}: {rounded}, not {exact}");
+        }
+    }
+    let asked = found(&["eval", "run", "--json", "--precision", "bf16"], "/loss");
+    let set = found(&["eval", "run", "--json", "--set", "train.precision=BF16"], "/loss");
+    assert_eq!(asked, set);
+    let twice = ["eval", "run", "--precision", "bf16", "--set", "train.precision=F32"];
+    let refused = vitral(workspace.path(), &twice);
+    assert!(!refused.status.success() && refused.stderr.contains("give one"), "{}", refused.stderr);
+    let refused = vitral(workspace.path(), &["predict", "run", image, "--precision", "fp8"]);
+    assert!(!refused.status.success() && refused.stderr.contains("bf16"), "{}", refused.stderr);
 }

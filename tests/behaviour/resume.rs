@@ -62,6 +62,23 @@ fn resumed_run_equals_uninterrupted_run_for_every_optimizer() {
     }
 }
 
+/// Weights are rounded anew in every step from those in `f32`, which are what is saved.
+#[test]
+fn resumed_run_in_bf16_equals_uninterrupted_run() {
+    let workspace = Workspace::new();
+    whole_run(&workspace, &["--set", "train.precision=BF16"]);
+    for step in [3, 6] {
+        let resumed = workspace.join(&format!("resumed-{step}"));
+        copy_folder(&workspace.join("whole"), &resumed);
+        let checkpoint = format!("resumed-{step}/checkpoints/step-{step:08}");
+        vitral(workspace.path(), &["train", "--resume", &checkpoint]).succeeded();
+        assert_same(&resumed, &workspace.join("whole"));
+    }
+    // It was computed in another type than a run in f32.
+    vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
+    assert!(result(&workspace.join("run")).0 != result(&workspace.join("whole")).0);
+}
+
 /// The loss scale falls from where every step is skipped, then rises every second step and falls
 /// again; its place is in the metrics, and decides which steps change the weights.
 #[test]

@@ -21,30 +21,36 @@ OUTPUT = ROOT / "target" / "peers"
 GIB = 1 << 30
 # Company of other processes that is worth a warning, as a share of all processors.
 BUSY = 0.05
+# Of all gradients, as `train.clip_norm` and torch_steps.py have it.
+CLIP_NORM = 1.0
+PRECISIONS = {"f32": "F32", "bf16": "BF16"}
 
 
 class Published:
     """One of timm's models, at the sizes that the command line gives."""
 
-    def __init__(self, arguments, variant):
-        self.name, self.batch = variant, arguments.batch
+    def __init__(self, arguments, variant, batch):
+        self.name, self.batch = variant, batch
         sizes = {"image-size": arguments.image_size, "classes": arguments.classes}
         self.vitral = ["--variant", variant, *options(sizes)]
         self.torch = ["--variant", variant, *options(sizes)]
 
 
 class OfExperiment:
-    """The model and the batch of an experiment's file, trained by AdamW without clipping."""
+    """The model and the batch of an experiment's file, trained by AdamW."""
 
-    def __init__(self, arguments, path):
-        self.vitral = [path, "--set", "train.clip_norm=None", "--set", "train.accum_steps=1"]
+    def __init__(self, arguments, path, _):
+        self.vitral = [path, "--set", "train.accum_steps=1"]
         found = bench_step(arguments, [*self.vitral, "--steps", "1", "--warmup", "0"])
         self.name, self.batch = Path(path).stem, found["batch"]
         self.torch = ["--config", json.dumps(found["config"])]
 
 
-def subject(arguments, name):
-    return (OfExperiment if name.endswith(".ron") else Published)(arguments, name)
+def subjects(arguments):
+    """Every model, with its batch: one for all, or one for each."""
+    batches = arguments.batch * (len(arguments.variant) if len(arguments.batch) == 1 else 1)
+    for name, batch in zip(arguments.variant, batches, strict=True):
+        yield (OfExperiment if name.endswith(".ron") else Published)(arguments, name, batch)
 
 
 def bench_step(arguments, more):
@@ -65,6 +71,8 @@ class Vitral:
     def __init__(self, arguments, model, infer):
         self.arguments = arguments
         self.more = [*model.vitral, *(["--infer"] if infer else ["--optimizer", "AdamW"])]
+        self.more += ["--set", f"train.precision={PRECISIONS[arguments.precision]}"]
+        self.more += ["--set", f"train.clip_norm={CLIP_NORM}"]
         self.more += rounds_of(arguments, model)
 
     def round(self):
@@ -87,6 +95,7 @@ class PyTorch:
         command += [*model.torch, "--threads", str(arguments.threads)]
         command += rounds_of(arguments, model)
         command += ["--infer"] * infer + ["--compile"] * compiled
+        command += ["--precision", arguments.precision, "--clip-norm", str(CLIP_NORM)]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(arguments.threads),
@@ -154,6 +163,7 @@ def contest(arguments, model, infer):
     return {
         "model": model.name,
         "batch": model.batch,
+        "precision": arguments.precision,
         "what": "inference" if infer else "training",
         "about": about,
         "figures": {name: figures(model.batch, found) for name, found in rounds.items()},
@@ -223,7 +233,7 @@ def optional_median(values):
 def table(found):
     """The figures of one contest in Markdown."""
     stages = list(found["figures"][Vitral.name]["milliseconds"])
-    title = f"{found['model']}, {found['what']}, batch {found['batch']}"
+    title = f"{found['model']}, {found['what']}, batch {found['batch']}, {found['precision']}"
     stages = stages if len(stages) > 2 else ["step"]
     head = [title, "img/s", *(f"{stage}, ms" for stage in stages)]
     head += [
@@ -348,7 +358,19 @@ def parse():
     )
     both = ["training", "inference"]
     parser.add_argument("--what", nargs="+", default=both, choices=both, help="what is timed")
-    parser.add_argument("--batch", type=positive, default=16, help="images of a step")
+    parser.add_argument(
+        "--batch",
+        nargs="+",
+        type=positive,
+        default=[16],
+        help="images of a step: one number for all variants, or one for each",
+    )
+    parser.add_argument(
+        "--precision",
+        default="f32",
+        choices=PRECISIONS,
+        help="what both multiply in; bf16 is autocast of PyTorch",
+    )
     parser.add_argument("--image-size", type=positive, default=224, help="side of the images")
     parser.add_argument("--classes", type=positive, default=1000, help="number of classes")
     parser.add_argument("--rounds", type=positive, default=5, help="rounds of each contestant")
@@ -371,6 +393,8 @@ def parse():
     parser.add_argument("--vitral", help="the program; built from this repository if not given")
     arguments = parser.parse_args()
     arguments.until = time.monotonic() + arguments.patience * 60
+    if len(arguments.batch) not in (1, len(arguments.variant)):
+        parser.error("--batch takes one number, or one for each variant")
     if arguments.compile and not (shutil.which("g++") or shutil.which("clang++")):
         sys.exit("torch.compile needs a C++ compiler: install g++, or leave it out by --no-compile")
     if arguments.vitral:
@@ -383,7 +407,7 @@ def main():
     arguments.vitral = arguments.vitral or build()
     contests = [
         contest(arguments, model, what == "inference")
-        for model in [subject(arguments, name) for name in arguments.variant]
+        for model in list(subjects(arguments))
         for what in arguments.what
     ]
     found = environment(arguments, contests)

@@ -64,21 +64,25 @@ def of_experiment(config):
 
 
 class Training:
-    def __init__(self, model, images, labels, compiled):
+    def __init__(self, model, images, labels, compiled, autocast, clip_norm):
         self.images, self.labels = images, labels
+        self.autocast, self.clip_norm = autocast, clip_norm
+        self.parameters = list(model.parameters())
         model.train()
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=5e-4, weight_decay=0.05, fused=True
+            self.parameters, lr=5e-4, weight_decay=0.05, fused=True
         )
         self.forward = torch.compile(model) if compiled else model
 
     def step(self):
         begin = time.perf_counter()
-        loss = F.cross_entropy(self.forward(self.images), self.labels)
+        with self.autocast():
+            loss = F.cross_entropy(self.forward(self.images), self.labels)
         forward = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         backward = time.perf_counter()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
         loss.item()
         end = time.perf_counter()
@@ -91,14 +95,14 @@ class Training:
 
 
 class Inference:
-    def __init__(self, model, images, compiled):
-        self.images = images
+    def __init__(self, model, images, compiled, autocast):
+        self.images, self.autocast = images, autocast
         model.eval()
         self.forward = torch.compile(model) if compiled else model
 
     def step(self):
         begin = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(), self.autocast():
             self.forward(self.images)
         step = time.perf_counter() - begin
         return {"step": step, "forward": step}
@@ -126,6 +130,8 @@ def main():
     parser.add_argument("--warmup", type=int, required=True)
     parser.add_argument("--infer", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--precision", required=True, choices=["f32", "bf16"])
+    parser.add_argument("--clip-norm", type=float, required=True)
     arguments = parser.parse_args()
 
     # What libraries print must not get between the answers.
@@ -144,10 +150,15 @@ def main():
     channels, size = model.patch_embed.proj.in_channels, model.patch_embed.img_size
     images = torch.rand(arguments.batch, channels, *size) * 2 - 1
     labels = torch.arange(arguments.batch) * 7919 % model.num_classes
+
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16")
+
     if arguments.infer:
-        work = Inference(model, images, arguments.compile)
+        work = Inference(model, images, arguments.compile, autocast)
     else:
-        work = Training(model, images, labels, arguments.compile)
+        clip_norm = arguments.clip_norm
+        work = Training(model, images, labels, arguments.compile, autocast, clip_norm)
     # Compiles, too.
     for _ in range(2):
         work.step()

@@ -18,6 +18,7 @@ mod logging;
 mod overrides;
 mod plot;
 mod plugins;
+mod precision;
 mod progress;
 mod start_from;
 mod stop;

@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     json,
     overrides::{self, Overrides},
+    precision::{PrecisionName, compute_in},
     progress::counting,
     words::{columns, padded},
 };
@@ -37,6 +38,9 @@ pub struct EvalArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
+    /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
+    #[arg(long)]
+    pub precision: Option<PrecisionName>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
     #[arg(long, value_name = "R")]
@@ -63,6 +67,11 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
                 "`--data` and `--set data.val` both choose the images: give only one".into(),
             ));
         }
+        if arguments.precision.is_some() && changed.document().is_assigned("train.precision") {
+            return Err(Failure::Other(
+                "`--precision` and `--set train.precision` both choose the type: give only one".into(),
+            ));
+        }
         checkpoint.experiment = changed.experiment;
     }
     if let Some(images) = &arguments.data {
@@ -70,6 +79,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     }
     merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
+    compute_in(&mut checkpoint, arguments.precision, &device)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let bar = counting("evaluating");
     let evaluation = model.evaluate(&mut |event: &Event| match event {

@@ -17,6 +17,7 @@ use crate::{
     experiment::{merge_tokens, open_device},
     failure::Failure,
     json,
+    precision::{PrecisionName, compute_in},
     print::is_unread,
 };
 
@@ -33,6 +34,9 @@ pub struct PredictArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
+    /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
+    #[arg(long)]
+    pub precision: Option<PrecisionName>,
     /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
     /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
     #[arg(long, value_name = "R")]
@@ -47,6 +51,7 @@ pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
+    compute_in(&mut checkpoint, arguments.precision, &device)?;
     let model = TrainedModel::new(checkpoint, &device)?;
     let mut failed = false;
     for file in &arguments.images {

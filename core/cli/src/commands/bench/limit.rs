@@ -1,11 +1,14 @@
-//! What the machine can do at best: large products of f32 matrices on all threads.
+//! What the machine can do at best: large products of matrices on all threads.
 //!
-//! They are the `gemm` crate's, whose kernels Burn's CPU backend computes with, so that what is
-//! missing to the limit is nobody else's.
+//! Those of f32 are the `gemm` crate's, whose kernels Burn's CPU backend computes with, so that what is
+//! missing to the limit is nobody else's. Those of bf16 are our own kernels', on the instruction set that
+//! they chose: no library at hand multiplies bf16 as fast.
 
 use std::time::Instant;
 
 use gemm::Parallelism;
+use half::bf16;
+use vitral_kernels::linear::Linear;
 
 /// Sides of the square matrices: large enough to be bound by arithmetic alone.
 const SIZES: [usize; 3] = [1024, 1536, 2048];
@@ -17,19 +20,40 @@ pub fn sgemm_limit() -> f64 {
     SIZES.into_iter().map(|size| best_of(size, ROUNDS)).fold(0.0, f64::max)
 }
 
-fn best_of(size: usize, rounds: usize) -> f64 {
-    let value = |index: usize| (index % 17) as f32 / 17.0 - 0.5;
-    let left: Vec<f32> = (0..size * size).map(value).collect();
+/// The same of operands in bf16, summed in f32.
+pub fn bf16_limit() -> f64 {
+    SIZES.into_iter().map(|size| best_of_bf16(size, ROUNDS)).fold(0.0, f64::max)
+}
+
+fn value(index: usize) -> f32 {
+    (index % 17) as f32 / 17.0 - 0.5
+}
+
+fn best_of_bf16(size: usize, rounds: usize) -> f64 {
+    let left: Vec<bf16> = (0..size * size).map(|index| bf16::from_f32(value(index))).collect();
     let right: Vec<f32> = (0..size * size).map(|index| value(index + 5)).collect();
-    let mut product = vec![0.0; size * size];
+    let mut product = vec![0.0f32; size * size];
+    let right = Linear { weight: &right, bias: None, inputs: size, outputs: size };
+    best(size, rounds, || right.forward(&left, &mut product))
+}
+
+/// Floating-point operations per second of the best of some rounds.
+fn best(size: usize, rounds: usize, mut multiply: impl FnMut()) -> f64 {
     let operations = 2.0 * (size as f64).powi(3);
     (0..rounds)
         .map(|_| {
             let start = Instant::now();
-            multiply([size; 3], &left, &right, &mut product);
+            multiply();
             operations / start.elapsed().as_secs_f64()
         })
         .fold(0.0, f64::max)
+}
+
+fn best_of(size: usize, rounds: usize) -> f64 {
+    let left: Vec<f32> = (0..size * size).map(value).collect();
+    let right: Vec<f32> = (0..size * size).map(|index| value(index + 5)).collect();
+    let mut product = vec![0.0; size * size];
+    best(size, rounds, || multiply([size; 3], &left, &right, &mut product))
 }
 
 /// `product = left * right` by the `gemm` crate, with `left` `[rows, depth]` and `right` `[depth,
@@ -79,6 +103,6 @@ mod tests {
         let mut product = [0.0; 4];
         multiply([2, 2, 2], &[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0], &mut product);
         assert_eq!(product, [19.0, 22.0, 43.0, 50.0]);
-        assert!(best_of(64, 2) > 0.0);
+        assert!(best_of(64, 2) > 0.0 && best_of_bf16(64, 2) > 0.0);
     }
 }

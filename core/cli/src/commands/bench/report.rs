@@ -50,6 +50,8 @@ pub struct Work {
     /// Everything else of the model, so that others can build the same.
     pub config: ViTConfig,
     pub batch: usize,
+    /// The type that the model computes in.
+    pub precision: &'static str,
     /// None of inference, as `accum_steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<&'static str>,
@@ -75,6 +77,7 @@ impl Work {
             classes: model.classes,
             config: model.resolved(),
             batch: train.batch.effective(),
+            precision: train.precision.compute().name(),
             optimizer: (!infer).then_some(optimizer),
             accum_steps: (!infer).then_some(train.accum_steps),
         }
@@ -83,9 +86,9 @@ impl Work {
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, model, image_size, classes, batch, .. } = self;
+        let Self { what, model, image_size, classes, batch, precision, .. } = self;
         let classes = counted(classes, "class", "classes");
-        write!(f, "{what} of {model} at {image_size} px, {classes}, batch {batch}")?;
+        write!(f, "{what} of {model} at {image_size} px, {classes}, batch {batch}, {precision}")?;
         if let Some(steps) = self.accum_steps.filter(|&steps| steps > 1) {
             write!(f, " in {steps} micro-batches")?;
         }
@@ -101,6 +104,9 @@ impl fmt::Display for Work {
 pub struct Machine {
     pub device: String,
     pub threads: usize,
+    /// That kernels run on, of a machine whose processors compute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction_set: Option<&'static str>,
 }
 
 /// What steps cost, beside time.
@@ -113,6 +119,8 @@ pub struct Cost {
     pub peak_memory: Option<u64>,
     /// Floating-point operations per second of the machine's best matrix product.
     pub limit: Option<f64>,
+    /// The same of operands in bf16, where the model computes in it.
+    pub bf16_limit: Option<f64>,
 }
 
 /// Repeated measurements of one thing.
@@ -164,6 +172,11 @@ pub struct StepResults {
     /// Of a machine whose processors compute; none of GPUs.
     sgemm_limit_gflops: Option<f64>,
     share_of_sgemm_limit: Option<f64>,
+    /// Of a model that computes in bf16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bf16_limit_gflops: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of_bf16_limit: Option<f64>,
     /// Seconds.
     samples: Vec<Sample>,
 }
@@ -200,6 +213,8 @@ impl StepResults {
             gflops: speed.map(|speed| speed / 1e9),
             sgemm_limit_gflops: cost.limit.map(|limit| limit / 1e9),
             share_of_sgemm_limit: speed.zip(cost.limit).map(|(speed, limit)| speed / limit),
+            bf16_limit_gflops: cost.bf16_limit.map(|limit| limit / 1e9),
+            share_of_bf16_limit: speed.zip(cost.bf16_limit).map(|(speed, limit)| speed / limit),
             samples,
         }
     }
@@ -208,7 +223,11 @@ impl StepResults {
 impl fmt::Display for StepResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({:.1} M parameters)", self.work, self.work.parameters as f64 / 1e6)?;
-        writeln!(f, "  device        {}", self.machine.device)?;
+        write!(f, "  device        {}", self.machine.device)?;
+        if let Some(set) = self.machine.instruction_set {
+            write!(f, ", kernels on {set}")?;
+        }
+        writeln!(f)?;
         if let Some(Spread { median, least, most }) = self.images_per_second {
             writeln!(
                 f,
@@ -240,6 +259,9 @@ impl fmt::Display for StepResults {
             {
                 let share = share * 100.0;
                 write!(f, ", {share:.0}% of this machine's sgemm limit of {limit:.0} GFLOP/s")?;
+            }
+            if let (Some(limit), Some(share)) = (self.bf16_limit_gflops, self.share_of_bf16_limit) {
+                write!(f, ", {:.0}% of its bf16 limit of {limit:.0} GFLOP/s", share * 100.0)?;
             }
             writeln!(f)?;
         }

@@ -10,8 +10,9 @@ use std::{
 
 use burn::tensor::Tensor;
 use clap::Args;
+use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
-    Costs, Mode, Variant, ViT,
+    Compute, Costs, Mode, Variant, ViT,
     device::{Device, describe, is_cpu},
     parameters,
 };
@@ -24,7 +25,7 @@ use vitral_train::{
 
 use super::{
     cpu_time::cpu_seconds,
-    limit::sgemm_limit,
+    limit::{bf16_limit, sgemm_limit},
     report::{Cost, Machine, Sample, StepResults, Work},
     subject::Subject,
 };
@@ -104,7 +105,11 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         .map_err(|error| subject.locate(error))?;
     let mut bench = Bench::new(&subject, &programs, arguments.infer, &device)?;
     let work = Work::new(&subject, bench.parameters(), arguments.infer);
-    let machine = Machine { device: name_of(&device), threads: rayon::current_num_threads() };
+    let machine = Machine {
+        device: name_of(&device),
+        threads: rayon::current_num_threads(),
+        instruction_set: is_cpu(&device).then(|| InstructionSet::current().name()),
+    };
 
     let mut progress = Steps::new(arguments.warmup, arguments.steps);
     progress.line(&format!("{work} on {}", machine.device));
@@ -130,6 +135,8 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         cpu_seconds: processor.map(|seconds| seconds / f64::from(arguments.steps)),
         peak_memory: (peak_memory > 0).then_some(peak_memory),
         limit: is_cpu(&device).then(sgemm_limit),
+        bf16_limit: (is_cpu(&device) && experiment.train.precision.compute() == Compute::BF16)
+            .then(bf16_limit),
     };
     let report = StepResults::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
