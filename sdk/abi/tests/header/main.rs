@@ -55,6 +55,13 @@ fn structs_are_laid_out_as_in_rust() {
     compile("c++", &["-std=c++17"], &layout::assertions("static_assert"), "layout.cpp");
 }
 
+/// Plugins that were built for it read and write these places for ever.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn everything_of_contract_1_1_is_where_it_was() {
+    compile("cc", &["-std=c11"], include_str!("layout-1.1.c"), "layout-1.1.c");
+}
+
 #[test]
 fn every_struct_and_field_is_compared() {
     assert_eq!(layout::compared(), layout::declared(generate::SOURCE));
