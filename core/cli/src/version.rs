@@ -8,8 +8,7 @@ use vitral_kernels::simd::InstructionSet;
 const COMMIT: Option<&str> = option_env!("VITRAL_COMMIT");
 
 /// The features that a build can have, and whether this one does.
-const FEATURES: [(&str, bool); 5] = [
-    ("turbojpeg", cfg!(feature = "turbojpeg")),
+const FEATURES: [(&str, bool); 4] = [
     ("wgpu", cfg!(feature = "wgpu")),
     ("vulkan", cfg!(feature = "vulkan")),
     ("cuda", cfg!(feature = "cuda")),

@@ -69,7 +69,8 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
         }
         if arguments.precision.is_some() && changed.document().is_assigned("train.precision") {
             return Err(Failure::Other(
-                "`--precision` and `--set train.precision` both choose the type: give only one".into(),
+                "`--precision` and `--set train.precision` both choose the type: give only one"
+                    .into(),
             ));
         }
         checkpoint.experiment = changed.experiment;
