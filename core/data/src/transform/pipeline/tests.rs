@@ -68,7 +68,7 @@ fn evaluation_resizes_to_timms_lengths() {
 #[test]
 fn stages_have_random_streams_of_their_own() {
     let crop = Transform::PadCrop(PadCrop { padding: 4, fill: 0 });
-    let once = Pipeline::own(Channels::Grey, 16, &[crop.clone()]).unwrap();
+    let once = Pipeline::own(Channels::Grey, 16, std::slice::from_ref(&crop)).unwrap();
     let nothing = Transform::HorizontalFlip(HorizontalFlip { probability: 0.0 });
     let after = Pipeline::own(Channels::Grey, 16, &[crop, nothing]).unwrap();
     let seed = Pipeline::sample_seed(Seed::new(1), 2, 3);
