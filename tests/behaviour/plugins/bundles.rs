@@ -34,7 +34,7 @@ fn a_bundle_is_signed_trusted_installed_used_and_distrusted() {
     assert!(lock.contains("origin: Wasm"), "{lock}");
     // Trust is looked at each time, also when the run goes on.
     let said = run(&["distrust", "me.pub"]).succeeded().stdout;
-    assert!(said.contains("trusted no more"), "{said}");
+    assert!(said.contains("no longer trusted"), "{said}");
     let refused = train_with_installed(&workspace).failed_with(2).stderr;
     assert!(refused.contains("which you do not trust"), "{refused}");
     let resume = ["train", "--resume", "run/checkpoints/step-00000003", "--allow=faulty:clock"];
