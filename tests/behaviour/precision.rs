@@ -412,7 +412,11 @@ fn trained_models_compute_in_the_type_that_is_asked_for() {
     assert_eq!(asked, set);
     let twice = ["eval", "run", "--precision", "bf16", "--set", "train.precision=F32"];
     let refused = vitral(workspace.path(), &twice);
-    assert!(!refused.status.success() && refused.stderr.contains("give only one"), "{}", refused.stderr);
+    assert!(
+        !refused.status.success() && refused.stderr.contains("give only one"),
+        "{}",
+        refused.stderr
+    );
     let refused = vitral(workspace.path(), &["predict", "run", image, "--precision", "fp8"]);
     assert!(!refused.status.success() && refused.stderr.contains("bf16"), "{}", refused.stderr);
 }
