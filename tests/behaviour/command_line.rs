@@ -322,6 +322,21 @@ fn every_command_has_completions_and_a_manual_page() {
         assert!(text.contains("SYNOPSIS"), "{} is not there: {text}", page.display());
     }
     assert!(workspace.join("pages/man1/vitral.1").exists());
+    #[cfg(unix)]
+    {
+        let page = workspace.join("pages/man1/vitral-train.1");
+        let other = workspace.join("mine");
+        fs::write(&other, "mine").unwrap();
+        fs::remove_file(&page).unwrap();
+        std::os::unix::fs::symlink(&other, &page).unwrap();
+        vitral(workspace.path(), &["man", "pages/man1"]).succeeded();
+        assert_eq!(
+            fs::read_to_string(&other).unwrap(),
+            "mine",
+            "a page was written through a link"
+        );
+        assert!(fs::read_to_string(&page).unwrap().contains("SYNOPSIS"));
+    }
     assert!(!workspace.join("pages/man1/vitral-compile-plugin.1").exists(), "it is hidden");
     let taken = ["man", "experiment.ron"];
     let said = vitral(workspace.path(), &taken).failed_with(1).stderr;

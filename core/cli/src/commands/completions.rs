@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, print::write_out};
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
@@ -19,7 +19,8 @@ pub fn run(arguments: &CompletionsArguments, command: &Command) -> Result<ExitCo
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+    // As it is: a shell reads it.
+    write_out(&String::from_utf8_lossy(&script), "");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,10 +1,10 @@
 //! `vitral bench data`: the training images of an experiment, from their source to normalised batches in
 //! memory, without the model.
 //!
-//! For each number of workers, this path and its limits (`limits`) take turns: reading alone, decoding
+//! For each number of workers, this path and its limits (`parts`) take turns: reading alone, decoding
 //! alone, and copying alone what becomes of the images, on as many threads.
 
-mod limits;
+mod parts;
 mod path;
 mod report;
 
@@ -14,7 +14,7 @@ use clap::Args;
 use vitral_train::plugins::open_stages;
 
 use self::{
-    limits::PathParts,
+    parts::{PathPart, PathParts},
     path::DataPath,
     report::{DataResults, Round, Row, Subject},
 };
@@ -94,11 +94,8 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
                 progress.next();
                 limits.rate(limit, threads, time / 2)
             };
-            let [read, decode, copy] = [
-                limit(limits::PathPart::Read)?,
-                limit(limits::PathPart::Decode)?,
-                limit(limits::PathPart::Copy)?,
-            ];
+            let [read, decode, copy] =
+                [limit(PathPart::Read)?, limit(PathPart::Decode)?, limit(PathPart::Copy)?];
             row.add(
                 Round { images_per_second: passage.images_per_second(), read, decode, copy },
                 &passage,
