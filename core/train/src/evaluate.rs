@@ -122,7 +122,7 @@ fn rank_of(logits: &[f32], label: usize) -> usize {
 /// `progress` is called with the number of images done.
 ///
 /// # Errors
-/// An image that cannot be read, where the data's policy is to stop.
+/// An image that cannot be read, where the data's policy is to stop, and what `progress` fails with.
 pub fn evaluate(
     model: &ViT,
     loader: Loader,
@@ -130,7 +130,7 @@ pub fn evaluate(
     class_names: &[String],
     loss: Loss,
     device: &Device,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
     // A model may have more classes than there are names.
     let classes = model.config().classes;
@@ -141,7 +141,7 @@ pub fn evaluate(
         let logits = model.forward(images_to_device(&batch, &data.normalize, device)?, Mode::Eval);
         let losses = loss.per_image(logits.clone(), targets(&batch.labels, classes, 0.0, device));
         tally.add(&read(logits)?, &read(losses)?, &batch.labels);
-        progress(tally.images + tally.left_out.len() as u64);
+        progress(tally.images + tally.left_out.len() as u64)?;
     }
     Ok(tally.finish(class_names))
 }

@@ -23,6 +23,7 @@ pub mod loss;
 mod loss_scale;
 mod memory;
 mod metrics_file;
+mod metrics_line;
 mod micro_batch;
 pub mod mix;
 mod monitor_use;
@@ -40,7 +41,9 @@ mod trainer;
 
 pub use error::Error;
 pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
-pub use event::{DataReport, Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
+pub use event::{
+    DataReport, Event, Observer, RunInfo, Said, ScalingReport, StepFigures, StepReport,
+};
 pub use experiment::Experiment;
 pub use footprint::check_parameters;
 pub use init::{Init, open_pretrained};

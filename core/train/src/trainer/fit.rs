@@ -12,6 +12,7 @@ use super::Trainer;
 use crate::{
     BatchGradients, Error, Event, MemoryFault, Observer,
     batch_size::{BatchSize, MemorySize},
+    event::images_of,
     memory::{Peak, available, memory},
     micro_batch::{Found, MicroBatch, Probe, Purpose, search},
 };
@@ -49,7 +50,7 @@ impl Trainer {
         let limit = if on_cpu { Some(limit(memory)?) } else { None };
         let is_fresh = self.state.step == 0;
         let found = search(effective, limit, &mut |size| {
-            observer.on_event(&Event::Probing { images: size });
+            self.emit(Event::Probing { images: size }, observer)?;
             release_memory(&self.device);
             let peak = on_cpu.then(Peak::watch);
             let result = self.learner.rehearse(effective, size, is_fresh);
@@ -57,7 +58,7 @@ impl Trainer {
             match result {
                 Ok(()) => Ok(Probe::Fits(peak)),
                 Err(Error::OutOfMemory(reason)) => {
-                    tracing::info!(size, reason, "a probe ran out of memory");
+                    self.emit(Event::ProbeFailed { images: size, reason }, observer)?;
                     Ok(Probe::OutOfMemory)
                 }
                 Err(error) => Err(error),
@@ -102,10 +103,9 @@ impl Trainer {
         let Some(mut micro_batch) = self.state.micro_batch.take() else {
             return Ok(self.learner.gradients(step, images, targets));
         };
-        let mut messages = Vec::new();
         let result = loop {
-            self.learner.set_micro_batch(micro_batch.size());
             let size = micro_batch.size();
+            self.learner.set_micro_batch(size);
             let result =
                 self.learner.gradients_within_memory(step, images.clone(), targets.clone());
             let Err(Error::OutOfMemory(reason)) = result else { break result };
@@ -113,19 +113,14 @@ impl Trainer {
                 break Err(Error::OutOfMemory(reason));
             }
             release_memory(&self.device);
-            messages.push(format!(
-                "micro-batches of {} ran out of memory; the step is made again with {}",
-                images_of(size),
-                micro_batch.size()
-            ));
+            let smaller = micro_batch.size();
+            self.emit(Event::OutOfMemory { images: size, smaller, reason }, observer)?;
         };
-        if result.is_ok() && micro_batch.succeeded() {
-            messages
-                .push(format!("tries micro-batches of {} again", images_of(micro_batch.size())));
-        }
+        let tries_larger = result.is_ok() && micro_batch.succeeded();
+        let images = micro_batch.size();
         self.state.micro_batch = Some(micro_batch);
-        for message in messages {
-            self.notice(FROM, message, observer)?;
+        if tries_larger {
+            self.emit(Event::LargerMicroBatch { images }, observer)?;
         }
         result
     }
@@ -169,11 +164,6 @@ fn explain(error: Error) -> Error {
         }),
         other => other,
     }
-}
-
-/// So many images, in words.
-fn images_of(size: usize) -> String {
-    format!("{size} image{}", if size == 1 { "" } else { "s" })
 }
 
 fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> String {
