@@ -10,6 +10,7 @@ pub mod checkpoint;
 mod ema;
 mod error;
 mod evaluate;
+mod evaluation;
 mod event;
 pub mod experiment;
 mod footprint;
@@ -40,7 +41,8 @@ mod statistics;
 mod trainer;
 
 pub use error::Error;
-pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
+pub use evaluate::evaluate;
+pub use evaluation::{ClassAccuracy, Evaluation};
 pub use event::{
     DataReport, Event, Observer, RunInfo, Said, ScalingReport, StepFigures, StepReport,
 };
