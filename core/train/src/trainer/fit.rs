@@ -14,7 +14,7 @@ use crate::{
     batch_size::{BatchSize, MemorySize},
     event::images_of,
     memory::{Peak, available, memory},
-    micro_batch::{Found, MicroBatch, Probe, Purpose, search},
+    micro_batch::{Conditions, Found, MicroBatch, Probe, search},
 };
 
 /// Who the user is told these things by.
@@ -37,7 +37,7 @@ impl Trainer {
     ///
     /// Called when the first batch is there, so that what workers prepare meanwhile counts, too.
     pub(super) fn choose_micro_batch(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let Some(purpose) = self.purpose() else {
+        let Some(conditions) = self.conditions() else {
             // A resumed run may have had one before its experiment was changed.
             self.state.micro_batch = None;
             return Ok(());
@@ -45,7 +45,7 @@ impl Trainer {
         if self.known_micro_batch().is_some() {
             return Ok(());
         }
-        let Purpose { effective, memory, on_cpu } = purpose;
+        let Conditions { effective, memory, on_cpu } = conditions;
         let start = Instant::now();
         let limit = if on_cpu { Some(limit(memory)?) } else { None };
         let is_fresh = self.state.step == 0;
@@ -66,7 +66,7 @@ impl Trainer {
         });
         release_memory(&self.device);
         let found = found.map_err(explain)?;
-        let micro_batch = MicroBatch::new(found.size, purpose);
+        let micro_batch = MicroBatch::new(found.size, conditions);
         let mut message = describe(&found, &micro_batch, limit);
         if !on_cpu && memory.is_some() {
             message += "; `memory` is for the CPU and was not used";
@@ -77,18 +77,18 @@ impl Trainer {
     }
 
     /// What a micro-batch is to be found for, where the experiment leaves it open.
-    fn purpose(&self) -> Option<Purpose> {
+    fn conditions(&self) -> Option<Conditions> {
         let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
             return None;
         };
         let effective = effective.min(self.datasets.train.len());
-        Some(Purpose { effective, memory, on_cpu: is_cpu(&self.device) })
+        Some(Conditions { effective, memory, on_cpu: is_cpu(&self.device) })
     }
 
     /// Images of a micro-batch that was found for the same before.
     pub(super) fn known_micro_batch(&self) -> Option<usize> {
         let known = self.state.micro_batch.as_ref()?;
-        self.purpose().is_some_and(|purpose| known.is_for(purpose)).then(|| known.size())
+        self.conditions().is_some_and(|conditions| known.is_for(conditions)).then(|| known.size())
     }
 
     /// A step's gradients. Where the cut is open and memory runs out, the step is made again in
