@@ -1,6 +1,6 @@
 //! What the lines of `metrics.jsonl` say of an event.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use serde_json::{Value, json};
 use vitral_data::Skipped;
@@ -18,11 +18,17 @@ pub(crate) const TRAIN: &str = "data.train";
 pub(crate) const VAL: &str = "data.val";
 
 /// The lines of an event, in a run that has made `step` steps; `named` has the images of which a line says
-/// that they are left out.
-pub(crate) fn lines(event: &Event, step: u64, named: &mut HashSet<String>) -> Vec<Value> {
+/// that they are left out, with its step.
+pub(crate) fn lines(event: &Event, step: u64, named: &mut HashMap<String, u64>) -> Vec<Value> {
     let mut left_out = |step: u64, from: &str, images: &[Skipped]| -> Vec<Value> {
-        let new = images.iter().filter(|image| named.insert(image.name.clone()));
-        new.map(|image| left_out_line(step, from, image)).collect()
+        let new = images.iter().filter_map(|image| match named.entry(image.name.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert(step);
+                Some(left_out_line(step, from, image))
+            }
+        });
+        new.collect()
     };
     match event {
         Event::Stepped(report) => step_line(report).into_iter().collect(),
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_image_is_named_once_however_often_it_is_left_out() {
-        let mut named = HashSet::new();
+        let mut named = HashMap::new();
         let image = Skipped { name: "a.png".into(), reason: "it is empty".into() };
         let skipped = |step| Event::Skipped { step, image: image.clone() };
         let line = left_out_line(3, TRAIN, &image);
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_told_in_words_is_a_notice_unless_it_is_not_kept() {
-        let noted = |event: &Event| lines(event, 4, &mut HashSet::new());
+        let noted = |event: &Event| lines(event, 4, &mut HashMap::new());
         let (monitor, reason) = ("m".to_owned(), "a spike".to_owned());
         let event = Event::RolledBack { monitor, to: Some(2), scale: 0.5, reason };
         let (from, words) = event.words().unwrap();

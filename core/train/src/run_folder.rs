@@ -2,7 +2,7 @@
 //! and a lock while the run goes on.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
@@ -31,8 +31,8 @@ const LOCK_FILE: &str = ".lock";
 pub(crate) struct RunFolder {
     path: PathBuf,
     metrics: File,
-    /// Images of which the metrics say that they are left out.
-    left_out: HashSet<String>,
+    /// Images of which the metrics say that they are left out, and the step of that line.
+    left_out: HashMap<String, u64>,
     _lock: File,
 }
 
@@ -67,7 +67,7 @@ impl RunFolder {
         Ok(Self {
             path: path.into(),
             metrics: metrics_file::open(path)?,
-            left_out: HashSet::new(),
+            left_out: HashMap::new(),
             _lock: lock,
         })
     }
@@ -89,6 +89,7 @@ impl RunFolder {
     pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
         let set_aside = metrics_file::keep_until(&self.path, step)?;
         self.metrics = metrics_file::open(&self.path)?;
+        self.left_out.retain(|_, of_line| *of_line <= step);
         Ok(set_aside)
     }
 
@@ -162,5 +163,34 @@ fn lock(path: &Path) -> Result<File, Error> {
             tracing::warn!("{} cannot be locked: {error}", file.display());
             Ok(lock)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_data::Skipped;
+
+    use super::*;
+
+    #[test]
+    fn an_image_whose_line_is_forgotten_is_named_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
+        let experiment = vitral_config::Document::new("test", text).parse().unwrap();
+        let mut run = RunFolder::create(&folder.path().join("run"), &experiment).unwrap();
+        let leave_out = |run: &mut RunFolder, step: u64, name: &str| {
+            let image = Skipped { name: name.into(), reason: "it is empty".into() };
+            run.note(&Event::Skipped { step, image }, step - 1).unwrap();
+        };
+        leave_out(&mut run, 2, "before.png");
+        leave_out(&mut run, 5, "after.png");
+        run.forget_after(3).unwrap();
+        leave_out(&mut run, 6, "before.png");
+        leave_out(&mut run, 6, "after.png");
+        let metrics = fs::read_to_string(run.path().join(METRICS)).unwrap();
+        let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let named: Vec<_> =
+            lines.map(|line| (line["step"].clone(), line["image"].clone())).collect();
+        assert_eq!(named, [(2.into(), "before.png".into()), (6.into(), "after.png".into())]);
     }
 }
