@@ -90,7 +90,7 @@ fn auto() -> BatchSize {
 fn finish(mut trainer: Trainer) -> (Outcome, Vec<String>) {
     let mut notices = Vec::new();
     let mut observer = |event: &Event| {
-        if let Event::Notice { from, message } = event {
+        if let Some((from, message)) = event.words() {
             notices.push(format!("{from}: {message}"));
         }
     };

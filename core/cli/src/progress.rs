@@ -255,14 +255,16 @@ impl Observer for Progress {
                     if *is_best { " best" } else { "" },
                 ));
             }
-            Event::Saved { .. } => {}
-            Event::Notice { from, message } => match message.strip_prefix("warning: ") {
-                Some(message) => self.warn(&format!("{from}: {message}")),
-                None => self.warning(&format!("{from}: {message}")),
-            },
-            Event::Skipped { name, reason } => {
+            Event::Skipped { image: Skipped { name, reason }, .. } => {
                 if self.skipped.insert(name.clone()) && self.skipped.len() <= NAMED_SKIPS {
                     self.warning(&format!("left out {name}: {reason}"));
+                }
+            }
+            event => {
+                let Some((from, message)) = event.words() else { return };
+                match message.strip_prefix("warning: ") {
+                    Some(message) => self.warn(&format!("{from}: {message}")),
+                    None => self.warning(&format!("{from}: {message}")),
                 }
             }
         }

@@ -1,56 +1,15 @@
 //! How good a model is: loss, top-1, top-5 and per-class accuracy over every image of a set.
 
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 use vitral_data::{DataConfig, Loader, Skipped};
 use vitral_model::{Mode, ViT};
 
 use crate::{
     Error,
     batch::images_to_device,
+    evaluation::{ClassAccuracy, Evaluation},
     loss::{Loss, targets},
 };
-
-/// What an evaluation found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Images evaluated.
-    pub images: u64,
-    /// Images that could not be read and were left out, where the data's policy allows that.
-    pub skipped: u64,
-    /// Which these are, and why.
-    #[serde(default)]
-    pub left_out: Vec<Skipped>,
-    /// What of the data set is not read, where that is known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// Mean loss, without label smoothing.
-    pub loss: f64,
-    /// Share of images whose class got the highest logit.
-    pub top1: f64,
-    /// Share of images whose class is among the five highest logits.
-    pub top5: f64,
-    /// Images and top-1 hits of each class.
-    pub classes: Vec<ClassAccuracy>,
-}
-
-/// One class of an evaluation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClassAccuracy {
-    /// Its name.
-    pub name: String,
-    /// Its images.
-    pub images: u64,
-    /// Its images that were recognised.
-    pub correct: u64,
-}
-
-impl ClassAccuracy {
-    /// Share recognised; none where the class has no images.
-    pub fn accuracy(&self) -> Option<f64> {
-        (self.images > 0).then(|| self.correct as f64 / self.images as f64)
-    }
-}
 
 /// The sums behind an [`Evaluation`], batch by batch.
 #[derive(Default)]
@@ -122,7 +81,7 @@ fn rank_of(logits: &[f32], label: usize) -> usize {
 /// `progress` is called with the number of images done.
 ///
 /// # Errors
-/// An image that cannot be read, where the data's policy is to stop.
+/// An image that cannot be read, where the data's policy is to stop, and what `progress` fails with.
 pub fn evaluate(
     model: &ViT,
     loader: Loader,
@@ -130,7 +89,7 @@ pub fn evaluate(
     class_names: &[String],
     loss: Loss,
     device: &Device,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
     // A model may have more classes than there are names.
     let classes = model.config().classes;
@@ -141,7 +100,7 @@ pub fn evaluate(
         let logits = model.forward(images_to_device(&batch, &data.normalize, device)?, Mode::Eval);
         let losses = loss.per_image(logits.clone(), targets(&batch.labels, classes, 0.0, device));
         tally.add(&read(logits)?, &read(losses)?, &batch.labels);
-        progress(tally.images + tally.left_out.len() as u64);
+        progress(tally.images + tally.left_out.len() as u64)?;
     }
     Ok(tally.finish(class_names))
 }

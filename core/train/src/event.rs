@@ -1,10 +1,16 @@
 //! What a run reports while it goes on.
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
+
+use vitral_data::Skipped;
+use vitral_host::LayerReport;
 
 use crate::Evaluation;
 
 /// Something that happened in a run.
+///
+/// The trainer makes each once. What becomes of it in the metrics is in `metrics_line.rs`, what monitors are
+/// told of it in `trainer/told.rs`, and [`Event::words`] says it to the user.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Training starts, or goes on.
@@ -15,8 +21,44 @@ pub enum Event {
         /// Images that go through the model at once.
         images: usize,
     },
+    /// They did not fit.
+    ProbeFailed {
+        /// Images that go through the model at once.
+        images: usize,
+        /// What the device said.
+        reason: String,
+    },
     /// `decoder: Auto` times both decoders, before the first step.
     MeasuringDecoders,
+    /// An image could not be read, or made a plugin fail, and was left out of a step.
+    Skipped {
+        /// The step, counted from 1.
+        step: u64,
+        /// Which image, and why.
+        image: Skipped,
+    },
+    /// A plugin of the data path failed, and is no longer used.
+    PluginDisabled {
+        /// Which, and how it failed.
+        reason: String,
+    },
+    /// Memory ran out, with `batch: Auto(...)`: the step is made again in smaller micro-batches.
+    OutOfMemory {
+        /// Images that went through the model at once.
+        images: usize,
+        /// And that do now.
+        smaller: usize,
+        /// What the device said.
+        reason: String,
+    },
+    /// Larger micro-batches, which memory ran out with before, are tried again.
+    LargerMicroBatch {
+        /// Images that go through the model at once.
+        images: usize,
+    },
+    /// Statistics of every parameter, where a monitor wants them: after a step's gradients and before its
+    /// update.
+    Statistics(LayerReport),
     /// A step was made. Loss and accuracy are there on the steps that are logged.
     Stepped(StepReport),
     /// So many of so many images of an evaluation are done.
@@ -36,26 +78,145 @@ pub enum Event {
         evaluation: Evaluation,
         /// Whether no evaluation before was better.
         is_best: bool,
+        /// Whether it had been before the run was resumed: the checkpoint and the monitors know of it.
+        is_again: bool,
     },
     /// A checkpoint was written.
     Saved {
+        /// Steps made.
+        step: u64,
         /// Its folder.
         path: PathBuf,
+        /// Whether it is the best one.
+        is_best: bool,
     },
-    /// Something that the user should know: what a monitor says or asks for, a plugin that failed.
+    /// A monitor has measured something.
+    Figure {
+        /// The step that it is of.
+        step: u64,
+        /// Which monitor.
+        monitor: String,
+        /// What it measures.
+        name: String,
+        /// Its value.
+        value: f64,
+    },
+    /// A monitor says something or asks for it.
+    Said {
+        /// Which monitor.
+        monitor: String,
+        /// What it says, and what becomes of it.
+        said: Said,
+    },
+    /// The run went back to a checkpoint, or would have if there were one.
+    RolledBack {
+        /// The monitor that asked for it.
+        monitor: String,
+        /// The checkpoint's step, where there is one.
+        to: Option<u64>,
+        /// What the learning rate is now of the schedule's.
+        scale: f64,
+        /// Why.
+        reason: String,
+    },
+    /// Something else that the user should know, in words.
     Notice {
         /// Who says it.
         from: String,
         /// What is said.
         message: String,
+        /// Whether the run's metrics keep it.
+        is_kept: bool,
     },
-    /// An image could not be read, or made a plugin fail, and was left out.
-    Skipped {
-        /// Its file, or place in a file.
-        name: String,
+    /// The run ends; why.
+    Ended(String),
+}
+
+/// What a monitor says, or asks for and is given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// The user should know it.
+    Warning(String),
+    /// It failed, and the run goes on.
+    Failed(String),
+    /// The learning rate is changed.
+    RateChanged {
+        /// What it is now of the schedule's.
+        scale: f64,
         /// Why.
         reason: String,
     },
+    /// A checkpoint is to be written, for this reason.
+    Saves(String),
+    /// The run is to end, for this reason.
+    Stops(String),
+    /// What it asks for is refused.
+    Refused {
+        /// Why it is.
+        why: String,
+        /// Why it was asked for.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// Something in words that the run's metrics keep.
+    pub(crate) fn notice(from: &str, message: String) -> Self {
+        Self::Notice { from: from.to_owned(), message, is_kept: true }
+    }
+
+    /// What the user should know of it in words, and who says it; nothing of what is shown in other ways.
+    pub fn words(&self) -> Option<(&str, Cow<'_, str>)> {
+        let (from, words) = match self {
+            Self::PluginDisabled { reason } => {
+                ("data", format!("{reason}; the run goes on without it"))
+            }
+            Self::OutOfMemory { images, smaller, .. } => {
+                let images = images_of(*images);
+                let message = format!(
+                    "micro-batches of {images} ran out of memory; the step is made again with {smaller}"
+                );
+                ("batch", message)
+            }
+            Self::LargerMicroBatch { images } => {
+                ("batch", format!("tries micro-batches of {} again", images_of(*images)))
+            }
+            Self::Said { monitor, said } => return Some((monitor, said.words())),
+            Self::RolledBack { monitor, to, scale, reason } => {
+                let message = match to {
+                    Some(step) => format!(
+                        "back to step {step}, with a learning rate {scale} of the schedule's: {reason}"
+                    ),
+                    None => format!(
+                        "there is no checkpoint to go back to; learning rate now {scale} of the schedule's: {reason}"
+                    ),
+                };
+                (monitor.as_str(), message)
+            }
+            Self::Notice { from, message, .. } => return Some((from, message.into())),
+            _ => return None,
+        };
+        Some((from, words.into()))
+    }
+}
+
+impl Said {
+    fn words(&self) -> Cow<'_, str> {
+        match self {
+            Self::Warning(message) | Self::Failed(message) => message.into(),
+            Self::RateChanged { scale, reason } => {
+                format!("learning rate now {scale} of the schedule's: {reason}").into()
+            }
+            Self::Saves(reason) => format!("asks for a checkpoint: {reason}").into(),
+            Self::Stops(reason) => format!("ends the run: {reason}").into(),
+            Self::Refused { why, reason } => format!("{why}; asked for as {reason}").into(),
+        }
+    }
+}
+
+/// So many images, in words.
+pub(crate) fn images_of(count: usize) -> String {
+    format!("{count} image{}", if count == 1 { "" } else { "s" })
 }
 
 /// What is known when a run starts.
@@ -77,6 +238,12 @@ pub struct RunInfo {
     pub steps_per_epoch: u64,
     /// Epochs in all.
     pub epochs: f64,
+    /// Images of a step.
+    pub batch: usize,
+    /// Floating-point operations of an image, forward and backward.
+    pub flops_per_image: f64,
+    /// The device, in words.
+    pub device: String,
     /// Images that go through the model at once, where the experiment leaves that open and it is
     /// known from before; a new run says it in a notice.
     pub micro_batch: Option<usize>,
@@ -141,54 +308,12 @@ impl DataReport {
     pub fn bottleneck(&self) -> Option<(&str, f64)> {
         vitral_data::bottleneck(&self.stages)
     }
-
-    /// The report as monitors are told of it, with the step that it comes with.
-    pub(crate) fn told(&self, step: u64, epoch: f64) -> vitral_host::DataReport {
-        let stage = |(name, time): &(String, Duration)| vitral_host::StageTime {
-            name: name.clone(),
-            seconds: time.as_secs_f64(),
-        };
-        vitral_host::DataReport {
-            step,
-            epoch,
-            seconds: self.time.as_secs_f64(),
-            wait: self.wait.as_secs_f64(),
-            workers: u32::try_from(self.workers).unwrap_or(u32::MAX),
-            prefetch: u32::try_from(self.prefetch).unwrap_or(u32::MAX),
-            stages: self.stages.iter().map(stage).collect(),
-        }
-    }
 }
 
 impl StepReport {
     /// Whether the step's gradients overflowed, so that it changed nothing.
     pub fn was_skipped(&self) -> bool {
         self.scaling.is_some_and(|scaling| scaling.skipped)
-    }
-
-    /// The report as monitors are told of it.
-    pub(crate) fn told(&self, memory: vitral_host::Memory) -> vitral_host::Step {
-        vitral_host::Step {
-            step: self.step,
-            epoch: self.epoch,
-            images: u32::try_from(self.images).unwrap_or(u32::MAX),
-            learning_rate: self.learning_rate,
-            // Those of a step that was skipped would be a false alarm.
-            figures: self.figures.filter(|_| !self.was_skipped()).map(|figures| {
-                vitral_host::Figures {
-                    loss: figures.loss.into(),
-                    accuracy: figures.accuracy.into(),
-                    gradient_norm: figures.gradient_norm.into(),
-                }
-            }),
-            timings: vitral_host::Timings {
-                total: self.time.as_secs_f64(),
-                data_wait: self.data_wait.as_secs_f64(),
-                gradients: self.gradients_time.as_secs_f64(),
-                update: self.update_time.as_secs_f64(),
-            },
-            memory,
-        }
     }
 }
 

@@ -330,7 +330,7 @@ impl Experiment {
                 "`Hybrid` computes pixels of whole batches on the device: use `Cpu` where stages need pixels before",
             );
         }
-        crate::image_size::check(self)?;
+        crate::image_size::check(&self.model, &train.image_size, &train.batch_augment)?;
         self.input()?;
         Ok(())
     }

@@ -1,17 +1,20 @@
 //! What does not go together with training on smaller images first (progressive resizing; Howard
 //! 2018, FixRes of Touvron et al. 2019, progressive learning of Tan and Le 2021).
 
-use vitral_model::ConfigProblem;
+use vitral_config::PluginUse;
+use vitral_data::ImageSizeStage;
+use vitral_model::{ConfigProblem, ViTConfig};
 
-use crate::Experiment;
-
-/// Checks the sizes of `train.image_size`, and that the model and its plugins take images of them.
+/// Checks the sizes of `train.image_size`, and that the model and the plugins take images of them.
 ///
 /// # Errors
 /// The first problem, with the field's path from the root of the experiment.
-pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
-    let (model, train) = (&experiment.model, &experiment.train);
-    if train.image_size.is_empty() {
+pub(crate) fn check(
+    model: &ViTConfig,
+    sizes: &[ImageSizeStage],
+    batch_augment: &[PluginUse],
+) -> Result<(), ConfigProblem> {
+    if sizes.is_empty() {
         return Ok(());
     }
     let problem = |field: String, message: String, help: String| {
@@ -19,7 +22,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
     };
     let (full, patch) = (model.image_size, model.patch_pixels());
     let mut before = 0;
-    for (index, stage) in train.image_size.iter().enumerate() {
+    for (index, stage) in sizes.iter().enumerate() {
         let size = stage.size as usize;
         if size == 0 || !size.is_multiple_of(patch) {
             let (below, above) =
@@ -79,7 +82,7 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
             "a plugin's attention is traced for the grid of one image size",
         );
     }
-    if !train.batch_augment.is_empty() {
+    if !batch_augment.is_empty() {
         return fixed(
             "the plugin of train.batch_augment[0]".into(),
             "a plugin's batch augmentation is traced for one image size; `train.mix` goes on",
@@ -90,9 +93,8 @@ pub(crate) fn check(experiment: &Experiment) -> Result<(), ConfigProblem> {
 
 #[cfg(test)]
 mod tests {
-    use vitral_data::ImageSizeStage;
-
     use super::*;
+    use crate::Experiment;
 
     fn experiment(stages: &[(u64, u32)]) -> Experiment {
         let text = r#"(

@@ -10,6 +10,7 @@ pub mod checkpoint;
 mod ema;
 mod error;
 mod evaluate;
+mod evaluation;
 mod event;
 pub mod experiment;
 mod footprint;
@@ -23,6 +24,7 @@ pub mod loss;
 mod loss_scale;
 mod memory;
 mod metrics_file;
+mod metrics_line;
 mod micro_batch;
 pub mod mix;
 mod monitor_use;
@@ -39,8 +41,11 @@ mod statistics;
 mod trainer;
 
 pub use error::Error;
-pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
-pub use event::{DataReport, Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
+pub use evaluate::evaluate;
+pub use evaluation::{ClassAccuracy, Evaluation};
+pub use event::{
+    DataReport, Event, Observer, RunInfo, Said, ScalingReport, StepFigures, StepReport,
+};
 pub use experiment::Experiment;
 pub use footprint::check_parameters;
 pub use init::{Init, open_pretrained};

@@ -109,7 +109,10 @@ impl TrainedModel {
             images.class_names(),
             self.experiment.train.loss,
             &self.device,
-            |done| observer.on_event(&Event::Evaluating { done, total }),
+            |done| {
+                observer.on_event(&Event::Evaluating { done, total });
+                Ok(())
+            },
         )?;
         match evaluation.loss.is_finite() {
             true => Ok(Evaluation { notes, ..evaluation }),
@@ -150,6 +153,7 @@ impl TrainedModel {
                  is taken for `{}`, and so on",
                 found[0]
             ),
+            is_kept: false,
         });
         Ok(images)
     }

@@ -2,38 +2,37 @@
 //! and a lock while the run goes on.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use vitral_bundle::Lock;
-use vitral_data::Skipped;
 use vitral_files::{Access, Existing, Kind};
 
 use crate::{
-    DataReport, Error, Evaluation,
+    Error, Event,
     checkpoint::clear_away,
     error::AtPath,
-    event::StepReport,
     experiment::Experiment,
     metrics_file::{self, METRICS},
+    metrics_line::{EVALUATION, lines},
 };
 
 const CONFIG: &str = "config.ron";
 /// The metrics of a run that failed before its first checkpoint, when another has taken its place.
 const FAILED: &str = "metrics.failed.jsonl";
 const LOCK: &str = "plugins.lock.ron";
-/// The kind of an evaluation's line.
-const EVALUATION: &str = "eval";
 const LOCK_FILE: &str = ".lock";
 
 /// The folder of a run that goes on; no other process can use it meanwhile.
 pub(crate) struct RunFolder {
     path: PathBuf,
     metrics: File,
+    /// Images of which the metrics say that they are left out, and the step of that line.
+    left_out: HashMap<String, u64>,
     _lock: File,
 }
 
@@ -65,7 +64,12 @@ impl RunFolder {
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
-        Ok(Self { path: path.into(), metrics: metrics_file::open(path)?, _lock: lock })
+        Ok(Self {
+            path: path.into(),
+            metrics: metrics_file::open(path)?,
+            left_out: HashMap::new(),
+            _lock: lock,
+        })
     }
 
     /// Notes the experiment as it is now.
@@ -85,6 +89,7 @@ impl RunFolder {
     pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
         let set_aside = metrics_file::keep_until(&self.path, step)?;
         self.metrics = metrics_file::open(&self.path)?;
+        self.left_out.retain(|_, of_line| *of_line <= step);
         Ok(set_aside)
     }
 
@@ -102,94 +107,17 @@ impl RunFolder {
         &self.path
     }
 
-    /// One line for a logged step.
-    pub(crate) fn log_step(&mut self, report: &StepReport) -> Result<(), Error> {
-        let Some(figures) = report.figures else { return Ok(()) };
-        let mut line = json!({
-            "kind": "step",
-            "step": report.step,
-            "epoch": report.epoch,
-            "loss": figures.loss,
-            "accuracy": figures.accuracy,
-            "gradient_norm": figures.gradient_norm,
-            "learning_rate": report.learning_rate,
-            "images_per_second": report.images as f64 / report.time.as_secs_f64().max(1e-9),
-            "data_wait": report.data_wait.as_secs_f64(),
-            "left_out": report.left_out,
-        });
-        if let Some(scaling) = report.scaling {
-            line["loss_scale"] = json!(scaling.scale);
-            line["skipped_steps"] = json!(scaling.skipped_steps);
+    /// Notes an event of a run that has made `step` steps. Tells what was damaged where an evaluation takes
+    /// the place of the one that is there.
+    pub(crate) fn note(&mut self, event: &Event, step: u64) -> Result<Option<String>, Error> {
+        let lines = lines(event, step, &mut self.left_out);
+        if let (Event::Evaluated { step, is_again: true, .. }, [line]) = (event, &lines[..]) {
+            let set_aside = metrics_file::replace(&self.path, EVALUATION, *step, line)?;
+            self.metrics = metrics_file::open(&self.path)?;
+            return Ok(set_aside);
         }
-        if let Some(images) = report.micro_batch {
-            line["micro_batch"] = images.into();
-        }
-        if let Some(data) = &report.data {
-            line["data"] = data_line(data);
-        }
-        self.log(&line)
-    }
-
-    /// One line for an evaluation.
-    pub(crate) fn log_evaluation(
-        &mut self,
-        step: u64,
-        epoch: f64,
-        found: &Evaluation,
-    ) -> Result<(), Error> {
-        self.log(&evaluation_line(step, epoch, found))
-    }
-
-    /// The same in the place of the line that is there. Tells what was damaged.
-    pub(crate) fn log_evaluation_again(
-        &mut self,
-        step: u64,
-        epoch: f64,
-        found: &Evaluation,
-    ) -> Result<Option<String>, Error> {
-        let line = evaluation_line(step, epoch, found);
-        let set_aside = metrics_file::replace(&self.path, EVALUATION, step, &line)?;
-        self.metrics = metrics_file::open(&self.path)?;
-        Ok(set_aside)
-    }
-
-    /// One line for a figure of a monitor.
-    pub(crate) fn log_metric(
-        &mut self,
-        step: u64,
-        monitor: &str,
-        name: &str,
-        value: f64,
-    ) -> Result<(), Error> {
-        self.log(&json!({
-            "kind": "monitor",
-            "step": step,
-            "monitor": monitor,
-            "name": name,
-            "value": value,
-        }))
-    }
-
-    /// One line for an image that is left out of a data set.
-    pub(crate) fn log_left_out(
-        &mut self,
-        step: u64,
-        from: &str,
-        image: &Skipped,
-    ) -> Result<(), Error> {
-        let Skipped { name, reason } = image;
-        self.log(&json!({
-            "kind": "left_out",
-            "step": step,
-            "from": from,
-            "image": name,
-            "reason": reason,
-        }))
-    }
-
-    /// One line for something that the user was told.
-    pub(crate) fn log_notice(&mut self, step: u64, from: &str, message: &str) -> Result<(), Error> {
-        self.log(&json!({ "kind": "notice", "step": step, "from": from, "message": message }))
+        lines.iter().try_for_each(|line| self.log(line))?;
+        Ok(None)
     }
 
     fn log(&mut self, line: &Value) -> Result<(), Error> {
@@ -219,35 +147,6 @@ fn has_begun(run: &Path) -> bool {
             .is_ok_and(|entries| entries.flatten().any(|entry| is_checkpoint(&entry.file_name())))
 }
 
-fn evaluation_line(step: u64, epoch: f64, found: &Evaluation) -> Value {
-    json!({
-        "kind": EVALUATION,
-        "step": step,
-        "epoch": epoch,
-        "loss": found.loss,
-        "top1": found.top1,
-        "top5": found.top5,
-        "images": found.images,
-        "skipped": found.skipped,
-        "classes": found.classes,
-    })
-}
-
-/// What the data path did, in seconds; stages of one name are one.
-fn data_line(data: &DataReport) -> Value {
-    let mut stages = BTreeMap::new();
-    for (name, time) in &data.stages {
-        *stages.entry(name).or_insert(0.0) += time.as_secs_f64();
-    }
-    json!({
-        "seconds": data.time.as_secs_f64(),
-        "wait": data.wait.as_secs_f64(),
-        "workers": data.workers,
-        "prefetch": data.prefetch,
-        "stages": stages,
-    })
-}
-
 /// Writes a file in place of what there is.
 fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     vitral_files::write(path, content, Existing::Replace, Access::Usual).at(path)
@@ -264,5 +163,34 @@ fn lock(path: &Path) -> Result<File, Error> {
             tracing::warn!("{} cannot be locked: {error}", file.display());
             Ok(lock)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_data::Skipped;
+
+    use super::*;
+
+    #[test]
+    fn an_image_whose_line_is_forgotten_is_named_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
+        let experiment = vitral_config::Document::new("test", text).parse().unwrap();
+        let mut run = RunFolder::create(&folder.path().join("run"), &experiment).unwrap();
+        let leave_out = |run: &mut RunFolder, step: u64, name: &str| {
+            let image = Skipped { name: name.into(), reason: "it is empty".into() };
+            run.note(&Event::Skipped { step, image }, step - 1).unwrap();
+        };
+        leave_out(&mut run, 2, "before.png");
+        leave_out(&mut run, 5, "after.png");
+        run.forget_after(3).unwrap();
+        leave_out(&mut run, 6, "before.png");
+        leave_out(&mut run, 6, "after.png");
+        let metrics = fs::read_to_string(run.path().join(METRICS)).unwrap();
+        let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let named: Vec<_> =
+            lines.map(|line| (line["step"].clone(), line["image"].clone())).collect();
+        assert_eq!(named, [(2.into(), "before.png".into()), (6.into(), "after.png".into())]);
     }
 }

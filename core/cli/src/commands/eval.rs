@@ -88,8 +88,11 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
             bar.set_length(*total);
             bar.set_position(*done);
         }
-        Event::Notice { from, message } => bar.suspend(|| eprintln!("{from}: {message}")),
-        _ => {}
+        event => {
+            if let Some((from, message)) = event.words() {
+                bar.suspend(|| eprintln!("{from}: {message}"));
+            }
+        }
     });
     bar.finish_and_clear();
     let evaluation = evaluation?;

@@ -131,7 +131,7 @@ impl Listed {
             None => Ok(()),
             Some(name) => Err(format!(
                 "{FILE} names {name}, which is no file of this checkpoint by its {}",
-                super::CONFIG
+                super::names::CONFIG
             )),
         }
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::NamedTensor;
 use crate::{
     experiment::Experiment, footprint::model_parameters, optimizer::Optimizer, plugins::Programs,
 };
@@ -14,19 +13,6 @@ pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 /// The model's.
 pub(super) fn of_model(experiment: &Experiment, programs: &Programs) -> Shapes {
     model_parameters(&experiment.model.resolved(), &programs.attention).into_iter().collect()
-}
-
-/// Makes sure that tensors are exactly those of an experiment's model.
-///
-/// # Errors
-/// The first one that is missing, superfluous or of another shape.
-pub(crate) fn compare_model(
-    tensors: &[NamedTensor],
-    experiment: &Experiment,
-    programs: &Programs,
-) -> Result<(), String> {
-    let found = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
-    compare(found, &of_model(experiment, programs))
 }
 
 /// Those of the averages that an optimizer keeps of each parameter of a model.

@@ -195,7 +195,7 @@ pub(crate) fn newest_until(run: &Path, step: u64) -> Option<PathBuf> {
 pub fn find(path: &Path) -> Result<PathBuf, CheckpointError> {
     let found = if path.is_file() {
         read_pointer(path)
-    } else if path.join(super::STATE).exists() || is_checkpoint_name(path) {
+    } else if path.join(super::names::STATE).exists() || is_checkpoint_name(path) {
         Some(path.to_path_buf())
     } else {
         newest(path)
@@ -277,9 +277,9 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError + use<> {
 mod tests {
     use super::*;
     use crate::{
+        checkpoint::Tensors,
         checkpoint::{NamedTensor, State},
         experiment::Experiment,
-        learner::Tensors,
     };
 
     /// A checkpoint whose second file cannot be written.

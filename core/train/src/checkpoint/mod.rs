@@ -17,9 +17,11 @@
 //! order of the images from the seed and the place.
 
 mod checksum;
+mod error;
 mod expected;
 mod manager;
 mod moved;
+mod names;
 mod plugins;
 mod state;
 mod tensors;
@@ -29,82 +31,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use expected::{average_name, compare_model};
+pub use error::CheckpointError;
+pub(crate) use expected::average_name;
 pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
 pub use manager::{find, newest};
 pub use state::State;
-pub(crate) use tensors::{NamedTensor, averages_to_device, check_finite, to_device};
+pub(crate) use tensors::{NamedTensor, Tensors, averages_to_device, compare_model, to_device};
 
 use vitral_bundle::Lock;
 use vitral_files::{Access, Kind, NewFolder};
 use vitral_interchange::{Array, Pretrained};
 
-use self::{checksum::Listed, expected::Shapes};
-use crate::{experiment::Experiment, learner::Tensors, place::Place, plugins::Programs};
-
-const MODEL: &str = "model.safetensors";
-const EMA: &str = "ema.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.ron";
-const CONFIG: &str = "config.ron";
-
-/// The version of the format that this program writes; it reads every version up to it.
-const FORMAT: u32 = 1;
-
-/// Why a checkpoint cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// There is none.
-    #[error("{}: there is no checkpoint here: give a run's folder, its `best` or `last`, or a folder `step-...`", .0.display())]
-    NotFound(PathBuf),
-    /// Its content is not what was written.
-    #[error("the checkpoint {} is damaged: {problem}", path.display())]
-    Damaged {
-        /// Its folder.
-        path: PathBuf,
-        /// Which file, and what is wrong with it.
-        problem: String,
-    },
-    /// It cannot be used, whyever.
-    #[error("{error}{}", offer(before.as_deref()))]
-    Unusable {
-        /// Why.
-        error: Box<CheckpointError>,
-        /// The newest whole checkpoint before it.
-        before: Option<PathBuf>,
-    },
-    /// It was written by a newer program.
-    #[error("{} has checkpoint format {found}, and this vitral reads up to {FORMAT}: use a newer vitral", path.display())]
-    TooNew {
-        /// Its folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// It holds something else than the experiment describes.
-    #[error("{} does not fit its own experiment: {problem}", path.display())]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-        /// What differs.
-        problem: String,
-    },
-    /// A file of it.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn offer(before: Option<&Path>) -> String {
-    match before {
-        Some(path) => format!("; the one before it is whole: {}", path.display()),
-        None => "; there is no whole one before it".into(),
-    }
-}
+use self::{
+    checksum::Listed,
+    expected::Shapes,
+    names::{CONFIG, EMA, FORMAT, MODEL, OPTIMIZER, STATE},
+};
+use crate::{experiment::Experiment, place::Place, plugins::Programs};
 
 /// A checkpoint in memory.
 pub struct Checkpoint {

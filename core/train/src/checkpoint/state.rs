@@ -9,7 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use vitral_data::{Decoder, Fingerprints};
 
-use super::{FORMAT, STATE, manager};
+use super::{
+    manager,
+    names::{FORMAT, STATE},
+};
 use crate::{
     loss_scale::LossScale,
     micro_batch::MicroBatch,

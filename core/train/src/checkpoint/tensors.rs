@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use vitral_model::parameters::ParameterInfo;
 
-use super::expected::{Shapes, average_name, compare};
-use crate::Error;
+use super::expected::{Shapes, average_name, compare, of_model};
+use crate::{Error, experiment::Experiment, plugins::Programs};
 
 /// A named tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,24 @@ impl View for &NamedTensor {
 
     fn data_len(&self) -> usize {
         self.values.len() * 4
+    }
+}
+
+/// The tensors of a learner, as checkpoints hold them.
+pub(crate) struct Tensors {
+    pub model: Vec<NamedTensor>,
+    pub ema: Option<Vec<NamedTensor>>,
+    pub optimizer: Vec<NamedTensor>,
+}
+
+impl Tensors {
+    /// Makes sure that all values are numbers.
+    ///
+    /// # Errors
+    /// The first tensor that has others.
+    pub(crate) fn check_finite(&self) -> Result<(), String> {
+        let ema = self.ema.as_deref().unwrap_or_default();
+        [&self.model, ema, &self.optimizer].into_iter().try_for_each(check_finite)
     }
 }
 
@@ -99,6 +117,19 @@ pub(crate) fn check_finite(tensors: &[NamedTensor]) -> Result<(), String> {
             Err(format!("{count} of the {} values of `{name}` are not finite", values.len()))
         }
     }
+}
+
+/// Makes sure that tensors are exactly those of an experiment's model.
+///
+/// # Errors
+/// The first one that is missing, superfluous or of another shape.
+pub(crate) fn compare_model(
+    tensors: &[NamedTensor],
+    experiment: &Experiment,
+    programs: &Programs,
+) -> Result<(), String> {
+    let found = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+    compare(found, &of_model(experiment, programs))
 }
 
 /// Puts the tensors of a model on a device, flat and in its order.

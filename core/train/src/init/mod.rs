@@ -1,14 +1,14 @@
 //! Where a run's weights start: fresh, or from a model that was trained before, here or elsewhere.
 
+mod config;
 mod head;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use vitral_interchange::{AdaptOptions, Array, Hints, Pretrained, Resize};
+use vitral_interchange::{AdaptOptions, Array, Hints, Pretrained};
 use vitral_model::{ConfigProblem, device::Device};
 
+pub use self::config::{Init, PositionResize};
 use self::head::Head;
 use crate::{
     Error,
@@ -17,64 +17,6 @@ use crate::{
     groups::matches,
     learner::Learner,
 };
-
-/// Where the weights start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub enum Init {
-    /// As `model.init` says.
-    #[default]
-    Fresh,
-    /// From a model that was trained before. Positions are resized to the model's grid (an MLP-Mixer
-    /// has one grid). The head keeps the classes that it knows by their names, and the others start
-    /// afresh; where it has no names, it is kept if the number of classes is the same. Anything else that
-    /// does not fit ends the run before it starts, with every difference listed. `vitral train` takes over
-    /// what the experiment does not set of its architecture, and how its images were normalised.
-    Pretrained {
-        /// A `.npz` of google-research/vision_transformer or big_vision, a `.safetensors`, `.pth` or `.bin`
-        /// of timm or Hugging Face (or its folder), or a run or checkpoint of Vitral.
-        #[serde(with = "vitral_config::path_text")]
-        #[schemars(with = "PathBuf")]
-        path: PathBuf,
-        /// How learned positions are taken to another grid.
-        #[serde(default)]
-        positions: PositionResize,
-        /// Parameters that start afresh all the same; `*` stands for anything, as in `head.*`.
-        #[serde(default)]
-        fresh: Vec<String>,
-        /// Parameters of the file that the model need not have, as in `pre_logits.*`.
-        #[serde(default)]
-        ignore: Vec<String>,
-    },
-}
-
-/// How learned positions are taken to another grid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PositionResize {
-    /// Linear between aligned corners, as google-research/vision_transformer.
-    #[default]
-    Zoom,
-    /// Antialiased bicubic, as timm.
-    Bicubic,
-}
-
-impl From<PositionResize> for Resize {
-    fn from(resize: PositionResize) -> Self {
-        match resize {
-            PositionResize::Zoom => Self::Zoom,
-            PositionResize::Bicubic => Self::Bicubic,
-        }
-    }
-}
-
-impl Init {
-    /// Makes a relative path start at a folder.
-    pub(crate) fn resolve_path(&mut self, base: &Path) {
-        if let Self::Pretrained { path, .. } = self {
-            *path = base.join(&*path);
-        }
-    }
-}
 
 /// Opens a model that was trained before: a file of another project's, or a run or checkpoint, whose
 /// moving average counts where it kept one.

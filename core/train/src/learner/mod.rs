@@ -18,7 +18,6 @@ use vitral_model::{
 use vitral_program::Program;
 use vitral_seed::Seed;
 
-pub(crate) use self::tensors::Tensors;
 pub use self::{
     batch_gradients::{BatchGradients, Stage},
     within_memory::MemoryFault,

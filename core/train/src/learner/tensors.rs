@@ -6,26 +6,8 @@ use vitral_model::{device::Device, parameters};
 use super::Learner;
 use crate::{
     Error,
-    checkpoint::{NamedTensor, average_name, averages_to_device, check_finite, to_device},
+    checkpoint::{NamedTensor, Tensors, average_name, averages_to_device, to_device},
 };
-
-/// The tensors of a learner, as checkpoints hold them.
-pub(crate) struct Tensors {
-    pub model: Vec<NamedTensor>,
-    pub ema: Option<Vec<NamedTensor>>,
-    pub optimizer: Vec<NamedTensor>,
-}
-
-impl Tensors {
-    /// Makes sure that all values are numbers.
-    ///
-    /// # Errors
-    /// The first tensor that has others.
-    pub(crate) fn check_finite(&self) -> Result<(), String> {
-        let ema = self.ema.as_deref().unwrap_or_default();
-        [&self.model, ema, &self.optimizer].into_iter().try_for_each(check_finite)
-    }
-}
 
 impl Learner {
     /// Reads everything back from the device.

@@ -36,17 +36,17 @@ pub struct MicroBatch {
     proven: Option<usize>,
 }
 
-/// For what a micro-batch is found; another one is looked for when it changes.
+/// What a micro-batch is found for; another one is looked for when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Purpose {
+pub(crate) struct Conditions {
     pub(crate) effective: usize,
     pub(crate) memory: Option<MemorySize>,
     pub(crate) on_cpu: bool,
 }
 
 impl MicroBatch {
-    pub(crate) fn new(size: usize, purpose: Purpose) -> Self {
-        let Purpose { effective, memory, on_cpu } = purpose;
+    pub(crate) fn new(size: usize, conditions: Conditions) -> Self {
+        let Conditions { effective, memory, on_cpu } = conditions;
         Self {
             size,
             effective,
@@ -75,9 +75,9 @@ impl MicroBatch {
         sizes.into_iter().all(|size| (1..=self.effective).contains(size))
     }
 
-    pub(crate) fn is_for(&self, purpose: Purpose) -> bool {
+    pub(crate) fn is_for(&self, conditions: Conditions) -> bool {
         (self.effective, self.memory, self.on_cpu)
-            == (purpose.effective, purpose.memory, purpose.on_cpu)
+            == (conditions.effective, conditions.memory, conditions.on_cpu)
     }
 
     /// A step of `images` ran out of memory, and is to be made again: with half the size, or with the
@@ -119,7 +119,7 @@ impl MicroBatch {
 mod tests {
     use super::*;
 
-    const PURPOSE: Purpose = Purpose { effective: 64, memory: None, on_cpu: false };
+    const CONDITIONS: Conditions = Conditions { effective: 64, memory: None, on_cpu: false };
 
     fn steps(micro: &mut MicroBatch, count: u64) -> bool {
         (0..count).fold(false, |_, _| micro.succeeded())
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn running_out_halves_and_good_steps_grow_back() {
-        let mut micro = MicroBatch::new(32, PURPOSE);
+        let mut micro = MicroBatch::new(32, CONDITIONS);
         assert!(micro.failed(64));
         assert_eq!((micro.size(), micro.accum_steps()), (16, 4));
         assert!(!steps(&mut micro, 199) && steps(&mut micro, 1));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_try_that_fails_goes_back_and_waits_twice_as_long_until_it_gives_up() {
-        let mut micro = MicroBatch::new(32, PURPOSE);
+        let mut micro = MicroBatch::new(32, CONDITIONS);
         assert!(micro.failed(64));
         for wait in [200, 400, 800, 1600] {
             assert!(!steps(&mut micro, wait - 1) && steps(&mut micro, 1), "{wait}");
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn several_halvings_are_taken_back_one_at_a_time() {
-        let mut micro = MicroBatch::new(64, PURPOSE);
+        let mut micro = MicroBatch::new(64, CONDITIONS);
         assert!(micro.failed(64) && micro.failed(64));
         assert_eq!(micro.size(), 16);
         assert!(steps(&mut micro, 400));
@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn one_image_cannot_be_halved_and_small_batches_are_halved_themselves() {
-        let mut micro = MicroBatch::new(1, PURPOSE);
+        let mut micro = MicroBatch::new(1, CONDITIONS);
         assert!(!micro.failed(64));
-        let mut micro = MicroBatch::new(64, PURPOSE);
+        let mut micro = MicroBatch::new(64, CONDITIONS);
         assert!(micro.failed(10));
         assert_eq!(micro.size(), 4);
     }

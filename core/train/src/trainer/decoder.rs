@@ -70,7 +70,7 @@ impl Trainer {
             return Ok(false);
         }
         let start = Instant::now();
-        observer.on_event(&Event::MeasuringDecoders);
+        self.emit(Event::MeasuringDecoders, observer)?;
         let compute = self.time_gradients(batch)?;
         let (cpu, hybrid) =
             (self.measure(Decoder::Cpu, compute)?, self.measure(Decoder::Hybrid, compute)?);

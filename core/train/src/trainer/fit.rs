@@ -12,8 +12,9 @@ use super::Trainer;
 use crate::{
     BatchGradients, Error, Event, MemoryFault, Observer,
     batch_size::{BatchSize, MemorySize},
+    event::images_of,
     memory::{Peak, available, memory},
-    micro_batch::{Found, MicroBatch, Probe, Purpose, search},
+    micro_batch::{Conditions, Found, MicroBatch, Probe, search},
 };
 
 /// Who the user is told these things by.
@@ -36,7 +37,7 @@ impl Trainer {
     ///
     /// Called when the first batch is there, so that what workers prepare meanwhile counts, too.
     pub(super) fn choose_micro_batch(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let Some(purpose) = self.purpose() else {
+        let Some(conditions) = self.conditions() else {
             // A resumed run may have had one before its experiment was changed.
             self.state.micro_batch = None;
             return Ok(());
@@ -44,12 +45,12 @@ impl Trainer {
         if self.known_micro_batch().is_some() {
             return Ok(());
         }
-        let Purpose { effective, memory, on_cpu } = purpose;
+        let Conditions { effective, memory, on_cpu } = conditions;
         let start = Instant::now();
         let limit = if on_cpu { Some(limit(memory)?) } else { None };
         let is_fresh = self.state.step == 0;
         let found = search(effective, limit, &mut |size| {
-            observer.on_event(&Event::Probing { images: size });
+            self.emit(Event::Probing { images: size }, observer)?;
             release_memory(&self.device);
             let peak = on_cpu.then(Peak::watch);
             let result = self.learner.rehearse(effective, size, is_fresh);
@@ -57,7 +58,7 @@ impl Trainer {
             match result {
                 Ok(()) => Ok(Probe::Fits(peak)),
                 Err(Error::OutOfMemory(reason)) => {
-                    tracing::info!(size, reason, "a probe ran out of memory");
+                    self.emit(Event::ProbeFailed { images: size, reason }, observer)?;
                     Ok(Probe::OutOfMemory)
                 }
                 Err(error) => Err(error),
@@ -65,7 +66,7 @@ impl Trainer {
         });
         release_memory(&self.device);
         let found = found.map_err(explain)?;
-        let micro_batch = MicroBatch::new(found.size, purpose);
+        let micro_batch = MicroBatch::new(found.size, conditions);
         let mut message = describe(&found, &micro_batch, limit);
         if !on_cpu && memory.is_some() {
             message += "; `memory` is for the CPU and was not used";
@@ -76,18 +77,18 @@ impl Trainer {
     }
 
     /// What a micro-batch is to be found for, where the experiment leaves it open.
-    fn purpose(&self) -> Option<Purpose> {
+    fn conditions(&self) -> Option<Conditions> {
         let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
             return None;
         };
         let effective = effective.min(self.datasets.train.len());
-        Some(Purpose { effective, memory, on_cpu: is_cpu(&self.device) })
+        Some(Conditions { effective, memory, on_cpu: is_cpu(&self.device) })
     }
 
     /// Images of a micro-batch that was found for the same before.
     pub(super) fn known_micro_batch(&self) -> Option<usize> {
         let known = self.state.micro_batch.as_ref()?;
-        self.purpose().is_some_and(|purpose| known.is_for(purpose)).then(|| known.size())
+        self.conditions().is_some_and(|conditions| known.is_for(conditions)).then(|| known.size())
     }
 
     /// A step's gradients. Where the cut is open and memory runs out, the step is made again in
@@ -102,10 +103,9 @@ impl Trainer {
         let Some(mut micro_batch) = self.state.micro_batch.take() else {
             return Ok(self.learner.gradients(step, images, targets));
         };
-        let mut messages = Vec::new();
         let result = loop {
-            self.learner.set_micro_batch(micro_batch.size());
             let size = micro_batch.size();
+            self.learner.set_micro_batch(size);
             let result =
                 self.learner.gradients_within_memory(step, images.clone(), targets.clone());
             let Err(Error::OutOfMemory(reason)) = result else { break result };
@@ -113,19 +113,14 @@ impl Trainer {
                 break Err(Error::OutOfMemory(reason));
             }
             release_memory(&self.device);
-            messages.push(format!(
-                "micro-batches of {} ran out of memory; the step is made again with {}",
-                images_of(size),
-                micro_batch.size()
-            ));
+            let smaller = micro_batch.size();
+            self.emit(Event::OutOfMemory { images: size, smaller, reason }, observer)?;
         };
-        if result.is_ok() && micro_batch.succeeded() {
-            messages
-                .push(format!("tries micro-batches of {} again", images_of(micro_batch.size())));
-        }
+        let tries_larger = result.is_ok() && micro_batch.succeeded();
+        let images = micro_batch.size();
         self.state.micro_batch = Some(micro_batch);
-        for message in messages {
-            self.notice(FROM, message, observer)?;
+        if tries_larger {
+            self.emit(Event::LargerMicroBatch { images }, observer)?;
         }
         result
     }
@@ -169,11 +164,6 @@ fn explain(error: Error) -> Error {
         }),
         other => other,
     }
-}
-
-/// So many images, in words.
-fn images_of(size: usize) -> String {
-    format!("{size} image{}", if size == 1 { "" } else { "s" })
 }
 
 fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> String {

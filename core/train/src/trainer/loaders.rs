@@ -9,12 +9,12 @@ use vitral_seed::Seed;
 
 use super::{Trainer, feed::DeviceBatch};
 use crate::{
-    Error, Event, Observer, batch_size::BatchSize, experiment::Experiment, micro_batch::MicroBatch,
+    Error, Event, Observer,
+    batch_size::BatchSize,
+    experiment::Experiment,
+    metrics_line::{TRAIN, VAL},
+    micro_batch::MicroBatch,
 };
-
-/// What the data sets are called where it is said which of them something is about.
-const TRAIN: &str = "data.train";
-pub(super) const VAL: &str = "data.val";
 
 impl Trainer {
     pub(super) fn train_loader(&self) -> Result<Loader, Error> {
@@ -41,15 +41,15 @@ impl Trainer {
             let damaged = source.damaged().iter().map(|part| format!("left out {part}"));
             for note in damaged.chain(source.notes().iter().cloned()) {
                 // A run that goes on has noted it before.
-                if self.state.step == 0 {
-                    self.folder.log_notice(0, from, &note)?;
-                }
-                observer.on_event(&Event::Notice { from: from.into(), message: note });
+                let is_kept = self.state.step == 0;
+                let notice = Event::Notice { from: from.into(), message: note, is_kept };
+                self.emit(notice, observer)?;
             }
         }
         Ok(())
     }
 
+    /// Tells what is left out of a batch, and of the data path from now on.
     pub(super) fn report_skipped(
         &mut self,
         batch: &DeviceBatch,
@@ -58,21 +58,14 @@ impl Trainer {
         for reason in &batch.disabled {
             if !self.disabled.contains(reason) {
                 self.disabled.push(reason.clone());
-                let message = format!("{reason}; the run goes on without it");
-                self.notice("data", message, observer)?;
+                self.emit(Event::PluginDisabled { reason: reason.clone() }, observer)?;
             }
         }
         self.state.skipped += batch.skipped.len() as u64;
-        for skipped in &batch.skipped {
-            if self.left_out.insert(skipped.name.clone()) {
-                self.folder.log_left_out(self.state.step + 1, TRAIN, skipped)?;
-            }
-            observer.on_event(&Event::Skipped {
-                name: skipped.name.clone(),
-                reason: skipped.reason.clone(),
-            });
-        }
-        Ok(())
+        let step = self.state.step + 1;
+        batch.skipped.iter().try_for_each(|image| {
+            self.emit(Event::Skipped { step, image: image.clone() }, observer)
+        })
     }
 }
 

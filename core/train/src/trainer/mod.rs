@@ -1,19 +1,22 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod asked;
 mod changes;
+mod decide;
 mod decoder;
+mod emit;
 mod evaluate_and_save;
 mod feed;
 mod fit;
 mod loaders;
-mod monitors;
 mod open;
 mod prepare;
+mod roll_back;
 mod step;
+mod told;
 
 use std::{
-    collections::HashSet,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -21,11 +24,18 @@ use std::{
 
 use vitral_bundle::Lock;
 use vitral_data::{Datasets, Stage};
-use vitral_model::{device::Device, parameters::ParameterInfo};
+use vitral_model::{
+    Costs,
+    device::{Device, describe},
+    parameters::ParameterInfo,
+};
 
 pub(crate) use self::loaders::evaluated_at_once;
 pub use self::loaders::{eval_loader, train_loader};
-use self::monitors::Asked;
+use self::{
+    asked::Asked,
+    decide::{Due, Next, Situation, is_last, next, why_ended},
+};
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
     checkpoint::{self, CheckpointManager, State},
@@ -80,13 +90,14 @@ pub struct Trainer {
     monitors: Monitors,
     lock: Lock,
     state: State,
+    /// What monitors have asked for that is done between steps.
+    asked: Asked,
+    /// Which monitor has ended the run, and why.
     stopped: Option<String>,
     /// What is to be told before the first step, with who tells it.
     notes: Vec<(&'static str, String)>,
     /// Why plugins of the data pipeline are no longer used, as far as that has been reported.
     disabled: Vec<String>,
-    /// Images that could not be read, as far as that has been noted.
-    left_out: HashSet<String>,
     last_evaluation: Option<Evaluation>,
     last_eval: Instant,
     last_save: Instant,
@@ -112,56 +123,63 @@ impl Trainer {
     }
 
     fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, Error> {
-        observer.on_event(&Event::Started(self.info()));
-        for (from, message) in self.notes.drain(..) {
-            observer.on_event(&Event::Notice { from: from.into(), message });
+        self.emit(Event::Started(self.info()), observer)?;
+        for (from, message) in std::mem::take(&mut self.notes) {
+            let notice = Event::Notice { from: from.into(), message, is_kept: false };
+            self.emit(notice, observer)?;
         }
         self.tell_of_unread_files(observer)?;
-        let total = self.plan.total;
-        let mut asked = self.tell(&vitral_host::Event::Started(self.run_info()), observer)?;
         let mut feed = self.prepare(observer, stop)?;
-        let mut interrupted = false;
-        while self.state.step < total && !interrupted && self.stopped.is_none() {
-            let Some(batch) = feed.next() else { break };
-            if stop.load(Ordering::Relaxed) {
-                // It may have been made without plugins whose calls ended early, or have failed for that.
-                interrupted = true;
-                self.save_unless_saved(observer)?;
-                break;
-            }
-            let batch = batch?;
-            self.report_skipped(&batch, observer)?;
-            let (report, told) = self.step(batch, &mut feed, observer)?;
-            asked.merge(told);
-            self.folder.log_step(&report)?;
-            asked.merge(self.tell_step(&report, observer)?);
-            observer.on_event(&Event::Stepped(report));
-            interrupted = stop.load(Ordering::Relaxed);
-            // Before anything of a step that is taken back is saved.
-            if asked.roll_back.is_none() {
-                asked = self.after_step(observer, interrupted, asked.save)?;
-            }
-            if let Some(change) = std::mem::take(&mut asked).roll_back
-                && self.roll_back(change, observer)?
-            {
-                feed = self.feed()?;
+        let mut now = self.at_rest(false)?;
+        loop {
+            (now.step, now.total) = (self.state.step, self.plan.total);
+            now.is_stopped = self.stopped.is_some();
+            match next(&now, &self.asked) {
+                Next::Step => {
+                    self.asked = Asked::default();
+                    let Some(batch) = feed.next() else { break };
+                    if stop.load(Ordering::Relaxed) {
+                        // It may have been made without plugins whose calls ended early, or have failed for that.
+                        now = self.at_rest(true)?;
+                        continue;
+                    }
+                    let batch = batch?;
+                    self.report_skipped(&batch, observer)?;
+                    self.step(batch, &mut feed, observer)?;
+                    now = self.after_step(stop.load(Ordering::Relaxed));
+                }
+                Next::Evaluate => {
+                    now.is_best = self.evaluate(observer)?;
+                    (now.is_evaluated, now.is_saved) = (true, false);
+                }
+                Next::EvaluateAgain => {
+                    self.evaluate_again(observer)?;
+                    now.is_evaluated = true;
+                }
+                Next::Save => {
+                    self.save(now.is_best, observer)?;
+                    now.is_saved = true;
+                }
+                Next::RollBack => {
+                    if let Some(change) = self.asked.roll_back.take()
+                        && self.roll_back(change, observer)?
+                    {
+                        feed = self.feed()?;
+                        self.asked = Asked::default();
+                        now = self.at_rest(now.is_interrupted)?;
+                    }
+                }
+                Next::End => break,
             }
         }
-        self.end(interrupted, observer)?;
-        if self.last_evaluation.is_none() && !interrupted {
-            // The run was resumed at its end.
-            if self.folder.has_evaluation(self.state.step)? {
-                self.evaluate_again(observer)?;
-            } else {
-                let is_best = self.evaluate(&mut Asked::default(), observer)?;
-                self.save(is_best, observer)?;
-            }
-        }
+        let reason = why_ended(self.stopped.as_deref(), now.is_interrupted);
+        self.emit(Event::Ended(reason), observer)?;
+        self.folder.flush()?;
         Ok(Outcome {
             run: self.folder.path().into(),
             step: self.state.step,
             length: self.experiment.train.length().0,
-            interrupted: interrupted && self.state.step < total,
+            interrupted: now.is_interrupted && self.state.step < self.plan.total,
             evaluation: self.last_evaluation.clone(),
             best: self.state.best,
             time: Duration::from_secs_f64(self.state.seconds),
@@ -171,6 +189,46 @@ impl Trainer {
             skipped_steps: self.learner.skipped_steps(),
             data: feed.whole(),
         })
+    }
+
+    /// With nothing due: before the first step, after going back to one, and where a signal came while the next
+    /// batch was waited for.
+    fn at_rest(&self, is_interrupted: bool) -> Result<Situation, Error> {
+        let (step, total) = (self.state.step, self.plan.total);
+        let (is_stopped, is_evaluated) = (self.stopped.is_some(), self.last_evaluation.is_some());
+        // Where it comes to nothing else, the metrics need not be read.
+        let is_noted = is_last(step, total, is_stopped)
+            && !is_evaluated
+            && self.folder.has_evaluation(step)?;
+        Ok(Situation {
+            step,
+            total,
+            is_stopped,
+            is_interrupted,
+            due: Due::default(),
+            is_evaluated,
+            is_noted,
+            is_best: false,
+            is_saved: self.checkpoints.path_of(step).exists(),
+        })
+    }
+
+    /// After a step.
+    fn after_step(&self, is_interrupted: bool) -> Situation {
+        let (step, total) = (self.state.step, self.plan.total);
+        let evaluation = (self.experiment.train.eval_every, self.last_eval.elapsed());
+        let checkpoint = (self.experiment.checkpoints.every, self.last_save.elapsed());
+        Situation {
+            step,
+            total,
+            is_stopped: self.stopped.is_some(),
+            is_interrupted,
+            due: Due::after(step, &self.plan, evaluation, checkpoint),
+            is_evaluated: false,
+            is_noted: false,
+            is_best: false,
+            is_saved: false,
+        }
     }
 
     /// The loss is no longer a number.
@@ -195,6 +253,7 @@ impl Trainer {
     }
 
     fn info(&self) -> RunInfo {
+        let costs = Costs::of(self.learner.model(), &self.device);
         RunInfo {
             parameters: self.learner.parameters().iter().map(ParameterInfo::elements).sum(),
             class_names: self.state.class_names.clone(),
@@ -204,6 +263,10 @@ impl Trainer {
             total_steps: self.plan.total,
             steps_per_epoch: self.plan.steps_per_epoch,
             epochs: self.plan.epoch(self.plan.total),
+            batch: self.experiment.train.batch.effective(),
+            // Backward computes twice what forward does.
+            flops_per_image: 3.0 * costs.forward_flops,
+            device: describe(&self.device),
             micro_batch: self.known_micro_batch(),
         }
     }

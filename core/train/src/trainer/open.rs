@@ -1,6 +1,6 @@
 //! How a run begins: from an experiment, or from a checkpoint.
 
-use std::{collections::HashSet, time::Instant};
+use std::time::Instant;
 
 use vitral_bundle::Lock;
 use vitral_data::{ClassList, Datasets, Stage};
@@ -9,6 +9,7 @@ use vitral_seed::Seed;
 
 use super::{
     Trainer,
+    asked::Asked,
     changes::{Meaning, changes, doubts, other_data},
 };
 use crate::{
@@ -210,10 +211,10 @@ impl Parts {
             monitors: self.monitors,
             lock,
             state,
+            asked: Asked::default(),
             stopped: None,
             notes,
             disabled: Vec::new(),
-            left_out: HashSet::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
             last_save: Instant::now(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Trainer, feed::Feed};
+use super::{Trainer, decide::is_last, feed::Feed};
 use crate::{Error, Observer};
 
 impl Trainer {
@@ -14,7 +14,7 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<Feed, Error> {
         let mut feed = self.feed()?;
-        if self.state.step >= self.plan.total || self.stopped.is_some() {
+        if is_last(self.state.step, self.plan.total, self.stopped.is_some()) {
             return Ok(feed);
         }
         // What workers prepare meanwhile counts, too, when memory is measured.

@@ -6,23 +6,23 @@ use vitral_host::LayerReport;
 
 use super::{
     Trainer,
+    decide::has_diverged,
     feed::{DeviceBatch, Feed},
-    monitors::Asked,
 };
 use crate::{
-    BatchGradients, Error, Learned, Observer, ScalingReport, StepFigures, StepReport,
+    BatchGradients, Error, Event, Learned, Observer, ScalingReport, StepFigures, StepReport,
     micro_batch::MicroBatch, read_back::scalar,
 };
 
 impl Trainer {
-    /// Makes one step, and reads its figures back where they are logged; the next batch goes to the
-    /// device before that, where it can meanwhile.
+    /// Makes one step and tells of it. Its figures are read back where they are logged; the next batch goes
+    /// to the device before that, where it can meanwhile.
     pub(super) fn step(
         &mut self,
         batch: DeviceBatch,
         feed: &mut Feed,
         observer: &mut dyn Observer,
-    ) -> Result<(StepReport, Asked), Error> {
+    ) -> Result<(), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
         let DeviceBatch { images, targets, count, .. } = batch;
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total;
@@ -30,13 +30,12 @@ impl Trainer {
         self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
         let gradients = self.gradients(step, images, targets, observer)?;
         let gradients_time = computing.elapsed();
-        let mut asked = Asked::default();
         let skipped = self.learner.overflowed(&gradients)?;
         if self.monitors.want_layers(step + 1) && !skipped {
             let parameters = self.learner.statistics(&gradients)?;
             let epoch = self.plan.epoch(step + 1);
             let report = LayerReport { step: step + 1, epoch, parameters };
-            asked = self.tell(&vitral_host::Event::Layers(report), observer)?;
+            self.emit(Event::Statistics(report), observer)?;
         }
         let updating = Instant::now();
         let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
@@ -51,7 +50,6 @@ impl Trainer {
         let (time, data_wait) = feed.stepped();
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();
-        tracing::debug!(step = self.state.step, ?time, ?data_wait, "stepped");
         let report = StepReport {
             step: self.state.step,
             epoch: self.epoch(),
@@ -71,15 +69,21 @@ impl Trainer {
             update_time,
             data: is_logged.then(|| feed.report()),
         };
-        Ok((report, asked))
+        self.emit(Event::Stepped(report), observer)?;
+        let is_taken_back = self.asked.roll_back.is_some();
+        match figures.map(|figures| figures.loss) {
+            Some(loss) if has_diverged(loss, skipped, is_taken_back) => {
+                Err(self.diverged(loss, self.state.step))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lowers the loss scale in place of an update.
     fn skip(&mut self, gradients: BatchGradients) -> Result<Learned, Error> {
         let learned = self.learner.skip(gradients);
-        let scale = self.learner.loss_scale().map_or(1.0, |state| state.scale);
-        tracing::info!(step = self.state.step + 1, scale, "skipped a step that overflowed");
         if self.learner.is_exhausted() {
+            let scale = self.learner.loss_scale().map_or(1.0, |state| state.scale);
             return Err(Error::NoLossScale { scale, step: self.state.step + 1 });
         }
         Ok(learned)
@@ -93,8 +97,8 @@ impl Trainer {
         skipped: bool,
     ) -> Result<StepFigures, Error> {
         let loss = scalar(learned.loss)?;
-        // A monitor that can roll back gets to see it first, and what was skipped did no harm.
-        if !loss.is_finite() && !skipped && !self.monitors.want_step(self.state.step + 1) {
+        // A monitor that can roll back gets to see it first.
+        if has_diverged(loss, skipped, self.monitors.want_step(self.state.step + 1)) {
             return Err(self.diverged(loss, self.state.step + 1));
         }
         let accuracy = scalar(learned.correct)? / images as f32;
