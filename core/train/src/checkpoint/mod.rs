@@ -234,7 +234,7 @@ impl Checkpoint {
     /// # Errors
     /// It is a model alone.
     pub(crate) fn check_resumable(&self) -> Result<(), CheckpointError> {
-        let keeps_averages = !self.experiment.train.optimizer.slots().is_empty();
+        let keeps_averages = self.experiment.train.optimizer.fewest_slots() > 0;
         if self.tensors.optimizer.is_empty() && keeps_averages {
             return Err(CheckpointError::Mismatch {
                 path: self.path.clone(),

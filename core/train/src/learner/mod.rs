@@ -140,7 +140,7 @@ impl Learner {
             seed,
             groups: groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen),
             infos,
-            optimizer: OptimizerState::new(config.optimizer, &values),
+            optimizer: OptimizerState::new(config.optimizer, &infos, &values),
             ema: config.ema.map(|decay| Ema::new(decay, values)),
             model,
             batch_programs,

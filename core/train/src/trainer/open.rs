@@ -227,7 +227,7 @@ fn purpose(experiment: &Experiment) -> Purpose {
     let batch = train.batch.effective();
     let at_once = if train.batch.is_auto() { 1 } else { batch.div_ceil(train.accum_steps) };
     // A gradient, the optimizer's averages, and the weights' own.
-    let kept = 1 + train.optimizer.slots().len() + usize::from(train.ema.is_some());
+    let kept = 1 + train.optimizer.fewest_slots() + usize::from(train.ema.is_some());
     Purpose::Train { batch, at_once, kept }
 }
 

@@ -52,7 +52,7 @@ pub struct StepArguments {
     /// Images per step; by default the experiment's, or 16.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// AdamW, Sgd, Lion or Lamb, or one with settings: `Sgd(momentum: 0.8)`.
+    /// AdamW, Sgd, Lion, Lamb or Muon, or one with settings: `Sgd(momentum: 0.8)`.
     #[arg(long, conflicts_with = "infer")]
     pub optimizer: Option<String>,
     /// Steps to measure.
