@@ -16,6 +16,7 @@
 //! Random generators need no file: all follow from the seed in the experiment and the step, and the
 //! order of the images from the seed and the place.
 
+mod branch;
 mod checksum;
 mod expected;
 mod manager;
@@ -29,6 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use branch::begin as begin_branch;
 pub(crate) use expected::{average_name, compare_model};
 pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
 pub use manager::{find, newest};
@@ -124,6 +126,8 @@ pub struct Checkpoint {
     pub(crate) lock: Lock,
     /// What is to be known of how it was read, in sentences.
     pub notes: Vec<String>,
+    /// The folder of a new run that goes on from here, in place of its own.
+    pub branch: Option<PathBuf>,
 }
 
 impl Checkpoint {
@@ -195,6 +199,7 @@ impl Checkpoint {
             monitors,
             lock,
             notes,
+            branch: None,
             written: experiment.clone(),
             experiment,
             state,
@@ -219,6 +224,7 @@ impl Checkpoint {
             monitors: Vec::new(),
             lock: Lock::default(),
             notes: Vec::new(),
+            branch: None,
         }
     }
 

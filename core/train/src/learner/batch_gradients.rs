@@ -93,6 +93,10 @@ impl Learner {
             };
             let logits = self.model.forward(images.autodiff(), mode);
             hits.push(count_hits(logits.clone().without_autodiff(), targets.clone()));
+            let targets = match self.config.target_threshold {
+                Some(threshold) => targets.greater_elem(threshold).float(),
+                None => targets,
+            };
             // Weighted by its share of the batch, so that sums over micro-batches are means.
             let loss = self.config.loss.forward(logits, targets.autodiff())
                 * (count as f64 / batch as f64);

@@ -113,7 +113,7 @@ mod tests {
             floor: 0.0,
             warmup: 0,
             total: 1,
-            lead: 0,
+            ..Schedule::default()
         };
         let mut learner =
             Learner::new(&model, &config, schedule, Seed::new(0), &Device::flex()).unwrap();

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     Error,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare_model, run_of},
+    checkpoint::{
+        Checkpoint, CheckpointError, CheckpointManager, State, begin_branch, compare_model, run_of,
+    },
     error::AtPath,
     experiment::Experiment,
     footprint::{self, Purpose},
@@ -74,7 +76,7 @@ impl Trainer {
         let place = checkpoint.place(parts.images());
         let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
         let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
-        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, .. } =
+        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, branch, .. } =
             checkpoint;
         let lock = registry.relock(&lock)?;
         let restored = parts.monitors.restore(&written.monitors, &monitors)?;
@@ -98,6 +100,16 @@ impl Trainer {
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
+        let branched = branch.as_ref().map(|_| {
+            format!("a run of its own from {} on; that in {} stays", path.display(), run.display())
+        });
+        let run = match branch {
+            Some(branch) => {
+                begin_branch(&path, state.best.map(|(_, step)| step), &branch)?;
+                branch
+            }
+            None => run,
+        };
         let folder = RunFolder::reopen(&run)?;
         let mut trainer = parts.in_folder(folder, lock, state)?;
         let (step, best) = (trainer.state.step, trainer.state.best);
@@ -106,7 +118,7 @@ impl Trainer {
         let set_aside = trainer.folder.forget_after(step)?;
         trainer.folder.write_config(&trainer.experiment)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
-        let notes = notes.chain(restored).chain(average).chain(set_aside);
+        let notes = notes.chain(restored).chain(average).chain(set_aside).chain(branched);
         trainer.notes.extend(notes.map(|note| ("resume", note)));
         Ok(trainer)
     }

@@ -199,7 +199,7 @@ impl Bench {
                 floor: train.learning_rate,
                 warmup: 0,
                 total: u64::MAX,
-                lead: 0,
+                ..Schedule::default()
             };
             let learner = Learner::with_programs(config, train, programs, schedule, seed, device)
                 .map_err(|error| subject.locate(error))?;
