@@ -22,6 +22,7 @@ use crate::{
     plugins::PluginConfig,
     precision::Precision,
     schedule::{Decay, ScheduleOn},
+    teacher::TeacherConfig,
 };
 
 /// An experiment, as one RON file describes it.
@@ -171,6 +172,10 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Mixup and CutMix.
     pub mix: Mix,
+    /// A trained model whose answers are learned beside the labels (distillation): as in
+    /// `(checkpoint: "runs/large", hard: true)`.
+    #[schemars(extend("otherNames" = ["distillation", "teacher_model", "distill"]))]
+    pub teacher: Option<TeacherConfig>,
     /// Batch augmentations of plugins, after `mix`.
     pub batch_augment: Vec<PluginUse>,
     /// Decay of an exponential moving average of the weights, which is then what is evaluated.
@@ -219,6 +224,7 @@ impl Default for TrainConfig {
             target_threshold: None,
             label_smoothing: 0.0,
             mix: Mix::default(),
+            teacher: None,
             batch_augment: Vec::new(),
             ema: None,
             eval_every: Every::Epochs(1.0),
@@ -386,6 +392,7 @@ impl Experiment {
                 "`Hybrid` computes pixels of whole batches on the device: use `Cpu` where stages need pixels before",
             );
         }
+        train.teacher.as_ref().map_or(Ok(()), TeacherConfig::check)?;
         crate::image_size::check(self)?;
         self.input()?;
         Ok(())
@@ -426,6 +433,9 @@ impl Experiment {
     pub fn resolve_each_path<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
         self.data.resolve_paths(|field| base(&format!("data.{field}")));
         self.init.resolve_path(base("init.path"));
+        if let Some(teacher) = &mut self.train.teacher {
+            teacher.resolve_path(base("train.teacher.checkpoint"));
+        }
         for (name, plugin) in &mut self.plugins {
             let field = format!("plugins[{name:?}]");
             if let Some(bundle) = &mut plugin.bundle {

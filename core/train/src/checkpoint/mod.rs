@@ -31,6 +31,7 @@ use std::{
 };
 
 pub(crate) use branch::begin as begin_branch;
+pub(crate) use checksum::hex;
 pub(crate) use expected::{average_name, compare_model};
 pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
 pub use manager::{find, newest};

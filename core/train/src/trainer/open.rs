@@ -25,6 +25,7 @@ use crate::{
     plan::Plan,
     plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
+    teacher::{self, Opened},
 };
 
 impl Trainer {
@@ -43,13 +44,15 @@ impl Trainer {
         let class_names = parts.datasets.train.class_names().to_vec();
         let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
         let notes = notes.into_iter().map(|note| ("init", note));
+        let (teacher, taught) = parts.teach(&class_names)?;
+        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note)));
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
         let notes: Vec<_> = doubts.chain(notes).collect();
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
         let data = Some(parts.datasets.fingerprints());
-        let state = State { class_names, data, ..State::default() };
+        let state = State { class_names, data, teacher, ..State::default() };
         let mut trainer = parts.in_folder(folder, lock, state)?;
         trainer.notes.extend(notes);
         Ok(trainer)
@@ -97,6 +100,11 @@ impl Trainer {
             let experiments = [&written, &parts.experiment].map(|experiment| &experiment.data);
             other_data(&before, &data, experiments)
         });
+        let (teacher, taught) = parts.teach(&state.class_names)?;
+        let [before, now] = [&written.train, &parts.experiment.train];
+        let other_teacher =
+            teacher::change(before, state.teacher.as_deref(), now, teacher.as_deref())?;
+        state.teacher = teacher;
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
@@ -119,7 +127,11 @@ impl Trainer {
         trainer.folder.write_config(&trainer.experiment)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
         let notes = notes.chain(restored).chain(average).chain(set_aside).chain(branched);
-        trainer.notes.extend(notes.map(|note| ("resume", note)));
+        let notes = notes.chain(other_teacher.clone()).map(|note| ("resume", note));
+        trainer.notes.extend(notes);
+        // As at the start, where it is another one.
+        let taught = taught.into_iter().filter(|_| other_teacher.is_some());
+        trainer.notes.extend(taught.map(|note| ("teacher", note)));
         Ok(trainer)
     }
 }
@@ -195,6 +207,16 @@ impl Parts {
             programs,
             step,
         })
+    }
+
+    /// Has the learner learn from the experiment's teacher, if it has one; returns what tells that one from
+    /// any other, and what is to be known of it.
+    fn teach(&mut self, class_names: &[String]) -> Result<(Option<String>, Vec<String>), Error> {
+        let opened = teacher::open(&self.experiment, class_names, &self.device)?;
+        Ok(opened.map_or_else(Default::default, |Opened { teacher, fingerprint, notes }| {
+            self.learner.set_teacher(teacher);
+            (Some(fingerprint), notes)
+        }))
     }
 
     fn images(&self) -> usize {

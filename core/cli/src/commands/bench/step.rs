@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use clap::Args;
 use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
-    Compute, Costs, Mode, Variant, ViT,
+    Compute, ConfigProblem, Costs, Mode, Variant, ViT,
     device::{Device, describe, is_cpu},
     parameters,
 };
@@ -193,6 +193,13 @@ impl Bench {
             check.map_err(|problem| subject.locate(problem.into()))?;
             Model::Inference(Box::new(model.computing_in(train.precision.compute())))
         } else {
+            if train.teacher.is_some() {
+                return Err(subject.locate(Error::Experiment(ConfigProblem {
+                    field: "train.teacher".into(),
+                    message: "`bench step` measures a model's own steps, without a teacher".into(),
+                    help: "leave it out with `--set train.teacher=None`".into(),
+                })));
+            }
             let schedule = Schedule {
                 decay: Decay::Constant,
                 peak: train.learning_rate,
