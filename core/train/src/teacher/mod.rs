@@ -63,6 +63,25 @@ impl TeacherConfig {
     pub(crate) fn resolve_path(&mut self, base: &Path) {
         self.checkpoint = base.join(&self.checkpoint);
     }
+
+    /// The mean loss of a batch, `[1]`, from logits `[batch, classes]`.
+    fn loss(&self, teacher: Tensor<2>, student: Tensor<2>) -> Tensor<1> {
+        let [batch, classes] = teacher.dims();
+        if self.hard {
+            let numbers = Tensor::<1, Int>::arange(0..classes as i64, &teacher.device());
+            let numbers = numbers.reshape([1, classes]).expand([batch, classes]);
+            let likely = teacher.argmax(1).expand([batch, classes]);
+            let targets = numbers.equal(likely).float();
+            return cross_entropy(student, targets.autodiff()).sum().div_scalar(batch as f64);
+        }
+        let temperature = self.temperature.unwrap_or(1.0);
+        let logarithms = activation::log_softmax(teacher.div_scalar(temperature), 1);
+        let probabilities = logarithms.clone().exp();
+        // The divergence, so that it is zero where both agree; it has the gradient of the cross-entropy.
+        let entropy = (probabilities.clone() * logarithms).sum();
+        let cross = cross_entropy(student.div_scalar(temperature), probabilities.autodiff()).sum();
+        (cross + entropy.autodiff()) * (temperature * temperature / batch as f64)
+    }
 }
 
 /// A teacher on a device.
@@ -99,27 +118,6 @@ impl Teacher {
     /// Share of the loss that is the teacher's.
     pub(crate) fn weight(&self) -> f64 {
         self.config.weight
-    }
-}
-
-impl TeacherConfig {
-    /// The mean loss of a batch, `[1]`, from logits `[batch, classes]`.
-    fn loss(&self, teacher: Tensor<2>, student: Tensor<2>) -> Tensor<1> {
-        let [batch, classes] = teacher.dims();
-        if self.hard {
-            let numbers = Tensor::<1, Int>::arange(0..classes as i64, &teacher.device());
-            let numbers = numbers.reshape([1, classes]).expand([batch, classes]);
-            let likely = teacher.argmax(1).expand([batch, classes]);
-            let targets = numbers.equal(likely).float();
-            return cross_entropy(student, targets.autodiff()).sum().div_scalar(batch as f64);
-        }
-        let temperature = self.temperature.unwrap_or(1.0);
-        let logarithms = activation::log_softmax(teacher.div_scalar(temperature), 1);
-        let probabilities = logarithms.clone().exp();
-        // The divergence, so that it is zero where both agree; it has the gradient of the cross-entropy.
-        let entropy = (probabilities.clone() * logarithms).sum();
-        let cross = cross_entropy(student.div_scalar(temperature), probabilities.autodiff()).sum();
-        (cross + entropy.autodiff()) * (temperature * temperature / batch as f64)
     }
 }
 
