@@ -17,8 +17,14 @@ use crate::support::{
 fn gradients(accum_steps: usize) -> BatchGradients {
     let device = Device::flex();
     let config = TrainConfig { accum_steps, ..TrainConfig::default() };
-    let schedule =
-        Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
+    let schedule = Schedule {
+        decay: Decay::Constant,
+        peak: 0.0,
+        floor: 0.0,
+        warmup: 0,
+        total: 1,
+        ..Schedule::default()
+    };
     let mut learner =
         Learner::new(&tiny_token(), &config, schedule, Seed::new(0), &device).unwrap();
     let weights = Archive::open("tiny_token.npz").parameters(learner.parameters());

@@ -35,8 +35,14 @@ fn gradients(batch: BatchSize, cut: Option<usize>) -> BatchGradients {
     let device = Device::flex();
     let mix = Mix { mixup: 0.3, cutmix: 0.5, ..Mix::default() };
     let config = TrainConfig { batch, mix, ..TrainConfig::default() };
-    let schedule =
-        Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
+    let schedule = Schedule {
+        decay: Decay::Constant,
+        peak: 0.0,
+        floor: 0.0,
+        warmup: 0,
+        total: 1,
+        ..Schedule::default()
+    };
     let mut model = tiny_token();
     (model.drop_path, model.dropout, model.attention_dropout) = (0.4, 0.2, 0.2);
     let mut learner = Learner::new(&model, &config, schedule, Seed::new(3), &device).unwrap();
@@ -321,7 +327,7 @@ mod gpu {
             floor: 1e-3,
             warmup: 0,
             total: 9,
-            lead: 0,
+            ..Schedule::default()
         };
         let mut model = tiny_token();
         (model.drop_path, model.dropout) = (0.4, 0.2);

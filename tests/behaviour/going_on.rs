@@ -242,3 +242,28 @@ fn what_is_most_likely_not_meant_is_told_or_refused_before_the_first_step() {
         assert!(!workspace.join("none").exists());
     }
 }
+
+/// The cool-down of a long run's checkpoint is that of a run which was as short from the start.
+#[test]
+fn a_run_cools_down_from_any_checkpoint_of_another_which_stays_as_it_is() {
+    let decay = "train.decay=WarmupStableDecay(epochs: 1)";
+    let workspace = of_epochs(&["train.epochs=5", decay]);
+    let short = [&EPOCHS[..], &["output=short", decay]].concat();
+    run(&workspace, &["experiment.ron"], &short).succeeded();
+    copy_folder(&workspace.join("run"), &workspace.join("before"));
+    let changes = ["output=cooled", "train.epochs=3"];
+    let start = ["--resume", "run/checkpoints/step-00000008"];
+    let said = run(&workspace, &start, &changes).succeeded().stderr;
+    assert_told(&said, &["`train.epochs` is 3, and was 5", "a run of its own from"]);
+    assert!(!said.contains("jumps"), "{said}");
+    assert_eq!(evaluations(&workspace.join("cooled")), [(4, 1.0), (8, 2.0), (12, 3.0)]);
+    assert_same(&workspace.join("cooled"), &workspace.join("short"));
+    assert_same(&workspace.join("run"), &workspace.join("before"));
+    for name in ["best", "last"] {
+        vitral(workspace.path(), &["eval", &format!("cooled/{name}")]).succeeded();
+    }
+    // It is a run like any other, and neither is replaced by one that branches off later.
+    vitral(workspace.path(), &["train", "--resume", "cooled"]).succeeded();
+    let said = run(&workspace, &start, &changes).succeeded().stderr;
+    assert_told(&said, &["cooled already holds a run; this one goes to", "cooled-2"]);
+}

@@ -31,8 +31,14 @@ fn trained(device: &Device, precision: Precision) -> Result<Vec<(String, Vec<f32
         optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
         ..TrainConfig::default()
     };
-    let schedule =
-        Schedule { decay: Decay::Cosine, peak: 0.03, floor: 0.0, warmup: 1, total: 4, lead: 0 };
+    let schedule = Schedule {
+        decay: Decay::Cosine,
+        peak: 0.03,
+        floor: 0.0,
+        warmup: 1,
+        total: 4,
+        ..Schedule::default()
+    };
     let mut model = tiny_token();
     model.drop_path = 0.2;
     model.layer_scale = Some(0.5);

@@ -23,8 +23,18 @@ use vitral_train::{
 
 use crate::support::{oracle::to_tensors, values};
 
-const SCHEDULE: Schedule =
-    Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
+const SCHEDULE: Schedule = Schedule {
+    decay: Decay::Constant,
+    peak: 0.0,
+    floor: 0.0,
+    warmup: 0,
+    total: 1,
+    start: 0.0,
+    decay_from: None,
+    interval: 1,
+    lag: 0,
+    lead: 0,
+};
 
 fn base() -> ViTConfig {
     ViTConfig {
@@ -170,6 +180,7 @@ fn gradients_of_every_model_option_equal_finite_differences() {
         ("swiglu", ViTConfig { mlp: Mlp::SwiGlu, ..base() }),
         ("pre-logits", ViTConfig { representation_size: Some(12), ..base() }),
         ("drop path", ViTConfig { drop_path: 0.5, ..base() }),
+        ("uniform drop path", ViTConfig { drop_path: 0.5, drop_path_uniform: true, ..base() }),
         ("dropout", ViTConfig { dropout: 0.3, attention_dropout: 0.3, ..base() }),
         ("patch dropout", ViTConfig { patch_dropout: 0.5, ..base() }),
         ("patch dropout with rope", ViTConfig { patch_dropout: 0.5, rope: Some(10.0), ..base() }),
@@ -234,5 +245,9 @@ fn gradients_of_every_loss_equal_finite_differences() {
     let mut mixed = TrainConfig::default();
     mixed.mix.mixup = 0.8;
     mixed.mix.cutmix = 1.0;
-    check("mixup and cutmix", base(), mixed);
+    check("mixup and cutmix", base(), mixed.clone());
+    mixed.loss = Loss::SigmoidMean;
+    check("mean of sigmoids", base(), mixed.clone());
+    mixed.target_threshold = Some(0.3);
+    check("mean of sigmoids with whole targets", base(), mixed);
 }

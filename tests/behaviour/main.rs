@@ -13,6 +13,7 @@ mod data;
 mod data_cache;
 mod data_left_out;
 mod data_sources;
+mod distillation;
 mod exports;
 mod families;
 #[cfg(unix)]

@@ -19,8 +19,18 @@ use crate::support::{
     root, values,
 };
 
-const SCHEDULE: Schedule =
-    Schedule { decay: Decay::Cosine, peak: 0.03, floor: 0.0, warmup: 5, total: 20, lead: 0 };
+const SCHEDULE: Schedule = Schedule {
+    decay: Decay::Cosine,
+    peak: 0.03,
+    floor: 0.0,
+    warmup: 5,
+    total: 20,
+    start: 0.0,
+    decay_from: None,
+    interval: 1,
+    lag: 0,
+    lead: 0,
+};
 
 #[test]
 fn logits_equal_vit_jax() {

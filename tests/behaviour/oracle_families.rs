@@ -59,8 +59,14 @@ fn logits_of_other_models_equal_vit_jax() {
 /// tokens moves all channels alike, which the next LayerNorm takes away), what is left is the rounding
 /// of larger values: they are compared with a tenth of the model's largest gradient.
 fn check_gradients(device: &Device, tolerance: f32) {
-    let schedule =
-        Schedule { decay: Decay::Constant, peak: 0.0, floor: 0.0, warmup: 0, total: 1, lead: 0 };
+    let schedule = Schedule {
+        decay: Decay::Constant,
+        peak: 0.0,
+        floor: 0.0,
+        warmup: 0,
+        total: 1,
+        ..Schedule::default()
+    };
     for name in MODELS {
         let model = pretrained(name);
         let (config, train) = (&model.config, TrainConfig::default());

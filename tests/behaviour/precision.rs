@@ -53,8 +53,14 @@ fn f16(initial_scale: f64, growth_interval: u64) -> Precision {
 /// A learner with random weights, each large enough to matter; they are the same for any precision.
 fn learner(model: &ViTConfig, train: &TrainConfig) -> Learner {
     let device = Device::flex();
-    let schedule =
-        Schedule { decay: Decay::Constant, peak: 0.01, floor: 0.0, warmup: 0, total: 100, lead: 0 };
+    let schedule = Schedule {
+        decay: Decay::Constant,
+        peak: 0.01,
+        floor: 0.0,
+        warmup: 0,
+        total: 100,
+        ..Schedule::default()
+    };
     let mut learner = Learner::new(model, train, schedule, Seed::new(7), &device).unwrap();
     let start = learner.parameters().iter().map(|info| {
         let around =

@@ -45,7 +45,7 @@ fn whole_run(workspace: &Workspace, changes: &[&str]) {
 
 #[test]
 fn resumed_run_equals_uninterrupted_run_for_every_optimizer() {
-    for optimizer in ["AdamW()", "Sgd(nesterov: true)", "Lion()", "Lamb()"] {
+    for optimizer in ["AdamW()", "Sgd(nesterov: true)", "Lion()", "Lamb()", "Muon()"] {
         let workspace = Workspace::new();
         let optimizer = format!("train.optimizer={optimizer}");
         whole_run(&workspace, &["--set", &optimizer]);

@@ -33,8 +33,7 @@ const EVALUATED: [&str; 11] = [
 ];
 
 /// Fields that have no say any more in a run that goes on.
-const DECIDED: [(&str, &str); 4] = [
-    ("output", "a run is resumed in its own folder; copy the folder to resume it elsewhere"),
+const DECIDED: [(&str, &str); 3] = [
     (
         "init",
         "the weights are the checkpoint's; `train EXPERIMENT --init RUN` starts a new run from them",
@@ -133,7 +132,7 @@ mod tests {
             ("train.precision=BF16", true, true),
             ("train.precisionn=BF16", false, true),
             ("train.epochs=3", false, true),
-            ("output=\"x\"", false, false),
+            ("output=\"x\"", false, true),
             ("init=Fresh", false, false),
         ] {
             let document = document(&[set]);

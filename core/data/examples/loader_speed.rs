@@ -63,6 +63,7 @@ fn main() -> Fallible<()> {
         on_error: OnError::Stop,
         seed: Seed::new(0),
         shard: Shard::default(),
+        repeats: 1,
     };
     let mut loader = Loader::train(source, Arc::new(pipeline), loader, 0..u64::MAX)?;
     // Until files are in the page cache, threads run, and a plugin is compiled.

@@ -81,6 +81,7 @@ fn main() -> Fallible<()> {
         on_error: OnError::Stop,
         seed: Seed::new(0),
         shard: Shard::default(),
+        repeats: 1,
     };
     let mut loader =
         Loader::train(Arc::new(Noise::new()), Arc::new(pipeline), options, 0..u64::MAX)?;

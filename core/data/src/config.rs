@@ -26,6 +26,12 @@ pub struct DataConfig {
     #[serde(default)]
     #[schemars(extend("otherNames" = ["transforms", "augmentation", "aug"]))]
     pub augment: Vec<Transform>,
+    /// How often in a row a training image comes in an epoch, augmented anew each time (repeated
+    /// augmentation; Hoffer et al. 2020, DeiT). An epoch stays as long, of so many times fewer images.
+    #[serde(default = "once")]
+    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(extend("otherNames" = ["aug_repeats", "repeated_aug", "num_repeats", "repeats"]))]
+    pub repeated_augmentation: u32,
     /// What happens to validation images. If empty, images of the model's input size stay as they
     /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
     /// Plugins have no place here.
@@ -52,6 +58,10 @@ pub struct DataConfig {
     /// Where training images in JPEG files become pixels.
     #[serde(default)]
     pub decoder: Decoder,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// Where the JPEG files of a training batch are decoded. Results differ by less than one grey level on
@@ -170,6 +180,7 @@ mod tests {
     fn only_the_data_sets_are_required() {
         let (_folder, config) = folders(&["a"], &["a"]);
         assert!(config.augment.is_empty() && config.eval_transforms.is_empty());
+        assert_eq!(config.repeated_augmentation, 1);
         assert_eq!((config.workers, config.prefetch, config.on_error), (0, 0, OnError::Stop));
         assert_eq!(config.normalize, Normalization::Inception);
     }
@@ -264,7 +275,7 @@ mod tests {
         let root = schema.as_value();
         assert_eq!(root["additionalProperties"], false);
         let fields = root["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 9);
+        assert_eq!(fields.len(), 10);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description: {field}");
         }

@@ -20,7 +20,7 @@ use vitral_seed::Seed;
 
 use self::crew::{Crew, Numbered, Plan};
 use crate::error::{DataError, OnError};
-use crate::sampler::EpochOrders;
+use crate::sampler::{Drawn, EpochOrders, drawn};
 use crate::shard::Shard;
 use crate::source::Source;
 use crate::timing::{LoaderTimings, StageClock};
@@ -43,6 +43,9 @@ pub(crate) const READERS: usize = 4;
 pub struct LoaderOptions {
     /// Images per batch, at least 1; those of all processes together.
     pub batch: usize,
+    /// How often in a row a training image comes, augmented anew each time; at least 1. An epoch stays as
+    /// long, of as many images fewer.
+    pub repeats: u32,
     /// Worker threads; 0 means one per available processor, and more where reading is slow and batches
     /// are waited for.
     pub workers: usize,
@@ -82,7 +85,8 @@ pub struct Loader {
 
 impl Loader {
     /// Training batches `batches`, numbered from the start of the run, over as many epochs as they
-    /// reach. Each epoch has its own order; samples that do not fill a batch are left out. Of each batch
+    /// reach. Each epoch has its own order, in which each sample comes [`LoaderOptions::repeats`] times in a
+    /// row; those that do not fill a batch are left out. Of each batch
     /// a process gets the part of its [shard](LoaderOptions::shard).
     ///
     /// # Errors
@@ -106,7 +110,9 @@ impl Loader {
             let start = (number % per_epoch) as usize * options.batch;
             let end = start.saturating_add(options.batch).min(count as usize);
             let part = shard.part(end - start);
-            let samples = orders.with(epoch, |order| order[start..end][part].to_vec());
+            let places = start + part.start..start + part.end;
+            let samples = orders
+                .with(epoch, |order| places.map(|at| drawn(order, at, options.repeats)).collect());
             BatchPlan { number, epoch, samples }
         };
         Self::start(source, pipeline, options, batches, plan)
@@ -136,7 +142,9 @@ impl Loader {
             BatchPlan {
                 number,
                 epoch: 0,
-                samples: (start..start.saturating_add(batch).min(end)).collect(),
+                samples: (start..start.saturating_add(batch).min(end))
+                    .map(|sample| Drawn { sample, repetition: 0 })
+                    .collect(),
             }
         };
         let batches = 0..u64::from((end - first).div_ceil(batch));

@@ -40,6 +40,22 @@ fn shuffle(items: &mut [u32], rng: &mut Rng) {
     }
 }
 
+/// A sample that comes in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// Its index in its source.
+    pub sample: u32,
+    /// How often it came before in the same epoch.
+    pub repetition: u32,
+}
+
+/// What comes at a place of an epoch whose samples each come `repeats` times in a row, in this order.
+pub(crate) fn drawn(order: &[u32], place: usize, repeats: u32) -> Drawn {
+    let repeats = repeats.max(1) as usize;
+    // The remainder is below `repeats`, a u32.
+    Drawn { sample: order[place / repeats], repetition: (place % repeats) as u32 }
+}
+
 /// The orders of the epochs that workers are busy with, each computed once by whoever needs it
 /// first and shared by all.
 pub(crate) struct EpochOrders {
@@ -115,6 +131,18 @@ mod tests {
             counts[epoch_order(Seed::new(3), epoch, 5)[0] as usize] += 1;
         }
         assert!(counts.iter().all(|&n| n.abs_diff(1000) < 120), "{counts:?}");
+    }
+
+    /// As DeiT's RASampler: an epoch is as long as without repetitions, of fewer samples.
+    #[test]
+    fn repeated_samples_follow_each_other() {
+        let order = epoch_order(Seed::new(0), 0, 8);
+        let places: Vec<_> = (0..8).map(|place| drawn(&order, place, 3)).collect();
+        let expected = [(6, 0), (6, 1), (6, 2), (4, 0), (4, 1), (4, 2), (7, 0), (7, 1)];
+        let expected = expected.map(|(sample, repetition)| Drawn { sample, repetition });
+        assert_eq!(places, expected);
+        let once: Vec<_> = (0..8).map(|place| drawn(&order, place, 1).sample).collect();
+        assert_eq!(once, order);
     }
 
     #[test]

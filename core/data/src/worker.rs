@@ -10,6 +10,7 @@ use vitral_seed::Seed;
 use crate::decode::CodedImages;
 use crate::error::{DataError, OnError, ReadError, panic_message};
 use crate::pixels::Channels;
+use crate::sampler::Drawn;
 use crate::scratch::Scratch;
 use crate::source::{Source, Stored};
 use crate::timing::StageClock;
@@ -64,7 +65,7 @@ pub struct Skipped {
 pub(crate) struct BatchPlan {
     pub number: u64,
     pub epoch: u64,
-    pub samples: Vec<u32>,
+    pub samples: Vec<Drawn>,
 }
 
 /// What all workers of a loader share.
@@ -93,7 +94,7 @@ impl Worker {
             Err(error) => return Some(Err(error)),
         };
         let bytes = self.pipeline.image_bytes(plan.epoch);
-        for &sample in &plan.samples {
+        for &drawn in &plan.samples {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
@@ -103,7 +104,7 @@ impl Worker {
                 bytes,
                 images: &mut batch.images,
             };
-            let made = self.sample(plan.epoch, sample, scratch, &mut target);
+            let made = self.sample(plan.epoch, drawn, scratch, &mut target);
             // Then it is no fault of this image.
             if made.is_err()
                 && let Err(error) = self.source.check_whole()
@@ -113,7 +114,7 @@ impl Worker {
             match (made, self.on_error) {
                 (Ok(label), _) => {
                     batch.labels.push(label);
-                    batch.samples.push(sample);
+                    batch.samples.push(drawn.sample);
                 }
                 (Err(failure), on_error) if failure.skip || on_error == OnError::Skip => {
                     let ReadError { name, reason } = failure.error;
@@ -166,7 +167,7 @@ impl Worker {
     fn sample(
         &self,
         epoch: u64,
-        sample: u32,
+        Drawn { sample, repetition }: Drawn,
         scratch: &mut Scratch,
         target: &mut Target<'_>,
     ) -> Result<u32, SampleFailure> {
@@ -182,7 +183,10 @@ impl Worker {
             let stored = self.source.load(index, &mut file);
             scratch.laps.read();
             let stored = stored.map_err(|error| SampleFailure { error, skip: false })?;
-            let seed = Pipeline::sample_seed(self.seed, epoch, sample);
+            let seed = match (Pipeline::sample_seed(self.seed, epoch, sample), repetition) {
+                (seed, 0) => seed,
+                (seed, again) => seed.named("again").indexed(u64::from(again)),
+            };
             if !self.coded(&stored, seed, epoch, scratch, target) {
                 self.pipeline.run_into(stored, seed, epoch, scratch, target.pixels()).map_err(
                     |error| {

@@ -17,6 +17,7 @@
 //! * [`patch_embedding`]: images to tokens.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
+//! * [`muon`]: orthogonalised momentum of weight matrices.
 //! * [`simd`]: the instruction sets, one of which is chosen at run time.
 //!
 //! Below them, `matmul` has products with an epilogue, the micro-kernel and its packed operands;
@@ -38,6 +39,7 @@ pub mod layer_norm;
 pub mod linear;
 mod matmul;
 pub mod mlp_branch;
+pub mod muon;
 pub mod optimizer;
 pub mod patch_embedding;
 pub mod residual;

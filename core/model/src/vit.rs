@@ -208,6 +208,18 @@ impl ViT {
         Eager::values(logits)
     }
 
+    /// The same, and the logits of the distillation token where there is one, before both become one by
+    /// their mean.
+    ///
+    /// # Panics
+    /// As [`ViT::forward`].
+    pub fn forward_heads(&self, images: Tensor<4>, mode: Mode) -> (Tensor<2>, Option<Tensor<2>>) {
+        let (mut ops, images) = self.eager(images);
+        let (tokens, sizes) = self.read_tokens(&mut ops, images, mode);
+        let (logits, distilled) = self.heads_of(&mut ops, tokens, &sizes, mode);
+        (Eager::values(logits), distilled.map(Eager::values))
+    }
+
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
     /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
@@ -226,14 +238,28 @@ impl ViT {
 
     /// Normalised images `[B, height, width, channels]` to logits `[B, classes]`, both `f32`.
     pub(crate) fn logits<O: Ops>(&self, ops: &mut O, images: O::Tensor, mode: Mode) -> O::Tensor {
+        let (tokens, sizes) = self.read_tokens(ops, images, mode);
+        let (logits, distilled) = self.heads_of(ops, tokens, &sizes, mode);
+        let Some(distilled) = distilled else { return logits };
+        let sum = ops.add(logits, distilled);
+        let half = ops.scalar(0.5);
+        ops.mul(sum, half)
+    }
+
+    /// The tokens that heads and pooling read, behind the final norm, and how many patches each stands for.
+    fn read_tokens<O: Ops>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> (O::Tensor, TokenSizes<O::Tensor>) {
         let (tokens, sizes) = self.last_tokens(ops, images, mode);
         // Each token is normalised on its own, so the others need not be.
         let tokens = match (&self.attn_pool, self.config.pool) {
             (None, Pool::ClassToken) => ops.slice(tokens, 1, 0, self.heads_read()),
             _ => tokens,
         };
-        let tokens = self.normed(ops, tokens);
-        self.head_of(ops, tokens, &sizes, mode)
+        (self.normed(ops, tokens), sizes)
     }
 
     /// Tokens after the last block, and how many patches each of them stands for.
@@ -282,14 +308,15 @@ impl ViT {
         1 + usize::from(self.head_dist.is_some())
     }
 
-    /// Tokens that stand for some patches each to logits, which are `f32`.
-    fn head_of<O: Ops>(
+    /// Tokens that stand for some patches each to logits, which are `f32`, and to those of the distillation
+    /// token, if there is one.
+    fn heads_of<O: Ops>(
         &self,
         ops: &mut O,
         tokens: O::Tensor,
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> O::Tensor {
+    ) -> (O::Tensor, Option<O::Tensor>) {
         let width = self.config.width();
         let distilled = self.head_dist.as_ref().map(|head| {
             let token = ops.slice(tokens.clone(), 1, 1, 1);
@@ -319,11 +346,7 @@ impl ViT {
             features = ops.apply(op::Tanh {}, [features]);
         }
         let logits = self.head.forward(ops, features);
-        let logits = ops.unrounded(logits);
-        let Some(distilled) = distilled else { return logits };
-        let sum = ops.add(logits, distilled);
-        let half = ops.scalar(0.5);
-        ops.mul(sum, half)
+        (ops.unrounded(logits), distilled)
     }
 
     /// The learned positions of the tokens before the patches, if they have some, and those of the

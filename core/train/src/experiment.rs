@@ -13,8 +13,16 @@ use vitral_data::{Channels, DataConfig, Decoder, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
-    batch_size::BatchSize, groups::GroupOverride, init::Init, loss::Loss, mix::Mix,
-    optimizer::Optimizer, plugins::PluginConfig, precision::Precision, schedule::Decay,
+    batch_size::BatchSize,
+    groups::GroupOverride,
+    init::Init,
+    loss::Loss,
+    mix::Mix,
+    optimizer::Optimizer,
+    plugins::PluginConfig,
+    precision::Precision,
+    schedule::{Decay, ScheduleOn},
+    teacher::TeacherConfig,
 };
 
 /// An experiment, as one RON file describes it.
@@ -112,12 +120,22 @@ pub struct TrainConfig {
     /// Shape of the learning rate after warm-up.
     #[schemars(extend("otherNames" = ["sched", "scheduler", "schedule", "lr_schedule"]))]
     pub decay: Decay,
-    /// Epochs over which the learning rate rises from 0.
+    /// When the learning rate changes: on `Steps`, `Epochs` or `EpochEnds`.
+    #[schemars(extend("otherNames" = ["sched_on_updates"]))]
+    pub schedule_on: ScheduleOn,
+    /// Epochs over which the learning rate rises, from `warmup_learning_rate`.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     #[schemars(extend("otherNames" = ["warmup"]))]
     pub warmup_epochs: f64,
     /// Steps of warm-up, in place of epochs.
     pub warmup_steps: Option<u64>,
+    /// Learning rate that the warm-up starts with.
+    #[schemars(range(min = 0.0, max = HIGHEST_LEARNING_RATE))]
+    #[schemars(extend("otherNames" = ["warmup_lr", "warmup_lr_init"]))]
+    pub warmup_learning_rate: f64,
+    /// Whether the decay begins after the warm-up; `false` counts it from the start of the run, so that
+    /// it is under way when the warm-up ends (timm's default).
+    pub warmup_prefix: bool,
     /// Weight decay of the weight matrices; 0.01 to 0.05 is usual for AdamW. Biases, norms,
     /// positions, tokens and LayerScale are not decayed.
     #[schemars(range(min = 0.0, max = 10.0))]
@@ -143,12 +161,21 @@ pub struct TrainConfig {
     /// What is minimised: `Softmax` or `Sigmoid` cross-entropy.
     #[schemars(extend("otherNames" = ["criterion"]))]
     pub loss: Loss,
+    /// With a sigmoid loss, has each class whose share of a mixed target is above this be a whole target,
+    /// and every other none: 0 as in DeiT III. `None` keeps the shares.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    #[schemars(extend("otherNames" = ["bce_target_thresh", "target_thresh"]))]
+    pub target_threshold: Option<f64>,
     /// Share of each target that is spread over all classes.
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["smoothing"]))]
     pub label_smoothing: f64,
     /// Mixup and CutMix.
     pub mix: Mix,
+    /// A trained model whose answers are learned beside the labels (distillation): as in
+    /// `(checkpoint: "runs/large", hard: true)`.
+    #[schemars(extend("otherNames" = ["distillation", "teacher_model", "distill"]))]
+    pub teacher: Option<TeacherConfig>,
     /// Batch augmentations of plugins, after `mix`.
     pub batch_augment: Vec<PluginUse>,
     /// Decay of an exponential moving average of the weights, which is then what is evaluated.
@@ -182,8 +209,11 @@ impl Default for TrainConfig {
             learning_rate: 5e-4,
             min_learning_rate: MIN_LEARNING_RATE,
             decay: Decay::Cosine,
+            schedule_on: ScheduleOn::Steps,
             warmup_epochs: 1.0,
             warmup_steps: None,
+            warmup_learning_rate: 0.0,
+            warmup_prefix: true,
             weight_decay: 0.05,
             weight_decay_end: None,
             layer_decay: None,
@@ -191,8 +221,10 @@ impl Default for TrainConfig {
             frozen: Vec::new(),
             clip_norm: Some(1.0),
             loss: Loss::Softmax,
+            target_threshold: None,
             label_smoothing: 0.0,
             mix: Mix::default(),
+            teacher: None,
             batch_augment: Vec::new(),
             ema: None,
             eval_every: Every::Epochs(1.0),
@@ -314,6 +346,36 @@ impl Experiment {
                 "`learning_rate` is the peak, `min_learning_rate` where the decay ends",
             );
         }
+        if train.warmup_learning_rate > train.learning_rate {
+            return problem(
+                "train.warmup_learning_rate",
+                format!(
+                    "the warm-up would fall, from {:e} to {:e}",
+                    train.warmup_learning_rate, train.learning_rate
+                ),
+                "it rises from `warmup_learning_rate` to `learning_rate`",
+            );
+        }
+        if train.target_threshold.is_some()
+            && (train.loss == Loss::Softmax || train.label_smoothing > 0.0)
+        {
+            return problem(
+                "train.target_threshold",
+                match train.loss {
+                    Loss::Softmax => "a softmax shares one target among the classes".into(),
+                    _ => "with `label_smoothing`, every class has a share of each target".into(),
+                },
+                "it goes with `loss: Sigmoid` or `SigmoidMean`, and without `label_smoothing`",
+            );
+        }
+        if !train.warmup_prefix && matches!(train.decay, Decay::WarmupStableDecay { .. }) {
+            return problem(
+                "train.warmup_prefix",
+                "`WarmupStableDecay` decays at the end of the run, wherever the warm-up ends"
+                    .into(),
+                "leave `warmup_prefix` out",
+            );
+        }
         if train.patch_dropout_epochs.is_some() && self.model.patch_dropout == 0.0 {
             return problem(
                 "train.patch_dropout_epochs",
@@ -330,6 +392,7 @@ impl Experiment {
                 "`Hybrid` computes pixels of whole batches on the device: use `Cpu` where stages need pixels before",
             );
         }
+        train.teacher.as_ref().map_or(Ok(()), TeacherConfig::check)?;
         crate::image_size::check(&self.model, &train.image_size, &train.batch_augment)?;
         self.input()?;
         Ok(())
@@ -370,6 +433,9 @@ impl Experiment {
     pub fn resolve_each_path<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
         self.data.resolve_paths(|field| base(&format!("data.{field}")));
         self.init.resolve_path(base("init.path"));
+        if let Some(teacher) = &mut self.train.teacher {
+            teacher.resolve_path(base("train.teacher.checkpoint"));
+        }
         for (name, plugin) in &mut self.plugins {
             let field = format!("plugins[{name:?}]");
             if let Some(bundle) = &mut plugin.bundle {
@@ -424,6 +490,31 @@ mod tests {
         assert_eq!(floor(0.0, MIN_LEARNING_RATE), 0.0);
         assert_eq!(floor(1e-3, MIN_LEARNING_RATE), 1e-6);
         assert_eq!(floor(1e-6, 1e-5), 1e-5);
+    }
+
+    #[test]
+    fn fields_that_mean_nothing_beside_others_are_refused() {
+        let refused = |train: TrainConfig| {
+            let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
+            let document = vitral_config::Document::new("test", text);
+            let experiment = Experiment { train, ..document.parse::<Experiment>().unwrap() };
+            experiment.check().err().map(|problem| problem.field)
+        };
+        let train = TrainConfig { learning_rate: 1e-3, ..TrainConfig::default() };
+        let of = |warmup_learning_rate| TrainConfig { warmup_learning_rate, ..train.clone() };
+        assert_eq!(refused(of(1e-3)), None);
+        assert_eq!(refused(of(2e-3)), Some("train.warmup_learning_rate".into()));
+        let decay = Decay::WarmupStableDecay { epochs: 2.0, shape: Default::default() };
+        let stable = TrainConfig { decay, ..train.clone() };
+        assert_eq!(refused(stable.clone()), None);
+        let stable = TrainConfig { warmup_prefix: false, ..stable };
+        assert_eq!(refused(stable), Some("train.warmup_prefix".into()));
+        let whole = TrainConfig { target_threshold: Some(0.0), ..train };
+        assert_eq!(refused(whole.clone()), Some("train.target_threshold".into()));
+        let whole = TrainConfig { loss: Loss::SigmoidMean, ..whole };
+        assert_eq!(refused(whole.clone()), None);
+        let smoothed = TrainConfig { label_smoothing: 0.1, ..whole };
+        assert_eq!(refused(smoothed), Some("train.target_threshold".into()));
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod read_back;
 mod run_folder;
 pub mod schedule;
 mod statistics;
+pub mod teacher;
 mod trainer;
 
 pub use error::Error;

@@ -14,6 +14,8 @@ pub enum Loss {
     /// Binary cross-entropy of each class, summed over the classes (Beyer et al. 2020, DeiT-III);
     /// goes well with Mixup and CutMix.
     Sigmoid,
+    /// The same, averaged over the classes (DeiT III, timm).
+    SigmoidMean,
 }
 
 impl Loss {
@@ -27,6 +29,10 @@ impl Loss {
     pub(crate) fn per_image(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Softmax => cross_entropy(logits, targets),
+            Self::SigmoidMean => {
+                let classes = logits.dims()[1];
+                Self::Sigmoid.per_image(logits, targets).div_scalar(classes as f64)
+            }
             Self::Sigmoid => {
                 let positive = activation::log_sigmoid(logits.clone()) * targets.clone();
                 let negative = activation::log_sigmoid(logits.neg()) * (targets.neg() + 1.0);
@@ -78,6 +84,8 @@ mod tests {
         assert!(
             (scalar(Loss::Sigmoid.forward(tensor(logits), tensor(targets))) - sigmoid).abs() < 1e-6
         );
+        let mean = scalar(Loss::SigmoidMean.forward(tensor(logits), tensor(targets)));
+        assert!((mean - sigmoid / 3.0).abs() < 1e-6);
     }
 
     #[test]

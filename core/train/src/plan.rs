@@ -7,7 +7,7 @@ use vitral_data::Loader;
 use crate::{
     experiment::{Every, TrainConfig},
     place::Place,
-    schedule::Schedule,
+    schedule::{Decay, Schedule, ScheduleOn},
 };
 
 /// The steps of a run, once the number of training images is known, from a place on.
@@ -42,13 +42,29 @@ impl TrainConfig {
             Some(steps) => (steps, 0),
             None => (steps(self.epochs), lead),
         };
-        let warmup = self.warmup_steps.unwrap_or_else(|| steps(self.warmup_epochs));
+        let warmup = self.warmup_steps.unwrap_or_else(|| steps(self.warmup_epochs)).min(length);
+        let decay_from = match self.decay {
+            Decay::WarmupStableDecay { epochs, .. } => {
+                Some(length.saturating_sub(steps(epochs)).max(warmup))
+            }
+            _ => (!self.warmup_prefix).then_some(0),
+        };
         let schedule = Schedule {
             decay: self.decay,
+            start: self.warmup_learning_rate,
             peak: self.learning_rate,
             floor: self.floor(),
-            warmup: warmup.min(length),
+            warmup,
             total: length,
+            decay_from,
+            interval: match self.schedule_on {
+                ScheduleOn::Steps => 1,
+                ScheduleOn::Epochs | ScheduleOn::EpochEnds => steps_per_epoch,
+            },
+            lag: match self.schedule_on {
+                ScheduleOn::Steps | ScheduleOn::Epochs => 0,
+                ScheduleOn::EpochEnds => steps_per_epoch,
+            },
             lead: schedule_lead,
         };
         let total = length.saturating_add_signed(schedule_lead.saturating_neg());
@@ -87,6 +103,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Cooldown;
 
     /// Of a run with 10 steps in an epoch.
     fn plan(train: &TrainConfig) -> Plan {
@@ -107,6 +124,31 @@ mod tests {
         assert_eq!(due(Every::Steps(7)), [7, 14, 21]);
         assert_eq!(due(Every::Minutes(1.0)), [0u64; 0]);
         assert!(plan.is_due(Every::Minutes(0.5), 3, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn the_last_epochs_cool_down_after_any_number_of_others() {
+        let decay = Decay::WarmupStableDecay { epochs: 2.0, shape: Cooldown::Linear };
+        let of = |epochs| {
+            let train = TrainConfig {
+                epochs,
+                decay,
+                learning_rate: 1.0,
+                min_learning_rate: 0.0,
+                ..TrainConfig::default()
+            };
+            let schedule = plan(&train).schedule;
+            (0..epochs as u64 * 10).map(|step| schedule.learning_rate(step)).collect::<Vec<_>>()
+        };
+        let (short, long) = (of(5.0), of(9.0));
+        assert_eq!(short[..30], long[..30], "until the shorter one cools down");
+        assert_eq!([long[69], long[70]], [1.0; 2]);
+        assert_eq!(short[30..], long[70..], "and both cool down alike");
+        // Where there are no others, it falls from the end of the warm-up on.
+        assert_eq!(
+            plan(&TrainConfig { epochs: 2.0, decay, ..TrainConfig::default() }).schedule.decay_from,
+            Some(10)
+        );
     }
 
     #[test]

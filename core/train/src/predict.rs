@@ -79,7 +79,7 @@ impl TrainedModel {
         let normalize = self.experiment.data.normalize.mean_std(channels)?;
         let output = match self.experiment.train.loss {
             crate::loss::Loss::Softmax => Output::Softmax,
-            crate::loss::Loss::Sigmoid => Output::Sigmoid,
+            crate::loss::Loss::Sigmoid | crate::loss::Loss::SigmoidMean => Output::Sigmoid,
         };
         Ok(Interface { normalize: Some(normalize), output })
     }
@@ -183,7 +183,9 @@ impl TrainedModel {
         let logits = self.model.forward(images, Mode::Eval);
         let probabilities = match self.experiment.train.loss {
             crate::loss::Loss::Softmax => activation::softmax(logits, 1),
-            crate::loss::Loss::Sigmoid => activation::sigmoid(logits),
+            crate::loss::Loss::Sigmoid | crate::loss::Loss::SigmoidMean => {
+                activation::sigmoid(logits)
+            }
         };
         let values: Vec<f32> =
             probabilities.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;

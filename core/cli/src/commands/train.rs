@@ -33,7 +33,8 @@ pub struct TrainArguments {
     #[arg(required_unless_present = "resume")]
     pub experiment: Option<PathBuf>,
     /// Resume a run: its folder (from its newest checkpoint), its `best` or `last`, or one of its
-    /// `checkpoints/step-...`.
+    /// `checkpoints/step-...`. With `--set output=FOLDER` it goes on there, as a run of its own, and the
+    /// other one stays as it is.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     pub resume: Option<PathBuf>,
     /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.
@@ -99,14 +100,8 @@ fn start(
     let device = loaded.open_device(arguments.device.as_deref())?;
     let mut experiment = loaded.experiment.clone();
     let output = free_folder(&experiment.output);
-    if output != experiment.output {
-        progress.line(&format!(
-            "{} already holds a run; this one goes to {}",
-            experiment.output.display(),
-            output.display()
-        ));
-        experiment.output = output;
-    }
+    tell_other(&experiment.output, &output, progress);
+    experiment.output = output;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
     Trainer::new(experiment, registry, &device).map_err(|error| loaded.locate(error))
 }
@@ -122,7 +117,15 @@ fn resume(
     if !arguments.overrides.set.is_empty() {
         let changed = Loaded::of_checkpoint(&checkpoint, &arguments.overrides.set)?;
         overrides::check_resume(changed.document())?;
+        if changed.document().assigned().any(|field| field == "output") {
+            let output = free_folder(&changed.experiment.output);
+            tell_other(&changed.experiment.output, &output, progress);
+            checkpoint.branch = Some(output);
+        }
         checkpoint.experiment = changed.experiment;
+        if let Some(branch) = &checkpoint.branch {
+            checkpoint.experiment.output.clone_from(branch);
+        }
     }
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
@@ -141,6 +144,14 @@ fn resume(
         }
         error => error.into(),
     })
+}
+
+/// Says where a run goes whose folder is taken.
+fn tell_other(meant: &Path, output: &Path, progress: &Progress) {
+    if output != meant {
+        let (meant, output) = (meant.display(), output.display());
+        progress.line(&format!("{meant} already holds a run; this one goes to {output}"));
+    }
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.

@@ -91,7 +91,8 @@ fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<ImageBatch> {
     ];
     let pipeline = Pipeline::own(Channels::Rgb, 8, &transforms).unwrap();
     let (on_error, seed, shard) = (OnError::Stop, Seed::new(3), Shard::default());
-    let options = LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed, shard };
+    let options =
+        LoaderOptions { batch: 16, workers, prefetch: 2, on_error, seed, shard, repeats: 1 };
     let loader = Loader::train(source, Arc::new(pipeline), options, 0..15).unwrap();
     loader.collect::<Result<_, _>>().unwrap()
 }

@@ -129,6 +129,7 @@ fn batches_follow_from_seed_and_number_alone_on_every_source() {
             let per_epoch = Loader::batches_per_epoch(len, batch);
             // Two epochs and a half.
             let end = 2 * per_epoch + per_epoch.div_ceil(2);
+            let repeats = rng.random_range(1..=3);
             let options = LoaderOptions {
                 batch,
                 workers: 1,
@@ -136,9 +137,10 @@ fn batches_follow_from_seed_and_number_alone_on_every_source() {
                 on_error: OnError::Stop,
                 seed: Seed::new(trial),
                 shard: Shard::default(),
+                repeats,
             };
             let whole = batches(&source, options, 0..end);
-            check_epochs(&whole, len, batch, per_epoch as usize);
+            check_epochs(&whole, len, batch, per_epoch as usize, repeats as usize);
             let world_size = rng.random_range(1..=batch.min(5) as u32);
             let start = rng.random_range(0..end);
             let parts: Vec<_> = (0..world_size)
@@ -151,20 +153,30 @@ fn batches_follow_from_seed_and_number_alone_on_every_source() {
                 .collect();
             for (at, expected) in whole[start as usize..].iter().enumerate() {
                 let parts: Vec<_> = parts.iter().map(|part| part[at].clone()).collect();
-                let case = format!("{name}: batch {batch}, {world_size} processes, from {start}");
+                let case = format!(
+                    "{name}: batch {batch}, repeats {repeats}, {world_size} processes, from {start}"
+                );
                 assert!(together(&parts) == *expected, "{case}, step {at}");
             }
         }
     }
 }
 
-/// Every image comes once in an epoch, but for those that do not fill a batch.
-fn check_epochs(batches: &[ImageBatch], len: usize, batch: usize, per_epoch: usize) {
+/// Every image comes once in an epoch, or as often as it is repeated, but for those that do not fill a batch.
+fn check_epochs(
+    batches: &[ImageBatch],
+    len: usize,
+    batch: usize,
+    per_epoch: usize,
+    repeats: usize,
+) {
     let mut orders = HashSet::new();
     for epoch in batches.chunks(per_epoch) {
         let samples: Vec<u32> = epoch.iter().flat_map(|batch| batch.samples.clone()).collect();
         let different: HashSet<_> = samples.iter().collect();
-        assert_eq!(different.len(), samples.len());
+        assert_eq!(different.len(), samples.len().div_ceil(repeats));
+        let runs: Vec<usize> = samples.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
+        assert!(runs[..runs.len() - 1].iter().all(|run| *run == repeats), "{samples:?}");
         assert_eq!(samples.len(), epoch.len() * batch.min(len));
         orders.insert(samples);
     }
@@ -184,6 +196,7 @@ fn evaluation_is_shared_without_a_gap_or_an_overlap() {
                     on_error: OnError::Stop,
                     seed: Seed::new(0),
                     shard: Shard::new(rank, world_size).unwrap(),
+                    repeats: 1,
                 };
                 let loader = Loader::eval(Arc::clone(&source), pipeline(), options).unwrap();
                 loader.flat_map(|batch| batch.unwrap().samples)
@@ -192,4 +205,31 @@ fn evaluation_is_shared_without_a_gap_or_an_overlap() {
             assert_eq!(samples, (0..source.len() as u32).collect::<Vec<_>>(), "{name}");
         }
     }
+}
+
+/// As often as it comes, an image is augmented anew, and the first time as without repetitions.
+#[test]
+fn repeated_images_are_augmented_anew() {
+    let folder = TempDir::new().unwrap();
+    let (_, source) =
+        sources(folder.path()).into_iter().find(|(name, _)| *name == "folder").unwrap();
+    let options = |repeats| LoaderOptions {
+        batch: 24,
+        repeats,
+        workers: 2,
+        prefetch: 2,
+        on_error: OnError::Stop,
+        seed: Seed::new(1),
+        shard: Shard::default(),
+    };
+    let of = |repeats| batches(&source, options(repeats), 0..1).remove(0);
+    let (once, repeated) = (of(1), of(4));
+    let images: Vec<&[u8]> = repeated.images.chunks(16).collect();
+    let mut others = 0;
+    for (sample, versions) in images.chunks(4).enumerate() {
+        assert_eq!(versions[0], &once.images[sample * 16..][..16], "image {sample}");
+        others += versions[1..].iter().filter(|version| **version != versions[0]).count();
+    }
+    // Of 18 ways to cut and turn an image, two are the same now and then.
+    assert!((12..=18).contains(&others), "{others} of 18 differ from the first");
 }

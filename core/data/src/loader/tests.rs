@@ -67,7 +67,7 @@ impl Source for Fake {
 
 fn options(batch: usize, workers: usize) -> LoaderOptions {
     let (on_error, seed, shard) = (OnError::Stop, Seed::new(11), Shard::default());
-    LoaderOptions { batch, workers, prefetch: 3, on_error, seed, shard }
+    LoaderOptions { batch, workers, prefetch: 3, on_error, seed, shard, repeats: 1 }
 }
 
 fn augmentation() -> Arc<Pipeline> {

@@ -130,7 +130,10 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
         ("exact gelu", ViTConfig { mlp: Mlp::Gelu, ..base() }),
         ("swiglu", ViTConfig { mlp: Mlp::SwiGlu, ..base() }),
         ("pre-logits", ViTConfig { representation_size: Some(12), ..base() }),
-        ("noise of training", ViTConfig { dropout: 0.3, drop_path: 0.5, ..base() }),
+        (
+            "noise of training",
+            ViTConfig { dropout: 0.3, drop_path: 0.5, drop_path_uniform: true, ..base() },
+        ),
         ("token merging", merging(base(), true)),
         ("token merging without proportional attention", merging(base(), false)),
         (

@@ -110,10 +110,12 @@ pub struct ViTConfig {
     #[schemars(extend("otherNames" = ["init_values"]))]
     pub layer_scale: Option<f64>,
     /// Stochastic depth: the last block's probability of dropping a branch for a sample; earlier
-    /// blocks have linearly less.
+    /// blocks have linearly less, unless it is uniform.
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["drop_path_rate", "stochastic_depth"]))]
     pub drop_path: f64,
+    /// Whether all blocks have the rate of `drop_path` (DeiT III, DINOv2).
+    pub drop_path_uniform: bool,
     /// Dropout after the position embedding, the attention's projection and in the MLP.
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["drop_rate"]))]
@@ -178,6 +180,7 @@ impl Default for ViTConfig {
             qk_norm: false,
             layer_scale: None,
             drop_path: 0.0,
+            drop_path_uniform: false,
             dropout: 0.0,
             attention_dropout: 0.0,
             patch_dropout: 0.0,
@@ -367,8 +370,12 @@ impl ViTConfig {
         self.attention_of(layer).heads().unwrap_or(self.heads())
     }
 
-    /// The stochastic-depth rate of one layer: 0 at the first, `drop_path` at the last.
+    /// The stochastic-depth rate of one layer: 0 at the first and `drop_path` at the last, or the same
+    /// in all.
     pub fn drop_path_of(&self, layer: usize) -> f64 {
+        if self.drop_path_uniform {
+            return self.drop_path;
+        }
         let last = self.depth().saturating_sub(1).max(1);
         self.drop_path * layer as f64 / last as f64
     }
@@ -407,5 +414,7 @@ mod tests {
     fn drop_path_grows_linearly_with_depth() {
         let config = ViTConfig { drop_path: 0.1, depth: Some(3), ..ViTConfig::default() };
         assert_eq!([0, 1, 2].map(|layer| config.drop_path_of(layer)), [0.0, 0.05, 0.1]);
+        let uniform = ViTConfig { drop_path_uniform: true, ..config };
+        assert_eq!([0, 1, 2].map(|layer| uniform.drop_path_of(layer)), [0.1; 3]);
     }
 }

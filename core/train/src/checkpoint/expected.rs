@@ -17,9 +17,9 @@ pub(super) fn of_model(experiment: &Experiment, programs: &Programs) -> Shapes {
 
 /// Those of the averages that an optimizer keeps of each parameter of a model.
 pub(super) fn of_optimizer(optimizer: &Optimizer, model: &Shapes) -> Shapes {
-    let slots = optimizer.slots().iter();
-    let averages = slots.flat_map(|slot| {
-        model.iter().map(move |(name, shape)| (average_name(slot, name), shape.clone()))
+    let averages = model.iter().flat_map(|(name, shape)| {
+        let slots = optimizer.slots(name, shape).iter();
+        slots.map(move |slot| (average_name(slot, name), shape.clone()))
     });
     averages.collect()
 }

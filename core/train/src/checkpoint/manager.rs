@@ -9,7 +9,7 @@ use vitral_files::{Access, Existing, Kind};
 
 use super::{Checkpoint, CheckpointError};
 
-const FOLDER: &str = "checkpoints";
+pub(super) const FOLDER: &str = "checkpoints";
 const PREFIX: &str = "step-";
 /// Beginnings of the names of folders that are not (or no longer) checkpoints.
 const WRITING: &str = ".writing-";
@@ -301,6 +301,7 @@ mod tests {
             monitors: Vec::new(),
             lock: Default::default(),
             notes: Vec::new(),
+            branch: None,
         }
     }
 

@@ -16,6 +16,7 @@
 //! Random generators need no file: all follow from the seed in the experiment and the step, and the
 //! order of the images from the seed and the place.
 
+mod branch;
 mod checksum;
 mod error;
 mod expected;
@@ -31,6 +32,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use branch::begin as begin_branch;
+pub(crate) use checksum::hex;
 pub use error::CheckpointError;
 pub(crate) use expected::average_name;
 pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
@@ -67,6 +70,8 @@ pub struct Checkpoint {
     pub(crate) lock: Lock,
     /// What is to be known of how it was read, in sentences.
     pub notes: Vec<String>,
+    /// The folder of a new run that goes on from here, in place of its own.
+    pub branch: Option<PathBuf>,
 }
 
 impl Checkpoint {
@@ -138,6 +143,7 @@ impl Checkpoint {
             monitors,
             lock,
             notes,
+            branch: None,
             written: experiment.clone(),
             experiment,
             state,
@@ -162,6 +168,7 @@ impl Checkpoint {
             monitors: Vec::new(),
             lock: Lock::default(),
             notes: Vec::new(),
+            branch: None,
         }
     }
 
@@ -177,7 +184,7 @@ impl Checkpoint {
     /// # Errors
     /// It is a model alone.
     pub(crate) fn check_resumable(&self) -> Result<(), CheckpointError> {
-        let keeps_averages = !self.experiment.train.optimizer.slots().is_empty();
+        let keeps_averages = self.experiment.train.optimizer.fewest_slots() > 0;
         if self.tensors.optimizer.is_empty() && keeps_averages {
             return Err(CheckpointError::Mismatch {
                 path: self.path.clone(),

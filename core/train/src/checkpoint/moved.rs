@@ -34,6 +34,11 @@ pub(super) fn follow(experiment: &mut Experiment, written: &Path, now: &Path) ->
             *bundle = moved;
         }
     }
+    if let Some(teacher) = &mut experiment.train.teacher
+        && let Some(moved) = moved(&teacher.checkpoint, written, now).filter(|to| to.exists())
+    {
+        teacher.checkpoint = moved;
+    }
     notes
 }
 

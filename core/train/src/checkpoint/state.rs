@@ -58,6 +58,9 @@ pub struct State {
     /// What the data was; older checkpoints do not say.
     #[serde(default)]
     pub data: Option<Fingerprints>,
+    /// What tells the teacher from any other model, where the run has one.
+    #[serde(default)]
+    pub teacher: Option<String>,
     /// What monitors have had of what they can have in a run.
     #[serde(default)]
     pub monitors: MonitorUse,
@@ -100,6 +103,7 @@ impl Default for State {
             loss_scale: None,
             skipped_steps: 0,
             data: None,
+            teacher: None,
             monitors: MonitorUse::default(),
             micro_batch: None,
             decoder: None,

@@ -145,21 +145,24 @@ pub(crate) fn to_device(
     in_order(tensors, names.collect(), device)
 }
 
-/// The same with an optimizer's averages: of each slot, one for each of the model's parameters.
+/// The same with an optimizer's averages: of each of the model's parameters a list, in the order of the
+/// slots that it has.
 ///
 /// # Errors
 /// As [`to_device`].
 pub(crate) fn averages_to_device(
     tensors: &[NamedTensor],
-    slots: &[&str],
+    slots: impl Fn(&ParameterInfo) -> &'static [&'static str],
     infos: &[ParameterInfo],
     device: &Device,
-) -> Result<Vec<Tensor<1>>, String> {
-    let of_slot = |slot: &&str| {
-        let slot = (*slot).to_owned();
-        infos.iter().map(move |info| (average_name(&slot, &info.name), info.shape.clone()))
+) -> Result<Vec<Vec<Tensor<1>>>, String> {
+    let of_parameter = |info: &ParameterInfo| {
+        let named = |slot: &&str| (average_name(slot, &info.name), info.shape.clone());
+        slots(info).iter().map(named).collect::<Vec<_>>()
     };
-    in_order(tensors, slots.iter().flat_map(of_slot).collect(), device)
+    let wanted = infos.iter().flat_map(of_parameter).collect();
+    let mut averages = in_order(tensors, wanted, device)?.into_iter();
+    Ok(infos.iter().map(|info| averages.by_ref().take(slots(info).len()).collect()).collect())
 }
 
 fn in_order(
@@ -254,11 +257,15 @@ mod tests {
         assert_eq!(to_device(&tensors(&["a", "b"]), &infos, &device).unwrap().len(), 2);
         let superfluous = to_device(&tensors(&["a", "b", "c"]), &infos, &device);
         assert!(superfluous.unwrap_err().contains("`c` is there"));
-        let of_two = tensors(&["m/a", "m/b", "v/a", "v/b"]);
-        let found = averages_to_device(&of_two, &["m", "v"], &infos, &device);
-        assert_eq!(found.unwrap().len(), 4);
+        let written = tensors(&["m/a", "m/b", "v/a"]);
+        // As of Muon, which keeps more of some parameters than of others.
+        let slots = |info: &ParameterInfo| -> &'static [&'static str] {
+            if info.name == "a" { &["m", "v"] } else { &["m"] }
+        };
+        let found = averages_to_device(&written, slots, &infos, &device).unwrap();
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
         // As of an optimizer that keeps less.
-        let superfluous = averages_to_device(&of_two, &["m"], &infos, &device);
+        let superfluous = averages_to_device(&written, |_| &["m"], &infos, &device);
         assert!(superfluous.unwrap_err().contains("`v/a` is there"));
     }
 }

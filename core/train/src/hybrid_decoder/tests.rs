@@ -52,6 +52,7 @@ fn batches(source: &Arc<dyn Source>, pipeline: Pipeline, count: u64) -> Vec<Imag
         on_error: OnError::Skip,
         seed: Seed::new(5),
         shard: Shard::default(),
+        repeats: 1,
     };
     let loader = Loader::train(Arc::clone(source), Arc::new(pipeline), options, 0..count).unwrap();
     loader.collect::<Result<_, _>>().unwrap()

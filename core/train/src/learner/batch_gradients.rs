@@ -91,11 +91,10 @@ impl Learner {
                 let images = images.narrow(0, first, count);
                 self.augment(0..count, images, targets.narrow(0, first, count), seed)
             };
-            let logits = self.model.forward(images.autodiff(), mode);
-            hits.push(count_hits(logits.clone().without_autodiff(), targets.clone()));
+            let (logits, loss) = self.learned(images, targets.clone(), mode);
+            hits.push(count_hits(logits.without_autodiff(), targets));
             // Weighted by its share of the batch, so that sums over micro-batches are means.
-            let loss = self.config.loss.forward(logits, targets.autodiff())
-                * (count as f64 / batch as f64);
+            let loss = loss * (count as f64 / batch as f64);
             ended(Stage::Forward);
             self.fail_for_test(step, count);
             let mut gradients = match &self.scaler {
@@ -119,6 +118,30 @@ impl Learner {
             loss: Tensor::cat(losses, 0).sum(),
             correct: Tensor::cat(hits, 0).sum(),
         }
+    }
+
+    /// Logits of normalised images, and their mean loss: by the targets, and by the teacher's answers if
+    /// there is one.
+    fn learned(&self, images: Tensor<4>, targets: Tensor<2>, mode: Mode) -> (Tensor<2>, Tensor<1>) {
+        let loss = self.config.loss;
+        let targets = match self.config.target_threshold {
+            Some(threshold) => targets.greater_elem(threshold).float(),
+            None => targets,
+        };
+        let targets = targets.autodiff();
+        let Some(teacher) = &self.teacher else {
+            let logits = self.model.forward(images.autodiff(), mode);
+            return (logits.clone(), loss.forward(logits, targets));
+        };
+        let (logits, distilled) = self.model.forward_heads(images.clone().autodiff(), mode);
+        let answer = match &distilled {
+            Some(distilled) => (logits.clone() + distilled.clone()) * 0.5,
+            None => logits.clone(),
+        };
+        let taught = teacher.loss(images, distilled.unwrap_or_else(|| logits.clone()));
+        let labelled = loss.forward(logits, targets);
+        let weight = teacher.weight();
+        (answer, labelled * (1.0 - weight) + taught * weight)
     }
 
     /// Mixes some images of a batch and has the plugins' programs change them.

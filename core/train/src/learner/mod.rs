@@ -34,6 +34,7 @@ use crate::{
     read_back::scalar,
     schedule::Schedule,
     statistics::parameter_statistics,
+    teacher::Teacher,
 };
 
 /// A model in training.
@@ -45,6 +46,7 @@ pub struct Learner {
     groups: Vec<ParameterGroup>,
     model: ViT,
     batch_programs: Vec<BatchProgram>,
+    teacher: Option<Teacher>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
     scaler: Option<LossScaler>,
@@ -138,11 +140,12 @@ impl Learner {
             schedule,
             seed,
             groups: groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen),
+            optimizer: OptimizerState::new(config.optimizer, &infos, &values),
             infos,
-            optimizer: OptimizerState::new(config.optimizer, &values),
             ema: config.ema.map(|decay| Ema::new(decay, values)),
             model,
             batch_programs,
+            teacher: None,
             scaler: config.precision.scaling().map(LossScaler::new),
             skipped_steps: 0,
             micro_batch: config.batch.is_auto().then_some(config.batch.effective()),
@@ -160,6 +163,11 @@ impl Learner {
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
+    }
+
+    /// Learns from a teacher, too, from now on.
+    pub(crate) fn set_teacher(&mut self, teacher: Teacher) {
+        self.teacher = Some(teacher);
     }
 
     /// Follows another schedule from now on.

@@ -36,10 +36,14 @@ impl Learner {
         within_memory(|| {
             // Zeros take no memory on the CPU until they are written to; the moving average shares
             // the weights' memory until both differ.
-            let zeros = if is_cpu(&device) { self.config.optimizer.slots().len() } else { 0 };
-            let added = if is_fresh { zeros + usize::from(self.ema.is_some()) } else { 0 };
-            let added = values.iter().flat_map(|value| (0..added).map(|_| value.ones_like()));
-            let added: Vec<Tensor<1>> = added.collect();
+            let added = |slots: &Vec<Tensor<1>>| match is_fresh {
+                true if is_cpu(&device) => slots.len() + usize::from(self.ema.is_some()),
+                true => usize::from(self.ema.is_some()),
+                false => 0,
+            };
+            let added = values.iter().zip(self.optimizer.slots.iter().map(added));
+            let added: Vec<Tensor<1>> =
+                added.flat_map(|(value, count)| (0..count).map(|_| value.ones_like())).collect();
             let config = self.model.config();
             let side = config.image_size;
             // By way of the host, as the images of a step come.
@@ -109,7 +113,7 @@ mod tests {
             floor: 0.0,
             warmup: 0,
             total: 1,
-            lead: 0,
+            ..Schedule::default()
         };
         let mut learner =
             Learner::new(&model, &config, schedule, Seed::new(0), &Device::flex()).unwrap();

@@ -1,7 +1,10 @@
 //! A learner's tensors out of the device and back, for checkpoints.
 
 use burn::tensor::Tensor;
-use vitral_model::{device::Device, parameters};
+use vitral_model::{
+    device::Device,
+    parameters::{self, ParameterInfo},
+};
 
 use super::Learner;
 use crate::{
@@ -13,14 +16,16 @@ impl Learner {
     /// Reads everything back from the device.
     pub(crate) fn export(&self) -> Result<Tensors, Error> {
         let mut optimizer = Vec::new();
-        for (index, slot) in self.config.optimizer.slots().iter().enumerate() {
-            let averages: Vec<Tensor<1>> =
-                self.optimizer.slots.iter().map(|slots| slots[index].clone()).collect();
-            optimizer.extend(self.named(|name| average_name(slot, name), &averages)?);
+        for (info, averages) in self.infos.iter().zip(&self.optimizer.slots) {
+            let slots = self.config.optimizer.slots(&info.name, &info.shape);
+            for (slot, average) in slots.iter().zip(averages) {
+                let name = average_name(slot, &info.name);
+                optimizer.push(NamedTensor::from_device(name, &info.shape, average)?);
+            }
         }
         Ok(Tensors {
-            model: self.named(str::to_owned, &parameters::values(&self.model))?,
-            ema: self.ema.as_ref().map(|ema| self.named(str::to_owned, &ema.values)).transpose()?,
+            model: self.named(&parameters::values(&self.model))?,
+            ema: self.ema.as_ref().map(|ema| self.named(&ema.values)).transpose()?,
             optimizer,
         })
     }
@@ -33,13 +38,9 @@ impl Learner {
         let load = |tensors: &[NamedTensor]| to_device(tensors, &self.infos, device);
         let values = load(&tensors.model)?;
         let average = tensors.ema.as_deref().map(load).transpose()?;
-        let slots = self.config.optimizer.slots();
+        let slots = |info: &ParameterInfo| self.config.optimizer.slots(&info.name, &info.shape);
         let averages = averages_to_device(&tensors.optimizer, slots, &self.infos, device)?;
-        for (index, tensors) in averages.chunks(self.infos.len()).enumerate() {
-            for (slots, tensor) in self.optimizer.slots.iter_mut().zip(tensors) {
-                slots[index] = tensor.clone();
-            }
-        }
+        self.optimizer.slots = averages;
         self.set_values(values);
         if let (Some(ema), Some(average)) = (&mut self.ema, average) {
             ema.values = average;
@@ -47,15 +48,11 @@ impl Learner {
         Ok(())
     }
 
-    fn named(
-        &self,
-        name: impl Fn(&str) -> String,
-        tensors: &[Tensor<1>],
-    ) -> Result<Vec<NamedTensor>, Error> {
+    fn named(&self, tensors: &[Tensor<1>]) -> Result<Vec<NamedTensor>, Error> {
         self.infos
             .iter()
             .zip(tensors)
-            .map(|(info, tensor)| NamedTensor::from_device(name(&info.name), &info.shape, tensor))
+            .map(|(info, tensor)| NamedTensor::from_device(info.name.clone(), &info.shape, tensor))
             .collect()
     }
 }

@@ -1,10 +1,12 @@
 //! Optimizers. Each is one function from a parameter, its gradient and its slots (the averages that
-//! it keeps) to the next value; all work on flat vectors, on whatever device these are.
+//! it keeps) to the next value; all work on flat vectors, on whatever device these are. Muon alone
+//! looks at the shape that a parameter has.
 
 mod adamw;
 mod fused;
 mod lamb;
 mod lion;
+mod muon;
 mod sgd;
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,9 @@ mod tests;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_model::parameters::ParameterInfo;
 
+pub use self::muon::UpdateScale;
 use crate::{ema::Ema, gradients::scale, groups::ParameterGroup};
 
 /// The rule that turns gradients into updates.
@@ -78,6 +82,46 @@ pub enum Optimizer {
         #[schemars(range(min = 0.0, max = 1.0))]
         eps: f64,
     },
+    /// Momentum that Newton–Schulz iterations make about orthogonal (Jordan 2024) for the weight
+    /// matrices of the blocks, each as it is stored, so that queries, keys and values are one, as in
+    /// timm; AdamW for all else: patches, positions, tokens, norms, biases and the head.
+    Muon {
+        /// Share of the momentum that goes on.
+        #[serde(default = "default_muon_momentum")]
+        #[schemars(range(min = 0.0, max = 0.999_999))]
+        momentum: f64,
+        /// Looks ahead along the momentum (Nesterov).
+        #[serde(default = "default_nesterov")]
+        nesterov: bool,
+        /// Newton–Schulz iterations of an update.
+        #[serde(default = "default_iterations")]
+        #[schemars(range(min = 1, max = 20))]
+        #[schemars(extend("otherNames" = ["ns_steps", "newton_schulz_steps"]))]
+        iterations: u32,
+        /// How large an update is, by the matrix's sides.
+        #[serde(default)]
+        #[schemars(extend("otherNames" = ["adjust_lr_fn"]))]
+        update_scale: UpdateScale,
+        /// Factor on the learning rate of what AdamW trains.
+        #[serde(default = "default_adamw_scale")]
+        #[schemars(range(min = 0.0, max = 1000.0))]
+        #[schemars(extend("otherNames" = ["fallback_lr_scale"]))]
+        adamw_scale: f64,
+        /// AdamW's decay of the gradient's average.
+        #[serde(default = "default_beta1")]
+        #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
+        beta1: f64,
+        /// AdamW's decay of the squared gradient's average.
+        #[serde(default = "default_muon_beta2")]
+        #[schemars(range(min = 0.0, max = 0.999_999))]
+        #[schemars(extend("otherNames" = ["betas"]))]
+        beta2: f64,
+        /// Added by AdamW to the root of the squared gradient's average.
+        #[serde(default = "default_eps")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        eps: f64,
+    },
 }
 
 fn default_beta1() -> f64 {
@@ -104,6 +148,26 @@ fn default_lamb_eps() -> f64 {
     1e-6
 }
 
+fn default_muon_momentum() -> f64 {
+    0.95
+}
+
+fn default_nesterov() -> bool {
+    true
+}
+
+fn default_iterations() -> u32 {
+    5
+}
+
+fn default_adamw_scale() -> f64 {
+    1.0
+}
+
+fn default_muon_beta2() -> f64 {
+    0.95
+}
+
 impl Default for Optimizer {
     fn default() -> Self {
         Self::AdamW { beta1: default_beta1(), beta2: default_beta2(), eps: default_eps() }
@@ -122,13 +186,25 @@ pub(crate) struct Hyper {
 }
 
 impl Optimizer {
-    /// Names of the averages kept per parameter, as in checkpoints (PyTorch's names).
-    pub(crate) fn slots(&self) -> &'static [&'static str] {
+    /// Names of the averages kept of a parameter, as in checkpoints (PyTorch's names).
+    pub(crate) fn slots(&self, name: &str, shape: &[usize]) -> &'static [&'static str] {
         match self {
-            Self::AdamW { .. } | Self::Lamb { .. } => &["exp_avg", "exp_avg_sq"],
+            Self::Muon { .. } if muon::matrix(name, shape).is_some() => &["momentum_buffer"],
+            Self::AdamW { .. } | Self::Lamb { .. } | Self::Muon { .. } => {
+                &["exp_avg", "exp_avg_sq"]
+            }
             Self::Sgd { momentum, .. } if *momentum == 0.0 => &[],
             Self::Sgd { .. } => &["momentum_buffer"],
             Self::Lion { .. } => &["exp_avg"],
+        }
+    }
+
+    /// How many averages are kept of every parameter; of some it may be more.
+    pub(crate) fn fewest_slots(&self) -> usize {
+        match self {
+            Self::AdamW { .. } | Self::Lamb { .. } => 2,
+            Self::Sgd { momentum, .. } if *momentum == 0.0 => 0,
+            Self::Sgd { .. } | Self::Lion { .. } | Self::Muon { .. } => 1,
         }
     }
 
@@ -137,9 +213,21 @@ impl Optimizer {
         value: Tensor<1>,
         gradient: Tensor<1>,
         slots: &mut [Tensor<1>],
+        matrix: Option<[usize; 2]>,
         hyper: Hyper,
     ) -> Tensor<1> {
         match (*self, slots) {
+            (Self::Muon { beta1, beta2, eps, adamw_scale, .. }, [average, square]) => {
+                let learning_rate = hyper.learning_rate * adamw_scale;
+                let hyper = Hyper { learning_rate, ..hyper };
+                adamw::update(value, gradient, average, square, [beta1, beta2, eps], hyper)
+            }
+            (Self::Muon { momentum, nesterov, iterations, update_scale, .. }, [buffer]) => {
+                // Of no other is there one average alone.
+                let sides = matrix.unwrap_or_else(|| unreachable!("a matrix"));
+                let rule = muon::Rule { momentum, nesterov, iterations, update_scale };
+                muon::update(value, gradient, buffer, sides, rule, hyper)
+            }
             (Self::AdamW { beta1, beta2, eps }, [average, square]) => {
                 adamw::update(value, gradient, average, square, [beta1, beta2, eps], hyper)
             }
@@ -161,18 +249,27 @@ impl Optimizer {
 /// The averages that an optimizer keeps of a model's parameters.
 pub(crate) struct OptimizerState {
     optimizer: Optimizer,
+    /// Rows and columns of the parameters that Muon moves as matrices.
+    matrices: Vec<Option<[usize; 2]>>,
     /// One list per parameter, in the order of [`Optimizer::slots`].
     pub(crate) slots: Vec<Vec<Tensor<1>>>,
 }
 
 impl OptimizerState {
     /// All averages zero, beside the parameters' values.
-    pub(crate) fn new(optimizer: Optimizer, values: &[Tensor<1>]) -> Self {
-        let slots = values
-            .iter()
-            .map(|value| optimizer.slots().iter().map(|_| value.zeros_like()).collect())
-            .collect();
-        Self { optimizer, slots }
+    pub(crate) fn new(optimizer: Optimizer, infos: &[ParameterInfo], values: &[Tensor<1>]) -> Self {
+        let zeros = |(info, value): (&ParameterInfo, &Tensor<1>)| {
+            let slots = optimizer.slots(&info.name, &info.shape);
+            slots.iter().map(|_| value.zeros_like()).collect()
+        };
+        let is_muon = matches!(optimizer, Optimizer::Muon { .. });
+        let matrix = |info: &ParameterInfo| muon::matrix(&info.name, &info.shape);
+        let matrices = infos.iter().map(|info| matrix(info).filter(|_| is_muon));
+        Self {
+            optimizer,
+            matrices: matrices.collect(),
+            slots: infos.iter().zip(values).map(zeros).collect(),
+        }
     }
 
     /// Whether an update of these values is one pass over memory, which makes nothing but the new
@@ -193,8 +290,7 @@ impl OptimizerState {
         ema: Option<&mut Ema>,
     ) -> Vec<Tensor<1>> {
         if let Some(rule) = fused::rule(&self.optimizer, &values) {
-            let slots = &mut self.slots;
-            return fused::step(rule, values, gradients, clip, slots, groups, hyper, ema);
+            return fused::step(self, rule, values, gradients, clip, groups, hyper, ema);
         }
         self.step_by_parameter(values, gradients, clip, groups, hyper, ema)
     }
@@ -217,14 +313,14 @@ impl OptimizerState {
             .into_iter()
             .zip(gradients)
             .zip(groups)
-            .zip(&mut self.slots)
-            .map(|(((value, gradient), group), slots)| {
+            .zip(self.slots.iter_mut().zip(&self.matrices))
+            .map(|(((value, gradient), group), (slots, matrix))| {
                 let hyper = Hyper {
                     learning_rate: hyper.learning_rate * group.learning_rate_scale,
                     weight_decay: group.weight_decay.unwrap_or(hyper.weight_decay),
                     ..hyper
                 };
-                self.optimizer.update(value, gradient, slots, hyper)
+                self.optimizer.update(value, gradient, slots, *matrix, hyper)
             })
             .collect();
         if let Some(ema) = ema {

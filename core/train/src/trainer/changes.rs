@@ -7,6 +7,7 @@ use crate::{
     experiment::{Experiment, TrainConfig},
     place::Place,
     plan::Plan,
+    schedule::Decay,
 };
 
 /// What the next step of a run means by an experiment and its data.
@@ -161,6 +162,16 @@ pub(super) fn doubts(run: &Meaning<'_>) -> Vec<String> {
             count(length),
             epochs(length as f64 / epoch)
         ));
+    } else if let Decay::WarmupStableDecay { epochs: cooldown, .. } = train.decay
+        && (cooldown * epoch).round() > length as f64 - steps
+    {
+        said.push(format!(
+            "`train.decay` falls over the last {}, but the run is {} ({}) long: the learning rate falls as \
+             soon as the warm-up ends",
+            epochs(cooldown),
+            count(length),
+            epochs(length as f64 / epoch)
+        ));
     }
     said
 }
@@ -290,5 +301,15 @@ mod tests {
             assert!(said.contains("24 steps (6 epochs) long"), "{said}");
         }
         assert_eq!(doubts(|train| train.warmup_steps = Some(23)), "");
+        let cooldown = |epochs| Decay::WarmupStableDecay { epochs, shape: Default::default() };
+        let whole = |train: &mut TrainConfig| train.decay = Decay::Constant;
+        assert_eq!(doubts(whole), "");
+        let said = |epochs| {
+            let experiment = experiment(|train| train.decay = cooldown(epochs));
+            let place = Place { batch: 8, images: 36, batches: 0 };
+            super::doubts(&Meaning::of(&experiment, place, 0)).join("\n")
+        };
+        assert_eq!(said(5.0), "");
+        assert!(said(6.0).contains("falls over the last 6 epochs"), "{}", said(6.0));
     }
 }

@@ -99,6 +99,7 @@ impl Trainer {
             monitors: self.monitors.save()?,
             lock: self.lock.clone(),
             notes: Vec::new(),
+            branch: None,
         };
         // A run that goes on from a checkpoint has its metrics until there.
         self.folder.flush()?;

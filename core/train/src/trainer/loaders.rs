@@ -125,6 +125,7 @@ pub fn eval_loader(
 fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
         batch: experiment.train.batch.effective(),
+        repeats: experiment.data.repeated_augmentation,
         workers: experiment.data.workers,
         prefetch: experiment.data.prefetch,
         on_error: experiment.data.on_error,

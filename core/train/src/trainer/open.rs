@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     Error,
-    checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare_model, run_of},
+    checkpoint::{
+        Checkpoint, CheckpointError, CheckpointManager, State, begin_branch, compare_model, run_of,
+    },
     error::AtPath,
     experiment::Experiment,
     footprint::{self, Purpose},
@@ -24,6 +26,7 @@ use crate::{
     plan::Plan,
     plugins::{Monitors, Programs, Registry, open_stages},
     run_folder::RunFolder,
+    teacher::{self, Opened},
 };
 
 impl Trainer {
@@ -42,13 +45,15 @@ impl Trainer {
         let class_names = parts.datasets.train.class_names().to_vec();
         let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
         let notes = notes.into_iter().map(|note| ("init", note));
+        let (teacher, taught) = parts.teach(&class_names)?;
+        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note)));
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
         let notes: Vec<_> = doubts.chain(notes).collect();
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
         let lock = registry.lock();
         folder.write_lock(&lock)?;
         let data = Some(parts.datasets.fingerprints());
-        let state = State { class_names, data, ..State::default() };
+        let state = State { class_names, data, teacher, ..State::default() };
         let mut trainer = parts.in_folder(folder, lock, state)?;
         trainer.notes.extend(notes);
         Ok(trainer)
@@ -75,7 +80,7 @@ impl Trainer {
         let place = checkpoint.place(parts.images());
         let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
         let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
-        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, .. } =
+        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, branch, .. } =
             checkpoint;
         let lock = registry.relock(&lock)?;
         let restored = parts.monitors.restore(&written.monitors, &monitors)?;
@@ -96,9 +101,24 @@ impl Trainer {
             let experiments = [&written, &parts.experiment].map(|experiment| &experiment.data);
             other_data(&before, &data, experiments)
         });
+        let (teacher, taught) = parts.teach(&state.class_names)?;
+        let [before, now] = [&written.train, &parts.experiment.train];
+        let other_teacher =
+            teacher::change(before, state.teacher.as_deref(), now, teacher.as_deref())?;
+        state.teacher = teacher;
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
         let run = run_of(&path).at(&path)?;
+        let branched = branch.as_ref().map(|_| {
+            format!("a run of its own from {} on; that in {} stays", path.display(), run.display())
+        });
+        let run = match branch {
+            Some(branch) => {
+                begin_branch(&path, state.best.map(|(_, step)| step), &branch)?;
+                branch
+            }
+            None => run,
+        };
         let folder = RunFolder::reopen(&run)?;
         let mut trainer = parts.in_folder(folder, lock, state)?;
         let (step, best) = (trainer.state.step, trainer.state.best);
@@ -107,8 +127,12 @@ impl Trainer {
         let set_aside = trainer.folder.forget_after(step)?;
         trainer.folder.write_config(&trainer.experiment)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
-        let notes = notes.chain(restored).chain(average).chain(set_aside);
-        trainer.notes.extend(notes.map(|note| ("resume", note)));
+        let notes = notes.chain(restored).chain(average).chain(set_aside).chain(branched);
+        let notes = notes.chain(other_teacher.clone()).map(|note| ("resume", note));
+        trainer.notes.extend(notes);
+        // As at the start, where it is another one.
+        let taught = taught.into_iter().filter(|_| other_teacher.is_some());
+        trainer.notes.extend(taught.map(|note| ("teacher", note)));
         Ok(trainer)
     }
 }
@@ -186,6 +210,16 @@ impl Parts {
         })
     }
 
+    /// Has the learner learn from the experiment's teacher, if it has one; returns what tells that one from
+    /// any other, and what is to be known of it.
+    fn teach(&mut self, class_names: &[String]) -> Result<(Option<String>, Vec<String>), Error> {
+        let opened = teacher::open(&self.experiment, class_names, &self.device)?;
+        Ok(opened.map_or_else(Default::default, |Opened { teacher, fingerprint, notes }| {
+            self.learner.set_teacher(teacher);
+            (Some(fingerprint), notes)
+        }))
+    }
+
     fn images(&self) -> usize {
         self.datasets.train.len()
     }
@@ -228,7 +262,7 @@ fn purpose(experiment: &Experiment) -> Purpose {
     let batch = train.batch.effective();
     let at_once = if train.batch.is_auto() { 1 } else { batch.div_ceil(train.accum_steps) };
     // A gradient, the optimizer's averages, and the weights' own.
-    let kept = 1 + train.optimizer.slots().len() + usize::from(train.ema.is_some());
+    let kept = 1 + train.optimizer.fewest_slots() + usize::from(train.ema.is_some());
     Purpose::Train { batch, at_once, kept }
 }
 

@@ -374,6 +374,7 @@ const RARE: &str = r#"seed: 7, device: "cuda:1", output: "runs/x",
     train: (batch: Auto(effective: 1024, memory: "8 GiB"), precision: F16(initial_scale: 1024),
         activation_checkpointing: EveryNth(2), image_size: [(until_epoch: 3, size: 32)],
         patch_dropout_epochs: 2.5, optimizer: Lamb(), decay: Linear, loss: Sigmoid, ema: 0.999,
+        target_threshold: 0.1, teacher: (checkpoint: "runs/large", temperature: 2),
         groups: [(parameters: ["blocks.*"], learning_rate: 0.1)], frozen: ["head.*"],
         batch_augment: [(name: "mixup-cutmix")], eval_every: Minutes(5)),
     checkpoints: (every: Steps(100), keep: 2, best: Loss),
@@ -381,7 +382,8 @@ const RARE: &str = r#"seed: 7, device: "cuda:1", output: "runs/x",
     plugins: {"blur": (bundle: "blur.vitral", run: Native, on_error: Skip)}"#;
 const OTHERS: &str = r#"model: (variant: "Mixer-S/32", token_mixing: Mlp(hidden: 64), depth: 2),
     train: (batch: 64, accum_steps: 8, activation_checkpointing: Fit(mib: 512), precision: BF16,
-        optimizer: Sgd(momentum: 0.9), decay: Constant, steps: 100, warmup_steps: 5,
+        optimizer: Muon(update_scale: Original), steps: 100, warmup_steps: 5,
+        decay: WarmupStableDecay(epochs: 2, shape: Root), warmup_learning_rate: 1e-6,
         mix: (mixup: 0.8, cutmix: 1.0), layer_decay: 0.75, weight_decay_end: 0.4,
         clip_norm: None, label_smoothing: 0.1, min_learning_rate: 1e-5)"#;
 

@@ -67,6 +67,7 @@ impl Work {
             Optimizer::Sgd { .. } => "Sgd",
             Optimizer::Lion { .. } => "Lion",
             Optimizer::Lamb { .. } => "Lamb",
+            Optimizer::Muon { .. } => "Muon",
         };
         Self {
             what: if infer { "inference" } else { "training" },

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use clap::Args;
 use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
-    Compute, Costs, Mode, Variant, ViT,
+    Compute, ConfigProblem, Costs, Mode, Variant, ViT,
     device::{Device, describe, is_cpu},
     parameters,
 };
@@ -52,7 +52,7 @@ pub struct StepArguments {
     /// Images per step; by default the experiment's, or 16.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// AdamW, Sgd, Lion or Lamb, or one with settings: `Sgd(momentum: 0.8)`.
+    /// AdamW, Sgd, Lion, Lamb or Muon, or one with settings: `Sgd(momentum: 0.8)`.
     #[arg(long, conflicts_with = "infer")]
     pub optimizer: Option<String>,
     /// Steps to measure.
@@ -193,13 +193,20 @@ impl Bench {
             check.map_err(|problem| subject.locate(problem.into()))?;
             Model::Inference(Box::new(model.computing_in(train.precision.compute())))
         } else {
+            if train.teacher.is_some() {
+                return Err(subject.locate(Error::Experiment(ConfigProblem {
+                    field: "train.teacher".into(),
+                    message: "`bench step` measures a model's own steps, without a teacher".into(),
+                    help: "leave it out with `--set train.teacher=None`".into(),
+                })));
+            }
             let schedule = Schedule {
                 decay: Decay::Constant,
                 peak: train.learning_rate,
                 floor: train.learning_rate,
                 warmup: 0,
                 total: u64::MAX,
-                lead: 0,
+                ..Schedule::default()
             };
             let learner = Learner::with_programs(config, train, programs, schedule, seed, device)
                 .map_err(|error| subject.locate(error))?;

@@ -298,6 +298,7 @@ fn batches(on_error: OnPluginError, data: OnError) -> Vec<Result<ImageBatch, Dat
         on_error: data,
         seed: Seed::new(0),
         shard: Shard::default(),
+        repeats: 1,
     };
     let source = Arc::new(Constant(["one".into()]));
     Loader::eval(source, Arc::new(pipeline), options).unwrap().collect()

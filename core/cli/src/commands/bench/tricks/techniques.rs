@@ -26,6 +26,8 @@ pub enum Technique {
     DropPath,
     /// Moving average of the weights (decay 0.99), which is what is evaluated
     Ema,
+    /// Muon (Jordan 2024) for the weight matrices of the blocks, at the same learning rate
+    Muon,
     /// Window attention (Swin) in every layer, by the plugin `window`; windows of half the grid
     Window,
     /// Linear attention (Katharopoulos et al. 2020) in every layer, by the plugin `linear`
@@ -105,6 +107,7 @@ impl Technique {
             }
             Self::DropPath => "model.drop_path=0.1".into(),
             Self::Ema => "train.ema=0.99".into(),
+            Self::Muon => "train.optimizer=Muon()".into(),
             Self::Window => {
                 attention("window", &format!("{{\"size\": {}}}", grid.div_ceil(2).clamp(1, 64)))
             }

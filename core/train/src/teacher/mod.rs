@@ -1,0 +1,194 @@
+//! Distillation (Hinton et al. 2015; DeiT, Touvron et al. 2021): beside the labels, a model learns what a
+//! trained one, its teacher, answers on the same augmented images.
+
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Int, Tensor, activation};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use vitral_model::{ConfigProblem, Mode, ViT, kernels::cross_entropy};
+
+pub(crate) use self::open::{Opened, change, open};
+
+/// A trained model that is learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// A run or checkpoint of Vitral, or whatever else `init: Pretrained` takes. It has to know the
+    /// classes of the data by their names, and to take images of the model's size.
+    #[serde(with = "vitral_config::path_text")]
+    #[schemars(with = "PathBuf")]
+    #[schemars(extend("otherNames" = ["teacher_path"]))]
+    pub checkpoint: PathBuf,
+    /// Learns the class that the teacher finds most likely (DeiT's hard distillation) in place of the
+    /// probabilities of all.
+    #[serde(default)]
+    pub hard: bool,
+    /// What the logits of both are divided by before they become probabilities, 1 by default; a higher
+    /// one has more be learned of unlikely classes. The loss is multiplied by its square.
+    #[serde(default)]
+    #[schemars(range(min = 0.01, max = 100.0))]
+    #[schemars(extend("otherNames" = ["tau", "distillation_tau"]))]
+    pub temperature: Option<f64>,
+    /// Share of the loss that is the teacher's; the rest is that of the labels.
+    #[serde(default = "half")]
+    #[schemars(range(min = 0.001, max = 1.0))]
+    #[schemars(extend("otherNames" = ["alpha", "distillation_alpha"]))]
+    pub weight: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl TeacherConfig {
+    /// Checks what no single field can say.
+    ///
+    /// # Errors
+    /// A temperature that has no effect.
+    pub(crate) fn check(&self) -> Result<(), ConfigProblem> {
+        if self.hard && self.temperature.is_some() {
+            return Err(ConfigProblem {
+                field: "train.teacher.temperature".into(),
+                message: "of the most likely class alone, a temperature changes nothing".into(),
+                help: "leave `temperature` out, or `hard`".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes a relative path start at a folder.
+    pub(crate) fn resolve_path(&mut self, base: &Path) {
+        self.checkpoint = base.join(&self.checkpoint);
+    }
+
+    /// The mean loss of a batch, `[1]`, from logits `[batch, classes]`.
+    fn loss(&self, teacher: Tensor<2>, student: Tensor<2>) -> Tensor<1> {
+        let [batch, classes] = teacher.dims();
+        if self.hard {
+            let numbers = Tensor::<1, Int>::arange(0..classes as i64, &teacher.device());
+            let numbers = numbers.reshape([1, classes]).expand([batch, classes]);
+            let likely = teacher.argmax(1).expand([batch, classes]);
+            let targets = numbers.equal(likely).float();
+            return cross_entropy(student, targets.autodiff()).sum().div_scalar(batch as f64);
+        }
+        let temperature = self.temperature.unwrap_or(1.0);
+        let logarithms = activation::log_softmax(teacher.div_scalar(temperature), 1);
+        let probabilities = logarithms.clone().exp();
+        // The divergence, so that it is zero where both agree; it has the gradient of the cross-entropy.
+        let entropy = (probabilities.clone() * logarithms).sum();
+        let cross = cross_entropy(student.div_scalar(temperature), probabilities.autodiff()).sum();
+        (cross + entropy.autodiff()) * (temperature * temperature / batch as f64)
+    }
+}
+
+/// A teacher on a device.
+pub(crate) struct Teacher {
+    model: ViT,
+    config: TeacherConfig,
+    /// Where each class is among the teacher's, unless both are the same.
+    classes: Option<Tensor<1, Int>>,
+    /// What takes normalised images to the teacher's normalisation, where it has another: a factor and
+    /// an offset, `[1, 1, 1, channels]`.
+    inputs: Option<[Tensor<4>; 2]>,
+}
+
+impl Teacher {
+    /// The teacher's logits of normalised images, for the student's classes; without a graph.
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        let images = match &self.inputs {
+            Some([factor, offset]) => images * factor.clone() + offset.clone(),
+            None => images,
+        };
+        let logits = self.model.forward(images, Mode::Eval);
+        match &self.classes {
+            Some(classes) => logits.select(1, classes.clone()),
+            None => logits,
+        }
+    }
+
+    /// The mean loss of a batch, `[1]`, by what the student answers on normalised images: on its
+    /// distillation token where it has one.
+    pub(crate) fn loss(&self, images: Tensor<4>, student: Tensor<2>) -> Tensor<1> {
+        self.config.loss(self.logits(images), student)
+    }
+
+    /// Share of the loss that is the teacher's.
+    pub(crate) fn weight(&self) -> f64 {
+        self.config.weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    const TEACHER: [[f64; 3]; 2] = [[2.0, -1.0, 0.5], [0.0, 0.3, -2.0]];
+    const STUDENT: [[f64; 3]; 2] = [[0.5, 0.1, -0.7], [1.0, -1.0, 0.2]];
+
+    fn config(hard: bool, temperature: Option<f64>) -> TeacherConfig {
+        TeacherConfig { checkpoint: PathBuf::new(), hard, temperature, weight: 0.5 }
+    }
+
+    /// The loss, and its gradient by the student's logits.
+    fn found(config: &TeacherConfig, student: [[f64; 3]; 2]) -> (f64, Vec<f32>) {
+        let device = Device::flex();
+        let tensor = |rows: [[f64; 3]; 2]| {
+            Tensor::<2>::from_data(TensorData::from(rows.map(|row| row.map(|v| v as f32))), &device)
+        };
+        let student = tensor(student).autodiff().require_grad();
+        let loss = config.loss(tensor(TEACHER), student.clone());
+        let mut gradients = loss.clone().backward();
+        let gradient = student.grad_remove(&mut gradients).unwrap();
+        let loss: f32 = loss.without_autodiff().into_scalar();
+        (f64::from(loss), gradient.flatten::<1>(0, 1).try_into_vec_as().unwrap())
+    }
+
+    fn softmax(row: [f64; 3], temperature: f64) -> [f64; 3] {
+        let exp = row.map(|v| (v / temperature).exp());
+        exp.map(|v| v / exp.iter().sum::<f64>())
+    }
+
+    #[test]
+    fn soft_distillation_is_the_divergence_times_the_temperatures_square() {
+        for temperature in [None, Some(3.0)] {
+            let t = temperature.unwrap_or(1.0);
+            let (loss, gradient) = found(&config(false, temperature), STUDENT);
+            let (mut expected, mut expected_gradient) = (0.0, Vec::new());
+            for (teacher, student) in TEACHER.into_iter().zip(STUDENT) {
+                let (p, q) = (softmax(teacher, t), softmax(student, t));
+                expected += (0..3).map(|i| t * t * p[i] * (p[i] / q[i]).ln() / 2.0).sum::<f64>();
+                expected_gradient.extend((0..3).map(|i| t * (q[i] - p[i]) / 2.0));
+            }
+            assert!((loss - expected).abs() < 1e-6, "{loss} is not {expected}");
+            for (found, expected) in gradient.iter().zip(expected_gradient) {
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} is not {expected}");
+            }
+        }
+        let (loss, gradient) = found(&config(false, Some(2.0)), TEACHER);
+        assert!(
+            loss.abs() < 1e-6 && gradient.iter().all(|g| g.abs() < 1e-6),
+            "{loss} {gradient:?}"
+        );
+    }
+
+    #[test]
+    fn hard_distillation_is_the_cross_entropy_of_the_likeliest_class() {
+        let (loss, _) = found(&config(true, None), STUDENT);
+        let [first, second] = STUDENT.map(|row| softmax(row, 1.0));
+        let expected = -(first[0].ln() + second[1].ln()) / 2.0;
+        assert!((loss - expected).abs() < 1e-6, "{loss} is not {expected}");
+    }
+
+    #[test]
+    fn a_temperature_that_changes_nothing_is_refused() {
+        assert_eq!(config(true, None).check(), Ok(()));
+        assert_eq!(config(false, Some(2.0)).check(), Ok(()));
+        let problem = config(true, Some(2.0)).check().unwrap_err();
+        assert_eq!(problem.field, "train.teacher.temperature");
+    }
+}
