@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
 use vitral_seed::{Rng, Seed};
 
-use crate::device::is_cpu;
+use crate::cpu::is_cpu;
 
 /// Whether a forward pass trains, and then with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,11 +34,6 @@ impl ParameterInfo {
     }
 }
 
-/// The shape of a parameter, which need not have values for it.
-pub(crate) fn shape<const D: usize>(parameter: &Param<Tensor<D>>) -> [usize; D] {
-    parameter.lazy_shape().dims()
-}
-
 /// Names and shapes of all parameters, in the order of the other functions here.
 pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
     let mut visitor = InfoVisitor { path: Vec::new(), infos: Vec::new() };

@@ -9,17 +9,19 @@ use vitral_seed::Seed;
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
-    block::Block,
+    block::{Block, Blocks},
     compute::Compute,
+    config::{Pool, Position},
     eager::{Eager, Tables},
+    grid::Grid,
     init::{Fill, Initializer, Role},
     layers::{Linear, Norm},
     ops::Ops,
     patch_embed::PatchEmbed,
-    pool::{AttentionPool, Pool},
-    position::{Position, RotaryTable},
+    pool::AttentionPool,
+    position::RotaryTable,
     program_attention::{AttentionPrograms, program_attention},
-    resized_positions::{Grid, resized},
+    resized_positions::resized,
     token_merging::TokenSizes,
 };
 
@@ -225,7 +227,12 @@ impl ViT {
     }
 
     /// Normalised images `[B, height, width, channels]` to logits `[B, classes]`, both `f32`.
-    pub(crate) fn logits<O: Ops>(&self, ops: &mut O, images: O::Tensor, mode: Mode) -> O::Tensor {
+    pub(crate) fn logits<O: Blocks>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> O::Tensor {
         let (tokens, sizes) = self.last_tokens(ops, images, mode);
         // Each token is normalised on its own, so the others need not be.
         let tokens = match (&self.attn_pool, self.config.pool) {
@@ -237,7 +244,7 @@ impl ViT {
     }
 
     /// Tokens after the last block, and how many patches each of them stands for.
-    fn last_tokens<O: Ops>(
+    fn last_tokens<O: Blocks>(
         &self,
         ops: &mut O,
         images: O::Tensor,

@@ -1,12 +1,11 @@
 //! Whether the fields of a model go together.
 
-use super::ViTConfig;
-use crate::{
-    pool::Pool,
-    position::Position,
-    resnet::{GROUPS, Stem},
-    variant::Family,
+use super::{
+    ViTConfig,
+    options::{Pool, Position},
+    stem::{GROUPS, Stem},
 };
+use crate::variant::Family;
 
 /// Two fields that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

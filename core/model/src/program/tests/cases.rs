@@ -1,8 +1,29 @@
 //! The table: for each op, operands with which it is tried.
 
-use vitral_program::ops::{Distribution, Layout};
+use vitral_program::{
+    Array, DType, Dim, Limits, Op, Program, TensorType, Tracer, ops,
+    ops::{Distribution, Layout},
+};
+use vitral_seed::Seed;
 
-use super::*;
+pub(super) fn shape(text: &str) -> vitral_program::Shape {
+    text.parse().unwrap()
+}
+
+/// Values within a range, of 32 bits.
+pub(super) fn array(r#type: &TensorType, batch: usize, [low, high]: [f64; 2], seed: u64) -> Array {
+    use rand::Rng as _;
+    let mut rng = Seed::new(seed).indexed(batch as u64).rng();
+    let shape = r#type.shape.at(batch).unwrap();
+    let count = shape.iter().product();
+    let mut value = || match r#type.dtype {
+        DType::F32 => f64::from(rng.random_range(low..high) as f32),
+        DType::I32 => f64::from(rng.random_range(low as i32..=high as i32)),
+        DType::Bool => f64::from(u8::from(rng.random_bool(0.5))),
+    };
+    let values = (0..count).map(|_| value()).collect();
+    Array::new(r#type.dtype, shape, values).unwrap()
+}
 
 /// One op, and its operands' types with the range of their values.
 pub(super) struct Case {
