@@ -86,13 +86,9 @@ pub(crate) fn program_attention(
     layer: usize,
 ) -> Result<Option<ProgramAttention>, ConfigProblem> {
     let AttentionKind::Plugin { name, .. } = config.attention_of(layer) else { return Ok(None) };
-    let problem = |message: String, help: &str| ConfigProblem {
-        field: format!(
-            "attention[{}].attention",
-            config.attention_entry(layer).unwrap_or_default()
-        ),
-        message,
-        help: help.into(),
+    let problem = |message: String, help: &str| {
+        let entry = config.attention_entry(layer).unwrap_or_default();
+        ConfigProblem::new(format!("attention[{entry}].attention"), message, help)
     };
     let Some(program) = programs.get(&layer) else {
         let message = format!("the program of plugin `{name}` for layer {layer} is not there");

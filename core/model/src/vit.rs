@@ -89,11 +89,11 @@ impl ViT {
     ) -> Result<Self, ConfigProblem> {
         config.check()?;
         if config.classes == 0 {
-            return Err(ConfigProblem {
-                field: "classes".into(),
-                message: "the number of classes is not known".into(),
-                help: "set it, or build the model after opening the data".into(),
-            });
+            return Err(ConfigProblem::new(
+                "classes",
+                "the number of classes is not known",
+                "set it, or build the model after opening the data",
+            ));
         }
         Self::unchecked(config, programs, seed, device)
     }

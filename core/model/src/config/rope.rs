@@ -17,7 +17,7 @@ impl ViTConfig {
             ),
             (Some(_), Some(_)) => return Ok(()),
         };
-        Err(ConfigProblem { field: "rope_registers".into(), message, help: help.into() })
+        Err(ConfigProblem::new("rope_registers", message, help))
     }
 }
 

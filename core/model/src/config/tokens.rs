@@ -28,42 +28,35 @@ impl ViTConfig {
     /// What does not go together with token merging.
     pub(crate) fn check_token_merging(&self) -> Result<(), ConfigProblem> {
         let Some(merging) = &self.token_merging else { return Ok(()) };
-        let problem = |field: &str, message: String, help: &str| {
-            Err(ConfigProblem { field: field.into(), message, help: help.into() })
-        };
-        let no_position =
-            "a merged token has no place in the grid; positions that are added to the tokens go on";
-        if self.rope.is_some() {
-            return problem(
-                "token_merging",
-                "token merging does not go with `rope`".into(),
-                no_position,
-            );
-        }
-        if self.relative_position_bias {
-            return problem(
-                "token_merging",
-                "token merging does not go with a relative position bias".into(),
-                no_position,
-            );
+        for (is_wrong, what) in [
+            (self.rope.is_some(), "`rope`"),
+            (self.relative_position_bias, "a relative position bias"),
+        ] {
+            if is_wrong {
+                return Err(ConfigProblem::new(
+                    "token_merging",
+                    format!("token merging does not go with {what}"),
+                    "a merged token has no place in the grid; positions that are added to the tokens go on",
+                ));
+            }
         }
         let plugin = self.attention.iter().position(|entry| entry.attention.plugin().is_some());
         if let Some(index) = plugin {
-            return problem(
+            return Err(ConfigProblem::new(
                 "token_merging",
                 format!("token merging does not go with the plugin of attention[{index}]"),
                 "a plugin's attention is traced for the whole grid of patches",
-            );
+            ));
         }
         if let MergeSchedule::Layers(layers) = &merging.r
             && layers.len() != self.depth()
         {
             let (found, depth) = (layers.len(), self.depth());
-            return problem(
+            return Err(ConfigProblem::new(
                 "token_merging.r",
                 format!("{found} numbers do not fit a model of {depth} layers"),
                 "give one number for each layer, or `Constant` or `Decreasing` with one for all",
-            );
+            ));
         }
         Ok(())
     }

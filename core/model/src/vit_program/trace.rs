@@ -73,7 +73,7 @@ impl Trace {
             image: [height, width, config.channels],
             grid,
             any_size: true,
-            infos: parameters::by_id(model),
+            infos: parameters::identified(model).into_iter().collect(),
             parameters: HashMap::new(),
             layers: HashMap::new(),
             rotary: HashMap::new(),
