@@ -6,13 +6,15 @@ use vitral_abi::{Description, Kind};
 
 use crate::contents::Contents;
 use crate::digest::Digest;
+use crate::entries::{Entry, encode};
 use crate::error::BundleError;
-use crate::keys::{Fingerprint, SigningKey, TrustedKey};
+use crate::key_id::Fingerprint;
+use crate::keys::{SigningKey, TrustedKey};
 use crate::manifest::{self, Manifest};
-use crate::pack::encode;
 use crate::paths::{self, Role};
 use crate::seal::{self, Unsealed};
-use crate::sign::{self, Signature};
+use crate::sign;
+use crate::signature::Signature;
 use crate::target::Target;
 use crate::ustar::{Flaw, Reader};
 use crate::{MAX_FILES, MAX_UNPACKED_BYTES, checksums, files, text};
@@ -34,9 +36,6 @@ pub struct Bundle {
     contents: Contents,
     entries: Vec<Entry>,
 }
-
-/// A file of a bundle: its path and its bytes.
-pub(crate) type Entry = (String, Vec<u8>);
 
 impl Bundle {
     /// Reads a bundle's file and checks everything but who signed it.

@@ -7,10 +7,12 @@ use vitral_config::Document;
 use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{Fingerprint, KeyId, TrustedKey};
+use crate::key_id::{Fingerprint, KeyId};
+use crate::keys::TrustedKey;
 use crate::manifest::{Artifact, Manifest};
 use crate::paths::{self, Role};
-use crate::sign::{Signature, SignatureError, SignatureFile};
+use crate::sign::SignatureFile;
+use crate::signature::{Signature, SignatureError};
 
 /// A manifest whose checksum is right, the checksums, and their signature.
 #[derive(Clone, Debug)]

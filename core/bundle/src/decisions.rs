@@ -10,7 +10,7 @@ use vitral_config::Document;
 use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::files::{self, Access, Existing};
-use crate::keys::{Fingerprint, KeyId};
+use crate::key_id::{Fingerprint, KeyId};
 use crate::ownership;
 use crate::permit::Permit;
 

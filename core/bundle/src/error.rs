@@ -1,7 +1,6 @@
 //! What can be wrong with a bundle. Every message says what, in which file and entry, and what
 //! would be right.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,9 @@ use vitral_config::ConfigError;
 
 use crate::contract::Contract;
 use crate::digest::Digest;
-use crate::sign::SignatureError;
+use crate::signature::SignatureError;
 use crate::target::Target;
+use crate::text::list;
 
 /// Why a bundle, or an installed plugin, cannot be made, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -220,15 +220,5 @@ fn advice(needs: Contract, has: Contract) -> &'static str {
     match needs > has {
         true => "use a newer Vitral, or an older version of the plugin",
         false => "use a newer version of the plugin",
-    }
-}
-
-/// "a, b and c".
-pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
-    let words: Vec<String> = items.iter().map(T::to_string).collect();
-    match words.as_slice() {
-        [] => "nothing".to_owned(),
-        [only] => only.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }

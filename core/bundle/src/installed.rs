@@ -8,9 +8,11 @@ use vitral_abi::{Description, Kind};
 use crate::contents::Contents;
 use crate::digest::Digest;
 use crate::error::BundleError;
-use crate::keys::{Fingerprint, TrustedKey};
+use crate::key_id::Fingerprint;
+use crate::keys::TrustedKey;
 use crate::manifest::{self, Manifest};
-use crate::sign::{self, Signature};
+use crate::sign;
+use crate::signature::Signature;
 use crate::target::Target;
 use crate::{PART, checksums, files, ownership, paths};
 

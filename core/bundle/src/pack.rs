@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use vitral_abi::{Description, Kind};
 
-use crate::archive::{Bundle, EXTENSION, Entry};
+use crate::archive::{Bundle, EXTENSION};
 use crate::checksums::Checksums;
 use crate::contract::Contract;
 use crate::digest::Digest;
+use crate::entries::{Entry, encode};
 use crate::error::BundleError;
 use crate::keys::SigningKey;
 use crate::manifest::{Artifact, Manifest};
 use crate::source::SourceManifest;
 use crate::target::Target;
-use crate::{PART, files, paths, seal, ustar};
+use crate::{PART, files, paths};
 
 /// What a bundle is made of.
 #[derive(Clone, Debug)]
@@ -142,17 +143,6 @@ pub fn pack_to_folder(
     fs::create_dir_all(folder).map_err(|error| BundleError::io("write", folder, error))?;
     files::write(&path, &packed, files::Existing::Replace, files::Access::Usual)?;
     Ok(path)
-}
-
-/// The bytes of a bundle with these entries, which are in order already.
-pub(crate) fn encode(entries: &[Entry]) -> io::Result<Vec<u8>> {
-    let mut archive = Vec::new();
-    for (path, content) in entries {
-        let appended = ustar::append(&mut archive, path, content);
-        appended.map_err(|error| io::Error::other(format!("`{path}` {error}")))?;
-    }
-    ustar::finish(&mut archive);
-    seal::seal(&archive)
 }
 
 /// The regular files of a folder that is there, by name.

@@ -2,8 +2,8 @@
 
 use semver::{Version, VersionReq};
 
-use crate::error::list;
 use crate::installed::Installed;
+use crate::text::list;
 
 /// Why no installed plugin will do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,54 +5,14 @@ use std::io::Cursor;
 
 use minisign::SignatureBox;
 
-use crate::error::{BundleError, list};
-use crate::keys::{Fingerprint, KeyId, SigningKey, TrustedKey};
+use crate::error::BundleError;
+use crate::key_id::KeyId;
+use crate::keys::{SigningKey, TrustedKey};
+use crate::signature::{Signature, SignatureError};
 use crate::text::shown;
 
 /// A signature's file.
 pub(crate) const FILE: crate::files::Kind = crate::files::Kind::new("a signature", 16 << 10);
-
-/// Who signed a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signature {
-    /// Nobody.
-    Unsigned,
-    /// A trusted key; the signature is right.
-    Trusted(Fingerprint),
-    /// A key that is not trusted; so nothing is known about the signature.
-    Unknown(KeyId),
-}
-
-/// What is wrong with a signature.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureError {
-    /// A signature is required, and there is none.
-    #[error("the bundle is not signed, but a signature of a trusted key is required")]
-    Missing,
-    /// A trusted signature is required, and there is another one.
-    #[error(
-        "the bundle is signed with key {key}, which is not trusted; trusted is {}",
-        list(trusted)
-    )]
-    UnknownKey {
-        /// The key that the signature names.
-        key: KeyId,
-        /// The keys that would do.
-        trusted: Vec<Fingerprint>,
-    },
-    /// The signature names a trusted key, but is not that key's signature of these checksums.
-    #[error(
-        "the signature is wrong: it is not the signature of SHA256SUMS with the trusted key {key}; \
-         the bundle or its signature was changed"
-    )]
-    Wrong {
-        /// The trusted key.
-        key: KeyId,
-    },
-    /// The file is no signature.
-    #[error("SHA256SUMS.minisig is no minisign signature: {0}")]
-    Malformed(String),
-}
 
 /// The text of a signature's file, which has one form.
 #[derive(Clone, Debug, PartialEq, Eq)]

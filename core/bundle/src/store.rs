@@ -16,7 +16,8 @@ use crate::digest::Digest;
 use crate::error::{BundleError, Mismatch};
 use crate::files::{Access, Existing};
 use crate::installed::Installed;
-use crate::keys::{Fingerprint, TrustedKey};
+use crate::key_id::Fingerprint;
+use crate::keys::TrustedKey;
 use crate::{files, ownership, paths, text};
 
 const KEYS: &str = "keys";

@@ -1,5 +1,7 @@
 //! What texts of a manifest may look like, since they end up in file names and terminals.
 
+use std::fmt;
+
 use vitral_config::is_deceptive;
 
 /// The most characters of a plugin's or parameter's name.
@@ -32,6 +34,16 @@ pub(crate) fn shown(text: &[u8]) -> String {
     let short: String = text.chars().take(MOST).collect();
     let dots = if short.len() < text.len() { "..." } else { "" };
     format!("{}{dots}", short.escape_debug())
+}
+
+/// "a, b and c".
+pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(T::to_string).collect();
+    match words.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
 }
 
 fn is_words(name: &str, joint: char) -> bool {

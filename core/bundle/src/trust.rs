@@ -15,10 +15,11 @@ use crate::decisions::Decisions;
 use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::installed::Installed;
-use crate::keys::{Fingerprint, TrustedKey};
+use crate::key_id::Fingerprint;
+use crate::keys::TrustedKey;
 use crate::package::Package;
 use crate::permit::Permit;
-use crate::sign::Signature;
+use crate::signature::Signature;
 use crate::store::Store;
 
 /// Asks the user, who says whether a bundle may do all that the request names.

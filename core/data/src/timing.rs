@@ -4,8 +4,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::transform::{Pipeline, Stage};
-
 /// Stages before the first transform.
 const READ: usize = 0;
 const DECODE: usize = 1;
@@ -58,10 +56,11 @@ pub(crate) struct StageClock {
 }
 
 impl StageClock {
-    pub fn new(pipeline: &Pipeline) -> Self {
+    /// For transforms of these names.
+    pub fn new<'n>(transforms: impl Iterator<Item = &'n str>) -> Self {
         let names: Vec<_> = ["read", "decode"]
             .into_iter()
-            .chain(pipeline.stages().iter().map(Stage::name))
+            .chain(transforms)
             .chain(["assemble"])
             .map(str::to_owned)
             .collect();

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::existing::Existing;
 use crate::leftover::{builder, cause, clear, handle, hold};
 use crate::place::{check_free, folder_of, taken};
-use crate::write::Existing;
 
 /// A folder under a random name that nobody takes for one that was left.
 #[derive(Debug)]

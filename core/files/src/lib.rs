@@ -7,6 +7,7 @@
 //! caller names it.
 
 mod descriptor;
+mod existing;
 mod folder;
 mod kind;
 mod leftover;
@@ -14,8 +15,9 @@ mod place;
 mod read;
 mod write;
 
+pub use existing::Existing;
 pub use folder::{NewFolder, Scratch, create_private_folder, remove, sync_folder, sync_folder_of};
 pub use kind::Kind;
 pub use place::{check_new, check_place};
 pub use read::{open, read, read_into, read_own, read_text};
-pub use write::{Access, Existing, NewFile, append, update, write, write_new};
+pub use write::{Access, NewFile, append, update, write, write_new};

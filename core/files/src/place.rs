@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Component, Path};
 
 use crate::descriptor::name_of;
-use crate::write::Existing;
+use crate::existing::Existing;
 
 /// Refuses a path that the user cannot have meant as the name of a new file or folder.
 ///

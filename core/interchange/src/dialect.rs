@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::{
     file::{Contents, Tensors},
     names::Dialect,
-    read::pattern_of,
+    pattern::pattern_of,
 };
 
 /// A model among the tensors of a file: whose names it has, and what stands before them.

@@ -1,7 +1,7 @@
 //! The grid of patches that a file's positions are of: what its neighbours say of it, and what the number of
 //! positions tells.
 
-use crate::{architecture::Hints, names::Dialect, settings::Settings};
+use crate::{hints::Hints, names::Dialect, settings::Settings};
 
 /// Positions that are to become those of a square grid.
 pub(crate) struct Squared {

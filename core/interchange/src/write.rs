@@ -13,7 +13,8 @@ use crate::{
     Array, InterchangeError, Pretrained,
     file::{Tensors, write_npz, write_safetensors, write_whole},
     names::Dialect,
-    read::{named, pattern_of, sizes_of},
+    pattern::{named, pattern_of},
+    read::sizes_of,
 };
 
 /// Writes an archive under the names of google-research/vision_transformer's published checkpoints,

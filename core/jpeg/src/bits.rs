@@ -1,7 +1,6 @@
 //! The bits of a scan, 64 at a time.
 
 use crate::Error;
-use crate::huffman::number;
 
 /// Bytes of a scan that are made ready at once.
 const READY: usize = 4096;
@@ -189,6 +188,16 @@ impl Cursor {
     }
 }
 
+/// The number of `size` bits that follow `code` bits, the first of which is the highest: the upper half of
+/// their values stands for positive numbers, the lower one for negative ones (ITU-T T.81, F.2.2.1).
+#[inline(always)]
+pub(crate) fn number(bits: u64, code: u32, size: u32) -> i32 {
+    let bits = bits << code;
+    let positive = (bits as i64 >> 63) as i32;
+    let value = ((bits >> 1) >> (63 - size)) as i32;
+    value - (!positive & ((1 << size) - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +257,15 @@ mod tests {
                 assert_eq!(bits.check().is_ok(), at < 50 && data.len() == 100, "{at}");
             }
         }
+    }
+
+    #[test]
+    fn numbers_have_signs() {
+        let of = |bits: u64, size: u32| number((5 << 61) | bits << (61 - size), 3, size);
+        let numbers: Vec<_> = (0..8).map(|bits| of(bits, 3)).collect();
+        assert_eq!(numbers, [-7, -6, -5, -4, 4, 5, 6, 7]);
+        assert_eq!((of(0, 0), of(0, 1), of(1, 1)), (0, -1, 1));
+        assert_eq!((of(0, 15), of(32_767, 15)), (-32_767, 32_767));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::Error;
-use crate::bits::{Cursor, Ready};
+use crate::bits::{Cursor, Ready, number};
 
 /// Bits that are looked up at once.
 const LOOK: u32 = 10;
@@ -245,16 +245,6 @@ impl Table {
     }
 }
 
-/// The number of `size` bits that follow `code` bits, the first of which is the highest: the upper half of
-/// their values stands for positive numbers, the lower one for negative ones (ITU-T T.81, F.2.2.1).
-#[inline(always)]
-pub(crate) fn number(bits: u64, code: u32, size: u32) -> i32 {
-    let bits = bits << code;
-    let positive = (bits as i64 >> 63) as i32;
-    let value = ((bits >> 1) >> (63 - size)) as i32;
-    value - (!positive & ((1 << size) - 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,15 +313,6 @@ mod tests {
         assert_eq!(both(0b110_11_110_11_000000), (5, 10, (1, 1, 3), (1, 1, 3), false));
         assert_eq!(both(0b1110_110_1_1_1100000), (4, 9, (15, 1, 0), (1, 1, 3), false));
         assert_eq!(both(0b11110_11111111_000), (13, 13, (0, 1, 255), none, false));
-    }
-
-    #[test]
-    fn numbers_have_signs() {
-        let of = |bits: u64, size: u32| number((5 << 61) | bits << (61 - size), 3, size);
-        let numbers: Vec<_> = (0..8).map(|bits| of(bits, 3)).collect();
-        assert_eq!(numbers, [-7, -6, -5, -4, 4, 5, 6, 7]);
-        assert_eq!((of(0, 0), of(0, 1), of(1, 1)), (0, -1, 1));
-        assert_eq!((of(0, 15), of(32_767, 15)), (-32_767, 32_767));
     }
 
     #[test]

@@ -18,11 +18,13 @@ mod huffman;
 mod idct;
 mod pixels;
 mod progressive;
+mod scale;
 mod sequential;
 
 pub use grid::Grid;
 pub use header::{Component, Frame};
-pub use pixels::{Pixels, Scale, Window};
+pub use pixels::{Pixels, Window};
+pub use scale::Scale;
 
 use header::{Reader, Scan};
 

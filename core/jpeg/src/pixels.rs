@@ -2,28 +2,7 @@
 //! triangle filter ("fancy upsampling"), and turn into red, green and blue by JFIF's formulas.
 
 use crate::idct::{Transform, factors, transform};
-use crate::{Block, Error, Frame, Grid, Jpeg, Part, Sink, last_below};
-
-/// How much smaller than in the file an image is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Scale {
-    /// All pixels.
-    Full = 1,
-    /// Half the width and height.
-    Half = 2,
-    /// A quarter of the width and height.
-    Quarter = 4,
-    /// An eighth of the width and height.
-    Eighth = 8,
-}
-
-impl Scale {
-    /// How many of the file's pixels become one, along each side.
-    pub fn divisor(self) -> u32 {
-        self as u32
-    }
-}
+use crate::{Block, Error, Frame, Grid, Jpeg, Part, Scale, Sink, last_below};
 
 /// A part of an image in pixels, at some scale. It has at least one pixel and lies within the image,
 /// whose sides are rounded up.

@@ -6,9 +6,8 @@ use vitral_program::ops as op;
 use crate::{
     Mode, ViTConfig,
     init::{Initializer, Role},
-    layers::{Linear, Norm},
+    layers::{Linear, Norm, shape},
     ops::Ops,
-    parameters::shape,
     position::{RelativePositionBias, RotaryTable},
     program_attention::ProgramAttention,
     token_merging::TokenSizes,

@@ -17,6 +17,22 @@ use crate::{
     token_mixing::mix_tokens,
 };
 
+/// What runs the blocks of a model.
+pub(crate) trait Blocks: Ops {
+    /// A block, of which only the input is kept for backward if it is `checkpointed`.
+    fn block(
+        &mut self,
+        block: &Block,
+        tokens: Self::Tensor,
+        rotary: Option<&RotaryTable<Self::Tensor>>,
+        sizes: &mut TokenSizes<Self::Tensor>,
+        _checkpointed: bool,
+        mode: Mode,
+    ) -> Self::Tensor {
+        block.forward(self, tokens, rotary, sizes, mode)
+    }
+}
+
 /// A pre-norm block of a transformer or an MLP-Mixer: it has either `attn` or `mlp_tokens`.
 #[derive(Module, Debug)]
 pub struct Block {

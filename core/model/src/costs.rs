@@ -11,11 +11,11 @@ use vitral_program::{Dim, Op, Shape, TensorType};
 
 use crate::{
     Mode, ViT,
-    block::Block,
+    block::{Block, Blocks},
     composite::{AttentionBranch, Composite},
     kernels,
+    layers::shape,
     ops::Ops,
-    parameters::shape,
     position::RotaryTable,
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
@@ -233,7 +233,9 @@ impl Ops for Counter {
         }
         Some(self.of_type(input.r#type.clone()))
     }
+}
 
+impl Blocks for Counter {
     fn block(
         &mut self,
         block: &Block,

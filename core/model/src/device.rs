@@ -6,6 +6,8 @@ pub use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use burn::tensor::DeviceType;
 
+pub use crate::cpu::is_cpu;
+
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -168,11 +170,6 @@ impl DeviceChoice {
             }
         }
     }
-}
-
-/// Whether this is the CPU backend.
-pub fn is_cpu(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
 }
 
 /// Gives memory back that no tensor uses: on the CPU all that fused operations keep for the next

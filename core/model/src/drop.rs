@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
 use vitral_seed::{Rng, Seed};
 
-use crate::device::is_cpu;
+use crate::cpu::is_cpu;
 
 /// Whether a forward pass trains, and then with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,21 +52,19 @@ impl Noise {
 impl Mode {
     /// The mode of a named part of the model.
     pub(crate) fn of(self, name: &str) -> Self {
-        match self {
-            Self::Eval => Self::Eval,
-            Self::Train(seed) => Self::Train(seed.named(name)),
-            Self::TrainPart { seed, first } => Self::TrainPart { seed: seed.named(name), first },
-        }
+        self.with(|seed| seed.named(name))
     }
 
     /// The mode of one layer.
     pub(crate) fn layer(self, layer: usize) -> Self {
+        self.with(|seed| seed.indexed(layer as u64))
+    }
+
+    fn with(self, derived: impl FnOnce(Seed) -> Seed) -> Self {
         match self {
             Self::Eval => Self::Eval,
-            Self::Train(seed) => Self::Train(seed.indexed(layer as u64)),
-            Self::TrainPart { seed, first } => {
-                Self::TrainPart { seed: seed.indexed(layer as u64), first }
-            }
+            Self::Train(seed) => Self::Train(derived(seed)),
+            Self::TrainPart { seed, first } => Self::TrainPart { seed: derived(seed), first },
         }
     }
 

@@ -15,17 +15,14 @@ use vitral_program::{DType, Dim, Op, Shape, TensorType};
 use vitral_seed::Seed;
 
 use crate::{
-    Compute, Mode, activation_checkpointing,
-    block::Block,
+    Compute, Mode,
     composite::Composite,
     compute,
     drop::{self, keep_mask},
     kernels,
     ops::Ops,
-    position::RotaryTable,
     program::{self, Call, RANK, Value},
     program_attention::ProgramAttention,
-    token_merging::TokenSizes,
 };
 
 /// Constants of a model that are the same in each forward pass, by name; on the device where they
@@ -249,24 +246,6 @@ impl Ops for Eager {
         let others = others(self).into_iter().map(|other| other.map(EagerTensor::operand));
         let (value, rank) = kernels::run(composite, kernel, input, others.collect());
         Some(self.of_batch(value, rank))
-    }
-
-    fn block(
-        &mut self,
-        block: &Block,
-        tokens: EagerTensor,
-        rotary: Option<&RotaryTable<EagerTensor>>,
-        sizes: &mut TokenSizes<EagerTensor>,
-        checkpointed: bool,
-        mode: Mode,
-    ) -> EagerTensor {
-        if !checkpointed {
-            return block.forward(self, tokens, rotary, sizes, mode);
-        }
-        // Kernels compute again only what backward asks for.
-        block.checkpointed_by_kernel(self, &tokens, rotary.is_some(), sizes, mode).unwrap_or_else(
-            || activation_checkpointing::run(self, block, tokens, rotary, sizes, mode),
-        )
     }
 
     fn table(

@@ -4,15 +4,19 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use vitral_program::ops as op;
 
+pub use crate::config::Normalization;
 use crate::{
     ViTConfig,
     init::{Fill, Initializer, Role},
     ops::Ops,
 };
+
+/// The shape of a parameter, which need not have values for it.
+pub(crate) fn shape<const D: usize>(parameter: &Param<Tensor<D>>) -> [usize; D] {
+    parameter.lazy_shape().dims()
+}
 
 /// `x W + b`, with `W` stored `[inputs, outputs]` as Flax stores its kernels.
 #[derive(Module, Debug)]
@@ -48,16 +52,6 @@ impl Linear {
     pub(crate) fn parameters<O: Ops>(&self, ops: &mut O) -> [Option<O::Tensor>; 2] {
         [Some(ops.parameter(&self.weight)), self.bias.as_ref().map(|bias| ops.parameter(bias))]
     }
-}
-
-/// How tokens, queries and keys are normalised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Normalization {
-    /// To mean 0 and variance 1, then scaled and shifted (Ba, Kiros and Hinton 2016).
-    #[default]
-    LayerNorm,
-    /// To a mean square of 1, then scaled (Zhang and Sennrich 2019; ViT-5, Wang et al. 2026).
-    RmsNorm,
 }
 
 /// Normalisation over the last dimension.

@@ -10,25 +10,30 @@
 
 pub mod activation_checkpointing;
 pub mod attention;
+mod bicubic;
 pub mod block;
 mod composite;
 mod compute;
 pub mod config;
 mod costs;
+mod cpu;
 pub mod device;
 pub mod drop;
 mod eager;
+mod grid;
 pub mod init;
 pub mod kernels;
 pub mod layers;
 pub mod mlp;
 mod ops;
+mod padding;
 pub mod parameters;
 pub mod patch_embed;
 pub mod pool;
 pub mod position;
 pub mod program;
 pub mod program_attention;
+mod recompute;
 pub mod resized_positions;
 pub mod resnet;
 pub mod token_merging;
@@ -36,6 +41,7 @@ pub mod token_mixing;
 pub mod variant;
 mod vit;
 pub mod vit_program;
+mod waves;
 
 pub use activation_checkpointing::ActivationCheckpointing;
 pub use compute::Compute;

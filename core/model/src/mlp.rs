@@ -1,29 +1,16 @@
 //! The feed-forward half of a block, and the MLP over tokens in the place of attention.
 
 use burn::module::Module;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use vitral_kernels::activation::Activation;
 use vitral_program::ops as op;
 
+pub use crate::config::Mlp;
 use crate::{
     Mode, ViTConfig,
     init::{Initializer, Role},
     layers::Linear,
     ops::Ops,
 };
-
-/// The MLP's activation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Mlp {
-    /// Exact GELU, `x Phi(x)` (timm's default).
-    Gelu,
-    /// The tanh approximation of GELU (vit_jax's default, and the faster one).
-    #[default]
-    GeluTanh,
-    /// `silu(gate) * value`, both from one projection of twice the hidden width (Shazeer 2020).
-    SwiGlu,
-}
 
 /// Two linear layers with an activation between them.
 #[derive(Module, Debug)]

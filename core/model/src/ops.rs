@@ -2,7 +2,7 @@
 //!
 //! Each layer says once what it computes, in the ops of [`vitral_program`] and a few [`Composite`]s.
 //! [`Eager`](crate::eager::Eager) computes them in Burn, on any device, in any precision and with
-//! automatic differentiation; [`Trace`](crate::vit_program::trace::Trace) records them as a tensor
+//! automatic differentiation; `Trace` (`vit_program/trace.rs`) records them as a tensor
 //! program, which is what goes out as ONNX and SavedModel. A layer does not ask which of both it is.
 
 use std::fmt::{Debug, Display};
@@ -12,12 +12,11 @@ use vitral_program::{DType, Dim, Op, Shape, TensorType, ops as op};
 
 use crate::{
     Mode,
-    block::Block,
+    bicubic::bicubic_weights,
     composite::Composite,
-    position::{Rope, RotaryTable, rotary_values, sincos_values},
+    grid::Grid,
     program_attention::ProgramAttention,
-    resized_positions::{Grid, bicubic_weights},
-    token_merging::TokenSizes,
+    waves::{Rope, rotary_values, sincos_values},
 };
 
 /// What runs or records a forward pass.
@@ -55,19 +54,6 @@ pub(crate) trait Ops: Sized {
         _others: impl FnOnce(&mut Self) -> Vec<Option<Self::Tensor>>,
     ) -> Option<Self::Tensor> {
         None
-    }
-
-    /// A block, of which only the input is kept for backward if it is `checkpointed`.
-    fn block(
-        &mut self,
-        block: &Block,
-        tokens: Self::Tensor,
-        rotary: Option<&RotaryTable<Self::Tensor>>,
-        sizes: &mut TokenSizes<Self::Tensor>,
-        _checkpointed: bool,
-        mode: Mode,
-    ) -> Self::Tensor {
-        block.forward(self, tokens, rotary, sizes, mode)
     }
 
     /// A part of the model under its name in it.

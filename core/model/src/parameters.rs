@@ -2,8 +2,6 @@
 //! one vector per parameter. Optimizers, averages and files work on this view and need not know
 //! what a model looks like.
 
-use std::collections::HashMap;
-
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Device, Gradients, Tensor},
@@ -34,13 +32,13 @@ impl ParameterInfo {
     }
 }
 
-/// The shape of a parameter, which need not have values for it.
-pub(crate) fn shape<const D: usize>(parameter: &Param<Tensor<D>>) -> [usize; D] {
-    parameter.lazy_shape().dims()
-}
-
 /// Names and shapes of all parameters, in the order of the other functions here.
 pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
+    identified(model).into_iter().map(|(_, info)| info).collect()
+}
+
+/// [`infos`] with the parameters' identities.
+pub(crate) fn identified(model: &ViT) -> Vec<(ParamId, ParameterInfo)> {
     let mut visitor = InfoVisitor { path: Vec::new(), infos: Vec::new() };
     model.visit(&mut visitor);
     // What a program declares is kept flat; its names and shapes are the program's.
@@ -49,7 +47,7 @@ pub fn infos(model: &ViT) -> Vec<ParameterInfo> {
             continue;
         };
         let prefix = format!("blocks.{layer}.attn.program.");
-        let flat = visitor.infos.iter_mut();
+        let flat = visitor.infos.iter_mut().map(|(_, info)| info);
         let flat = flat.filter(|info| info.name.starts_with(&prefix));
         for (info, declared) in flat.zip(of_program(program.program(), layer)) {
             *info = declared;
@@ -79,13 +77,6 @@ pub fn of_config(config: &ViTConfig) -> Vec<(String, Vec<usize>)> {
     let has = |name: &str| config.classes > 0 || !name.starts_with("head");
     let infos = infos(&model).into_iter().filter(|info| has(&info.name));
     infos.map(|info| (info.name, info.shape)).collect()
-}
-
-/// [`infos`] by the parameters' identities.
-pub(crate) fn by_id(model: &ViT) -> HashMap<ParamId, ParameterInfo> {
-    let mut visitor = IdVisitor { ids: Vec::new() };
-    model.visit(&mut visitor);
-    visitor.ids.into_iter().zip(infos(model)).collect()
 }
 
 /// Names and shapes of the parameters that a program declares as the attention of a layer.
@@ -130,7 +121,7 @@ pub fn with_values(model: ViT, values: Vec<Tensor<1>>) -> ViT {
 
 struct InfoVisitor {
     path: Vec<String>,
-    infos: Vec<ParameterInfo>,
+    infos: Vec<(ParamId, ParameterInfo)>,
 }
 
 impl ModuleVisitor for InfoVisitor {
@@ -143,27 +134,14 @@ impl ModuleVisitor for InfoVisitor {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.infos.push(ParameterInfo {
-            name: self.path.join("."),
-            shape: param.lazy_shape().to_vec(),
-            decay: None,
-        });
+        let (name, shape) = (self.path.join("."), param.lazy_shape().to_vec());
+        self.infos.push((param.id, ParameterInfo { name, shape, decay: None }));
     }
 }
 
 fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = tensor.dims().iter().product::<usize>();
     tensor.reshape([count])
-}
-
-struct IdVisitor {
-    ids: Vec<ParamId>,
-}
-
-impl ModuleVisitor for IdVisitor {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.ids.push(param.id);
-    }
 }
 
 struct ValueVisitor {

@@ -4,36 +4,18 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use vitral_program::Dim;
 
+pub use crate::config::Pool;
 use crate::{
     Mode, ViTConfig,
     attention::SoftmaxAttention,
     init::{Fill, Initializer, Role},
-    layers::{Linear, Norm},
+    layers::{Linear, Norm, shape},
     mlp::MlpBlock,
     ops::Ops,
-    parameters::shape,
     token_merging::TokenSizes,
 };
-
-/// How the tokens of an image become one vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Pool {
-    /// The class token (vit_jax `token`).
-    #[default]
-    ClassToken,
-    /// The mean of the patches (vit_jax `gap`, timm `avg`).
-    Mean,
-    /// The class token, and the mean of the patches behind it: twice as wide (DINOv2's linear
-    /// classifiers, Oquab et al. 2023).
-    ClassTokenAndMean,
-    /// Multi-head attention pooling with a learned query (big_vision `map`, Zhai et al. 2022).
-    Map,
-}
 
 /// Multi-head attention pooling: a learned query attends to all tokens, then an MLP refines it.
 #[derive(Module, Debug)]

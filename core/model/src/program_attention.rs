@@ -6,14 +6,12 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use vitral_program::{DType, Dim, Misfit, Op, Program, Shape, TensorType, ops as op, reference};
-use vitral_seed::Seed;
+use vitral_program::{DType, Dim, Misfit, Program, Shape, TensorType};
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
     config::AttentionKind,
     init::Initializer,
-    ops::Ops,
     program::{self, Executable, Value},
 };
 
@@ -46,6 +44,11 @@ impl ProgramAttention {
         self.executable.program()
     }
 
+    /// The program's parameters, flat and in its order.
+    pub(crate) fn parameters(&self) -> &[Param<Tensor<1>>] {
+        &self.parameters
+    }
+
     /// Queries, keys and values, all `[batch, heads, tokens, head width]`, to the same. A program's
     /// tensors are `f32` by its types, so that is what they must be.
     pub(crate) fn forward(&self, inputs: [Value; 3], batch: usize, mode: Mode) -> Value {
@@ -61,44 +64,6 @@ impl ProgramAttention {
             .run_part(inputs.into(), &parameters, batch, noise, first)
             .expect("a program that fits its layer");
         outputs.into_iter().next().expect("a program that fits its layer")
-    }
-
-    /// Records the program's ops, as they run in evaluation, on queries, keys and values.
-    ///
-    /// # Errors
-    /// The plugin's name, if it draws random numbers for each sample of the batch.
-    pub(crate) fn inlined<O: Ops>(
-        &self,
-        ops: &mut O,
-        inputs: [O::Tensor; 3],
-    ) -> Result<O::Tensor, String> {
-        let program = self.program();
-        let mut values = inputs.to_vec();
-        for (declared, parameter) in program.parameters().iter().zip(&self.parameters) {
-            let flat = ops.parameter(parameter);
-            // A program's parameters are flat in the model, and have the program's shapes in it.
-            values.push(ops.reshape(flat, declared.shape.dims()));
-        }
-        for (index, node) in program.nodes().iter().enumerate() {
-            let operands = node.operands().iter().map(|id| values[id.index()].clone());
-            let mut operands: Vec<_> = operands.collect();
-            match node.op() {
-                Op::Dropout(_) => values.push(operands.swap_remove(0)),
-                Op::Random(random) => {
-                    let Dim::Fixed(count) = random.shape.elements() else {
-                        return Err(program.name().to_owned());
-                    };
-                    // Evaluation draws the same numbers each time.
-                    let drawn = random.draw(reference::stream(Seed::new(0), index), count);
-                    let r#type = TensorType::new(DType::F32, random.shape.clone());
-                    let drawn = drawn.into_iter().map(f64::from).collect();
-                    values.push(ops.apply(op::Constant { r#type, values: drawn }, []));
-                }
-                op => values.extend(ops.apply_all(op.clone(), operands)),
-            }
-        }
-        // A program has an output; the layer has checked that it is one.
-        Ok(values[program.outputs()[0].value.index()].clone())
     }
 }
 
@@ -121,13 +86,9 @@ pub(crate) fn program_attention(
     layer: usize,
 ) -> Result<Option<ProgramAttention>, ConfigProblem> {
     let AttentionKind::Plugin { name, .. } = config.attention_of(layer) else { return Ok(None) };
-    let problem = |message: String, help: &str| ConfigProblem {
-        field: format!(
-            "attention[{}].attention",
-            config.attention_entry(layer).unwrap_or_default()
-        ),
-        message,
-        help: help.into(),
+    let problem = |message: String, help: &str| {
+        let entry = config.attention_entry(layer).unwrap_or_default();
+        ConfigProblem::new(format!("attention[{entry}].attention"), message, help)
     };
     let Some(program) = programs.get(&layer) else {
         let message = format!("the program of plugin `{name}` for layer {layer} is not there");

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::resnet::Stem;
+use crate::config::stem::Stem;
 
 /// The sizes that the papers name by a letter.
 ///

@@ -9,17 +9,19 @@ use vitral_seed::Seed;
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
-    block::Block,
+    block::{Block, Blocks},
     compute::Compute,
+    config::{Pool, Position},
     eager::{Eager, Tables},
+    grid::Grid,
     init::{Fill, Initializer, Role},
     layers::{Linear, Norm},
     ops::Ops,
     patch_embed::PatchEmbed,
-    pool::{AttentionPool, Pool},
-    position::{Position, RotaryTable},
+    pool::AttentionPool,
+    position::RotaryTable,
     program_attention::{AttentionPrograms, program_attention},
-    resized_positions::{Grid, resized},
+    resized_positions::resized,
     token_merging::TokenSizes,
 };
 
@@ -87,11 +89,11 @@ impl ViT {
     ) -> Result<Self, ConfigProblem> {
         config.check()?;
         if config.classes == 0 {
-            return Err(ConfigProblem {
-                field: "classes".into(),
-                message: "the number of classes is not known".into(),
-                help: "set it, or build the model after opening the data".into(),
-            });
+            return Err(ConfigProblem::new(
+                "classes",
+                "the number of classes is not known",
+                "set it, or build the model after opening the data",
+            ));
         }
         Self::unchecked(config, programs, seed, device)
     }
@@ -237,7 +239,12 @@ impl ViT {
     }
 
     /// Normalised images `[B, height, width, channels]` to logits `[B, classes]`, both `f32`.
-    pub(crate) fn logits<O: Ops>(&self, ops: &mut O, images: O::Tensor, mode: Mode) -> O::Tensor {
+    pub(crate) fn logits<O: Blocks>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> O::Tensor {
         let (tokens, sizes) = self.read_tokens(ops, images, mode);
         let (logits, distilled) = self.heads_of(ops, tokens, &sizes, mode);
         let Some(distilled) = distilled else { return logits };
@@ -247,7 +254,7 @@ impl ViT {
     }
 
     /// The tokens that heads and pooling read, behind the final norm, and how many patches each stands for.
-    fn read_tokens<O: Ops>(
+    fn read_tokens<O: Blocks>(
         &self,
         ops: &mut O,
         images: O::Tensor,
@@ -263,7 +270,7 @@ impl ViT {
     }
 
     /// Tokens after the last block, and how many patches each of them stands for.
-    fn last_tokens<O: Ops>(
+    fn last_tokens<O: Blocks>(
         &self,
         ops: &mut O,
         images: O::Tensor,

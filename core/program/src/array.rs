@@ -1,6 +1,6 @@
 //! Plain arrays for the reference implementation, and how they are walked.
 
-use crate::error::Misfit;
+use crate::misfit::Misfit;
 use crate::types::DType;
 
 /// A tensor's values, row-major. All are kept as `f64`: integers of 32 bits and truth values (0 and

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::error::Misfit;
+use crate::misfit::Misfit;
 use crate::shape::{Dim, Shape, dims_text, parse_dims};
 use crate::types::{DType, TensorType};
 
@@ -240,7 +240,7 @@ macro_rules! text_attribute {
 
             fn from_value(
                 value: crate::attribute::AttributeValue,
-            ) -> Result<Option<Self>, crate::error::Misfit> {
+            ) -> Result<Option<Self>, crate::misfit::Misfit> {
                 match value {
                     crate::attribute::AttributeValue::Text(text) => text.parse().map(Some),
                     _ => Ok(None),

@@ -23,8 +23,8 @@ pub struct Cost {
 impl Cost {
     /// What an op takes, whose operands and results are of these types.
     pub fn of(op: &Op, operands: &[TensorType], results: &[TensorType]) -> Self {
-        let written = results.iter().map(elements).fold(0, u64::saturating_add);
-        let read = operands.iter().map(elements).fold(written, u64::saturating_add);
+        let written = results.iter().map(TensorType::elements).fold(0, u64::saturating_add);
+        let read = operands.iter().map(TensorType::elements).fold(written, u64::saturating_add);
         Self {
             bytes: written.saturating_mul(ELEMENT),
             flops: op.products(operands, results).saturating_add(read),
@@ -68,7 +68,7 @@ impl Program {
         for output in &self.outputs {
             last[output.value.index()] = Some(self.nodes.len());
         }
-        let bytes = |value: ValueId| elements(&self.types[value.index()]).saturating_mul(ELEMENT);
+        let bytes = |value: ValueId| self.types[value.index()].elements().saturating_mul(ELEMENT);
         let inputs = (0..self.inputs.len()).map(|input| bytes(ValueId(input as u32)));
         let mut now = inputs.fold(0, u64::saturating_add);
         let (mut peak, mut place) = (now, None);
@@ -102,30 +102,6 @@ impl Program {
         let r#type = |id: ValueId| self.types[id.index()].clone();
         let operands = node.operands.iter().map(|&id| r#type(id)).collect();
         (operands, node.results().map(r#type).collect())
-    }
-}
-
-/// Elements per batch item.
-pub(crate) fn elements(r#type: &TensorType) -> u64 {
-    r#type.shape.elements().per_item() as u64
-}
-
-/// A number of bytes for people.
-pub(crate) fn bytes_text(bytes: u64) -> String {
-    let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|&(unit, _)| bytes >= unit) {
-        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-/// A number of floating-point operations for people.
-pub(crate) fn flops_text(flops: u64) -> String {
-    let units = [(1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP")];
-    let flops = flops as f64;
-    match units.into_iter().find(|&(unit, _)| flops >= unit) {
-        Some((unit, name)) => format!("{:.1} {name}", flops / unit),
-        None => format!("{flops} FLOP"),
     }
 }
 
@@ -191,13 +167,5 @@ mod tests {
         let y = trace.apply(ops::Concat { axis: 1 }, &parts, "joined");
         let program = trace.finish(&[("y", y)]).unwrap();
         assert_eq!(program.peak(), (4 * 40 + 4 * 40, Some(4)), "the input has gone by then");
-    }
-
-    #[test]
-    fn numbers_are_for_people() {
-        assert_eq!(bytes_text(1023), "1023 bytes");
-        assert_eq!(bytes_text(3 << 29), "1.5 GiB");
-        assert_eq!(flops_text(2_500_000), "2.5 MFLOP");
-        assert_eq!(flops_text(12), "12 FLOP");
     }
 }

@@ -4,17 +4,6 @@ use std::fmt;
 
 use crate::types::TensorType;
 
-/// Why something does not fit: an op its operands, an attribute its type, dimensions a shape.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Misfit(String);
-
-impl Misfit {
-    pub(crate) fn new(problem: impl Into<String>) -> Self {
-        Self(problem.into())
-    }
-}
-
 /// Why a program cannot be loaded or put together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {

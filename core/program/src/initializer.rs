@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Misfit;
+use crate::misfit::Misfit;
 
 /// The distribution that a parameter is drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]

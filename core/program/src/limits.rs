@@ -1,8 +1,9 @@
 //! How large a program may be: plugins are not trusted to be reasonable.
 
-use crate::cost::{Cost, bytes_text, elements, flops_text};
-use crate::error::Misfit;
+use crate::cost::Cost;
+use crate::misfit::Misfit;
 use crate::types::TensorType;
+use crate::units::{bytes_text, flops_text};
 
 /// What a program may use. The defaults leave any real attention variant plenty of room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +73,8 @@ impl Limits {
     pub fn for_attention(self, r#type: &TensorType) -> Self {
         let mut sides = r#type.dims().iter().rev().map(|dim| dim.per_item() as u64);
         let (width, tokens) = (sides.next().unwrap_or(1), sides.next().unwrap_or(1));
-        let scores = (elements(r#type) / width).saturating_mul(tokens);
-        let values = elements(r#type).saturating_mul(4).saturating_add(scores.saturating_mul(2));
+        let scores = (r#type.elements() / width).saturating_mul(tokens);
+        let values = r#type.elements().saturating_mul(4).saturating_add(scores.saturating_mul(2));
         let flops = scores.saturating_mul(width).saturating_mul(4);
         self.with(TIMES_SOFTMAX, values.saturating_mul(4), flops)
     }
@@ -82,7 +83,7 @@ impl Limits {
     /// size.
     #[must_use]
     pub fn for_batch(self, images: &TensorType, targets: &TensorType) -> Self {
-        let values = elements(images).saturating_add(elements(targets));
+        let values = images.elements().saturating_add(targets.elements());
         self.with(TIMES_BATCH, values.saturating_mul(4), values)
     }
 

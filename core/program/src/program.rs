@@ -1,12 +1,9 @@
 //! A program: inputs, parameters, a list of ops, outputs. One that exists has been verified.
 
-use crate::error::ProgramError;
 use crate::initializer::Initializer;
-use crate::limits::Limits;
 use crate::ops::Op;
 use crate::shape::Shape;
 use crate::types::TensorType;
-use crate::{verify, wire};
 
 /// A value of a program. Values are numbered: the inputs, then the parameters, then the results of
 /// each node in order.
@@ -143,25 +140,5 @@ impl Program {
             && self.nodes.len() == other.nodes.len()
             && self.nodes.iter().zip(&other.nodes).all(same_node)
             && values(&self.outputs) == values(&other.outputs)
-    }
-
-    /// The serialised form, of the newest [`FORMAT`](crate::FORMAT): RON text.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        wire::to_text(self).into_bytes()
-    }
-
-    /// A program from its serialised form, of any format that there has been. Nothing in the bytes
-    /// is trusted.
-    ///
-    /// # Errors
-    /// If the bytes are more than the limit or no program's text, the format is unknown, or what
-    /// they say is no valid program within the limits.
-    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self, ProgramError> {
-        if bytes.len() > limits.serialised_bytes {
-            return Err(ProgramError::Size { found: bytes.len(), limit: limits.serialised_bytes });
-        }
-        let text =
-            std::str::from_utf8(bytes).map_err(|error| ProgramError::Text(error.to_string()))?;
-        verify::verify(wire::from_text(text)?, limits)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Misfit;
+use crate::misfit::Misfit;
 
 /// The most dimensions that a tensor may have.
 pub const MAX_RANK: usize = 8;

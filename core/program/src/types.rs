@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Misfit;
+use crate::misfit::Misfit;
 use crate::shape::{Dim, Shape};
 
 /// The type of a tensor's elements.
@@ -84,6 +84,11 @@ impl TensorType {
     /// The same element type with another shape.
     pub(crate) fn with(&self, shape: Shape) -> Self {
         Self { dtype: self.dtype, shape }
+    }
+
+    /// Elements per batch item.
+    pub(crate) fn elements(&self) -> u64 {
+        self.shape.elements().per_item() as u64
     }
 
     pub(crate) fn rank(&self) -> usize {

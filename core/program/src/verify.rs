@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use crate::cost::Cost;
-use crate::error::{Misfit, ProgramError};
+use crate::error::ProgramError;
 use crate::limits::Limits;
+use crate::misfit::Misfit;
 use crate::ops::Op;
 use crate::program::{Input, Node, Output, Parameter, Program, ValueId};
 use crate::types::{DType, TensorType};

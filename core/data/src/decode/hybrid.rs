@@ -5,9 +5,9 @@
 use image::metadata::Orientation;
 use vitral_jpeg::{Block, Grid, Jpeg, Sink, last_below};
 
-use super::Request;
 use super::jpeg::Segments;
 use super::part::{Located, check_size, upright_size};
+use super::request::Request;
 use crate::error::DecodeError;
 use crate::pixels::Channels;
 

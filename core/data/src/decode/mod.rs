@@ -9,6 +9,7 @@ mod hybrid;
 mod jpeg;
 mod part;
 mod png;
+mod request;
 
 use std::{borrow::Cow, io::Cursor};
 
@@ -17,9 +18,11 @@ use vitral_jpeg::{Jpeg, Pixels};
 
 pub use self::hybrid::{CodedAxis, CodedImage, CodedImages, CodedPlane};
 use self::jpeg::Segments;
+pub(crate) use self::request::Request;
+use self::request::{Decoded, too_large};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
-use crate::region::{Area, Crop, exchanges_sides};
+use crate::region::exchanges_sides;
 
 /// Decodes a JPEG, PNG or WebP file, turned upright by its EXIF orientation.
 ///
@@ -52,27 +55,6 @@ pub(crate) fn encoded_size(bytes: &[u8]) -> Result<(u32, u32, Channels), DecodeE
     let turn = decoder.orientation().map_err(explain)?;
     let channels = if is_grey(decoder.color_type()) { Channels::Grey } else { Channels::Rgb };
     Ok(if exchanges_sides(turn) { (height, width, channels) } else { (width, height, channels) })
-}
-
-/// What is wanted of an image: a part of it, which will be resized to a width and a height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub part: Crop,
-    pub width: u32,
-    pub height: u32,
-}
-
-impl Request {
-    /// All of an image, as large as it is.
-    pub fn whole(width: u32, height: u32) -> Self {
-        Self { part: Crop::whole(width, height), width, height }
-    }
-}
-
-/// At least what was wanted of an image, upright, and where in it the wanted part lies.
-pub(crate) struct Decoded {
-    pub image: Image,
-    pub area: Area,
 }
 
 /// Decodes one image after the other, with memory that it keeps.
@@ -197,13 +179,6 @@ fn explain(error: image::ImageError) -> DecodeError {
         image::ImageError::Limits(_) => too_large("the image"),
         error => DecodeError(error.to_string()),
     }
-}
-
-fn too_large(what: &str) -> DecodeError {
-    DecodeError(format!(
-        "{what} is larger than allowed ({MAX_IMAGE_SIDE} pixels a side, {} MiB)",
-        MAX_IMAGE_BYTES >> 20
-    ))
 }
 
 fn is_grey(color: ColorType) -> bool {

@@ -5,7 +5,7 @@ use image::{DynamicImage, GrayImage, RgbImage};
 use vitral_jpeg::{Frame, Jpeg, Pixels, Scale, Window};
 
 use super::jpeg::Segments;
-use super::{Decoded, Request, too_large};
+use super::request::{Decoded, Request, too_large};
 use crate::error::DecodeError;
 use crate::pixels::{Channels, Image, MAX_IMAGE_SIDE, byte_count};
 use crate::region::{Area, Crop, exchanges_sides, inverse};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::region::Crop;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 

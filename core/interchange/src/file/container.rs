@@ -10,8 +10,10 @@ use vitral_files::Kind;
 
 use super::{
     archive::{self, Archive},
-    npz, torch,
+    contents::{Contents, Wanted},
+    npz, safetensors, torch,
 };
+use crate::InterchangeError;
 
 /// A file that tensors can be read from.
 pub(super) enum Container {
@@ -24,7 +26,7 @@ pub(super) enum Container {
 }
 
 /// Why a file is not opened.
-pub(super) enum Unopened {
+enum Unopened {
     Io(io::Error),
     /// It is something else, in words.
     Other(String),
@@ -50,7 +52,7 @@ impl Container {
     ///
     /// # Errors
     /// It cannot be opened, or tensors cannot be read from what it is.
-    pub(super) fn open(path: &Path) -> Result<Self, Unopened> {
+    fn open(path: &Path) -> Result<Self, Unopened> {
         let (mut file, length) = vitral_files::open(path, Kind::WEIGHTS)?;
         let mut start = Vec::new();
         file.by_ref().take(START).read_to_end(&mut start)?;
@@ -84,6 +86,29 @@ impl Container {
             first.join(", ")
         ))
     }
+}
+
+/// Opens a file and finds out what it is.
+pub(super) fn open(path: &Path) -> Result<Container, InterchangeError> {
+    Container::open(path).map_err(|unopened| match unopened {
+        Unopened::Io(error) => InterchangeError::io(path)(error),
+        Unopened::Other(problem) => InterchangeError::Damaged { path: path.into(), problem },
+    })
+}
+
+/// The tensors of one file.
+pub(super) fn read_tensors(
+    path: &Path,
+    container: Container,
+    wanted: Wanted<'_>,
+) -> Result<Contents, InterchangeError> {
+    let contents = match container {
+        Container::Npz(archive) => npz::read(archive, wanted),
+        Container::Torch(archive, length) => torch::read(archive, length, wanted),
+        Container::Safetensors(file) => safetensors::read(file, wanted),
+        Container::Index => Err("this is an index, and not a file of weights".into()),
+    };
+    contents.map_err(|problem| InterchangeError::Damaged { path: path.into(), problem })
 }
 
 /// What a file is that tensors are not read from, and what to do about it.

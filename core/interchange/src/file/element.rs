@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use half::{bf16, f16};
 
-use super::{check_finite, room};
+use super::values::{check_finite, room};
 
 /// A type of numbers that weights have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,65 +3,31 @@
 
 mod archive;
 mod container;
+mod contents;
 mod element;
+mod json;
 mod npz;
 mod quiet;
 mod safetensors;
 mod shards;
 mod torch;
+mod values;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
 };
 
-use vitral_files::{Kind, NewFile};
+use vitral_files::NewFile;
 
-use self::container::{Container, Unopened};
+pub(crate) use contents::{Contents, Tensors, Wanted};
 pub(crate) use element::ELEMENTS;
 pub(crate) use npz::write as write_npz;
 pub(crate) use safetensors::write as write_safetensors;
 
-use crate::{Array, InterchangeError, output::Output};
-
-/// Tensors of a file, by the file's own names.
-pub(crate) type Tensors = BTreeMap<String, Array>;
-
-/// Which tensors are to be read, by name; the others take no memory.
-pub(crate) type Wanted<'a> = &'a dyn Fn(&str) -> bool;
-
-/// What a file has.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    /// What was wanted.
-    pub tensors: Tensors,
-    /// What was wanted, but is of integers or truth values, and of which type in the file's words: no
-    /// weights are.
-    pub integers: BTreeMap<String, String>,
-    /// What was not wanted.
-    pub unread: BTreeSet<String>,
-}
-
-impl Contents {
-    /// Whether there is a tensor of that name, of whatever type, wanted or not.
-    fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
-            || self.integers.contains_key(name)
-            || self.unread.contains(name)
-    }
-
-    /// All names.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.tensors.keys().chain(self.integers.keys()).chain(&self.unread)
-    }
-
-    fn extend(&mut self, other: Self) {
-        self.tensors.extend(other.tensors);
-        self.integers.extend(other.integers);
-        self.unread.extend(other.unread);
-    }
-}
+use self::container::{Container, open, read_tensors};
+use crate::{InterchangeError, output::Output};
 
 /// A file of weights, and what lies beside it.
 pub(crate) struct WeightsFile {
@@ -101,35 +67,12 @@ impl WeightsFile {
             }));
         }
         let beside = |name| match has_settings {
-            true => read_json(&path.with_file_name(name)),
+            true => json::read(&path.with_file_name(name)),
             false => Ok(None),
         };
         let (config, preprocessor) = (beside("config.json")?, beside("preprocessor_config.json")?);
         Ok(Self { path, contents, config, preprocessor })
     }
-}
-
-/// Opens a file and finds out what it is.
-fn open(path: &Path) -> Result<Container, InterchangeError> {
-    Container::open(path).map_err(|unopened| match unopened {
-        Unopened::Io(error) => InterchangeError::io(path)(error),
-        Unopened::Other(problem) => InterchangeError::Damaged { path: path.into(), problem },
-    })
-}
-
-/// The tensors of one file.
-fn read_tensors(
-    path: &Path,
-    container: Container,
-    wanted: Wanted<'_>,
-) -> Result<Contents, InterchangeError> {
-    let contents = match container {
-        Container::Npz(archive) => npz::read(archive, wanted),
-        Container::Torch(archive, length) => torch::read(archive, length, wanted),
-        Container::Safetensors(file) => safetensors::read(file, wanted),
-        Container::Index => Err("this is an index, and not a file of weights".into()),
-    };
-    contents.map_err(|problem| InterchangeError::Damaged { path: path.into(), problem })
 }
 
 fn in_folder(folder: &Path) -> Result<PathBuf, InterchangeError> {
@@ -139,34 +82,6 @@ fn in_folder(folder: &Path) -> Result<PathBuf, InterchangeError> {
         let problem = format!("the folder has none of {}", names.join(", "));
         InterchangeError::Damaged { path: folder.into(), problem }
     })
-}
-
-fn read_json(path: &Path) -> Result<Option<serde_json::Value>, InterchangeError> {
-    let text = match vitral_files::read(path, Kind::SETTINGS) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(InterchangeError::io(path))?,
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| {
-        let problem = error.to_string();
-        InterchangeError::Damaged { path: path.into(), problem }
-    })
-}
-
-/// Room for so many values, or that there is none, in words.
-fn room(name: &str, values: usize) -> Result<Vec<f32>, String> {
-    let mut room = Vec::new();
-    room.try_reserve_exact(values)
-        .map_err(|_| format!("`{name}` has {values} values, which do not fit into memory"))?;
-    Ok(room)
-}
-
-/// Weights that are not numbers would make every result so.
-fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
-    let count = values.iter().filter(|value| !value.is_finite()).count();
-    if count > 0 {
-        return Err(format!("{count} of the {} values of `{name}` are not finite", values.len()));
-    }
-    Ok(())
 }
 
 /// Writes a new file, which is there whole or not at all.

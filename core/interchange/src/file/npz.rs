@@ -9,8 +9,8 @@ use npyz::{
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    Contents, Tensors, Wanted,
     archive::{self, Archive},
+    contents::{Contents, Tensors, Wanted},
     element::{ELEMENTS, Element, damaged},
     quiet::Quiet,
 };

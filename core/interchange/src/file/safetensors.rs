@@ -9,7 +9,7 @@ use std::{
 use safetensors::{Dtype, tensor::Metadata};
 
 use super::{
-    Contents, Tensors, Wanted,
+    contents::{Contents, Tensors, Wanted},
     element::{ELEMENTS, Element},
 };
 use crate::{Array, array::Dimensions};

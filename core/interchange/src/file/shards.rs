@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Contents, Wanted, open, read_json, read_tensors};
+use super::{
+    container::{open, read_tensors},
+    contents::{Contents, Wanted},
+    json,
+};
 use crate::InterchangeError;
 
 /// The index's name.
@@ -25,7 +29,7 @@ const MOST_FILES: usize = 10_000;
 /// The index or one of its files is missing or damaged, or they do not have the same tensors.
 pub(super) fn read(index: &Path, wanted: Wanted<'_>) -> Result<Contents, InterchangeError> {
     let damaged = |problem| InterchangeError::Damaged { path: index.into(), problem };
-    let text = read_json(index)?.ok_or_else(|| damaged("there is no such file".to_owned()))?;
+    let text = json::read(index)?.ok_or_else(|| damaged("there is no such file".to_owned()))?;
     let files = files_of(&text).map_err(damaged)?;
     // All are there before the first is read.
     if let Some(missing) = files.keys().find(|&&name| !index.with_file_name(name).is_file()) {
@@ -87,6 +91,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{super::*, INDEX};
+    use crate::Array;
 
     const FIRST: &str = "model-00001-of-00002.safetensors";
     const SECOND: &str = "model-00002-of-00002.safetensors";

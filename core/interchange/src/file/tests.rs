@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::*;
+use crate::Array;
 
 fn sample() -> Tensors {
     let values = |count: usize| (0..count).map(|value| value as f32 * 0.5 - 1.0).collect();

@@ -2,7 +2,7 @@
 
 use vitral_program::{DType, Dim, Op, Shape, TensorType, ops, ops::Layout};
 
-use super::{Target, Value, Values, Walk, unsupported};
+use super::walk::{Target, Value, Values, Walk, identity, unsupported};
 use crate::InterchangeError;
 
 pub(crate) type One = Result<Value, InterchangeError>;
@@ -236,7 +236,7 @@ pub(super) fn clamp<T: Target>(walk: &mut Walk<'_, T>, op: &ops::Clamp, x: &Valu
         let most = walk.scalar(dtype, op.max_value);
         x = walk.one(ops::Min {}, &[x, most])?;
     }
-    walk.apply(super::identity(), &[x])
+    walk.apply(identity(), &[x])
 }
 
 /// Integers from numbers, whose cast is only defined where they fit.

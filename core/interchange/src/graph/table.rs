@@ -2,33 +2,33 @@
 
 use vitral_program::{DType, Op, TensorType, ops, ops::Layout};
 
-use super::{Target, Value, Values, Walk, identity, rules};
+use super::{
+    rules,
+    walk::{Builder, Form, Target, Value, Values, Walk, direct, identity},
+};
 use crate::{
     onnx::{Onnx, nodes as onnx},
     saved_model::{TensorFlow, nodes as tensorflow},
 };
 
-type Node<'o, T> = Box<dyn Fn(&mut T, &[Value], &[TensorType]) -> Vec<String> + 'o>;
-type Rewrite<'o, T> = Box<dyn Fn(&mut Walk<'_, T>, &[Value], &[TensorType]) -> Values + 'o>;
-
-/// What an op is in a format.
-pub(crate) enum Form<'o, T> {
-    /// A node of this kind, with the same operands and no attributes but types.
-    Plain(&'static str),
-    /// A node with attributes or further inputs: operands and results' types to results' names.
-    Node(Node<'o, T>),
-    /// Simpler ops.
-    Rewrite(Rewrite<'o, T>),
-    /// Nothing; and why.
-    None(&'static str),
-}
-
 use Form::Plain;
 
+impl Target for Onnx {
+    fn form(op: &Op) -> Form<'_, Self> {
+        entry(op).onnx
+    }
+}
+
+impl Target for TensorFlow {
+    fn form(op: &Op) -> Form<'_, Self> {
+        entry(op).tensorflow
+    }
+}
+
 /// An op in both formats.
-pub(crate) struct Entry<'o> {
-    pub onnx: Form<'o, Onnx>,
-    pub tensorflow: Form<'o, TensorFlow>,
+struct Entry<'o> {
+    onnx: Form<'o, Onnx>,
+    tensorflow: Form<'o, TensorFlow>,
 }
 
 fn both<'o>(onnx: Form<'o, Onnx>, tensorflow: Form<'o, TensorFlow>) -> Entry<'o> {
@@ -77,7 +77,7 @@ macro_rules! reduction {
 }
 
 /// The entry of an op.
-pub(crate) fn entry(op: &Op) -> Entry<'_> {
+fn entry(op: &Op) -> Entry<'_> {
     match op {
         Op::Abs(_) => both(Plain("Abs"), Plain("Abs")),
         Op::Ceil(_) => both(Plain("Ceil"), Plain("Ceil")),
@@ -316,17 +316,6 @@ pub(crate) fn entry(op: &Op) -> Entry<'_> {
 }
 
 const RANDOM: &str = "random numbers";
-
-/// A node after its operands were made ready.
-pub(crate) fn direct<T: Target>(
-    walk: &mut Walk<'_, T>,
-    operands: &[Value],
-    results: &[TensorType],
-    node: impl FnOnce(&mut T, &[Value], &[TensorType]) -> Vec<String>,
-) -> Values {
-    let names = node(walk.target, operands, results);
-    Ok(super::named(names, results.to_vec()))
-}
 
 /// `cast`, whose integers stop at the smallest and largest.
 fn cast<T: Target>(

@@ -7,7 +7,7 @@ use half::f16;
 use vitral_files::{Access, Existing, Kind, Scratch, write};
 use vitral_model::{Compute, Mode, ViT, parameters, vit_program::Output};
 
-use super::GraphOptions;
+use super::options::GraphOptions;
 use crate::InterchangeError;
 
 const SCRIPT: &str = include_str!("verify.py");

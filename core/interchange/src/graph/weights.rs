@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use half::f16;
 use vitral_model::{ViT, parameters};
 
-use super::{Target, unsupported};
+use super::walk::{Builder, unsupported};
 use crate::InterchangeError;
 
 /// The weights of a model, by name.
@@ -39,7 +39,7 @@ impl Weights {
     ///
     /// # Errors
     /// It does not fit 16 bits where it has to, or cannot be read from its device.
-    pub(crate) fn bytes<T: Target>(&self, weight: &Weight) -> Result<Vec<u8>, InterchangeError> {
+    pub(crate) fn bytes<T: Builder>(&self, weight: &Weight) -> Result<Vec<u8>, InterchangeError> {
         let name = &weight.name;
         let tensor = self.tensors.get(name);
         let tensor = tensor.ok_or_else(|| unsupported::<T>(format!("`{name}`: no such weight")))?;

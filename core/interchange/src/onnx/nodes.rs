@@ -2,8 +2,8 @@
 
 use vitral_program::{DType, Dim, TensorType, ops};
 
-use super::{FLOAT, INT64, Onnx, code, float, int, ints, text};
-use crate::graph::{Target, Value, sizes::Part};
+use super::graph::{FLOAT, INT64, Onnx, code, float, int, ints, text};
+use crate::graph::{Builder, Part, Value};
 
 fn names(operands: &[Value]) -> Vec<&str> {
     operands.iter().map(|operand| operand.name.as_str()).collect()

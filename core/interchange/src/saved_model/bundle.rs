@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{FLOAT, HALF, TensorFlow, sizes_of};
+use super::graph::{FLOAT, HALF, TensorFlow, sizes_of};
 use crate::{
     InterchangeError,
     graph::{Progress, Weight, Weights},

@@ -1,6 +1,6 @@
 //! What surrounds a graph in a SavedModel: variables and how they are restored, signature, assets.
 
-use super::{FLOAT, HALF, INT32, STRING, TensorFlow, code, of_int, of_type, of_types, sizes_of};
+use super::graph::{FLOAT, HALF, STRING, TensorFlow, code, of_type, of_types, sizes_of};
 use crate::protobuf::Message;
 
 /// The asset with the classes' names.
@@ -10,31 +10,6 @@ const RESTORE: &str = "save/restore_all";
 const SAVED: &str = "save/control_dependency";
 
 impl TensorFlow {
-    /// A variable's handle, and what would initialise it if it were not restored.
-    pub(super) fn variable(&mut self, name: &str, sizes: &[usize], stored: i64) {
-        let shape = Message::new().message(7, &sizes_of(sizes));
-        let text = |value: &str| super::of_text(value);
-        let attributes = [
-            ("dtype", of_type(stored)),
-            ("shape", shape),
-            ("container", text("")),
-            ("shared_name", text(name)),
-        ];
-        self.add(name, "VarHandleOp", &[], &attributes);
-        let dims: Vec<_> = sizes.iter().map(|&size| size as i32).collect();
-        let dims = self.ints(&dims);
-        let zero = match stored {
-            HALF => vec![0; 2],
-            _ => vec![0; 4],
-        };
-        let zero = self.stored(stored, Vec::new(), zero);
-        let zeros = format!("{name}/zeros");
-        let attributes = [("T", of_type(stored)), ("index_type", of_type(INT32))];
-        self.add(&zeros, "Fill", &[&dims, &zero], &attributes);
-        let assign = format!("{name}/Assign");
-        self.add(&assign, "AssignVariableOp", &[name, &zeros], &[("dtype", of_type(stored))]);
-    }
-
     /// Texts as a constant.
     fn texts(&mut self, name: &str, sizes: &[usize], values: &[&str]) {
         let value = Message::new().int(1, STRING).message(2, &sizes_of(sizes));
@@ -129,9 +104,4 @@ impl TensorFlow {
         }
         signature.text(3, "tensorflow/serving/predict")
     }
-}
-
-/// A list attribute's length.
-pub(super) fn count(values: usize) -> Message {
-    of_int(values as i64)
 }

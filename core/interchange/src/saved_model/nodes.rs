@@ -2,19 +2,18 @@
 
 use vitral_program::{DType, Dim, Shape, TensorType, ops};
 
-use super::{
-    INT32, TensorFlow, code, meta_graph::count, of_bool, of_int, of_ints, of_text, of_type,
-};
+use super::graph::{INT32, TensorFlow, code, count, of_bool, of_int, of_ints, of_text, of_type};
 use crate::{
     InterchangeError,
-    graph::{Target, Value, Values, Walk, direct, sizes::Part, unsupported},
+    graph::{Builder, Part, Value, Values, Walk, direct, unsupported},
+    protobuf::Message,
 };
 
 fn names(operands: &[Value]) -> Vec<&str> {
     operands.iter().map(|operand| operand.name.as_str()).collect()
 }
 
-fn of(value: &Value) -> super::Message {
+fn of(value: &Value) -> Message {
     of_type(code(value.r#type.dtype))
 }
 

@@ -1,12 +1,11 @@
 //! Whether the fields of a model go together.
 
-use super::ViTConfig;
-use crate::{
-    pool::Pool,
-    position::Position,
-    resnet::{GROUPS, Stem},
-    variant::Family,
+use super::{
+    ViTConfig,
+    options::{Pool, Position},
+    stem::{GROUPS, Stem},
 };
+use crate::variant::Family;
 
 /// Two fields that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,20 +19,27 @@ pub struct ConfigProblem {
     pub help: String,
 }
 
+impl ConfigProblem {
+    pub(crate) fn new(
+        field: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { field: field.into(), message: message.into(), help: help.into() }
+    }
+}
+
 impl ViTConfig {
     /// Checks what no single field can say: that sizes divide, and that options go together.
     ///
     /// # Errors
     /// The first problem found, with the field to change.
     pub fn check(&self) -> Result<(), ConfigProblem> {
-        let problem = |field: &str, message: String, help: String| {
-            Err(ConfigProblem { field: field.into(), message, help })
-        };
         self.check_stem()?;
         let (image, patch) = (self.image_size, self.patch_pixels());
         if !image.is_multiple_of(patch) {
             let (below, above) = (image / patch * patch, image.div_ceil(patch) * patch);
-            return problem(
+            return Err(ConfigProblem::new(
                 if self.patch_size.is_some() { "patch_size" } else { "image_size" },
                 format!("patches of {patch} px do not fill an image of {image} px"),
                 match self.stem.downscaling() {
@@ -45,91 +51,91 @@ impl ViTConfig {
                         self.patch_size()
                     ),
                 },
-            );
+            ));
         }
         self.check_mixer()?;
-        if matches!(self.pool, Pool::ClassToken | Pool::ClassTokenAndMean) && !self.class_token {
-            return problem(
+        let needs_class_token = matches!(self.pool, Pool::ClassToken | Pool::ClassTokenAndMean);
+        let by_class_token = self.pool == Pool::ClassToken && !self.fc_norm;
+        for (is_wrong, field, message, help) in [
+            (
+                needs_class_token && !self.class_token,
                 "pool",
-                "pooling by the class token needs a class token".into(),
-                "set `class_token: true`, or pool by `Mean` or `Map`".into(),
-            );
-        }
-        if self.pool == Pool::ClassTokenAndMean && self.fc_norm {
-            return problem(
+                "pooling by the class token needs a class token",
+                "set `class_token: true`, or pool by `Mean` or `Map`",
+            ),
+            (
+                self.pool == Pool::ClassTokenAndMean && self.fc_norm,
                 "fc_norm",
-                "class token and mean are normalised before they are put side by side".into(),
-                "set `fc_norm: false`".into(),
-            );
-        }
-        if self.distillation_token
-            && (self.pool != Pool::ClassToken || self.fc_norm || self.representation_size.is_some())
-        {
-            return problem(
+                "class token and mean are normalised before they are put side by side",
+                "set `fc_norm: false`",
+            ),
+            (
+                self.distillation_token && (!by_class_token || self.representation_size.is_some()),
                 "distillation_token",
-                "a distillation token has a head beside that of the class token".into(),
-                "set `pool: ClassToken` and `fc_norm: false`, and leave `representation_size` out"
-                    .into(),
-            );
-        }
-        if self.register_position && self.class_token && !self.class_position {
-            return problem(
+                "a distillation token has a head beside that of the class token",
+                "set `pool: ClassToken` and `fc_norm: false`, and leave `representation_size` out",
+            ),
+            (
+                self.register_position && self.class_token && !self.class_position,
                 "register_position",
-                "registers have positions only where the class token has one".into(),
-                "set `class_position: true`, too".into(),
-            );
-        }
-        if self.relative_position_bias && self.patch_dropout > 0.0 {
-            return problem(
+                "registers have positions only where the class token has one",
+                "set `class_position: true`, too",
+            ),
+            (
+                self.relative_position_bias && self.patch_dropout > 0.0,
                 "patch_dropout",
-                "patch dropout does not go with a relative position bias".into(),
-                "use `rope` or an added position embedding with patch dropout".into(),
-            );
+                "patch dropout does not go with a relative position bias",
+                "use `rope` or an added position embedding with patch dropout",
+            ),
+        ] {
+            if is_wrong {
+                return Err(ConfigProblem::new(field, message, help));
+            }
         }
         if let Some(index) =
             self.attention.iter().position(|entry| entry.attention.plugin().is_some())
             && self.patch_dropout > 0.0
         {
-            return problem(
+            return Err(ConfigProblem::new(
                 "patch_dropout",
                 format!("patch dropout does not go with the plugin of attention[{index}]"),
-                "a plugin's attention is traced for the whole grid of patches".into(),
-            );
+                "a plugin's attention is traced for the whole grid of patches",
+            ));
         }
         self.check_token_merging()?;
         self.check_rope_registers()?;
         if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
-            return problem(
+            return Err(ConfigProblem::new(
                 if self.width.is_some() { "width" } else { "position" },
                 format!(
                     "SinCos2d positions need a width divisible by 4, and it is {}",
                     self.width()
                 ),
-                "a quarter of the width each holds sine and cosine of row and column".into(),
-            );
+                "a quarter of the width each holds sine and cosine of row and column",
+            ));
         }
         for (index, entry) in self.attention.iter().enumerate() {
             let field = format!("attention[{index}].layers");
             let (first, last) = entry.layers;
             if first > last || last >= self.depth() {
-                return problem(
-                    &field,
+                return Err(ConfigProblem::new(
+                    field,
                     format!("layers {first} to {last} are not in this model"),
                     format!("it has layers 0 to {}", self.depth() - 1),
-                );
+                ));
             }
             let overlap = self.attention[..index]
                 .iter()
                 .find(|other| first <= other.layers.1 && other.layers.0 <= last);
             if let Some(other) = overlap {
-                return problem(
-                    &field,
+                return Err(ConfigProblem::new(
+                    field,
                     format!(
                         "layers {first} to {last} overlap layers {} to {}",
                         other.layers.0, other.layers.1
                     ),
-                    "each layer has one attention".into(),
-                );
+                    "each layer has one attention",
+                ));
             }
         }
         if !self.is_mixer() {
@@ -146,45 +152,39 @@ impl ViTConfig {
     /// The stem's sizes.
     fn check_stem(&self) -> Result<(), ConfigProblem> {
         let Stem::ResNet { layers, width } = &self.stem else { return Ok(()) };
-        let problem = |field: String, message: String, help: &str| {
-            Err(ConfigProblem { field, message, help: help.into() })
-        };
         if !width.is_multiple_of(GROUPS) {
-            return problem(
-                "stem.width".into(),
+            return Err(ConfigProblem::new(
+                "stem.width",
                 format!("{width} channels do not fall into the {GROUPS} groups of a GroupNorm"),
                 "it must be a multiple of 32, as 64 is",
-            );
+            ));
         }
         if layers.len() > 8 {
-            return problem(
-                "stem.layers".into(),
+            return Err(ConfigProblem::new(
+                "stem.layers",
                 format!("a ResNet has up to 8 stages, not {}", layers.len()),
                 "each stage halves the image; the published models have up to 4",
-            );
+            ));
         }
         if let Some(stage) = layers.iter().position(|units| !(1..=64).contains(units)) {
-            return problem(
+            return Err(ConfigProblem::new(
                 format!("stem.layers[{stage}]"),
                 format!("a stage has 1 to 64 units, not {}", layers[stage]),
                 "leave the stage out, or give it units",
-            );
+            ));
         }
         Ok(())
     }
 
     /// What an MLP-Mixer has no place for.
     fn check_mixer(&self) -> Result<(), ConfigProblem> {
-        let problem = |field: &str, message: String, help: &str| {
-            Err(ConfigProblem { field: field.into(), message, help: help.into() })
-        };
         if !self.is_mixer() {
             return match self.variant.family {
-                Family::Mixer if self.heads.is_none() => problem(
+                Family::Mixer if self.heads.is_none() => Err(ConfigProblem::new(
                     "token_mixing",
                     format!("{} has no heads for attention", self.variant),
                     "set `heads`, or leave `token_mixing` to the variant",
-                ),
+                )),
                 _ => Ok(()),
             };
         }
@@ -208,15 +208,19 @@ impl ViTConfig {
             (self.token_merging.is_some(), "token_merging", PLACES),
         ] {
             if is_there {
-                return problem(field, format!("an MLP-Mixer has no `{field}`"), help);
+                return Err(ConfigProblem::new(
+                    field,
+                    format!("an MLP-Mixer has no `{field}`"),
+                    help,
+                ));
             }
         }
         if self.pool != Pool::Mean {
-            return problem(
+            return Err(ConfigProblem::new(
                 "pool",
                 format!("an MLP-Mixer does not pool by `{:?}`", self.pool),
                 "it pools by the `Mean` of its tokens",
-            );
+            ));
         }
         Ok(())
     }
@@ -238,17 +242,12 @@ impl ViTConfig {
         }
         let head_dim = self.width() / heads;
         if self.rope.is_some() && !head_dim.is_multiple_of(4) {
-            return Err(ConfigProblem {
+            let width = heads * head_dim.next_multiple_of(4);
+            return Err(ConfigProblem::new(
                 field,
-                message: format!(
-                    "2-D RoPE needs a head width divisible by 4, and it is {head_dim}"
-                ),
-                help: format!(
-                    "a width of {} has it with {} heads",
-                    heads * head_dim.next_multiple_of(4),
-                    heads
-                ),
-            });
+                format!("2-D RoPE needs a head width divisible by 4, and it is {head_dim}"),
+                format!("a width of {width} has it with {heads} heads"),
+            ));
         }
         Ok(())
     }
@@ -259,11 +258,11 @@ impl ViTConfig {
             .filter(|&heads| width.is_multiple_of(heads))
             .map(|heads| heads.to_string())
             .collect();
-        ConfigProblem {
+        ConfigProblem::new(
             field,
-            message: format!("{heads} heads do not divide a width of {width}"),
-            help: format!("these do: {}", fitting.join(", ")),
-        }
+            format!("{heads} heads do not divide a width of {width}"),
+            format!("these do: {}", fitting.join(", ")),
+        )
     }
 }
 

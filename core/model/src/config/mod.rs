@@ -2,6 +2,11 @@
 
 mod check;
 mod of_variant;
+mod options;
+mod rope;
+pub(crate) mod stem;
+mod token_merging;
+mod tokens;
 
 use std::ops::RangeInclusive;
 
@@ -11,10 +16,11 @@ use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 
 pub use self::check::ConfigProblem;
 pub use self::of_variant::model_of_variant;
-use crate::{
-    Variant, init::Init, layers::Normalization, mlp::Mlp, pool::Pool, position::Position,
-    resnet::Stem, token_merging::TokenMerging, token_mixing::TokenMixing,
-};
+pub use self::options::{Mlp, Normalization, Pool, Position, TokenMixing};
+pub use self::stem::{GROUPS, Stem};
+pub(crate) use self::token_merging::possible;
+pub use self::token_merging::{MergeSchedule, TokenMerging};
+use crate::{Variant, init::Init};
 
 /// A Vision Transformer, a hybrid of one with a ResNet, or an MLP-Mixer. The variant gives patch size,
 /// width, depth and heads, and which of the three it is; each can be set on its own instead.

@@ -2,8 +2,11 @@
 
 use serde::Deserializer;
 
-use super::ViTConfig;
-use crate::{Variant, pool::Pool, position::Position, token_mixing::TokenMixing, variant::Family};
+use super::{
+    ViTConfig,
+    options::{Pool, Position, TokenMixing},
+};
+use crate::{Variant, variant::Family};
 
 impl ViTConfig {
     /// The model that a published name means, with everything else by default.

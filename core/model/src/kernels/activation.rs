@@ -10,9 +10,8 @@ use half::bf16;
 use vitral_kernels::activation::Activation;
 
 use super::{
-    Multiplied,
     memory::{Buffer, Stored},
-    multiplied,
+    multiplied::{Multiplied, multiplied},
     operation::{Input, Operation, count, run, shape, values_of},
 };
 use crate::compute::in_f32;

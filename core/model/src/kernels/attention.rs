@@ -13,9 +13,8 @@ use vitral_kernels::attention::{
 };
 
 use super::{
-    Multiplied,
     memory::{Buffer, Stored},
-    multiplied,
+    multiplied::{Multiplied, multiplied},
     operation::{
         Input, Operation, count, from_last, optional_values, run, shape, values, values_of,
     },

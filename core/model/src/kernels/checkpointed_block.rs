@@ -8,9 +8,10 @@ use half::bf16;
 use crate::{composite, program::RANK};
 
 use super::{
-    Multiplied, attention_branch,
+    attention_branch,
     memory::Stored,
     mlp_branch,
+    multiplied::Multiplied,
     operation::{Input, Operation, run},
 };
 

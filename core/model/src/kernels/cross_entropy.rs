@@ -7,8 +7,8 @@ use burn::{
 use vitral_kernels::cross_entropy::{backward, forward};
 
 use super::{
-    covers,
     memory::Buffer,
+    multiplied::covers,
     operation::{Input, Operation, count, from_last, run, shape, values},
 };
 

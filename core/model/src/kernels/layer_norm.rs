@@ -10,9 +10,8 @@ use half::bf16;
 use vitral_kernels::layer_norm::{LayerNorm, LayerNormGradients};
 
 use super::{
-    Multiplied,
     memory::{Buffer, Stored},
-    multiplied,
+    multiplied::{Multiplied, multiplied},
     operation::{Input, Operation, count, from_last, run, shape, values, values_of},
 };
 use crate::compute::in_f32;

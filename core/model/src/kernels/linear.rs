@@ -10,9 +10,8 @@ use half::bf16;
 use vitral_kernels::linear::{Linear, LinearGradients};
 
 use super::{
-    Multiplied,
     memory::{Buffer, Stored},
-    multiplied,
+    multiplied::{Multiplied, multiplied},
     operation::{
         Input, Operation, count, from_last, optional_values, run, shape, values, values_of,
     },

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, module::max_pool2d, ops::MaxPoolOptions};
 
-use crate::{program::RANK, resnet::same_padding};
+use crate::{padding::same_padding, program::RANK};
 
 /// `[.., batch, channels, height, width]` to half of height and width.
 pub(super) fn max_pool(input: Tensor<RANK>) -> Tensor<4> {

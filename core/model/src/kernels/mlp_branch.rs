@@ -17,9 +17,9 @@ use crate::{
 };
 
 use super::{
-    Multiplied,
     linear::layer,
     memory::{Buffer, Stored},
+    multiplied::Multiplied,
     operation::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,

@@ -17,6 +17,7 @@ mod linear;
 mod max_pool;
 mod memory;
 mod mlp_branch;
+mod multiplied;
 mod operation;
 mod patch_embedding;
 mod residual;
@@ -28,45 +29,19 @@ pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub use memory::Buffer;
 pub(crate) use memory::release as release_memory;
+pub use multiplied::covers;
+pub(crate) use multiplied::{Multiplied, of_type};
 
 use burn::{
     backend::DispatchTensor,
-    tensor::{DType, Device, Tensor},
+    tensor::{DType, Tensor},
 };
 
 use crate::{
     composite::Composite,
-    device::is_cpu,
     program::{RANK, Value},
 };
 use operation::Input;
-
-/// The type that a kernel multiplies in, and keeps for backward what it keeps of activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Multiplied {
-    F32,
-    Bf16,
-}
-
-/// The type that kernels multiply in on a device for a model that computes in some type, if there are
-/// any: `f32` or `bf16`, on the CPU.
-pub(crate) fn of_type(dtype: DType, device: &Device) -> Option<Multiplied> {
-    match dtype {
-        DType::F32 if is_cpu(device) => Some(Multiplied::F32),
-        DType::BF16 if is_cpu(device) => Some(Multiplied::Bf16),
-        _ => None,
-    }
-}
-
-/// What kernels do with this tensor, if there are any for it.
-fn multiplied<const D: usize>(tensor: &Tensor<D>) -> Option<Multiplied> {
-    of_type(tensor.dtype(), &tensor.device())
-}
-
-/// Whether kernels exist for this tensor that take and give `f32`.
-pub fn covers<const D: usize>(tensor: &Tensor<D>) -> bool {
-    multiplied(tensor) == Some(Multiplied::F32)
-}
 
 /// What runs a composite.
 #[derive(Clone, Copy, Debug)]

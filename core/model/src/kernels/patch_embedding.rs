@@ -10,9 +10,9 @@ use vitral_kernels::{
 };
 
 use super::{
-    Multiplied,
     linear::layer,
     memory::{Buffer, Stored},
+    multiplied::Multiplied,
     operation::{
         Input, Operation, count, from_last, optional_memory, optional_values, run, shape, values,
         values_of,

@@ -24,9 +24,15 @@ pub enum Value {
 macro_rules! any {
     ($value:expr, $tensor:ident => $result:expr) => {
         match $value {
-            $crate::program::Value::Float($tensor) => $crate::program::Value::Float($result),
-            $crate::program::Value::Int($tensor) => $crate::program::Value::Int($result),
-            $crate::program::Value::Bool($tensor) => $crate::program::Value::Bool($result),
+            $crate::program::value::Value::Float($tensor) => {
+                $crate::program::value::Value::Float($result)
+            }
+            $crate::program::value::Value::Int($tensor) => {
+                $crate::program::value::Value::Int($result)
+            }
+            $crate::program::value::Value::Bool($tensor) => {
+                $crate::program::value::Value::Bool($result)
+            }
         }
     };
 }
@@ -35,9 +41,13 @@ macro_rules! any {
 macro_rules! number {
     ($value:expr, $tensor:ident => $result:expr) => {
         match $value {
-            $crate::program::Value::Float($tensor) => $crate::program::Value::Float($result),
-            $crate::program::Value::Int($tensor) => $crate::program::Value::Int($result),
-            $crate::program::Value::Bool(_) => $crate::program::value::mistyped(),
+            $crate::program::value::Value::Float($tensor) => {
+                $crate::program::value::Value::Float($result)
+            }
+            $crate::program::value::Value::Int($tensor) => {
+                $crate::program::value::Value::Int($result)
+            }
+            $crate::program::value::Value::Bool(_) => $crate::program::value::mistyped(),
         }
     };
 }

@@ -2,13 +2,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_seed::Seed;
 
-use super::{Grid, resized};
+use super::resized;
 use crate::{
-    Compute, Mode, ViT, ViTConfig,
-    eager::Eager,
-    ops::Ops,
-    parameters,
-    position::{Position, sincos_values},
+    Compute, Mode, ViT, ViTConfig, config::Position, eager::Eager, grid::Grid, ops::Ops,
+    parameters, waves::sincos_values,
 };
 
 fn uniform(count: usize, name: &str) -> Vec<f32> {

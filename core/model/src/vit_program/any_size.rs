@@ -10,13 +10,16 @@ use std::collections::{HashMap, HashSet};
 
 use vitral_program::{DType, Dim, Program, Tensor, ops as op};
 
-use super::{Interface, VitProgramError, trace::Trace, vit_program};
+use super::{
+    interface::{Interface, VitProgramError},
+    one_size::vit_program,
+    trace::Trace,
+};
 use crate::{
     ViT,
-    config::AttentionKind,
+    config::{AttentionKind, Stem},
     ops::Ops,
-    position::{Rope, prefix_angles},
-    resnet::Stem,
+    waves::{Rope, prefix_angles},
 };
 
 /// A size that follows from the size of the images.
@@ -134,7 +137,7 @@ fn refuse_fixed_parts(model: &ViT) -> Result<(), VitProgramError> {
 }
 
 impl Trace {
-    /// [`sincos_values`](crate::position::sincos_values) in ops, for a width: `[1, patches, width]`.
+    /// [`sincos_values`](crate::waves::sincos_values) in ops, for a width: `[1, patches, width]`.
     pub(super) fn any_sincos(&mut self, full: usize, width: usize) -> Tensor {
         let quarter = width / 4;
         let omega = |i: usize| 10_000f64.powf(-(i as f64) / (quarter.max(2) - 1) as f64);
@@ -153,7 +156,7 @@ impl Trace {
         })
     }
 
-    /// [`rotary_values`](crate::position::rotary_values) in ops: cosines and sines,
+    /// [`rotary_values`](crate::waves::rotary_values) in ops: cosines and sines,
     /// `[tokens, head_dim]` each. They are recorded once for each head width.
     pub(super) fn any_rotary(&mut self, full: usize, head_dim: usize, rope: &Rope) -> [Tensor; 2] {
         if let Some(&tables) = self.rotary.get(&head_dim) {
@@ -200,7 +203,7 @@ impl Trace {
     }
 
     /// Where the centres of a side's rows or columns lie in the model's grid, `[side, 1]`, and how far
-    /// they are apart, `[1]`: [`Grid::place`](crate::resized_positions::Grid).
+    /// they are apart, `[1]`: [`Grid::place`](crate::grid::Grid).
     fn places(&mut self, full: usize, side: usize) -> (Tensor, Tensor) {
         let index = op::Range { dtype: DType::F32, length: side.into(), start: 0.5, delta: 1.0 };
         let centres = self.apply(index, []);
@@ -215,7 +218,7 @@ impl Trace {
         (self.reshape(places, [side, 1].map(Dim::from)), step)
     }
 
-    /// [`bicubic_weights`](crate::resized_positions::bicubic_weights) in ops: `[side, full]`.
+    /// [`bicubic_weights`](crate::bicubic::bicubic_weights) in ops: `[side, full]`.
     pub(super) fn any_resize_filter(&mut self, full: usize, side: usize) -> Tensor {
         let (places, step) = self.places(full, side);
         let one = self.scalar(1.0);

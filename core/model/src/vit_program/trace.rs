@@ -8,16 +8,19 @@ use burn::{
 };
 use vitral_program::{
     DType, Dim, Initializer, Limits, Op, Program, Shape, Tensor, TensorType, Tracer, ops as op,
+    reference,
 };
+use vitral_seed::Seed;
 
-use super::{IMAGES, VitProgramError};
+use super::interface::{IMAGES, VitProgramError};
 use crate::{
     Mode, ViT,
+    block::Blocks,
+    grid::Grid,
     ops::Ops,
     parameters::{self, ParameterInfo},
-    position::Rope,
     program_attention::ProgramAttention,
-    resized_positions::Grid,
+    waves::Rope,
 };
 
 /// Records the ops of a model in evaluation mode.
@@ -70,7 +73,7 @@ impl Trace {
             image: [height, width, config.channels],
             grid,
             any_size: true,
-            infos: parameters::by_id(model),
+            infos: parameters::identified(model).into_iter().collect(),
             parameters: HashMap::new(),
             layers: HashMap::new(),
             rotary: HashMap::new(),
@@ -109,6 +112,9 @@ impl Trace {
         }
     }
 }
+
+/// In evaluation, nothing is computed again.
+impl Blocks for Trace {}
 
 impl Ops for Trace {
     type Tensor = Tensor;
@@ -150,7 +156,7 @@ impl Ops for Trace {
     ) -> Tensor {
         let [query, ..] = inputs;
         let name = program.program().name().to_owned();
-        self.within(name, |trace| program.inlined(trace, inputs)).unwrap_or_else(|plugin| {
+        self.within(name, |trace| inlined(trace, program, inputs)).unwrap_or_else(|plugin| {
             self.problem.get_or_insert(VitProgramError::Random { layer, plugin });
             query
         })
@@ -187,4 +193,42 @@ impl Ops for Trace {
             false => self.fixed_rotary(grid, head_dim, rope),
         }
     }
+}
+
+/// Records the ops of a plugin's attention, as they run in evaluation, on queries, keys and values.
+///
+/// # Errors
+/// The plugin's name, if it draws random numbers for each sample of the batch.
+fn inlined(
+    trace: &mut Trace,
+    attention: &ProgramAttention,
+    inputs: [Tensor; 3],
+) -> Result<Tensor, String> {
+    let program = attention.program();
+    let mut values = inputs.to_vec();
+    for (declared, parameter) in program.parameters().iter().zip(attention.parameters()) {
+        let flat = trace.parameter(parameter);
+        // A program's parameters are flat in the model, and have the program's shapes in it.
+        values.push(trace.reshape(flat, declared.shape.dims()));
+    }
+    for (index, node) in program.nodes().iter().enumerate() {
+        let operands = node.operands().iter().map(|id| values[id.index()]);
+        let mut operands: Vec<_> = operands.collect();
+        match node.op() {
+            Op::Dropout(_) => values.push(operands.swap_remove(0)),
+            Op::Random(random) => {
+                let Dim::Fixed(count) = random.shape.elements() else {
+                    return Err(program.name().to_owned());
+                };
+                // Evaluation draws the same numbers each time.
+                let drawn = random.draw(reference::stream(Seed::new(0), index), count);
+                let r#type = TensorType::new(DType::F32, random.shape.clone());
+                let drawn = drawn.into_iter().map(f64::from).collect();
+                values.push(trace.apply(op::Constant { r#type, values: drawn }, []));
+            }
+            op => values.extend(trace.apply_all(op.clone(), operands)),
+        }
+    }
+    // A program has an output; the layer has checked that it is one.
+    Ok(values[program.outputs()[0].value.index()])
 }

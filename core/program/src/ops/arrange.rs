@@ -1,10 +1,9 @@
 //! Ops that put elements into another order or shape, of any element type.
 
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::{Array, fill};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::shape::Shape;
 use crate::types::TensorType;
 

@@ -1,10 +1,9 @@
 //! Element-wise ops of two operands of one type, which broadcast.
 
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::{Array, fill};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::types::{DType, TensorType};
 
 /// The type of two operands together, of equal element types among `dtypes`.

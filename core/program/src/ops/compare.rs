@@ -1,11 +1,10 @@
 //! Comparisons, and the choice that follows from one.
 
 use super::binary::{combine, together};
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::{Array, fill};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::types::{DType, TensorType};
 
 macro_rules! compare {

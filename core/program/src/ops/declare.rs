@@ -1,9 +1,9 @@
 //! How an op is declared: the `op!` macro writes down what is said about it, [`Rule`] what it does.
 
+use super::call::Call;
 use crate::array::Array;
 use crate::attribute::{Attribute, AttributeKind, Attributes};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::types::TensorType;
 
 /// What is known about an op without an instance of it.
@@ -100,6 +100,26 @@ pub(crate) trait Rule {
     fn run(&self, call: &Call<'_>) -> Vec<Array>;
 }
 
+/// The one result of most ops.
+pub(crate) fn one(r#type: TensorType) -> Result<Vec<TensorType>, Misfit> {
+    Ok(vec![r#type])
+}
+
+/// Two operations for each of `inner` products that each element of the only result sums up.
+pub(crate) fn sums_of(results: &[TensorType], inner: u64) -> u64 {
+    results
+        .iter()
+        .map(TensorType::elements)
+        .fold(0, u64::saturating_add)
+        .saturating_mul(2)
+        .saturating_mul(inner)
+}
+
+/// The size of an operand's dimension, counted from the end, per batch item.
+pub(crate) fn side_from_end(operand: &TensorType, axis: usize) -> u64 {
+    operand.dims().iter().rev().nth(axis).map_or(1, |dim| dim.per_item() as u64)
+}
+
 /// Declares an op: its documentation, its name, the struct of its attributes, and its operands.
 /// `as` renames an attribute in files, `=` gives its default.
 macro_rules! op {
@@ -144,7 +164,7 @@ macro_rules! op {
             fn from_attributes(
                 #[allow(unused_variables, reason = "some ops have no attributes")]
                 attributes: &mut $crate::attribute::Attributes,
-            ) -> Result<Self, $crate::error::Misfit> {
+            ) -> Result<Self, $crate::misfit::Misfit> {
                 Ok(Self {
                     $($field: attributes.take(
                         $crate::ops::declare::wire_name!($field $($rename)?),

@@ -10,6 +10,7 @@
 
 mod arrange;
 mod binary;
+pub(crate) mod call;
 mod compare;
 mod create;
 mod cut;
@@ -27,10 +28,9 @@ mod window;
 
 use crate::array::Array;
 use crate::attribute::{Attribute, Attributes};
-use crate::cost::elements;
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::types::TensorType;
+use call::Call;
 use declare::{Declared, Rule, op_list};
 
 pub use declare::{Arity, AttributeInfo, OpInfo, OperandInfo};
@@ -126,26 +126,6 @@ impl Op {
             if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
         Err(Misfit::new(format!("takes {wanted} operands{names}, not {count}")))
     }
-}
-
-/// The one result of most ops.
-pub(crate) fn one(r#type: TensorType) -> Result<Vec<TensorType>, Misfit> {
-    Ok(vec![r#type])
-}
-
-/// Two operations for each of `inner` products that each element of the only result sums up.
-pub(crate) fn sums_of(results: &[TensorType], inner: u64) -> u64 {
-    results
-        .iter()
-        .map(elements)
-        .fold(0, u64::saturating_add)
-        .saturating_mul(2)
-        .saturating_mul(inner)
-}
-
-/// The size of an operand's dimension, counted from the end, per batch item.
-pub(crate) fn side_from_end(operand: &TensorType, axis: usize) -> u64 {
-    operand.dims().iter().rev().nth(axis).map_or(1, |dim| dim.per_item() as u64)
 }
 
 #[cfg(test)]

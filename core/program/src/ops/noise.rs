@@ -8,12 +8,11 @@ use rand::Rng as _;
 use rand_distr::{Beta, Distribution as _, StandardNormal};
 use vitral_seed::Seed;
 
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::Array;
 use crate::attribute::text_attribute;
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::shape::Shape;
 use crate::types::{DType, TensorType};
 

@@ -1,10 +1,9 @@
 //! Normalisations along axes.
 
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::{Array, lanes};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::shape::Shape;
 use crate::types::{DType, TensorType};
 

@@ -1,11 +1,10 @@
 //! Matrix products, and the attention made of two of them.
 
-use super::declare::{Rule, op};
+use super::call::Call;
+use super::declare::{Rule, one, op, side_from_end, sums_of};
 use super::normalize::softmax;
-use super::{one, side_from_end, sums_of};
 use crate::array::{Array, each, fill};
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::shape::{Dim, Shape};
 use crate::types::{DType, TensorType};
 

@@ -3,8 +3,8 @@
 use vitral_seed::Seed;
 
 use super::Op;
+use super::call::Call;
 use crate::array::Array;
-use crate::reference::Call;
 use crate::shape::Shape;
 use crate::types::{DType, TensorType};
 

@@ -1,10 +1,9 @@
 //! Element-wise ops of one operand and no attributes. The result has the operand's type.
 
-use super::declare::{Rule, op};
-use super::one;
+use super::call::Call;
+use super::declare::{Rule, one, op};
 use crate::array::Array;
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::types::{DType, TensorType};
 
 macro_rules! unary {

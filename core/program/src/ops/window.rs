@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::declare::{Rule, op};
-use super::{one, sums_of};
+use super::call::Call;
+use super::declare::{Rule, one, op, sums_of};
 use crate::array::{Array, each, fill};
 use crate::attribute::text_attribute;
-use crate::error::Misfit;
-use crate::reference::Call;
+use crate::misfit::Misfit;
 use crate::shape::{Dim, Shape};
 use crate::types::{DType, TensorType};
 

@@ -1,7 +1,8 @@
 //! From a trace to a program.
 
 use super::{Origin, Tensor, Tracer};
-use crate::error::{Misfit, TraceError, TraceErrors};
+use crate::error::{TraceError, TraceErrors};
+use crate::misfit::Misfit;
 use crate::program::{Output, Program, ValueId};
 use crate::verify::{Draft, DraftNode, verify};
 

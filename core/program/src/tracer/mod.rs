@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::attribute::Attribute;
 use crate::cost::Cost;
-use crate::error::{Misfit, TraceError, TraceErrors};
+use crate::error::{TraceError, TraceErrors};
 use crate::initializer::Initializer;
 use crate::limits::Limits;
+use crate::misfit::Misfit;
 use crate::ops::Op;
 use crate::program::{Input, Parameter};
 use crate::shape::Shape;

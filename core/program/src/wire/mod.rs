@@ -7,8 +7,9 @@ mod v1;
 use serde::Deserialize;
 
 use crate::error::ProgramError;
+use crate::limits::Limits;
 use crate::program::Program;
-use crate::verify::Draft;
+use crate::verify::{Draft, verify};
 
 /// The format that programs are written in.
 pub const FORMAT: u32 = 1;
@@ -22,11 +23,30 @@ struct Header {
     format: u32,
 }
 
-pub(crate) fn to_text(program: &Program) -> String {
-    v1::to_text(program)
+impl Program {
+    /// The serialised form, of the newest [`FORMAT`](crate::FORMAT): RON text.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        v1::to_text(self).into_bytes()
+    }
+
+    /// A program from its serialised form, of any format that there has been. Nothing in the bytes
+    /// is trusted.
+    ///
+    /// # Errors
+    /// If the bytes are more than the limit or no program's text, the format is unknown, or what
+    /// they say is no valid program within the limits.
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self, ProgramError> {
+        if bytes.len() > limits.serialised_bytes {
+            return Err(ProgramError::Size { found: bytes.len(), limit: limits.serialised_bytes });
+        }
+        let text =
+            std::str::from_utf8(bytes).map_err(|error| ProgramError::Text(error.to_string()))?;
+        verify(draft(text)?, limits)
+    }
 }
 
-pub(crate) fn from_text(text: &str) -> Result<Draft, ProgramError> {
+/// What a text says, of whatever format it is.
+fn draft(text: &str) -> Result<Draft, ProgramError> {
     let header: Header = parse(text)?;
     match header.format {
         1 => v1::into_draft(parse(text)?),

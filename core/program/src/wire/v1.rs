@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bounded::Bounded;
 use crate::attribute;
-use crate::error::{Misfit, ProgramError};
+use crate::error::ProgramError;
 use crate::initializer;
+use crate::misfit::Misfit;
 use crate::ops::Op;
 use crate::program::{self, ValueId};
 use crate::verify::{Draft, DraftNode};

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::super::settings::Purpose;
 use super::super::unread::{FILES, Unread};
-use super::EXTENSIONS;
 use crate::error::DataError;
+
+/// Extensions of files that are read, in lower case.
+pub(crate) const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "jif", "png", "webp"];
 
 /// Images outside of the classes' folders that are named.
 const NAMED: usize = 3;

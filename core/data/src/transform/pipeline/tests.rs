@@ -129,7 +129,7 @@ fn files_give_what_whole_images_give() {
     for channels in [Channels::Rgb, Channels::Grey] {
         for (size, transforms) in &cases {
             let pipeline = Pipeline::own(channels, *size, transforms).unwrap();
-            let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+            let mut scratch = Scratch::new(&pipeline.clock());
             let mut found = vec![0; pipeline.image_bytes(0)];
             let mut sum = 0.0;
             for sample in 0..20 {
@@ -155,7 +155,7 @@ fn borrowed_pixels_give_what_owned_ones_give() {
     let transforms = vec![crop, Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 })];
     for channels in [Channels::Grey, Channels::Rgb] {
         let pipeline = Pipeline::own(channels, 16, &transforms).unwrap();
-        let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+        let mut scratch = Scratch::new(&pipeline.clock());
         let (image, seed) = (image(50, 40), Seed::new(3));
         let mut found = vec![0; pipeline.image_bytes(0)];
         let stored = Stored::Pixels(image.view());

@@ -14,7 +14,6 @@ use vitral_seed::Seed;
 
 use super::*;
 use crate::source::Stored;
-use crate::timing::StageClock;
 use crate::transform::{
     CenterCrop, HorizontalFlip, PadCrop, PluginStage, RandomResizedCrop, Resize, ResizeShorter,
     Stage, Transform, own_stages,
@@ -206,7 +205,7 @@ fn any_stages_give_what_they_give_one_by_one() {
             let stages: Vec<_> =
                 (0..count).map(|_| kinds[rng.random_range(0..kinds.len())].clone()).collect();
             let pipeline = pipeline(channels, 16, &stages);
-            let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+            let mut scratch = Scratch::new(&pipeline.clock());
             for (width, height) in [(16, 16), (31, 24), (9, 40)] {
                 let image = noise(width, height, channels);
                 let seed = Seed::new(round);
@@ -243,7 +242,7 @@ fn native_plugins_work_in_the_batchs_own_memory() {
     ];
     for stages in lists {
         let pipeline = pipeline(Channels::Rgb, 16, &stages);
-        let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+        let mut scratch = Scratch::new(&pipeline.clock());
         // An image that has the size already is only copied to its place.
         let side = if stages.len() == 1 { 16 } else { 40 };
         let image = noise(side, side, Channels::Rgb);
@@ -255,7 +254,7 @@ fn native_plugins_work_in_the_batchs_own_memory() {
     // Images that are not of the batch's size yet are elsewhere.
     let pipeline = pipeline(Channels::Rgb, 16, &[Given::Tester("invert"), Given::Own(crop())]);
     let image = noise(40, 40, Channels::Rgb);
-    let mut scratch = Scratch::new(&StageClock::new(&pipeline));
+    let mut scratch = Scratch::new(&pipeline.clock());
     let out = run(&pipeline, Stored::Pixels(image.view()), Seed::new(1), &mut scratch);
     assert_ne!(PLACE.get(), out.as_ptr().addr());
 }

@@ -15,12 +15,13 @@ use self::{
     class::Kind,
     objects::{Id, Objects, Tensor, Value},
 };
+pub(crate) use pickle::SAVE;
+
 use super::{
-    Contents, Wanted,
     archive::{self, Archive},
-    check_finite,
+    contents::{Contents, Wanted},
     element::{Element, damaged},
-    room,
+    values::{check_finite, room},
 };
 use crate::Array;
 
@@ -133,9 +134,6 @@ struct Shared<'a> {
     count: u64,
     tensors: Vec<(String, &'a Tensor)>,
 }
-
-/// What to do about a file that has more than weights.
-pub(super) const SAVE: &str = "save the weights alone, in PyTorch: `torch.save(model.state_dict(), \"weights.pth\")`, or with `safetensors.torch.save_file`";
 
 /// An entry that must be small, whole.
 fn small(archive: &mut Archive, index: usize, name: &str, most: u64) -> Result<Vec<u8>, String> {

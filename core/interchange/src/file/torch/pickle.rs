@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 
 use super::{
-    SAVE,
     class::Class,
     objects::{Id, MOST_DIMENSIONS, MOST_OBJECTS, Objects, Storage, Tensor, Value, too_many},
 };
+
+/// What to do about a file that has more than weights.
+pub(crate) const SAVE: &str = "save the weights alone, in PyTorch: `torch.save(model.state_dict(), \"weights.pth\")`, or with `safetensors.torch.save_file`";
 
 /// Runs a pickle, and gives what it has made, and which of it is the result.
 ///

@@ -1,8 +1,32 @@
 //! The table: for each op, operands with which it is tried.
 
-use vitral_program::ops::{Distribution, Layout};
+use vitral_program::{
+    Array, DType, Dim, Limits, Op, Program, TensorType, Tracer, ops,
+    ops::{Distribution, Layout},
+};
+use vitral_seed::Seed;
 
-use super::*;
+pub(super) fn shape(text: &str) -> vitral_program::Shape {
+    text.parse().unwrap()
+}
+
+/// Values within a range, of 32 bits.
+pub(super) fn array(r#type: &TensorType, batch: usize, [low, high]: [f64; 2], seed: u64) -> Array {
+    use rand::Rng as _;
+    let mut rng = Seed::new(seed).indexed(batch as u64).rng();
+    let shape = r#type.shape.at(batch).unwrap();
+    let count = shape.iter().product();
+    let mut value = || match r#type.dtype {
+        DType::F32 => f64::from(rng.random_range(low..high) as f32),
+        DType::I32 => f64::from(rng.random_range(low as i32..=high as i32)),
+        DType::Bool => f64::from(u8::from(rng.random_bool(0.5))),
+    };
+    let values = (0..count).map(|_| value()).collect();
+    Array::new(r#type.dtype, shape, values).unwrap()
+}
+
+/// Every integer.
+const ALL: [f64; 2] = [i32::MIN as f64, i32::MAX as f64];
 
 /// One op, and its operands' types with the range of their values.
 pub(super) struct Case {
@@ -39,75 +63,44 @@ impl Case {
     }
 }
 
+/// Ops that have no attributes.
+macro_rules! plain {
+    ($($op:ident)*) => {
+        [$(Op::from(ops::$op {})),*]
+    };
+}
+
 fn unary() -> Vec<Case> {
-    let anywhere = [
-        Op::from(ops::Abs {}),
-        ops::Ceil {}.into(),
-        ops::Cos {}.into(),
-        ops::Erf {}.into(),
-        ops::Exp {}.into(),
-        ops::Floor {}.into(),
-        ops::Gelu {}.into(),
-        ops::GeluTanh {}.into(),
-        ops::Identity {}.into(),
-        ops::Neg {}.into(),
-        ops::Relu {}.into(),
-        ops::RoundEven {}.into(),
-        ops::Sigmoid {}.into(),
-        ops::Sign {}.into(),
-        ops::Sin {}.into(),
-        ops::Softplus {}.into(),
-        ops::Softsign {}.into(),
-        ops::Tanh {}.into(),
-        ops::Cast { to: DType::F32 }.into(),
-        ops::Cast { to: DType::I32 }.into(),
-        ops::Cast { to: DType::Bool }.into(),
-        ops::Clamp { min_value: -1.0, max_value: 0.5 }.into(),
+    let anywhere = plain! {
+        Abs Ceil Cos Erf Exp Floor Gelu GeluTanh Identity Neg Relu RoundEven Sigmoid Sign Sin Softplus
+        Softsign Tanh
+    };
+    let casts = || [DType::F32, DType::I32, DType::Bool].map(|to| Op::from(ops::Cast { to }));
+    let with_attributes = [
+        Op::from(ops::Clamp { min_value: -1.0, max_value: 0.5 }),
         ops::Clamp { min_value: f64::NEG_INFINITY, max_value: 0.5 }.into(),
         ops::Elu { alpha: 0.7 }.into(),
         ops::LeakyRelu { alpha: 0.1 }.into(),
         ops::Dropout { rate: 0.4 }.into(),
     ];
-    let mut cases: Vec<_> = anywhere.into_iter().map(|op| case(op, &["f32[B,4,3]"])).collect();
-    for op in
-        [Op::from(ops::Log {}), ops::Reciprocal {}.into(), ops::Sqrt {}.into(), ops::Tan {}.into()]
-    {
+    let anywhere = anywhere.into_iter().chain(casts()).chain(with_attributes);
+    let mut cases: Vec<_> = anywhere.map(|op| case(op, &["f32[B,4,3]"])).collect();
+    for op in plain!(Log Reciprocal Sqrt Tan) {
         cases.push(within(op, &["f32[2,B]"], &[[0.2, 1.4]]));
     }
     for op in [Op::from(ops::HardSwish {}), ops::Elu { alpha: 1.0 }.into()] {
         cases.push(within(op, &["f32[B,9]"], &[[-5.0, 5.0]]));
     }
     // Where an exponential would be infinite.
-    for op in [
-        Op::from(ops::Elu { alpha: 1.0 }),
-        ops::Sigmoid {}.into(),
-        ops::Softplus {}.into(),
-        ops::Gelu {}.into(),
-        ops::GeluTanh {}.into(),
-        ops::Tanh {}.into(),
-    ] {
+    let steep = plain!(Sigmoid Softplus Gelu GeluTanh Tanh);
+    for op in steep.into_iter().chain([ops::Elu { alpha: 1.0 }.into()]) {
         cases.push(within(op, &["f32[B,3]"], &[[90.0, 200.0]]));
     }
-    for op in [
-        Op::from(ops::Abs {}),
-        ops::Identity {}.into(),
-        ops::Neg {}.into(),
-        ops::Relu {}.into(),
-        ops::Sign {}.into(),
-        ops::Cast { to: DType::F32 }.into(),
-        ops::Cast { to: DType::I32 }.into(),
-        ops::Cast { to: DType::Bool }.into(),
-        ops::Clamp { min_value: -1.0, max_value: 1.0 }.into(),
-    ] {
+    let clamp = ops::Clamp { min_value: -1.0, max_value: 1.0 };
+    for op in plain!(Abs Identity Neg Relu Sign).into_iter().chain(casts()).chain([clamp.into()]) {
         cases.push(case(op, &["i32[B,5]"]));
     }
-    for op in [
-        Op::from(ops::LogicalNot {}),
-        ops::Identity {}.into(),
-        ops::Cast { to: DType::F32 }.into(),
-        ops::Cast { to: DType::I32 }.into(),
-        ops::Cast { to: DType::Bool }.into(),
-    ] {
+    for op in plain!(LogicalNot Identity).into_iter().chain(casts()) {
         cases.push(case(op, &["bool[B,5]"]));
     }
     cases
@@ -115,38 +108,22 @@ fn unary() -> Vec<Case> {
 
 fn binary() -> Vec<Case> {
     let mut cases = Vec::new();
-    for op in [
-        Op::from(ops::Add {}),
-        ops::Max {}.into(),
-        ops::Min {}.into(),
-        ops::Mul {}.into(),
-        ops::Sub {}.into(),
-        ops::Equal {}.into(),
-        ops::Greater {}.into(),
-        ops::GreaterOrEqual {}.into(),
-        ops::Lesser {}.into(),
-        ops::LesserOrEqual {}.into(),
-        ops::NotEqual {}.into(),
-    ] {
+    for op in plain! {
+        Add Max Min Mul Sub Equal Greater GreaterOrEqual Lesser LesserOrEqual NotEqual
+    } {
         cases.push(case(op.clone(), &["f32[B,4,1]", "f32[5]"]));
         cases.push(case(op.clone(), &["f32[]", "f32[B,2]"]));
         cases.push(case(op.clone(), &["i32[B,4]", "i32[B,4]"]));
         cases.push(case(op, &["i32[B,1]", "i32[2,1,4]"]));
     }
-    for op in [Op::from(ops::Add {}), ops::Mul {}.into(), ops::Sub {}.into()] {
-        cases.push(within(op, &["i32[B,9]", "i32[9]"], &[[-2_147_483_648.0, 2_147_483_647.0]; 2]));
+    for op in plain!(Add Mul Sub) {
+        cases.push(within(op, &["i32[B,9]", "i32[9]"], &[ALL; 2]));
     }
-    for op in [ops::Div {}.into(), Op::from(ops::Pow {})] {
+    for op in plain!(Div Pow) {
         cases.push(within(op.clone(), &["f32[B,3,1]", "f32[2]"], &[[0.5, 2.0]; 2]));
         cases.push(within(op, &["f32[B,3]", "f32[]"], &[[0.5, 2.0]; 2]));
     }
-    for op in [
-        Op::from(ops::LogicalAnd {}),
-        ops::LogicalOr {}.into(),
-        ops::LogicalXor {}.into(),
-        ops::Equal {}.into(),
-        ops::NotEqual {}.into(),
-    ] {
+    for op in plain!(LogicalAnd LogicalOr LogicalXor Equal NotEqual) {
         cases.push(case(op, &["bool[B,4]", "bool[2,1,4]"]));
     }
     cases.push(case(ops::Where {}, &["bool[B,4,1]", "f32[3]", "f32[B,1,3]"]));
@@ -244,37 +221,29 @@ fn indexed() -> Vec<Case> {
 fn reduced() -> Vec<Case> {
     let mut cases = Vec::new();
     for (axes, keep_dimensions) in [(vec![0, 2], true), (vec![1], false), (vec![0, 1, 2], false)] {
-        let axes = || axes.clone();
-        for op in [
-            Op::from(ops::ReduceL1 { axes: axes(), keep_dimensions }),
-            ops::ReduceL2 { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceLogSumExp { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceMax { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceMean { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceMin { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceProduct { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceSum { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceSumSquare { axes: axes(), keep_dimensions }.into(),
-        ] {
+        macro_rules! reduced {
+            ($($op:ident)*) => {
+                [$(Op::from(ops::$op { axes: axes.clone(), keep_dimensions })),*]
+            };
+        }
+        for op in reduced! {
+            ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProduct ReduceSum
+            ReduceSumSquare
+        } {
             cases.push(within(op, &["f32[B,4,2]"], &[[-1.5, 1.5]]));
         }
-        let log_sum = ops::ReduceLogSum { axes: axes(), keep_dimensions };
+        let [log_sum, large] = reduced!(ReduceLogSum ReduceLogSumExp);
         cases.push(within(log_sum, &["f32[B,4,2]"], &[[0.2, 2.0]]));
-        let large = ops::ReduceLogSumExp { axes: axes(), keep_dimensions };
         cases.push(within(large, &["f32[B,4,2]"], &[[90.0, 200.0]]));
-        for op in [
-            Op::from(ops::ReduceMax { axes: axes(), keep_dimensions }),
-            ops::ReduceMin { axes: axes(), keep_dimensions }.into(),
-            ops::ReduceSum { axes: axes(), keep_dimensions }.into(),
-        ] {
-            cases.push(within(op, &["i32[B,4,6]"], &[[-2_147_483_648.0, 2_147_483_647.0]]));
+        for op in reduced!(ReduceMax ReduceMin ReduceSum) {
+            cases.push(within(op, &["i32[B,4,6]"], &[ALL]));
         }
     }
     for (exclusive, reversed) in [(false, false), (true, false), (false, true), (true, true)] {
         for axis in 0..3 {
             let op = ops::CumulativeSum { axis, exclusive, reversed };
             cases.push(case(op.clone(), &["f32[B,4,6]"]));
-            cases.push(within(op, &["i32[B,4,6]"], &[[-2_147_483_648.0, 2_147_483_647.0]]));
+            cases.push(within(op, &["i32[B,4,6]"], &[ALL]));
         }
     }
     cases

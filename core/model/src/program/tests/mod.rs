@@ -5,35 +5,25 @@ mod cases;
 
 use std::collections::HashSet;
 
-use vitral_program::{Array, DType, Dim, Limits, Shape, Tensor as Symbol, Tracer, ops};
+use burn::tensor::{Device, Tensor};
+use vitral_program::{
+    Array, DType, Dim, Limits, Op, Program, Shape, Tensor as Symbol, TensorType, Tracer, ops,
+    reference,
+};
+use vitral_seed::Seed;
 
-use super::*;
-use cases::{case, cases};
+use super::{
+    executable::{Executable, fill, initial_values},
+    value::{Value, padded},
+};
+use crate::init::Fill;
+use cases::{array, case, cases, shape};
 
 const BATCHES: [usize; 2] = [1, 3];
 const SEED: u64 = 5;
 
-fn shape(text: &str) -> Shape {
-    text.parse().unwrap()
-}
-
-/// Values within a range, of 32 bits.
-fn array(r#type: &TensorType, batch: usize, [low, high]: [f64; 2], seed: u64) -> Array {
-    use rand::Rng as _;
-    let mut rng = Seed::new(seed).indexed(batch as u64).rng();
-    let shape = r#type.shape.at(batch).unwrap();
-    let count = shape.iter().product();
-    let mut value = || match r#type.dtype {
-        DType::F32 => f64::from(rng.random_range(low..high) as f32),
-        DType::I32 => f64::from(rng.random_range(low as i32..=high as i32)),
-        DType::Bool => f64::from(u8::from(rng.random_bool(0.5))),
-    };
-    let values = (0..count).map(|_| value()).collect();
-    Array::new(r#type.dtype, shape, values).unwrap()
-}
-
 fn value(array: &Array, device: &Device) -> Value {
-    Value::from_host(array.dtype(), value::padded(array.shape()), array.values(), device)
+    Value::from_host(array.dtype(), padded(array.shape()), array.values(), device)
 }
 
 fn host(value: Value) -> Vec<f64> {
@@ -74,7 +64,7 @@ fn assert_runs(
         let found = executable.run(values, &flat, batch, seed.map(Seed::new)).unwrap();
         for (found, expected) in found.into_iter().zip(&expected) {
             assert_eq!(found.dtype(), expected.dtype(), "{what}");
-            assert_eq!(found.padded(), value::padded(expected.shape()), "{what}");
+            assert_eq!(found.padded(), padded(expected.shape()), "{what}");
             assert_close(&host(found), expected.values(), 1e-5, &what);
         }
     }

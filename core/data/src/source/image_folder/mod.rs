@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
+pub(super) use self::listing::EXTENSIONS;
 use self::listing::{Beside, class_folders, images_under, refuse_parts};
 use super::classes::Classes;
 use super::matching::abridged;
@@ -19,9 +20,6 @@ use super::stored::{Source, Stored};
 use crate::decode::decode;
 use crate::error::{DataError, OnError, ReadError};
 use crate::pixels::{Image, MAX_IMAGE_BYTES};
-
-/// Extensions of files that are read, in lower case.
-pub(super) const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "jpe", "jfif", "jif", "png", "webp"];
 
 /// Settings of `ImageFolder`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

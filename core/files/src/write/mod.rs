@@ -7,24 +7,12 @@ use std::path::{Path, PathBuf};
 use tempfile::{PathPersistError, TempPath};
 
 use crate::descriptor::{open_regular, without_links};
+use crate::existing::Existing;
 use crate::folder::sync_folder_of;
 use crate::kind::Kind;
 use crate::leftover::{builder, cause, clear, hold};
 use crate::place::{check_free, folder_of, taken};
 use crate::read::within;
-
-/// What happens to a file that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// The new one takes its place. A link is replaced itself, not what it leads to: somebody may have put it
-    /// where this program's own file is to be.
-    Replace,
-    /// The new one takes its place, where the user has named it: a link stays, and nothing is written, as it
-    /// may be the system's way to a stream (`/dev/stdout`).
-    ReplaceFile,
-    /// It stays, and nothing is written.
-    Refuse,
-}
 
 /// Who may do what with a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

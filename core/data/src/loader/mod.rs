@@ -23,7 +23,7 @@ use crate::error::{DataError, OnError};
 use crate::sampler::{Drawn, EpochOrders, drawn};
 use crate::shard::Shard;
 use crate::source::Source;
-use crate::timing::{LoaderTimings, StageClock};
+use crate::timing::LoaderTimings;
 use crate::transform::Pipeline;
 use crate::tune::{Change, Limits, Tuner};
 use crate::worker::{BatchPlan, ImageBatch, Worker};
@@ -173,7 +173,7 @@ impl Loader {
         let (job_sender, job_receiver) = unbounded();
         let (result_sender, result_receiver) = unbounded();
         let worker = Arc::new(Worker {
-            clock: StageClock::new(&pipeline),
+            clock: pipeline.clock(),
             source,
             pipeline,
             on_error: options.on_error,

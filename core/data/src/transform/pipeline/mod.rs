@@ -102,6 +102,11 @@ impl Pipeline {
         &self.stages
     }
 
+    /// A clock for what its stages take.
+    pub(crate) fn clock(&self) -> StageClock {
+        StageClock::new(self.stages.iter().map(Stage::name))
+    }
+
     /// Bytes of one image that comes out in an epoch.
     pub fn image_bytes(&self, epoch: u64) -> usize {
         let size = self.size(epoch) as usize;
@@ -125,7 +130,7 @@ impl Pipeline {
     /// If a stage would make too large an image, or a plugin fails.
     pub fn run(&self, image: Image, seed: Seed, epoch: u64) -> Result<Image, StageError> {
         let mut pixels = vec![0; self.image_bytes(epoch)];
-        let mut scratch = Scratch::new(&StageClock::new(self));
+        let mut scratch = Scratch::new(&self.clock());
         self.run_into(Stored::Image(image), seed, epoch, &mut scratch, &mut pixels)?;
         let size = self.size(epoch);
         let image = Image::new(size, size, self.channels, pixels);

@@ -95,12 +95,12 @@ struct Template {
     table: &'static str,
 }
 
-const MANIFEST: &str = include_str!("../templates/manifest.toml");
+const MANIFEST: &str = include_str!("../../templates/manifest.toml");
 const OTHERS: [(&str, &str); 4] = [
-    ("plugin.ron", include_str!("../templates/plugin.ron")),
-    ("README.md", include_str!("../templates/README.md")),
-    ("LICENSE-MIT", include_str!("../templates/LICENSE-MIT")),
-    (".gitignore", include_str!("../templates/gitignore")),
+    ("plugin.ron", include_str!("../../templates/plugin.ron")),
+    ("README.md", include_str!("../../templates/README.md")),
+    ("LICENSE-MIT", include_str!("../../templates/LICENSE-MIT")),
+    (".gitignore", include_str!("../../templates/gitignore")),
 ];
 const EXPORT: &str = "// TEMPLATE_EXPORT";
 
@@ -108,27 +108,27 @@ fn template(kind: Kind) -> Template {
     match kind {
         Kind::ImageAugmentation => Template {
             summary: "Inverts the bright parts of images",
-            code: include_str!("../templates/image_augmentation.rs"),
+            code: include_str!("../../templates/image_augmentation.rs"),
             usage: "data: (augment: [Plugin(name: \"template-name\", settings: {\"probability\": 0.5})]),",
             table: "| `probability` | 0 to 1 | 0.2 | how likely an image is changed |\n\
                     | `threshold` | 0 to 255 | 128 | values from this one on are inverted |",
         },
         Kind::BatchAugmentation => Template {
             summary: "Mixes images and their targets in pairs",
-            code: include_str!("../templates/batch_augmentation.rs"),
+            code: include_str!("../../templates/batch_augmentation.rs"),
             usage: "train: (batch_augment: [(name: \"template-name\", settings: {\"alpha\": 0.2})]),",
             table: "| `alpha` | 0.01 to 100 | 0.2 | the larger, the more even the mix |",
         },
         Kind::Attention => Template {
             summary: "Softmax attention with a learned temperature in each head",
-            code: include_str!("../templates/attention.rs"),
+            code: include_str!("../../templates/attention.rs"),
             usage: "model: (attention: [(layers: (0, 5), attention: Plugin(\n    \
                     name: \"template-name\", settings: {\"start\": 0.5},\n))]),",
             table: "| `start` | 0.01 to 100 | 1 | the temperature that each head starts with |",
         },
         Kind::Monitor => Template {
             summary: "Stops a run whose loss stays no number",
-            code: include_str!("../templates/monitor.rs"),
+            code: include_str!("../../templates/monitor.rs"),
             usage: "monitors: [(name: \"template-name\", settings: {\"patience\": 3})],",
             table: "| `patience` | 1 to 1000 | 3 | steps in a row whose loss may be no number |",
         },
