@@ -13,6 +13,7 @@ mod data;
 mod data_cache;
 mod data_left_out;
 mod data_sources;
+mod evaluating;
 mod exports;
 mod families;
 #[cfg(unix)]
@@ -25,6 +26,7 @@ mod gpu;
 mod gradients;
 mod hints;
 mod hybrid_decoder;
+mod inspecting;
 #[cfg(unix)]
 mod irregular;
 mod oracle;
@@ -33,6 +35,7 @@ mod overrides;
 mod paths;
 mod plugins;
 mod precision;
+mod predicting;
 mod presets;
 mod quickstart;
 mod report;

@@ -31,6 +31,7 @@ pub mod program;
 pub mod program_attention;
 pub mod resized_positions;
 pub mod resnet;
+pub mod summary;
 pub mod token_merging;
 pub mod token_mixing;
 pub mod variant;

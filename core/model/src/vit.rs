@@ -208,6 +208,18 @@ impl ViT {
         Eager::values(logits)
     }
 
+    /// The same, and what the head makes the logits of: one vector for each image, `[batch, features]`,
+    /// `f32`, pooled and behind the last norm and the pre-logits layer where there are such.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_with_features(&self, images: Tensor<4>, mode: Mode) -> (Tensor<2>, Tensor<2>) {
+        let (mut ops, images) = self.eager(images);
+        let (logits, features) = self.logits_and_features(&mut ops, images, mode);
+        let features = ops.unrounded(features);
+        (Eager::values(logits), Eager::values(features))
+    }
+
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
     /// and, unless it comes after pooling, the final LayerNorm.
     pub fn forward_features(&self, images: Tensor<4>, mode: Mode) -> Tensor<3> {
@@ -226,6 +238,15 @@ impl ViT {
 
     /// Normalised images `[B, height, width, channels]` to logits `[B, classes]`, both `f32`.
     pub(crate) fn logits<O: Ops>(&self, ops: &mut O, images: O::Tensor, mode: Mode) -> O::Tensor {
+        self.logits_and_features(ops, images, mode).0
+    }
+
+    fn logits_and_features<O: Ops>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> (O::Tensor, O::Tensor) {
         let (tokens, sizes) = self.last_tokens(ops, images, mode);
         // Each token is normalised on its own, so the others need not be.
         let tokens = match (&self.attn_pool, self.config.pool) {
@@ -282,14 +303,14 @@ impl ViT {
         1 + usize::from(self.head_dist.is_some())
     }
 
-    /// Tokens that stand for some patches each to logits, which are `f32`.
+    /// Tokens that stand for some patches each to logits, which are `f32`, and to what the head makes them of.
     fn head_of<O: Ops>(
         &self,
         ops: &mut O,
         tokens: O::Tensor,
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> O::Tensor {
+    ) -> (O::Tensor, O::Tensor) {
         let width = self.config.width();
         let distilled = self.head_dist.as_ref().map(|head| {
             let token = ops.slice(tokens.clone(), 1, 1, 1);
@@ -318,12 +339,12 @@ impl ViT {
             features = pre_logits.forward(ops, features);
             features = ops.apply(op::Tanh {}, [features]);
         }
-        let logits = self.head.forward(ops, features);
+        let logits = self.head.forward(ops, features.clone());
         let logits = ops.unrounded(logits);
-        let Some(distilled) = distilled else { return logits };
+        let Some(distilled) = distilled else { return (logits, features) };
         let sum = ops.add(logits, distilled);
         let half = ops.scalar(0.5);
-        ops.mul(sum, half)
+        (ops.mul(sum, half), features)
     }
 
     /// The learned positions of the tokens before the patches, if they have some, and those of the

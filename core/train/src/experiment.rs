@@ -246,7 +246,7 @@ pub enum Metric {
 
 impl Metric {
     /// The figure, turned so that more is better.
-    pub(crate) fn score(self, evaluation: &crate::Evaluation) -> f64 {
+    pub fn score(self, evaluation: &crate::Evaluation) -> f64 {
         match self {
             Self::Top1 => evaluation.top1,
             Self::Top5 => evaluation.top5,

@@ -4,6 +4,7 @@
 //! one file each: losses, gradients, optimizers, parameter groups, schedules, mixing, averaging,
 //! evaluation, checkpoints.
 
+mod average;
 pub mod batch;
 pub mod batch_size;
 pub mod checkpoint;
@@ -12,6 +13,7 @@ mod error;
 mod evaluate;
 mod event;
 pub mod experiment;
+pub mod figures;
 mod footprint;
 mod gradients;
 pub mod groups;
@@ -32,12 +34,15 @@ mod plan;
 pub mod plugins;
 pub mod precision;
 mod predict;
+mod predictions;
 mod read_back;
 mod run_folder;
 pub mod schedule;
 mod statistics;
 mod trainer;
+mod training_memory;
 
+pub use average::Soup;
 pub use error::Error;
 pub use evaluate::{ClassAccuracy, Evaluation, evaluate};
 pub use event::{DataReport, Event, Observer, RunInfo, ScalingReport, StepFigures, StepReport};
@@ -50,6 +55,8 @@ pub use memory::memory;
 pub use micro_batch::MicroBatch;
 pub use monitor_use::MonitorUse;
 pub use place::Place;
-pub use predict::TrainedModel;
+pub use predict::{EvaluateOptions, TrainedModel};
+pub use predictions::{PredictOptions, Predicted, Predictions};
 pub use run_folder::holds_run;
 pub use trainer::{Outcome, Trainer, eval_loader, train_loader};
+pub use training_memory::TrainingMemory;

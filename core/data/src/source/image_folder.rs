@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
-use self::listing::{Beside, class_folders, images_under, refuse_parts};
+use self::listing::{Beside, class_folders, refuse_parts};
+pub(super) use self::listing::images_under;
 use super::classes::Classes;
 use super::matching::abridged;
 use super::settings::{Purpose, Settings};

@@ -23,7 +23,7 @@ use vitral_bundle::Lock;
 use vitral_data::{Datasets, Stage};
 use vitral_model::{device::Device, parameters::ParameterInfo};
 
-pub(crate) use self::loaders::evaluated_at_once;
+pub(crate) use self::loaders::{each_loader, evaluated_at_once};
 pub use self::loaders::{eval_loader, train_loader};
 use self::monitors::Asked;
 use crate::{

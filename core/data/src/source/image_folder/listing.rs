@@ -151,7 +151,7 @@ fn holds_images(folder: &Path) -> Result<bool, DataError> {
 
 /// Image files in `folder` and the folders in it, sorted by path. Other files are counted, by their names
 /// in `root`.
-pub(super) fn images_under(
+pub(in super::super) fn images_under(
     folder: &Path,
     root: &Path,
     unread: &mut Unread,
