@@ -13,8 +13,8 @@ use vitral_data::{Channels, DataConfig, Decoder, ImageSizeStage};
 use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
-    batch_size::BatchSize, groups::GroupOverride, init::Init, loss::Loss, mix::Mix,
-    optimizer::Optimizer, plugins::PluginConfig, precision::Precision, schedule::Decay,
+    batch_size::BatchSize, groups::GroupOverride, init::Init, logs::LogFormat, loss::Loss,
+    mix::Mix, optimizer::Optimizer, plugins::PluginConfig, precision::Precision, schedule::Decay,
 };
 
 /// An experiment, as one RON file describes it.
@@ -46,6 +46,10 @@ pub struct Experiment {
     /// What is kept while training.
     #[serde(default)]
     pub checkpoints: CheckpointConfig,
+    /// Formats that figures are written in beside `metrics.jsonl`: `TensorBoard`, `Csv`.
+    #[serde(default)]
+    #[schemars(extend("otherNames" = ["logger", "loggers", "log_to"]))]
+    pub log: Vec<LogFormat>,
     /// Plugins that observe the run, and may warn, save, change the learning rate or stop.
     #[serde(default)]
     pub monitors: Vec<PluginUse>,

@@ -21,6 +21,7 @@ mod hybrid_decoder;
 mod image_size;
 pub mod init;
 mod learner;
+pub mod logs;
 pub mod loss;
 mod loss_scale;
 mod memory;

@@ -1,5 +1,5 @@
 //! A run's folder: `config.ron`, `plugins.lock.ron`, `metrics.jsonl`, `checkpoints/`, `best`, `last`,
-//! and a lock while the run goes on.
+//! the logs that the experiment asks for, and a lock while the run goes on.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use crate::{
     error::AtPath,
     event::StepReport,
     experiment::Experiment,
+    logs::Logs,
     metrics_file::{self, METRICS},
 };
 
@@ -34,6 +35,7 @@ const LOCK_FILE: &str = ".lock";
 pub(crate) struct RunFolder {
     path: PathBuf,
     metrics: File,
+    logs: Logs,
     _lock: File,
 }
 
@@ -50,7 +52,7 @@ impl RunFolder {
         if metrics.metadata().is_ok_and(|metrics| metrics.len() > 0) {
             fs::rename(&metrics, path.join(FAILED)).at(&metrics)?;
         }
-        let folder = Self::open(path, lock)?;
+        let mut folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
         Ok(folder)
     }
@@ -65,14 +67,20 @@ impl RunFolder {
     }
 
     fn open(path: &Path, lock: File) -> Result<Self, Error> {
-        Ok(Self { path: path.into(), metrics: metrics_file::open(path)?, _lock: lock })
+        Ok(Self {
+            path: path.into(),
+            metrics: metrics_file::open(path)?,
+            logs: Logs::default(),
+            _lock: lock,
+        })
     }
 
-    /// Notes the experiment as it is now.
-    pub(crate) fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
+    /// Notes the experiment as it is now, and opens the logs that it asks for.
+    pub(crate) fn write_config(&mut self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
-        write(&path, text.as_bytes())
+        write(&path, text.as_bytes())?;
+        self.logs.open(&self.path, experiment)
     }
 
     /// Notes which plugins the run uses.
@@ -84,7 +92,7 @@ impl RunFolder {
     /// Goes back to a step: what was reported after it is forgotten. Tells what was damaged.
     pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
         let set_aside = metrics_file::keep_until(&self.path, step)?;
-        self.metrics = metrics_file::open(&self.path)?;
+        self.follow()?;
         Ok(set_aside)
     }
 
@@ -149,8 +157,14 @@ impl RunFolder {
     ) -> Result<Option<String>, Error> {
         let line = evaluation_line(step, epoch, found);
         let set_aside = metrics_file::replace(&self.path, EVALUATION, step, &line)?;
-        self.metrics = metrics_file::open(&self.path)?;
+        self.follow()?;
         Ok(set_aside)
+    }
+
+    /// Goes on with metrics that were written anew.
+    fn follow(&mut self) -> Result<(), Error> {
+        self.metrics = metrics_file::open(&self.path)?;
+        self.logs.follow(&self.path)
     }
 
     /// One line for a figure of a monitor.
@@ -193,7 +207,8 @@ impl RunFolder {
     }
 
     fn log(&mut self, line: &Value) -> Result<(), Error> {
-        self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
+        self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))?;
+        self.logs.line(line)
     }
 }
 
