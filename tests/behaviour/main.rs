@@ -29,6 +29,7 @@ mod hybrid_decoder;
 mod inspecting;
 #[cfg(unix)]
 mod irregular;
+mod less_to_write;
 mod logs;
 mod oracle;
 mod oracle_families;

@@ -158,7 +158,8 @@ impl TrainedModel {
     /// The experiment's validation images, labelled by the model's classes.
     fn validation_images(&self, observer: &mut dyn Observer) -> Result<Arc<dyn Source>, Error> {
         let data = &self.experiment.data;
-        let open = |classes: Option<&ClassList>| data.val.open_validation(classes, data.on_error);
+        let val = data.validation();
+        let open = |classes: Option<&ClassList>| val.open_validation(classes, data.on_error);
         let names = &self.state.class_names;
         let list = |names| ClassList { owner: "the model", names, numbered: self.numbered };
         if !names.is_empty() {

@@ -89,7 +89,7 @@ fn greedy(arguments: &AverageArguments, paths: &[PathBuf]) -> Result<Checkpoint,
     let first = load(&paths[0])?;
     let images = match &arguments.data {
         Some(images) => validation(images)?,
-        None => first.experiment.data.val.clone(),
+        None => first.experiment.data.validation(),
     };
     let metric = first.experiment.checkpoints.best;
     let device = open_device(arguments.device.as_deref(), &first.experiment)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
 use self::listing::{Beside, class_folders, refuse_parts};
-pub(super) use self::listing::images_under;
+pub(super) use self::listing::{images_under, parts_of};
 use super::classes::Classes;
 use super::matching::abridged;
 use super::settings::{Purpose, Settings};

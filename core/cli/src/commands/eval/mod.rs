@@ -195,7 +195,7 @@ impl Found {
 /// The images that a path, a pattern or RON stands for; of an experiment, those for validation.
 pub fn validation(images: &Path) -> Result<SourceConfig, Failure> {
     match data::is_experiment(images) {
-        true => Ok(Loaded::read(images, &[])?.experiment.data.val),
+        true => Ok(Loaded::read(images, &[])?.experiment.data.validation()),
         false => data::source(images),
     }
 }

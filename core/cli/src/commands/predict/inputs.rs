@@ -129,7 +129,7 @@ fn data_set(path: &Path) -> Result<Option<SourceConfig>, Failure> {
         return Ok(None);
     }
     if is_experiment(path) {
-        return Ok(Some(Loaded::read(path, &[])?.experiment.data.val));
+        return Ok(Some(Loaded::read(path, &[])?.experiment.data.validation()));
     }
     let is_written_out = path.to_str().is_some_and(|text| text.ends_with(')'));
     match SourceConfig::of_path(path) {
