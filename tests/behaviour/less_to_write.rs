@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::support::{images::Workspace, program::vitral};
+use crate::support::{
+    images::{Workspace, write_image_folder},
+    program::vitral,
+};
 
 fn resolved(workspace: &Workspace, experiment: &str) -> String {
     vitral(workspace.path(), &["config", "resolved", experiment]).succeeded().stdout
