@@ -58,7 +58,7 @@ pub fn layers(model: &ViT, device: &Device) -> Vec<Layer> {
             name: names.join(", "),
             output,
             parameters,
-            forward_flops: names.iter().map(|part| flops_within(&separate, part)).sum(),
+            forward_flops: names.iter().fold(0.0, |sum, part| sum + flops_within(&separate, part)),
             kept_bytes: None,
             parts: Vec::new(),
         }
@@ -106,7 +106,8 @@ pub fn layers(model: &ViT, device: &Device) -> Vec<Layer> {
 /// Floating-point operations of a part and of those in it.
 fn flops_within(costs: &Costs, part: &str) -> f64 {
     let own = costs.flops_of.iter().filter(|(name, _)| *name == part || within(name, part));
-    own.map(|(_, flops)| flops).sum()
+    // Not `sum`, which is -0 of nothing.
+    own.fold(0.0, |sum, (_, flops)| sum + flops)
 }
 
 /// Whether a name is one of what is in a part.
