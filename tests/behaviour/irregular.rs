@@ -102,7 +102,7 @@ fn what_is_no_file_is_named_by_every_command_and_field_that_takes_one() {
         (&["bench", "step", "X"], false),
         (&["import", "X", "--out", "y"], true),
         (&["eval", "run", "--data", "X.ron"], true),
-        (&["predict", "run", "X"], false),
+        (&["predict", "run", "X"], true),
         (&["plugin", "trust", "X"], false),
         (&["plugin", "install", "X"], false),
         (&["plugin", "sign", "X", "--key", "me.key"], false),

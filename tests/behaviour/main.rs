@@ -14,6 +14,7 @@ mod data_cache;
 mod data_left_out;
 mod data_sources;
 mod distillation;
+mod evaluating;
 mod exports;
 mod families;
 #[cfg(unix)]
@@ -26,14 +27,18 @@ mod gpu;
 mod gradients;
 mod hints;
 mod hybrid_decoder;
+mod inspecting;
 #[cfg(unix)]
 mod irregular;
+mod less_to_write;
+mod logs;
 mod oracle;
 mod oracle_families;
 mod overrides;
 mod paths;
 mod plugins;
 mod precision;
+mod predicting;
 mod presets;
 mod quickstart;
 mod report;

@@ -183,6 +183,10 @@ mod bytes {
             odd.works(&[b"export", b"run", b"--format", format, b"--out", out]);
             assert!(odd.folder.join(OsStr::from_bytes(out)).exists(), "{out:?}");
         }
+        odd.works(&[b"inspect", b"\xe4.npz"]);
+        odd.works(&[b"inspect", b"experiment_\xe4.ron"]);
+        odd.works(&[b"average", b"run", b"native_\xe4", b"--output", b"mean_\xe4"]);
+        odd.works(&[b"config", b"diff", b"experiment_\xe4.ron", b"run"]);
         odd.works(&[b"import", b"\xe4.npz", b"--heads", b"2", b"--out", b"imported_\xe4"]);
         odd.works(&[b"import", b"timm_\xe4", b"--out", b"imported_timm_\xe4"]);
         odd.works(&[b"predict", b"imported_\xe4", b"-k", b"1", image]);
@@ -244,7 +248,10 @@ mod bytes {
             assert_eq!(said.status.success(), succeeds, "{}\n{}", said.stdout, said.stderr);
         }
         // And where there is nothing of that name.
-        let nothing: [&[&[u8]]; 17] = [
+        let nothing: [&[&[u8]]; 20] = [
+            &[b"inspect", b"\xe4"],
+            &[b"average", b"run", b"\xe4", b"--output", b"other"],
+            &[b"config", b"diff", b"\xe4", b"run"],
             &[b"train", b"\xe4"],
             &[b"train", b"--resume", b"\xe4"],
             &[b"train", b"experiment_\xe4.ron", b"--set", b"data.val=\xe4"],

@@ -25,9 +25,9 @@ impl Loaded {
     /// Reads an experiment. Its relative paths start at its own folder, and those of `set` where vitral
     /// was started.
     pub fn read(path: &Path, set: &[String]) -> Result<Self, Failure> {
-        let absolute = std::path::absolute(path)
-            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
-        Self::parse(Document::read(path)?, set, absolute.parent().unwrap_or(Path::new(".")))
+        let (own, folder) = read_document(path)?;
+        let (document, origins) = on_its_bases(own, &folder, 0)?;
+        Self::parse_from(document, set, &folder, &origins)
     }
 
     /// The experiment of a checkpoint, with changes.
@@ -40,6 +40,16 @@ impl Loaded {
     /// Makes an experiment of a text at hand. Its relative paths start at the folder, and those of `set`
     /// where vitral was started.
     pub fn parse(document: Document, set: &[String], folder: &Path) -> Result<Self, Failure> {
+        Self::parse_from(document, set, folder, &[])
+    }
+
+    /// The same of a text that was put together of several, each with its folder.
+    fn parse_from(
+        document: Document,
+        set: &[String],
+        folder: &Path,
+        origins: &[(Document, PathBuf)],
+    ) -> Result<Self, Failure> {
         let mut document = document.with_plugins(plugins::names());
         for assignment in set {
             document.set::<Experiment>(assignment)?;
@@ -49,7 +59,12 @@ impl Loaded {
             Failure::Other(format!("the folder that vitral was started in: {error}"))
         })?;
         experiment.resolve_each_path(|field| {
-            if document.is_assigned(field) { here.as_path() } else { folder }
+            let given_in = origins.iter().find(|(text, _)| text.has(field));
+            match given_in {
+                _ if document.is_assigned(field) => here.as_path(),
+                Some((_, folder)) => folder,
+                None => folder,
+            }
         });
         let loaded = Self { experiment, document, folder: folder.to_owned() };
         let checked = loaded
@@ -123,6 +138,73 @@ impl Loaded {
         let found = self.document.error_at_string(is_meant, error.to_string(), label, None)?;
         Some(Failure::Config(found))
     }
+}
+
+/// A text whose `data: Folder("photos")` is written out. What is beside the path, as in
+/// `Folder(path: "photos", augment: [...])`, stays.
+fn with_folder(document: Document, folder: &Path) -> Result<Document, Failure> {
+    if document.name_of("data").as_deref() != Some("Folder") {
+        return Ok(document);
+    }
+    let named = document.string("data.path");
+    let Some(path) = named.or_else(|| document.string("data[0]")) else {
+        let problem = "`Folder` is of a path: `Folder(\"photos\")`";
+        return Err(document.error_at("data", problem, None).into());
+    };
+    let path = vitral_config::path_text::from_text(&path);
+    let path = folder.join(path.map_err(|problem| document.error_at("data", problem, None))?);
+    let (train, val) = vitral_data::parts_of_folder(&path)
+        .map_err(|error| document.error_at("data", error.to_string(), None))?;
+    let [train, val] = [vitral_config::to_ron(&train)?, vitral_config::to_ron(&val)?];
+    let found = Document::new(
+        document.name(),
+        format!("(data: (train: {}, val: {}))", train.trim(), val.trim()),
+    );
+    let own = document.value_of("data").filter(|_| document.has("data.path"));
+    let Some(own) = own.and_then(|own| own.strip_prefix("Folder")) else {
+        return Ok(document.with_value("data", found.value_of("data").unwrap_or_default()));
+    };
+    let own = Document::new(document.name(), format!("(data: {own})")).without("data.path");
+    let whole = own.over::<Experiment>(&found)?;
+    Ok(document.with_value("data", whole.value_of("data").unwrap_or_default()))
+}
+
+/// Experiments that are each the base of the one before, at most.
+const MOST_BASES: usize = 16;
+
+/// A file's text, and its folder.
+fn read_document(path: &Path) -> Result<(Document, PathBuf), Failure> {
+    let absolute = std::path::absolute(path)
+        .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    let folder = absolute.parent().unwrap_or(Path::new(".")).to_owned();
+    Ok((with_folder(Document::read(path)?, &folder)?, folder))
+}
+
+/// A text on top of what it names as its base, and each of both and of further bases with its folder, from the
+/// top on.
+fn on_its_bases(
+    own: Document,
+    folder: &Path,
+    depth: usize,
+) -> Result<(Document, Vec<(Document, PathBuf)>), Failure> {
+    let Some(base) = own.string("base") else {
+        return Ok((own.clone(), vec![(own, folder.to_owned())]));
+    };
+    if depth == MOST_BASES {
+        let problem = format!("more than {MOST_BASES} bases, of which one may lead back here");
+        return Err(own.error_at("base", problem, None).into());
+    }
+    let path = vitral_config::path_text::from_text(&base);
+    let path = folder.join(path.map_err(|problem| own.error_at("base", problem, None))?);
+    let (below, its_folder) = read_document(&path).map_err(|failure| match failure {
+        Failure::Config(error) if error.span.is_none() => {
+            own.error_at("base", error.message.clone(), None).into()
+        }
+        failure => failure,
+    })?;
+    let (below, mut origins) = on_its_bases(below, &its_folder, depth + 1)?;
+    origins.insert(0, (own.clone(), folder.to_owned()));
+    Ok((own.without("base").over::<Experiment>(&below)?, origins))
 }
 
 /// Has a trained model merge `r` tokens away in each layer, where the command line says so.

@@ -21,9 +21,39 @@ pub fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
+/// Rows of cells as lines of a table: the first column from the left, the others from the right.
+pub fn aligned<R: AsRef<[String]>>(rows: &[R]) -> Vec<String> {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        let row = row.as_ref();
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = columns(cell).max(*width);
+        }
+    }
+    let line = |row: &R| {
+        let mut line = String::new();
+        for (place, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate() {
+            line += &match place {
+                0 => padded(cell, *width),
+                _ => format!("  {}{cell}", " ".repeat(width - columns(cell))),
+            };
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let rows = [row(["", "0", "1"]), row(["0 漢", "12", ""]), row(["1 dog", ".", "7"])];
+        assert_eq!(aligned(&rows), ["        0  1", "0 漢   12", "1 dog   .  7"]);
+    }
 
     #[test]
     fn one_is_singular_and_all_else_is_plural() {

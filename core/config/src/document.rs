@@ -83,6 +83,61 @@ impl Document {
         Ok(())
     }
 
+    /// This document's fields on top of another one's, which count where this one gives none: groups of fields
+    /// are put together field by field, and everything else, lists included, takes the place of what there was.
+    /// Errors found later point into both together.
+    pub fn over<T>(self, base: &Self) -> Result<Self, ConfigError>
+    where
+        T: DeserializeOwned + Serialize + JsonSchema,
+    {
+        // What is no text would be lost among what is.
+        if crate::format::options().from_str::<serde::de::IgnoredAny>(&self.text).is_err() {
+            self.parse::<T>()?;
+        }
+        match crate::base::merged(&base.text, &self.text) {
+            Ok(text) => Ok(Self { name: format!("{} on {}", self.name, base.name), text, ..self }),
+            Err(finding) => Err(self.error(finding)),
+        }
+    }
+
+    /// The same without a field.
+    #[must_use]
+    pub fn without(self, field: &str) -> Self {
+        Self { text: crate::format::without(&self.text, field), ..self }
+    }
+
+    /// The name of a field's value, as `Folder` of `Folder("photos")`.
+    pub fn name_of(&self, field: &str) -> Option<String> {
+        let source = Source::new(&self.text);
+        let node = source.exact(&Path::parse(field).ok()?)?;
+        Some(self.text[node.name.clone()?].to_owned())
+    }
+
+    /// The text of a field's value.
+    pub fn value_of(&self, field: &str) -> Option<&str> {
+        let source = Source::new(&self.text);
+        let node = source.exact(&Path::parse(field).ok()?)?;
+        Some(&self.text[node.span.clone()])
+    }
+
+    /// The same with another value of a field that it has.
+    #[must_use]
+    pub fn with_value(mut self, field: &str, value: &str) -> Self {
+        let source = Source::new(&self.text);
+        let path = Path::parse(field).unwrap_or_default();
+        if let Some(span) = source.exact(&path).map(|node| node.span.clone()) {
+            self.text.replace_range(span, value);
+        }
+        self
+    }
+
+    /// A field that is a string.
+    pub fn string(&self, field: &str) -> Option<String> {
+        let source = Source::new(&self.text);
+        let node = source.exact(&Path::parse(field).ok()?)?;
+        crate::format::options().from_str(&self.text[node.span.clone()]).ok()
+    }
+
     /// The fields that [`set`](Self::set) has given a value, as `model.heads`, in the order of the
     /// assignments.
     pub fn assigned(&self) -> impl Iterator<Item = String> {

@@ -6,8 +6,10 @@
 //! whatever is wrong comes back as a [`ConfigError`] that underlines the text
 //! and says what would be right. The crate knows nothing about what is configured.
 
+mod base;
 mod branch;
 mod describe;
+mod diff;
 mod document;
 mod error;
 mod explain;
@@ -27,6 +29,7 @@ mod tree;
 mod visible;
 
 pub use describe::{choices, commented, explain, schema_of};
+pub use diff::{Difference, differences};
 pub use document::Document;
 pub use error::{ConfigError, Mistake};
 pub use format::{to_ron, without};

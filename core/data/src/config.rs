@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DataError, OnError};
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
-use crate::source::{ClassList, Source, SourceConfig, TRAINING, VALIDATION, Whose};
+use crate::source::{ClassList, Side, Source, SourceConfig, TRAINING, VALIDATION, Whose};
 use crate::transform::{Pipeline, Transform, check_hybrid};
 
 /// Which images a model is trained and validated with, and how they are prepared.
@@ -19,6 +19,7 @@ pub struct DataConfig {
     /// Images to train with.
     pub train: SourceConfig,
     /// Images to validate with. Its classes are matched with those of the training images, by name.
+    /// `Split(0.1)` holds a tenth of the training images back.
     #[schemars(extend("otherNames" = ["valid", "validation", "test", "eval"]))]
     pub val: SourceConfig,
     /// What happens to training images, in this order. At the end they are resized to the model's
@@ -113,6 +114,13 @@ impl DataConfig {
     /// If a data set cannot be opened, or if the validation set has images of a class that the
     /// training set lacks.
     pub fn open(&self) -> Result<Datasets, DataError> {
+        if let SourceConfig::Split(split) = &self.val {
+            let whole = self.train.open_with(self.on_error)?;
+            return Ok(Datasets {
+                train: Arc::new(split.of(Arc::clone(&whole), Side::Training)?),
+                val: Arc::new(split.of(whole, Side::Validation)?),
+            });
+        }
         let train = self.train.open_with(self.on_error)?;
         let classes = ClassList {
             owner: TRAINING,
@@ -121,6 +129,27 @@ impl DataConfig {
         };
         let val = self.val.open_validation(Some(&classes), self.on_error)?;
         Ok(Datasets { train, val })
+    }
+
+    /// The images to train with: those of `train`, without what `val: Split(...)` holds back.
+    pub fn training(&self) -> SourceConfig {
+        match &self.val {
+            SourceConfig::Split(split) if split.of.is_none() => {
+                split.part(&self.train, Side::Training)
+            }
+            _ => self.train.clone(),
+        }
+    }
+
+    /// The images to validate with, which need nothing else to be opened.
+    pub fn validation(&self) -> SourceConfig {
+        match &self.val {
+            // Those of another experiment, which have been given in place of its own, stay what they are.
+            SourceConfig::Split(split) if split.of.is_none() => {
+                split.part(&self.train, Side::Validation)
+            }
+            val => val.clone(),
+        }
     }
 
     /// Makes relative paths start at a folder: the one that `base` gives for each of them, by the field

@@ -39,9 +39,9 @@ pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use sampler::{epoch_order, grouped_order};
 pub use shard::Shard;
 pub use source::{
-    Cifar, Cifar10Config, Cifar100Config, ClassList, Groups, Idx, IdxConfig, ImageFolder,
-    ImageFolderConfig, Parquet, ParquetConfig, Source, SourceConfig, Stored, WebDataset,
-    WebDatasetConfig, abridged, match_classes,
+    Cifar, Cifar10Config, Cifar100Config, ClassList, Groups, Idx, IdxConfig, ImageFiles,
+    ImageFolder, ImageFolderConfig, Parquet, ParquetConfig, Source, SourceConfig, SplitConfig,
+    Stored, WebDataset, WebDatasetConfig, abridged, match_classes, parts_of_folder,
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{

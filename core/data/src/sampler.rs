@@ -33,7 +33,7 @@ pub fn grouped_order(seed: Seed, epoch: u64, groups: &Groups) -> Vec<u32> {
     order
 }
 
-fn shuffle(items: &mut [u32], rng: &mut Rng) {
+pub(crate) fn shuffle(items: &mut [u32], rng: &mut Rng) {
     for last in (1..items.len() as u32).rev() {
         let chosen = rng.random_range(0..=last);
         items.swap(last as usize, chosen as usize);

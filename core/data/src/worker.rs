@@ -46,7 +46,7 @@ impl ImageBatch {
         self.labels.len()
     }
 
-    /// Whether there are none. A loader never gives such a batch.
+    /// Whether there are none. Only [`Loader::each`](crate::Loader::each) gives such a batch.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -73,6 +73,8 @@ pub(crate) struct Worker {
     pub source: Arc<dyn Source>,
     pub pipeline: Arc<Pipeline>,
     pub on_error: OnError,
+    /// Whether a batch may be without images, where none of its own can be read.
+    pub may_be_empty: bool,
     pub seed: Seed,
     /// Set when nobody waits for the results any more.
     pub stop: AtomicBool,
@@ -129,7 +131,7 @@ impl Worker {
         self.clock.add(&mut scratch.laps);
         batch.images.truncate((batch.labels.len() - batch.coded.images.len()) * bytes);
         batch.disabled = self.pipeline.disabled().map(str::to_owned).collect();
-        Some(refuse_empty(batch, plan))
+        Some(if self.may_be_empty { Ok(batch) } else { refuse_empty(batch, plan) })
     }
 
     /// A batch without images, but with the memory for all of them.

@@ -1,7 +1,10 @@
 //! What a model costs: floating-point operations, and bytes that are kept for backward. Both are counted
 //! on the ops of its own forward pass.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Display,
+};
 
 use burn::{
     module::Param,
@@ -31,6 +34,11 @@ pub struct Costs {
     pub kept_by_blocks: Vec<f64>,
     /// Bytes of what goes into each block, which is all that it keeps where it computes the rest again.
     pub block_inputs: Vec<f64>,
+    /// Tokens that go into each block and, last, those that come out of the last.
+    pub(crate) tokens: Vec<usize>,
+    /// Floating-point operations of each part of the model that has a name in it, as `blocks.3.attn`, with
+    /// those outside of all under no name. A kernel's are those of the whole block that it is in.
+    pub(crate) flops_of: BTreeMap<String, f64>,
 }
 
 impl Costs {
@@ -38,6 +46,11 @@ impl Costs {
     pub fn of(model: &ViT, device: &Device) -> Self {
         let dtype = DType::from(model.compute().dtype());
         Self::counted(model, dtype.size() as f64, kernels::of_type(dtype, device).is_some())
+    }
+
+    /// The same by separate operations, of whose parts each has its own.
+    pub(crate) fn separate(model: &ViT) -> Self {
+        Self::counted(model, 4.0, false)
     }
 
     fn counted(model: &ViT, bytes: f64, fused: bool) -> Self {
@@ -59,6 +72,8 @@ struct Counter {
     /// Whether kernels run composites.
     fused: bool,
     costs: Costs,
+    /// The names of the parts that the present one is in.
+    path: Vec<String>,
     /// How many tensors there were.
     tensors: usize,
     /// Bytes of an image's part of each tensor that is kept, by the tensor's number.
@@ -86,6 +101,12 @@ impl Counter {
         Counted { r#type, memory: self.tensors }
     }
 
+    /// Counts floating-point operations, in all and of the present part.
+    fn compute(&mut self, flops: f64) {
+        self.costs.forward_flops += flops;
+        *self.costs.flops_of.entry(self.path.join(".")).or_default() += flops;
+    }
+
     /// Bytes of an image's part of a tensor.
     fn bytes_of(&self, shape: &Shape) -> f64 {
         self.bytes * shape.elements().per_item() as f64
@@ -110,15 +131,15 @@ impl Counter {
         // Queries, keys and values, the heads' results, and the sums of each head's weights.
         self.keep_rows(input, 4 * width + branch.heads);
         let width = width as f64;
-        self.costs.forward_flops += 2.0 * tokens * width * 4.0 * width;
-        self.costs.forward_flops += 2.0 * 2.0 * tokens * tokens * width;
+        self.compute(2.0 * tokens * width * 4.0 * width);
+        self.compute(2.0 * 2.0 * tokens * tokens * width);
     }
 
     fn mlp(&mut self, input: &Counted, hidden: usize) {
         let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2) as f64);
         // What goes into the activation.
         self.keep_rows(input, hidden);
-        self.costs.forward_flops += 2.0 * 2.0 * tokens * width * hidden as f64;
+        self.compute(2.0 * 2.0 * tokens * width * hidden as f64);
     }
 }
 
@@ -129,7 +150,7 @@ impl Ops for Counter {
         let types: Vec<TensorType> = operands.iter().map(|one| one.r#type.clone()).collect();
         // `ViTConfig::check` has seen to it that layers fit.
         let results = op.infer(&types).unwrap_or_else(|misfit| panic!("{}: {misfit}", op.name()));
-        self.costs.forward_flops += op.products(&types, &results) as f64;
+        self.compute(op.products(&types, &results) as f64);
         let mut out: Vec<Counted> =
             results.into_iter().map(|r#type| self.of_type(r#type)).collect();
         match &op {
@@ -180,6 +201,13 @@ impl Ops for Counter {
         out
     }
 
+    fn within<T>(&mut self, name: impl Display, part: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(name.to_string());
+        let result = part(self);
+        self.path.pop();
+        result
+    }
+
     fn dims(&self, tensor: &Counted) -> Vec<Dim> {
         tensor.r#type.shape.dims().to_vec()
     }
@@ -198,7 +226,7 @@ impl Ops for Counter {
         _: Mode,
     ) -> Counted {
         let program = program.program();
-        self.costs.forward_flops += program.products() as f64;
+        self.compute(program.products() as f64);
         // Each op keeps what it gives, if not what it takes.
         for node in program.nodes() {
             for id in node.results() {
@@ -247,7 +275,11 @@ impl Blocks for Counter {
     ) -> Counted {
         self.costs.block_inputs.push(self.bytes_of(&tokens.r#type.shape));
         self.kept.clear();
+        if self.costs.tokens.is_empty() {
+            self.costs.tokens.push(self.size(&tokens, 1));
+        }
         let out = block.forward(self, tokens, rotary, sizes, mode);
+        self.costs.tokens.push(self.size(&out, 1));
         self.costs.kept_by_blocks.push(self.kept.values().sum());
         out
     }

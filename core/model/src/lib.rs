@@ -36,6 +36,7 @@ pub mod program_attention;
 mod recompute;
 pub mod resized_positions;
 pub mod resnet;
+pub mod summary;
 pub mod token_merging;
 pub mod token_mixing;
 pub mod variant;

@@ -67,6 +67,16 @@ pub struct ViT {
     tables: Tables,
 }
 
+/// What the heads make of an image's tokens.
+struct Heads<T> {
+    /// `[batch, classes]`, `f32`.
+    logits: T,
+    /// Those of the distillation token, where there is one.
+    distilled: Option<T>,
+    /// What the logits are made of, `[batch, pooled width or representation size]`, of the compute type.
+    features: T,
+}
+
 impl ViT {
     /// A model with fresh weights from the seed, the same on every device.
     ///
@@ -218,8 +228,20 @@ impl ViT {
     pub fn forward_heads(&self, images: Tensor<4>, mode: Mode) -> (Tensor<2>, Option<Tensor<2>>) {
         let (mut ops, images) = self.eager(images);
         let (tokens, sizes) = self.read_tokens(&mut ops, images, mode);
-        let (logits, distilled) = self.heads_of(&mut ops, tokens, &sizes, mode);
-        (Eager::values(logits), distilled.map(Eager::values))
+        let heads = self.heads(&mut ops, tokens, &sizes, mode);
+        (Eager::values(heads.logits), heads.distilled.map(Eager::values))
+    }
+
+    /// The same, and what the head makes the logits of: one vector for each image, `[batch, features]`,
+    /// `f32`, pooled and behind the last norm and the pre-logits layer where there are such.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_with_features(&self, images: Tensor<4>, mode: Mode) -> (Tensor<2>, Tensor<2>) {
+        let (mut ops, images) = self.eager(images);
+        let (logits, features) = self.logits_and_features(&mut ops, images, mode);
+        let features = ops.unrounded(features);
+        (Eager::values(logits), Eager::values(features))
     }
 
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block
@@ -245,12 +267,21 @@ impl ViT {
         images: O::Tensor,
         mode: Mode,
     ) -> O::Tensor {
+        self.logits_and_features(ops, images, mode).0
+    }
+
+    fn logits_and_features<O: Blocks>(
+        &self,
+        ops: &mut O,
+        images: O::Tensor,
+        mode: Mode,
+    ) -> (O::Tensor, O::Tensor) {
         let (tokens, sizes) = self.read_tokens(ops, images, mode);
-        let (logits, distilled) = self.heads_of(ops, tokens, &sizes, mode);
-        let Some(distilled) = distilled else { return logits };
+        let Heads { logits, distilled, features } = self.heads(ops, tokens, &sizes, mode);
+        let Some(distilled) = distilled else { return (logits, features) };
         let sum = ops.add(logits, distilled);
         let half = ops.scalar(0.5);
-        ops.mul(sum, half)
+        (ops.mul(sum, half), features)
     }
 
     /// The tokens that heads and pooling read, behind the final norm, and how many patches each stands for.
@@ -315,15 +346,14 @@ impl ViT {
         1 + usize::from(self.head_dist.is_some())
     }
 
-    /// Tokens that stand for some patches each to logits, which are `f32`, and to those of the distillation
-    /// token, if there is one.
-    fn heads_of<O: Ops>(
+    /// What the heads make of tokens that stand for some patches each.
+    fn heads<O: Ops>(
         &self,
         ops: &mut O,
         tokens: O::Tensor,
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> (O::Tensor, Option<O::Tensor>) {
+    ) -> Heads<O::Tensor> {
         let width = self.config.width();
         let distilled = self.head_dist.as_ref().map(|head| {
             let token = ops.slice(tokens.clone(), 1, 1, 1);
@@ -352,8 +382,8 @@ impl ViT {
             features = pre_logits.forward(ops, features);
             features = ops.apply(op::Tanh {}, [features]);
         }
-        let logits = self.head.forward(ops, features);
-        (ops.unrounded(logits), distilled)
+        let logits = self.head.forward(ops, features.clone());
+        Heads { logits: ops.unrounded(logits), distilled, features }
     }
 
     /// The learned positions of the tokens before the patches, if they have some, and those of the

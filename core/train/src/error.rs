@@ -31,9 +31,6 @@ pub enum Error {
     /// Plugins would do what the user has not allowed.
     #[error("{}", words(.0))]
     NotAllowed(Vec<Request>),
-    /// An image that is to be classified.
-    #[error("the image cannot be brought to the model's size: {0}")]
-    Image(String),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -59,7 +59,7 @@ impl Tally {
 
 /// How many logits are above the label's; an equal one of a lower class counts as above, so that a
 /// model without preference is not right by accident, and NaN is never right.
-fn rank_of(logits: &[f32], label: usize) -> usize {
+pub(crate) fn rank_of(logits: &[f32], label: usize) -> usize {
     let own = logits[label];
     if own.is_nan() {
         return logits.len();
@@ -89,20 +89,58 @@ pub fn evaluate(
     class_names: &[String],
     loss: Loss,
     device: &Device,
-    mut progress: impl FnMut(u64) -> Result<(), Error>,
+    progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
-    // A model may have more classes than there are names.
-    let classes = model.config().classes;
-    let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
-    for batch in loader {
-        let mut batch = batch?;
-        tally.left_out.append(&mut batch.skipped);
-        let logits = model.forward(images_to_device(&batch, &data.normalize, device)?, Mode::Eval);
-        let losses = loss.per_image(logits.clone(), targets(&batch.labels, classes, 0.0, device));
-        tally.add(&read(logits)?, &read(losses)?, &batch.labels);
-        progress(tally.images + tally.left_out.len() as u64)?;
+    let evaluator = Evaluator { model, data, loss, device, flips: false };
+    evaluator.run(loader, class_names, |_, _| {}, progress)
+}
+
+/// What evaluates a model, and how.
+pub(crate) struct Evaluator<'a> {
+    pub model: &'a ViT,
+    pub data: &'a DataConfig,
+    pub loss: Loss,
+    pub device: &'a Device,
+    /// Whether logits are the mean of those of an image and its mirror image.
+    pub flips: bool,
+}
+
+impl Evaluator<'_> {
+    /// The same as [`evaluate`]; `each` is called with the logits and labels of each batch.
+    pub fn run(
+        &self,
+        loader: Loader,
+        class_names: &[String],
+        mut each: impl FnMut(&[f32], &[u32]),
+        mut progress: impl FnMut(u64) -> Result<(), Error>,
+    ) -> Result<Evaluation, Error> {
+        // A model may have more classes than there are names.
+        let classes = self.model.config().classes;
+        let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
+        for batch in loader {
+            let mut batch = batch?;
+            tally.left_out.append(&mut batch.skipped);
+            let images = images_to_device(&batch, &self.data.normalize, self.device)?;
+            let logits = self.logits(images);
+            let targets = targets(&batch.labels, classes, 0.0, self.device);
+            let losses = self.loss.per_image(logits.clone(), targets);
+            let logits = read(logits)?;
+            tally.add(&logits, &read(losses)?, &batch.labels);
+            each(&logits, &batch.labels);
+            progress(tally.images + tally.left_out.len() as u64)?;
+        }
+        Ok(tally.finish(class_names))
     }
-    Ok(tally.finish(class_names))
+
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        match self.flips {
+            false => self.model.forward(images, Mode::Eval),
+            true => {
+                let mirrored = self.model.forward(images.clone().flip([2]), Mode::Eval);
+                (self.model.forward(images, Mode::Eval) + mirrored) / 2.0
+            }
+        }
+    }
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {

@@ -16,6 +16,7 @@ use crate::{
     batch_size::BatchSize,
     groups::GroupOverride,
     init::Init,
+    logs::LogFormat,
     loss::Loss,
     mix::Mix,
     optimizer::Optimizer,
@@ -29,6 +30,15 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
+    /// An experiment that this one changes, by its file. Its fields count where this one gives none; lists are
+    /// replaced as a whole, and paths in each start at its own folder.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "vitral_config::path_text::option"
+    )]
+    #[schemars(with = "Option<PathBuf>")]
+    pub base: Option<PathBuf>,
     /// Seed of everything random: weights, order, augmentation, dropout.
     #[serde(default)]
     pub seed: u64,
@@ -46,7 +56,8 @@ pub struct Experiment {
     /// Where the weights start: `Fresh`, or `Pretrained(path: "vit-b16.npz")`.
     #[serde(default)]
     pub init: Init,
-    /// Images and what is done to them.
+    /// Images and what is done to them. `Folder("photos")` stands for the images in its `train` and `val`, or for
+    /// its folders of classes, a tenth of which is held back; `Folder(path: "photos", augment: [...])` has more.
     pub data: DataConfig,
     /// How the model is trained.
     #[serde(default)]
@@ -54,6 +65,10 @@ pub struct Experiment {
     /// What is kept while training.
     #[serde(default)]
     pub checkpoints: CheckpointConfig,
+    /// Formats that figures are written in beside `metrics.jsonl`: `TensorBoard`, `Csv`.
+    #[serde(default)]
+    #[schemars(extend("otherNames" = ["logger", "loggers", "log_to"]))]
+    pub log: Vec<LogFormat>,
     /// Plugins that observe the run, and may warn, save, change the learning rate or stop.
     #[serde(default)]
     pub monitors: Vec<PluginUse>,
@@ -278,7 +293,7 @@ pub enum Metric {
 
 impl Metric {
     /// The figure, turned so that more is better.
-    pub(crate) fn score(self, evaluation: &crate::Evaluation) -> f64 {
+    pub fn score(self, evaluation: &crate::Evaluation) -> f64 {
         match self {
             Self::Top1 => evaluation.top1,
             Self::Top5 => evaluation.top5,
@@ -310,6 +325,13 @@ impl Experiment {
         let problem = |field: &str, message: String, help: &str| {
             Err(ConfigProblem { field: field.into(), message, help: help.into() })
         };
+        if self.base.is_some() {
+            return problem(
+                "base",
+                "only an experiment's own file can have a base".into(),
+                "`config resolved` writes an experiment with all that its base says",
+            );
+        }
         if let Err(error) = vitral_files::check_place(&self.output) {
             let help = "give the run a folder of its own, such as `output: \"runs/first\"`";
             return problem("output", error.to_string(), help);

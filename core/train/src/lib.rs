@@ -4,6 +4,7 @@
 //! one file each: losses, gradients, optimizers, parameter groups, schedules, mixing, averaging,
 //! evaluation, checkpoints.
 
+mod average;
 pub mod batch;
 pub mod batch_size;
 pub mod checkpoint;
@@ -13,6 +14,7 @@ mod evaluate;
 mod evaluation;
 mod event;
 pub mod experiment;
+pub mod figures;
 mod footprint;
 mod gradients;
 pub mod groups;
@@ -20,6 +22,7 @@ mod hybrid_decoder;
 mod image_size;
 pub mod init;
 mod learner;
+pub mod logs;
 pub mod loss;
 mod loss_scale;
 mod memory;
@@ -34,13 +37,16 @@ mod plan;
 pub mod plugins;
 pub mod precision;
 mod predict;
+mod predictions;
 mod read_back;
 mod run_folder;
 pub mod schedule;
 mod statistics;
 pub mod teacher;
 mod trainer;
+mod training_memory;
 
+pub use average::Soup;
 pub use error::Error;
 pub use evaluate::evaluate;
 pub use evaluation::{ClassAccuracy, Evaluation};
@@ -56,6 +62,8 @@ pub use memory::memory;
 pub use micro_batch::MicroBatch;
 pub use monitor_use::MonitorUse;
 pub use place::Place;
-pub use predict::TrainedModel;
+pub use predict::{EvaluateOptions, TrainedModel};
+pub use predictions::{PredictOptions, Predicted, Predictions};
 pub use run_folder::holds_run;
 pub use trainer::{Outcome, Trainer, eval_loader, train_loader};
+pub use training_memory::TrainingMemory;

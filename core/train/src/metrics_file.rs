@@ -18,6 +18,17 @@ pub(crate) fn open(run: &Path) -> Result<File, Error> {
     vitral_files::append(&path).at(&path)
 }
 
+/// All lines that are whole.
+///
+/// # Errors
+/// The metrics cannot be read.
+pub(crate) fn lines(run: &Path) -> Result<Vec<Value>, Error> {
+    let path = run.join(METRICS);
+    let found = read(&path).at(&path)?;
+    let lines = found.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
 /// Whether there is a line of a kind and step.
 ///
 /// # Errors

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation;
-use vitral_data::{ClassList, CodedImages, Image, ImageBatch, Source, abridged, match_classes};
+use vitral_data::{ClassList, Source, abridged, match_classes};
 use vitral_model::{
-    AttentionPrograms, Compute, ConfigProblem, Mode, ViT,
+    AttentionPrograms, Compute, ConfigProblem, ViT,
     device::Device,
     parameters,
     vit_program::{Interface, Output},
@@ -14,13 +13,22 @@ use vitral_seed::Seed;
 
 use crate::{
     Error, Evaluation, Event, Observer,
-    batch::images_to_device,
     checkpoint::{Checkpoint, CheckpointError, State, to_device},
-    evaluate::evaluate,
+    evaluate::Evaluator,
     experiment::Experiment,
+    figures::{Figures, FiguresTally},
     footprint::{self, Purpose},
     trainer::{eval_loader, evaluated_at_once},
 };
+
+/// How a trained model is evaluated.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateOptions {
+    /// Whether logits are the mean of those of an image and its mirror image.
+    pub flips: bool,
+    /// Numbers of classes within whose highest logits the right one is to be counted.
+    pub top_k: Vec<usize>,
+}
 
 /// A model with the weights of a checkpoint: their moving average where the run kept one.
 pub struct TrainedModel {
@@ -69,6 +77,16 @@ impl TrainedModel {
         &self.model
     }
 
+    /// Where it computes.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The programs of its layers whose attention is a plugin's.
+    pub(crate) fn programs(&self) -> &AttentionPrograms {
+        &self.programs
+    }
+
     /// The interface of a graph that takes pixels and gives probabilities: with the normalisation of the
     /// experiment's data, and by its loss.
     ///
@@ -95,6 +113,18 @@ impl TrainedModel {
     /// # Errors
     /// The data cannot be read, or has other classes, or what comes out are no numbers.
     pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
+        Ok(self.evaluate_in_detail(&EvaluateOptions::default(), observer)?.0)
+    }
+
+    /// The same with all that can be told of it.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_in_detail(
+        &self,
+        options: &EvaluateOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<(Evaluation, Figures), Error> {
         let at_once = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
         let purpose = Purpose::Evaluate(at_once);
         footprint::check(&self.experiment, &self.programs, purpose, &self.device)?;
@@ -102,20 +132,28 @@ impl TrainedModel {
         let total = images.len() as u64;
         let damaged = images.damaged().iter().map(|part| format!("left out {part}"));
         let notes = damaged.chain(images.notes().iter().cloned()).collect();
-        let evaluation = evaluate(
-            &self.model,
-            eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?,
-            &self.experiment.data,
-            images.class_names(),
-            self.experiment.train.loss,
-            &self.device,
+        let loss = self.experiment.train.loss;
+        let evaluator = Evaluator {
+            model: &self.model,
+            data: &self.experiment.data,
+            loss,
+            device: &self.device,
+            flips: options.flips,
+        };
+        let loader = eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?;
+        let names = images.class_names();
+        let mut tally = FiguresTally::new(loss, self.model.config().classes, &options.top_k);
+        let evaluation = evaluator.run(
+            loader,
+            names,
+            |logits, labels| tally.add(logits, labels),
             |done| {
                 observer.on_event(&Event::Evaluating { done, total });
                 Ok(())
             },
         )?;
         match evaluation.loss.is_finite() {
-            true => Ok(Evaluation { notes, ..evaluation }),
+            true => Ok((Evaluation { notes, ..evaluation }, tally.finish(names))),
             false => Err(Error::NoNumber { what: "the loss is" }),
         }
     }
@@ -123,7 +161,8 @@ impl TrainedModel {
     /// The experiment's validation images, labelled by the model's classes.
     fn validation_images(&self, observer: &mut dyn Observer) -> Result<Arc<dyn Source>, Error> {
         let data = &self.experiment.data;
-        let open = |classes: Option<&ClassList>| data.val.open_validation(classes, data.on_error);
+        let val = data.validation();
+        let open = |classes: Option<&ClassList>| val.open_validation(classes, data.on_error);
         let names = &self.state.class_names;
         let list = |names| ClassList { owner: "the model", names, numbered: self.numbered };
         if !names.is_empty() {
@@ -156,47 +195,5 @@ impl TrainedModel {
             is_kept: false,
         });
         Ok(images)
-    }
-
-    /// The classes of an image with their probabilities, most probable first.
-    ///
-    /// # Errors
-    /// The image cannot be brought to the model's size, the device fails, or what comes out are no numbers.
-    pub fn predict(&self, image: Image) -> Result<Vec<(String, f32)>, Error> {
-        let (channels, size) = self.experiment.input()?;
-        let pipeline = self.experiment.data.eval_pipeline(channels, size)?;
-        let image = pipeline
-            .run(image, Seed::new(self.experiment.seed), 0)
-            .map_err(|error| Error::Image(error.to_string()))?;
-        let batch = ImageBatch {
-            images: image.into_pixels(),
-            coded: CodedImages::default(),
-            labels: vec![0],
-            size,
-            channels,
-            samples: vec![0],
-            skipped: Vec::new(),
-            disabled: Vec::new(),
-            epoch: 0,
-        };
-        let images = images_to_device(&batch, &self.experiment.data.normalize, &self.device)?;
-        let logits = self.model.forward(images, Mode::Eval);
-        let probabilities = match self.experiment.train.loss {
-            crate::loss::Loss::Softmax => activation::softmax(logits, 1),
-            crate::loss::Loss::Sigmoid | crate::loss::Loss::SigmoidMean => {
-                activation::sigmoid(logits)
-            }
-        };
-        let values: Vec<f32> =
-            probabilities.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Error::NoNumber { what: "the probabilities are" });
-        }
-        let names = self.class_names();
-        let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
-        let mut ranked: Vec<(String, f32)> =
-            values.into_iter().enumerate().map(|(class, p)| (name(class), p)).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(ranked)
     }
 }

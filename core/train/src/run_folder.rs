@@ -1,5 +1,5 @@
 //! A run's folder: `config.ron`, `plugins.lock.ron`, `metrics.jsonl`, `checkpoints/`, `best`, `last`,
-//! and a lock while the run goes on.
+//! the logs that the experiment asks for, and a lock while the run goes on.
 
 use std::{
     collections::HashMap,
@@ -17,6 +17,7 @@ use crate::{
     checkpoint::clear_away,
     error::AtPath,
     experiment::Experiment,
+    logs::Logs,
     metrics_file::{self, METRICS},
     metrics_line::{EVALUATION, lines},
 };
@@ -33,6 +34,7 @@ pub(crate) struct RunFolder {
     metrics: File,
     /// Images of which the metrics say that they are left out, and the step of that line.
     left_out: HashMap<String, u64>,
+    logs: Logs,
     _lock: File,
 }
 
@@ -49,7 +51,7 @@ impl RunFolder {
         if metrics.metadata().is_ok_and(|metrics| metrics.len() > 0) {
             fs::rename(&metrics, path.join(FAILED)).at(&metrics)?;
         }
-        let folder = Self::open(path, lock)?;
+        let mut folder = Self::open(path, lock)?;
         folder.write_config(experiment)?;
         Ok(folder)
     }
@@ -68,15 +70,17 @@ impl RunFolder {
             path: path.into(),
             metrics: metrics_file::open(path)?,
             left_out: HashMap::new(),
+            logs: Logs::default(),
             _lock: lock,
         })
     }
 
-    /// Notes the experiment as it is now.
-    pub(crate) fn write_config(&self, experiment: &Experiment) -> Result<(), Error> {
+    /// Notes the experiment as it is now, and opens the logs that it asks for.
+    pub(crate) fn write_config(&mut self, experiment: &Experiment) -> Result<(), Error> {
         let path = self.path.join(CONFIG);
         let text = experiment.to_ron().map_err(std::io::Error::other).at(&path)?;
-        write(&path, text.as_bytes())
+        write(&path, text.as_bytes())?;
+        self.logs.open(&self.path, experiment)
     }
 
     /// Notes which plugins the run uses.
@@ -88,7 +92,7 @@ impl RunFolder {
     /// Goes back to a step: what was reported after it is forgotten. Tells what was damaged.
     pub(crate) fn forget_after(&mut self, step: u64) -> Result<Option<String>, Error> {
         let set_aside = metrics_file::keep_until(&self.path, step)?;
-        self.metrics = metrics_file::open(&self.path)?;
+        self.follow()?;
         self.left_out.retain(|_, of_line| *of_line <= step);
         Ok(set_aside)
     }
@@ -113,15 +117,22 @@ impl RunFolder {
         let lines = lines(event, step, &mut self.left_out);
         if let (Event::Evaluated { step, is_again: true, .. }, [line]) = (event, &lines[..]) {
             let set_aside = metrics_file::replace(&self.path, EVALUATION, *step, line)?;
-            self.metrics = metrics_file::open(&self.path)?;
+            self.follow()?;
             return Ok(set_aside);
         }
         lines.iter().try_for_each(|line| self.log(line))?;
         Ok(None)
     }
 
+    /// Goes on with metrics that were written anew.
+    fn follow(&mut self) -> Result<(), Error> {
+        self.metrics = metrics_file::open(&self.path)?;
+        self.logs.follow(&self.path)
+    }
+
     fn log(&mut self, line: &Value) -> Result<(), Error> {
-        self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))
+        self.metrics.write_all(format!("{line}\n").as_bytes()).at(&self.path.join(METRICS))?;
+        self.logs.line(line)
     }
 }
 

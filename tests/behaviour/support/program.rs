@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 /// What a run of the program printed, and how it ended.
@@ -43,6 +43,20 @@ fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
 /// Runs the program in a folder to its end, with arguments that need not be Unicode.
 pub fn vitral_os(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Finished {
     finish(&mut command(folder, arguments))
+}
+
+/// The same with something on its standard input.
+pub fn vitral_fed(folder: &Path, arguments: &[&str], input: &[u8]) -> Finished {
+    use std::io::Write as _;
+
+    let mut command = command(folder, arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // It may end before it has read all.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    finished(child.wait_with_output().unwrap())
 }
 
 /// Runs the program in a folder to its end.
@@ -122,7 +136,10 @@ pub fn vitral_unread(folder: &Path, arguments: &[&str], unread: Unread) -> Finis
 }
 
 fn finish(command: &mut Command) -> Finished {
-    let output = command.output().unwrap();
+    finished(command.output().unwrap())
+}
+
+fn finished(output: Output) -> Finished {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }

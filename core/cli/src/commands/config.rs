@@ -1,12 +1,16 @@
 //! `vitral config`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
-use vitral_config::Document;
+use serde_json::json;
+use vitral_config::{Difference, Document};
 use vitral_train::Experiment;
 
-use crate::{experiment::Loaded, failure::Failure, overrides::Overrides};
+use crate::{experiment::Loaded, failure::Failure, json, overrides::Overrides, progress::note};
 
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
@@ -22,6 +26,16 @@ pub enum ConfigShow {
         experiment: PathBuf,
         #[command(flatten)]
         overrides: Overrides,
+    },
+    /// The fields in which two experiments differ, with every default; of a run, its `config.ron` counts.
+    Diff {
+        /// An experiment, or a run's folder.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Print one JSON object for each field.
+        #[arg(long)]
+        json: bool,
     },
     /// Every field with its default and what it means, as an experiment.
     Defaults,
@@ -46,12 +60,34 @@ pub const SMALLEST: &str = r#"(
     ),
 )"#;
 
+/// An experiment, or that of a run, with every default written out.
+fn resolved(path: &Path, set: &[String]) -> Result<String, Failure> {
+    let file = if path.is_dir() { path.join("config.ron") } else { path.to_owned() };
+    let experiment = Loaded::read(&file, set)?.experiment;
+    let classes = experiment.model.classes;
+    Ok(experiment.resolved(classes).to_ron()?)
+}
+
 pub fn run(arguments: &ConfigArguments) -> Result<ExitCode, Failure> {
     match &arguments.show {
         ConfigShow::Resolved { experiment, overrides } => {
-            let experiment = Loaded::read(experiment, &overrides.set)?.experiment;
-            let classes = experiment.model.classes;
-            print!("{}", experiment.resolved(classes).to_ron()?);
+            print!("{}", resolved(experiment, &overrides.set)?);
+        }
+        ConfigShow::Diff { first, second, json } => {
+            let texts = [resolved(first, &[])?, resolved(second, &[])?];
+            let differences = vitral_config::differences(&texts[0], &texts[1]);
+            for Difference { field, first, second } in &differences {
+                if *json {
+                    json::print(&json!({ "field": field, "first": first, "second": second }))?;
+                    continue;
+                }
+                let shown =
+                    |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".into());
+                println!("{field}: {} -> {}", shown(first), shown(second));
+            }
+            if differences.is_empty() {
+                note("no field differs");
+            }
         }
         ConfigShow::Defaults => {
             let experiment: Experiment = Document::new("defaults", SMALLEST).parse()?;

@@ -1,5 +1,6 @@
 //! One file per command, with its arguments and what it does.
 
+pub mod average;
 pub mod bench;
 pub mod completions;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod doctor;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod inspect;
 pub mod man;
 pub mod plugin;
 pub mod predict;
@@ -17,20 +19,24 @@ pub mod train;
 use clap::Subcommand;
 
 use self::{
-    bench::BenchCommand, completions::CompletionsArguments, config::ConfigArguments,
-    data::DataCommand, eval::EvalArguments, export::ExportArguments, import::ImportArguments,
-    man::ManArguments, plugin::PluginCommand, predict::PredictArguments, report::ReportArguments,
-    train::TrainArguments,
+    average::AverageArguments, bench::BenchCommand, completions::CompletionsArguments,
+    config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
+    import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
+    predict::PredictArguments, report::ReportArguments, train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a model as an experiment describes, or resume a run.
     Train(TrainArguments),
-    /// Evaluate a checkpoint on its validation images.
+    /// Evaluate checkpoints on their validation images: accuracy, F1, calibration, confusion.
     Eval(EvalArguments),
-    /// Classify image files with a checkpoint.
+    /// Classify images with a checkpoint: files, folders, shards or a list.
     Predict(PredictArguments),
+    /// Average the weights of several checkpoints into one model (a model soup).
+    Average(AverageArguments),
+    /// Show what a model is made of and what it costs: parameters, operations and memory, layer by layer.
+    Inspect(InspectArguments),
     /// Import a model that was trained elsewhere: weights of google-research/vision_transformer,
     /// big_vision, timm or Hugging Face.
     Import(ImportArguments),

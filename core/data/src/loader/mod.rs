@@ -115,7 +115,7 @@ impl Loader {
                 .with(epoch, |order| places.map(|at| drawn(order, at, options.repeats)).collect());
             BatchPlan { number, epoch, samples }
         };
-        Self::start(source, pipeline, options, batches, plan)
+        Self::start(source, pipeline, options, batches, plan, false)
     }
 
     /// All images once, in their own order. The last batch may be smaller. Several processes have one
@@ -128,6 +128,28 @@ impl Loader {
         source: Arc<dyn Source>,
         pipeline: Arc<Pipeline>,
         options: LoaderOptions,
+    ) -> Result<Self, DataError> {
+        Self::once(source, pipeline, options, false)
+    }
+
+    /// The same for images of which nothing is known: a batch of which no image can be read has none, and
+    /// names them all.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn each(
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+    ) -> Result<Self, DataError> {
+        Self::once(source, pipeline, LoaderOptions { on_error: OnError::Skip, ..options }, true)
+    }
+
+    fn once(
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+        may_be_empty: bool,
     ) -> Result<Self, DataError> {
         let count = check(&*source, &options)?;
         options.shard.check("source", source.len())?;
@@ -148,7 +170,7 @@ impl Loader {
             }
         };
         let batches = 0..u64::from((end - first).div_ceil(batch));
-        Self::start(source, pipeline, options, batches, plan)
+        Self::start(source, pipeline, options, batches, plan, may_be_empty)
     }
 
     /// Training batches in an epoch of `len` samples: those that can be filled, or a single smaller
@@ -163,6 +185,7 @@ impl Loader {
         options: LoaderOptions,
         batches: Range<u64>,
         plan: impl Fn(u64) -> BatchPlan + Send + Sync + 'static,
+        may_be_empty: bool,
     ) -> Result<Self, DataError> {
         let count = batches.end.saturating_sub(batches.start);
         let threads = thread_count(options.workers, count);
@@ -177,6 +200,7 @@ impl Loader {
             source,
             pipeline,
             on_error: options.on_error,
+            may_be_empty,
             seed: options.seed,
             stop: AtomicBool::new(false),
             spare: Mutex::default(),

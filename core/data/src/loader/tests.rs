@@ -206,6 +206,16 @@ fn a_batch_with_nothing_readable_is_an_error() {
 }
 
 #[test]
+fn of_images_of_which_nothing_is_known_a_whole_batch_may_be_unreadable() {
+    let source = Fake { broken: HashSet::from([0, 4, 5, 6, 7]), ..Fake::new(9) };
+    let batches = good(Loader::each(Arc::new(source), plain(), options(4, 2)).unwrap());
+    let samples: Vec<&[u32]> = batches.iter().map(|batch| &*batch.samples).collect();
+    assert_eq!(samples, [&[1, 2, 3][..], &[], &[8]]);
+    assert_eq!(batches.iter().map(|batch| batch.skipped.len()).collect::<Vec<_>>(), [1, 4, 0]);
+    assert!(batches[1].is_empty() && batches[1].images.is_empty());
+}
+
+#[test]
 fn a_corrupt_file_is_named_or_skipped() {
     let folder = TempDir::new().unwrap();
     for name in ["cat/1.png", "cat/2.jpg", "dog/3.png"] {

@@ -14,6 +14,7 @@ use super::matching::{ClassList, Whose};
 use super::parquet::ParquetConfig;
 use super::patterns;
 use super::settings::{Purpose, Settings};
+use super::split::SplitConfig;
 use super::stored::Source;
 use super::web_dataset::WebDatasetConfig;
 use crate::cache::CacheConfig;
@@ -69,6 +70,9 @@ sources! {
     Parquet(ParquetConfig),
     /// A cache of any other data set, which `vitral data cache` makes.
     Cache(CacheConfig),
+    /// For validation, a share of the training images, which are then not trained with: `Split(0.1)` holds a
+    /// tenth of each class back, always the same images, whatever the seed.
+    Split(SplitConfig),
 }
 
 /// What the images of validation are called in messages.

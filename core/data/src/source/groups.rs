@@ -34,6 +34,20 @@ impl Groups {
         Some(Self { starts, len, together: buffer.div_ceil(per_group).max(1) })
     }
 
+    /// The groups of some of the samples, which are ascending; of a group, what is left.
+    pub(crate) fn kept(&self, samples: &[u32]) -> Self {
+        let mut starts = Vec::new();
+        let mut last = None;
+        for (place, &sample) in (0..).zip(samples) {
+            let (group, _) = self.locate(sample as usize);
+            if last.replace(group) != Some(group) {
+                starts.push(place);
+            }
+        }
+        // There are no more than there were, which a u32 counts.
+        Self { starts, len: samples.len() as u32, together: self.together }
+    }
+
     /// How many groups there are.
     pub fn count(&self) -> usize {
         self.starts.len()

@@ -122,6 +122,22 @@ pub fn eval_loader(
     Ok(Loader::eval(Arc::clone(images), Arc::new(pipeline), options)?)
 }
 
+/// All images of a source, each once and in order, prepared as those of evaluations; what cannot be read is
+/// left out.
+///
+/// # Errors
+/// The data's settings do not fit the model.
+pub(crate) fn each_loader(
+    experiment: &Experiment,
+    images: &Arc<dyn Source>,
+    batch: usize,
+) -> Result<Loader, Error> {
+    let options = LoaderOptions { batch, ..loader_options(experiment) };
+    let (channels, size) = experiment.input()?;
+    let pipeline = experiment.data.eval_pipeline(channels, size)?;
+    Ok(Loader::each(Arc::clone(images), Arc::new(pipeline), options)?)
+}
+
 fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
         batch: experiment.train.batch.effective(),

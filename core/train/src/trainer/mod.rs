@@ -30,7 +30,7 @@ use vitral_model::{
     parameters::ParameterInfo,
 };
 
-pub(crate) use self::loaders::evaluated_at_once;
+pub(crate) use self::loaders::{each_loader, evaluated_at_once};
 pub use self::loaders::{eval_loader, train_loader};
 use self::{
     asked::Asked,

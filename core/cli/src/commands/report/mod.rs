@@ -12,6 +12,8 @@ use std::{
 use clap::Args;
 use vitral_files::Kind;
 
+pub use self::page::{document, escape};
+
 use self::metrics::Metrics;
 use crate::{failure::Failure, files::write, words::counted};
 

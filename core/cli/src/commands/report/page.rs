@@ -38,13 +38,25 @@ pub fn page(name: &str, metrics: &Metrics, experiment: &str) -> Result<String, S
         "" => String::new(),
         rows => format!("<h2>Notices</h2>\n<table>\n{rows}</table>\n"),
     };
-    let (name, experiment) = (escape(name), escape(experiment));
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n\
-         <table>\n{summary}</table>\n<div class=\"charts\">\n{charts}</div>\n{notices}\
-         <h2>Experiment</h2>\n<pre>{experiment}</pre>\n</body>\n</html>\n"
+    let experiment = escape(experiment);
+    Ok(document(
+        name,
+        &format!(
+            "<table>\n{summary}</table>\n<div class=\"charts\">\n{charts}</div>\n{notices}\
+             <h2>Experiment</h2>\n<pre>{experiment}</pre>\n"
+        ),
     ))
+}
+
+/// A page with a title and what is below it, in HTML.
+pub fn document(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         {body}</body>\n</html>\n"
+    )
 }
 
 fn charts_of(metrics: &Metrics) -> [Chart; 6] {
@@ -132,7 +144,7 @@ fn stages(data: &Data) -> String {
 }
 
 /// Text as HTML has it, of which nothing acts on what is around it.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     visible(text)
         .replace('&', "&amp;")
         .replace('<', "&lt;")

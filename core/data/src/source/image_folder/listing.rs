@@ -141,6 +141,23 @@ pub(super) fn refuse_parts(
     ))
 }
 
+/// The folders in a folder that are called as a data set's parts are: of training images, and of others. What
+/// is not there is none.
+pub(in super::super) fn parts_of(path: &Path) -> Result<[Option<PathBuf>; 2], DataError> {
+    let mut names = Vec::new();
+    for entry in visible_entries(path)? {
+        if is_folder(&entry)? {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    let called = |parts: &[&str]| {
+        let found =
+            parts.iter().find_map(|part| names.iter().find(|name| name.eq_ignore_ascii_case(part)));
+        found.map(|name| path.join(name))
+    };
+    Ok([called(&TRAINING_PARTS), called(&OTHER_PARTS)])
+}
+
 fn is_part(name: &str) -> bool {
     TRAINING_PARTS.iter().chain(&OTHER_PARTS).any(|part| part.eq_ignore_ascii_case(name))
 }
@@ -153,7 +170,7 @@ fn holds_images(folder: &Path) -> Result<bool, DataError> {
 
 /// Image files in `folder` and the folders in it, sorted by path. Other files are counted, by their names
 /// in `root`.
-pub(super) fn images_under(
+pub(in super::super) fn images_under(
     folder: &Path,
     root: &Path,
     unread: &mut Unread,

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_files::Kind;
 
-pub(super) use self::listing::EXTENSIONS;
-use self::listing::{Beside, class_folders, images_under, refuse_parts};
+use self::listing::{Beside, class_folders, refuse_parts};
+pub(super) use self::listing::{EXTENSIONS, images_under, parts_of};
 use super::classes::Classes;
 use super::matching::abridged;
 use super::settings::{Purpose, Settings};

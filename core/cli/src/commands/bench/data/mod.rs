@@ -58,7 +58,7 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
     let loaded = Loaded::read(&arguments.experiment, &arguments.overrides.set)?;
     let experiment = &loaded.experiment;
     let data = &experiment.data;
-    let images = data.train.open_with(data.on_error);
+    let images = data.training().open_with(data.on_error);
     let images = images.map_err(|error| loaded.locate(error.into()))?;
     let stages = open_stages(experiment, &registry(&arguments.allowed.allow)?)
         .map_err(|error| loaded.locate(error))?;

@@ -1,0 +1,188 @@
+//! Tables with a row for each image: CSV, JSON lines or Parquet.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use vitral_files::{Access, Existing, NewFile};
+
+use super::{ranking::Ranked, table_parquet::ParquetTable};
+use crate::failure::Failure;
+
+/// What is known of an image.
+pub struct Answer<'a> {
+    pub image: &'a str,
+    /// Its file, where it has one of its own.
+    pub file: Option<&'a Path>,
+    /// The most probable first.
+    pub classes: &'a [Ranked<'a>],
+}
+
+impl Answer<'_> {
+    pub fn print(&self) {
+        println!("{}", self.image);
+        for class in self.classes {
+            println!("  {:6.2}%  {}", class.probability * 100.0, class.name);
+        }
+    }
+
+    /// A file name that is not Unicode, which JSON must be, is there in bytes, too.
+    pub fn to_json(&self) -> Value {
+        let class = |class: &Ranked<'_>| {
+            json!({
+                "class": class.name,
+                "index": class.index,
+                "probability": class.probability,
+            })
+        };
+        let classes: Vec<Value> = self.classes.iter().map(class).collect();
+        let mut answer = json!({ "image": self.image, "classes": classes });
+        if let Some(file) = self.file.filter(|file| file.to_str().is_none()) {
+            answer["image"] = json!(file.to_string_lossy());
+            answer["image_bytes"] = json!(file.as_os_str().as_encoded_bytes());
+        }
+        answer
+    }
+}
+
+/// A table that is being written; it appears when it is whole.
+pub struct Table {
+    path: PathBuf,
+    rows: Rows,
+}
+
+enum Rows {
+    Csv(NewFile, usize),
+    JsonLines(NewFile),
+    Parquet(Box<ParquetTable>),
+}
+
+impl Table {
+    /// Begins a table whose images have so many classes at most, in the format that the file's name says.
+    pub fn create(path: &Path, classes: usize) -> Result<Self, Failure> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let file = || {
+            let made = NewFile::create(path, Existing::ReplaceFile, Access::Usual);
+            made.map_err(|error| failed(path, error))
+        };
+        let rows = match extension.as_str() {
+            "csv" => {
+                let mut file = file()?;
+                writeln!(file, "{}", header(classes)).map_err(|error| failed(path, error))?;
+                Rows::Csv(file, classes)
+            }
+            "jsonl" => Rows::JsonLines(file()?),
+            "parquet" => {
+                let table = ParquetTable::new(file()?, classes);
+                Rows::Parquet(Box::new(table.map_err(|error| failed(path, error))?))
+            }
+            _ => {
+                return Err(Failure::Usage(format!(
+                    "--output {}: a table is a .csv, a .jsonl or a .parquet file",
+                    path.display()
+                )));
+            }
+        };
+        Ok(Self { path: path.into(), rows })
+    }
+
+    pub fn add(&mut self, answer: &Answer<'_>) -> Result<(), Failure> {
+        let added = match &mut self.rows {
+            Rows::Csv(file, classes) => writeln!(file, "{}", csv_row(answer, *classes)),
+            Rows::JsonLines(file) => writeln!(file, "{}", answer.to_json()),
+            Rows::Parquet(table) => table.add(answer),
+        };
+        added.map_err(|error| failed(&self.path, error))
+    }
+
+    /// Has the table appear, and tells where.
+    pub fn finish(self) -> Result<PathBuf, Failure> {
+        let finished = match self.rows {
+            Rows::Csv(file, _) | Rows::JsonLines(file) => file.finish(),
+            Rows::Parquet(table) => table.finish(),
+        };
+        finished.map_err(|error| failed(&self.path, error))?;
+        Ok(self.path)
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> Failure {
+    Failure::Other(format!("{}: {error}", path.display()))
+}
+
+/// The columns of a class; those of the first have no number.
+pub fn columns(place: usize) -> [String; 3] {
+    let number = if place == 0 { String::new() } else { format!("_{}", place + 1) };
+    ["class", "class_index", "probability"].map(|column| format!("{column}{number}"))
+}
+
+fn header(classes: usize) -> String {
+    let columns: Vec<String> = (0..classes).flat_map(columns).collect();
+    format!("image,{}", columns.join(","))
+}
+
+/// A row as RFC 4180 has it. Columns of classes that the image does not have are empty.
+fn csv_row(answer: &Answer<'_>, classes: usize) -> String {
+    let mut row = quoted(answer.image);
+    for place in 0..classes {
+        row += &match answer.classes.get(place) {
+            Some(class) => {
+                format!(",{},{},{}", quoted(class.name), class.index, class.probability)
+            }
+            None => ",,,".into(),
+        };
+    }
+    row
+}
+
+fn quoted(text: &str) -> String {
+    match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAT: Ranked<'_> = Ranked { name: "cat, \"tabby\"", index: 7, probability: 0.5 };
+
+    #[test]
+    fn rows_of_csv_have_all_columns() {
+        assert_eq!(
+            header(2),
+            "image,class,class_index,probability,class_2,class_index_2,probability_2"
+        );
+        let row = |image, classes: &[_]| csv_row(&Answer { image, file: None, classes }, 2);
+        assert_eq!(row("a.png", &[CAT]), "a.png,\"cat, \"\"tabby\"\"\",7,0.5,,,");
+        assert_eq!(row("a\nb.png", &[]), "\"a\nb.png\",,,,,,");
+    }
+
+    #[test]
+    fn names_of_files_are_text_and_where_they_are_none_bytes() {
+        let answer = |file: &Path| {
+            let image = &file.display().to_string();
+            Answer { image, file: Some(file), classes: &[] }.to_json().to_string()
+        };
+        assert_eq!(answer(Path::new("ä.png")), r#"{"classes":[],"image":"ä.png"}"#);
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt as _;
+
+            let odd = Path::new(std::ffi::OsStr::from_bytes(b"\xe4."));
+            let expected = "{\"classes\":[],\"image\":\"\u{fffd}.\",\"image_bytes\":[228,46]}";
+            assert_eq!(answer(odd), expected);
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused_before_anything_is_computed() {
+        let Err(Failure::Usage(said)) = Table::create(Path::new("x.xlsx"), 1) else {
+            panic!("it is no table that is written");
+        };
+        assert!(said.contains(".parquet"), "{said}");
+    }
+}

@@ -1,0 +1,129 @@
+//! What differs between two texts.
+
+use crate::tree::{Item, Node, Shape, Source};
+
+/// A field with another value in each of two texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its path, as `train.optimizer`.
+    pub field: String,
+    /// Its value in the first text, on one line; none if that does not have it.
+    pub first: Option<String>,
+    /// And in the second.
+    pub second: Option<String>,
+}
+
+/// The fields whose values differ, in the order of the first text, and then those that the second one alone has.
+/// Fields are compared one by one in groups that have the same name; lists and maps as a whole.
+pub fn differences(first: &str, second: &str) -> Vec<Difference> {
+    let sources = (Source::new(first), Source::new(second));
+    let mut found = Vec::new();
+    if let (Some(one), Some(other)) = (&sources.0.root, &sources.1.root) {
+        Compare { first, second, found: &mut found }.nodes("", one, other);
+    }
+    found
+}
+
+struct Compare<'a> {
+    first: &'a str,
+    second: &'a str,
+    found: &'a mut Vec<Difference>,
+}
+
+impl Compare<'_> {
+    fn nodes(&mut self, field: &str, one: &Node, other: &Node) {
+        let texts = (on_one_line(self.first, one), on_one_line(self.second, other));
+        if texts.0 == texts.1 {
+            return;
+        }
+        let name = |text: &str, node: &Node| node.name.clone().map(|name| text[name].to_owned());
+        let same_name = name(self.first, one) == name(self.second, other);
+        if !(same_name && has_fields(one) && has_fields(other)) {
+            let (first, second) = (Some(texts.0), Some(texts.1));
+            self.found.push(Difference { field: field.to_owned(), first, second });
+            return;
+        }
+        for item in &one.items {
+            let path = below(field, item);
+            match named(other, item) {
+                Some(found) => self.nodes(&path, &item.value, &found.value),
+                None => {
+                    let first = Some(on_one_line(self.first, &item.value));
+                    self.found.push(Difference { field: path, first, second: None });
+                }
+            }
+        }
+        for item in other.items.iter().filter(|item| named(one, item).is_none()) {
+            let second = Some(on_one_line(self.second, &item.value));
+            let field = below(field, item);
+            self.found.push(Difference { field, first: None, second });
+        }
+    }
+}
+
+fn has_fields(node: &Node) -> bool {
+    node.shape == Shape::Group
+        && !node.items.is_empty()
+        && node.items.iter().all(|item| item.key.is_some())
+}
+
+fn below(field: &str, item: &Item) -> String {
+    let name = item.key.as_ref().map_or("", |key| &key.name);
+    if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
+}
+
+fn named<'a>(node: &'a Node, item: &Item) -> Option<&'a Item> {
+    let name = |item: &Item| item.key.as_ref().map(|key| key.name.clone());
+    node.items.iter().find(|other| name(other) == name(item))
+}
+
+/// A value as people write it in a line, whatever its layout.
+fn on_one_line(text: &str, node: &Node) -> String {
+    if node.items.is_empty() {
+        return text[node.span.clone()].split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    let (open, close) = match node.shape {
+        Shape::List => ('[', ']'),
+        Shape::Map => ('{', '}'),
+        _ => ('(', ')'),
+    };
+    let name = node.name.clone().map_or("", |name| &text[name]);
+    let item = |item: &Item| {
+        let key = item.key.as_ref().map(|key| format!("{}: ", &text[key.span.clone()]));
+        format!("{}{}", key.unwrap_or_default(), on_one_line(text, &item.value))
+    };
+    let items: Vec<String> = node.items.iter().map(item).collect();
+    format!("{name}{open}{}{close}", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(first: &str, second: &str) -> Vec<String> {
+        let shown = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+        let line = |found: Difference| {
+            format!("{}: {} | {}", found.field, shown(found.first), shown(found.second))
+        };
+        differences(first, second).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn fields_that_differ_are_told_and_layout_is_not() {
+        assert!(
+            told("(a: 1, b: (c: [1, 2]))", "(\n  a: 1,\n  b: (c: [\n 1, 2, ]), // so\n)")
+                .is_empty()
+        );
+        let first = "(a: 1, o: Adam(b: 1, c: 2), l: [1, 2], x: (y: \"s\"))";
+        let second = "(a: 2, o: Adam(b: 1, c: 3), l: [(z: 1)], e: Steps(4))";
+        let expected = [
+            "a: 1 | 2",
+            "o.c: 2 | 3",
+            "l: [1, 2] | [(z: 1)]",
+            "x: (y: \"s\") | -",
+            "e: - | Steps(4)",
+        ];
+        assert_eq!(told(first, second), expected);
+        assert_eq!(told("(o: Adam(b: 1))", "(o: Sgd(b: 1))"), ["o: Adam(b: 1) | Sgd(b: 1)"]);
+    }
+}

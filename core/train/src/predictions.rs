@@ -1,0 +1,160 @@
+//! Images classified by a trained model, batch by batch: data workers read and decode those of the next
+//! batches while the model computes.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, activation};
+use vitral_data::{ImageBatch, Loader, Skipped, Source};
+use vitral_model::Mode;
+
+use crate::{
+    Error, TrainedModel,
+    batch::images_to_device,
+    footprint::{self, Purpose},
+    loss::Loss,
+    trainer::{each_loader, evaluated_at_once},
+};
+
+/// Images that are classified at once at most, unless somebody says how many.
+const AT_ONCE: usize = 64;
+
+/// How images are classified.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PredictOptions {
+    /// Images that go through the model at once; by default as many as in its evaluations, and at most 64.
+    pub batch: Option<usize>,
+    /// Whether the features behind the classes are wanted, too.
+    pub features: bool,
+}
+
+/// Some images, classified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicted {
+    /// Each image's index in its source.
+    pub samples: Vec<u32>,
+    /// The probabilities of all classes, image by image.
+    pub probabilities: Vec<f32>,
+    /// What the head makes them of, image by image, if it is wanted.
+    pub features: Option<Vec<f32>>,
+    /// Images between these that could not be read.
+    pub skipped: Vec<Skipped>,
+}
+
+impl TrainedModel {
+    /// Classifies all images of a source, in its order. What cannot be read is left out and named.
+    ///
+    /// # Errors
+    /// There is too little memory for so many images at once, or the source has none.
+    pub fn predict(
+        &self,
+        images: &Arc<dyn Source>,
+        options: PredictOptions,
+    ) -> Result<Predictions<'_>, Error> {
+        let usual = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
+        let batch = options.batch.unwrap_or(usual.min(AT_ONCE)).min(images.len().max(1));
+        self.check_memory(Purpose::Evaluate(batch))?;
+        let loader = each_loader(&self.experiment, images, batch)?;
+        Ok(Predictions { model: self, loader, features: options.features, ahead: None })
+    }
+
+    /// How many values the features of an image have.
+    pub fn feature_width(&self) -> usize {
+        let config = self.vit().config();
+        config.representation_size.unwrap_or(config.pooled_width())
+    }
+
+    fn check_memory(&self, purpose: Purpose) -> Result<(), Error> {
+        footprint::check(&self.experiment, self.programs(), purpose, self.device())
+    }
+}
+
+/// The images of a source, classified one batch after the other.
+pub struct Predictions<'a> {
+    model: &'a TrainedModel,
+    loader: Loader,
+    features: bool,
+    /// The batch that the device computes while the one before it is used.
+    ahead: Option<Result<Computing, Error>>,
+}
+
+/// A batch that a device computes.
+struct Computing {
+    samples: Vec<u32>,
+    skipped: Vec<Skipped>,
+    /// Probabilities, and features if they are wanted; none of no images.
+    results: Option<(Tensor<2>, Option<Tensor<2>>)>,
+}
+
+impl Predictions<'_> {
+    /// Has the device compute the next batch.
+    fn start(&mut self) -> Option<Result<Computing, Error>> {
+        let batch = match self.loader.next()? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(error.into())),
+        };
+        Some(self.computed(batch))
+    }
+
+    fn computed(&self, mut batch: ImageBatch) -> Result<Computing, Error> {
+        let model = self.model;
+        let results = match batch.is_empty() {
+            true => None,
+            false => {
+                let normalize = &model.experiment.data.normalize;
+                let images = images_to_device(&batch, normalize, model.device())?;
+                let (logits, features) = match self.features {
+                    true => {
+                        let found = model.vit().forward_with_features(images, Mode::Eval);
+                        (found.0, Some(found.1))
+                    }
+                    false => (model.vit().forward(images, Mode::Eval), None),
+                };
+                let probabilities = match model.experiment.train.loss {
+                    Loss::Softmax => activation::softmax(logits, 1),
+                    Loss::Sigmoid | Loss::SigmoidMean => activation::sigmoid(logits),
+                };
+                Some((probabilities, features))
+            }
+        };
+        let samples = std::mem::take(&mut batch.samples);
+        let skipped = std::mem::take(&mut batch.skipped);
+        self.loader.recycle(batch);
+        Ok(Computing { samples, skipped, results })
+    }
+}
+
+impl Iterator for Predictions<'_> {
+    type Item = Result<Predicted, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let computing = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.start()?,
+        };
+        if computing.is_ok() {
+            self.ahead = self.start();
+        }
+        Some(computing.and_then(read))
+    }
+}
+
+/// Waits for what a device computes.
+fn read(batch: Computing) -> Result<Predicted, Error> {
+    let Computing { samples, skipped, results } = batch;
+    let values = |tensor: Tensor<2>, what: &'static str| -> Result<Vec<f32>, Error> {
+        let values: Vec<f32> =
+            tensor.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => Err(Error::NoNumber { what }),
+        }
+    };
+    let (probabilities, features) = match results {
+        None => (Vec::new(), None),
+        Some((probabilities, features)) => (
+            values(probabilities, "the probabilities are")?,
+            features.map(|features| values(features, "the features are")).transpose()?,
+        ),
+    };
+    Ok(Predicted { samples, probabilities, features, skipped })
+}

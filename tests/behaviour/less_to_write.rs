@@ -1,0 +1,145 @@
+//! Experiments on top of others, and what differs between two.
+
+use std::fs;
+
+use crate::support::{
+    images::{Workspace, write_image_folder},
+    program::vitral,
+};
+
+fn resolved(workspace: &Workspace, experiment: &str) -> String {
+    vitral(workspace.path(), &["config", "resolved", experiment]).succeeded().stdout
+}
+
+fn diff(workspace: &Workspace, first: &str, second: &str) -> Vec<String> {
+    let said = vitral(workspace.path(), &["config", "diff", first, second]).succeeded();
+    said.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn an_experiment_changes_its_base() {
+    let workspace = Workspace::new();
+    fs::create_dir(workspace.join("mine")).unwrap();
+    let changes = r#"(
+        base: "../experiment.ron",
+        output: "changed",
+        model: (depth: 3),
+        train: (steps: 2, mix: (mixup: 0.4)),
+    )"#;
+    workspace.write("mine/changed.ron", changes);
+    let mut found = diff(&workspace, "experiment.ron", "mine/changed.ron");
+    // The same files by another way.
+    found.retain(|line| !line.contains("mine/../"));
+    let expected = [
+        r#"output: "run" -> "changed""#,
+        "model.depth: 2 -> 3",
+        "train.steps: 12 -> 2",
+        "train.mix.mixup: 0.2 -> 0.4",
+    ];
+    assert_eq!(found, expected);
+    // The base's paths start at its own folder, and a base may have one of its own.
+    workspace.write("again.ron", r#"(base: "mine/changed.ron", train: (learning_rate: 1e-3))"#);
+    vitral(workspace.path(), &["train", "again.ron"]).succeeded();
+    let run = diff(&workspace, "again.ron", "changed");
+    assert!(run.iter().all(|line| line.starts_with("model.classes")), "{run:?}");
+    assert!(!resolved(&workspace, "again.ron").contains("base:"));
+}
+
+#[test]
+fn a_base_that_is_wrong_is_told_at_its_line() {
+    let workspace = Workspace::new();
+    let check = |text: &str, words: &[&str]| {
+        workspace.write("own.ron", text);
+        let said = vitral(workspace.path(), &["config", "resolved", "own.ron"]).failed_with(2);
+        let said = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    };
+    check(r#"(base: "missing.ron")"#, &["missing.ron", "own.ron:1:8"]);
+    check(r#"(base: "own.ron")"#, &["more than 16 bases"]);
+    check(
+        r#"(base: "experiment.ron", train: (step: 3))"#,
+        &["`step`", "`steps`", "experiment.ron"],
+    );
+    check(r#"(base: "experiment.ron", train: (steps: 3, steps: 4))"#, &["`steps` is given twice"]);
+    check(r#"(base: "experiment.ron", train: (steps: 3)"#, &["own.ron"]);
+}
+
+/// Trains on what `data` says, and returns what is said of the images and the names of those of validation.
+fn images(workspace: &Workspace, output: &str, data: &str) -> String {
+    let text = format!(
+        r#"(
+            output: "{output}",
+            device: "cpu",
+            model: (image_size: 8, channels: 1, patch_size: 4, width: 16, depth: 1, heads: 2),
+            data: {data},
+            train: (steps: 2, batch: 4, warmup_steps: 0),
+        )"#
+    );
+    workspace.write("folder.ron", &text);
+    vitral(workspace.path(), &["train", "folder.ron"]).succeeded().stderr
+}
+
+#[test]
+fn a_folder_and_a_share_stand_for_images() {
+    let workspace = Workspace::new();
+    write_image_folder(&workspace.join("parts/train"), 5);
+    write_image_folder(&workspace.join("parts/val"), 2);
+    write_image_folder(&workspace.join("classes"), 10);
+    let said = images(&workspace, "parts-run", r#"Folder("parts")"#);
+    assert!(said.contains("20 training and 8 validation images"), "{said}");
+    let data = r#"Folder(path: "classes", augment: [HorizontalFlip()])"#;
+    let said = images(&workspace, "classes-run", data);
+    assert!(said.contains("36 training and 4 validation images"), "{said}");
+    assert!(resolved(&workspace, "folder.ron").contains("HorizontalFlip"));
+    let data = r#"(train: ImageFolder(path: "classes"), val: Split(0.25))"#;
+    let said = images(&workspace, "split", data);
+    assert!(said.contains("28 training and 12 validation images"), "{said}");
+    // The run keeps it, goes on with it, and is evaluated on the same images.
+    let text = fs::read_to_string(workspace.join("split/config.ron")).unwrap();
+    assert!(text.contains("Split(0.25)"), "{text}");
+    let resume = ["train", "--resume", "split", "--set", "train.steps=4"];
+    let said = vitral(workspace.path(), &resume).succeeded().stderr;
+    assert!(!said.contains("data.val") && !said.contains("data.train"), "{said}");
+    let loss = |arguments: &[&str]| {
+        let said = vitral(workspace.path(), &[&["eval", "--json"], arguments].concat());
+        let found: serde_json::Value = serde_json::from_str(&said.succeeded().stdout).unwrap();
+        assert_eq!(found["images"], 12);
+        found["loss"].clone()
+    };
+    assert_eq!(loss(&["split"]), loss(&["split", "--data", "folder.ron"]));
+    let predicted = ["predict", "split", "folder.ron", "--json"];
+    let predicted = vitral(workspace.path(), &predicted).succeeded().stdout;
+    assert_eq!(predicted.lines().count(), 12);
+    let other = ["train", "folder.ron", "--set", "seed=7", "--set", "output=other"];
+    vitral(workspace.path(), &other).succeeded();
+    let again = ["predict", "other", "folder.ron", "--json"];
+    let again = vitral(workspace.path(), &again).succeeded().stdout;
+    let names = |lines: &str| -> Vec<String> {
+        let name = |line: &str| line.split("\"image\":").nth(1).unwrap().to_owned();
+        lines.lines().map(name).collect()
+    };
+    assert_eq!(names(&predicted), names(&again));
+}
+
+#[test]
+fn a_folder_without_images_to_train_with_is_told_at_its_line() {
+    let workspace = Workspace::new();
+    fs::create_dir_all(workspace.join("half/val/a")).unwrap();
+    for (data, words) in [
+        (r#"Folder("half")"#, "no folder `train` beside it"),
+        (r#"Folder("nothing")"#, "nothing"),
+        (r#"Folder(augment: [])"#, "`Folder` is of a path"),
+    ] {
+        workspace.write("folder.ron", &format!("(data: {data})"));
+        let said = vitral(workspace.path(), &["config", "resolved", "folder.ron"]).failed_with(2);
+        assert!(
+            said.stderr.contains(words) && said.stderr.contains("folder.ron:1"),
+            "{}",
+            said.stderr
+        );
+    }
+    let split = r#"(data: (train: Split(0.1), val: Split(0.1)))"#;
+    workspace.write("folder.ron", split);
+    let said = vitral(workspace.path(), &["data", "info", "folder.ron"]).failed_with(1).stderr;
+    assert!(said.contains("only in `data.val`"), "{said}");
+}

@@ -1,0 +1,79 @@
+//! A run's figures in the formats of others, through interruptions.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::support::{
+    images::Workspace,
+    program::{Finished, vitral},
+    root,
+};
+
+const LOGS: [&str; 2] = ["--set", "log=[TensorBoard, Csv]"];
+
+fn train(workspace: &Workspace, arguments: &[&str]) -> Finished {
+    vitral(workspace.path(), &[&["train"], arguments].concat()).succeeded()
+}
+
+/// The steps in a column of a table.
+fn steps(workspace: &Workspace, run: &str, table: &str) -> Vec<u64> {
+    let text = fs::read_to_string(workspace.join(run).join("csv").join(table)).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
+}
+
+fn event_files(workspace: &Workspace, run: &str) -> Vec<PathBuf> {
+    let folder = fs::read_dir(workspace.join(run).join("tensorboard")).unwrap();
+    folder.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn logs_of_a_run_that_goes_on_from_an_earlier_step_have_each_step_once() {
+    let workspace = Workspace::new();
+    train(&workspace, &[&["experiment.ron"][..], &LOGS].concat());
+    let all: Vec<u64> = (1..=12).collect();
+    assert_eq!(steps(&workspace, "run", "train.csv"), all);
+    assert_eq!(steps(&workspace, "run", "val.csv"), [4, 8, 12]);
+    let before = event_files(&workspace, "run");
+    assert_eq!(before.len(), 1);
+    // As after a crash in the middle of a line, with lines that came after the checkpoint.
+    let table = workspace.join("run/csv/train.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    fs::write(&table, &text[..text.len() - 5]).unwrap();
+    let bytes = fs::read(&before[0]).unwrap();
+    fs::write(&before[0], &bytes[..bytes.len() - 3]).unwrap();
+    train(&workspace, &["--resume", "run/checkpoints/step-00000006"]);
+    assert_eq!(steps(&workspace, "run", "train.csv"), all);
+    assert_eq!(steps(&workspace, "run", "val.csv"), [4, 8, 12]);
+    let after = event_files(&workspace, "run");
+    assert_eq!(after.len(), 1);
+    assert_ne!(before, after);
+    // Asked for later, they have what was before.
+    train(&workspace, &["experiment.ron", "--set", "output=later"]);
+    assert!(!workspace.join("later/csv").exists() && !workspace.join("later/tensorboard").exists());
+    let resume = ["--resume", "later/checkpoints/step-00000009"];
+    train(&workspace, &[&resume[..], &LOGS].concat());
+    assert_eq!(steps(&workspace, "later", "train.csv"), all);
+    opened_by_tensorboard(&workspace);
+}
+
+/// What TensorBoard itself finds, where the Python environment of the tests has been made.
+fn opened_by_tensorboard(workspace: &Workspace) {
+    if !root().join("target/validation/stamp").exists() {
+        return;
+    }
+    let setup = Command::new(root().join("tests/validation/setup")).output().unwrap();
+    let python = String::from_utf8(setup.stdout).unwrap();
+    let python = python.trim();
+    let script = root().join("tests/validation/read_events.py");
+    for run in ["run", "later"] {
+        let folder = workspace.join(run).join("tensorboard");
+        let said = Command::new(python).arg(&script).arg(folder).output().unwrap();
+        let (out, err) = (said.stdout, String::from_utf8_lossy(&said.stderr).into_owned());
+        let found: serde_json::Value = serde_json::from_slice(&out).expect(&err);
+        let all: Vec<u64> = (1..=12).collect();
+        assert_eq!(found["steps"]["train/loss"], serde_json::json!(all));
+        assert_eq!(found["steps"]["val/top1"], serde_json::json!([4, 8, 12]));
+        assert!(found["text"].as_str().unwrap().contains("learning_rate"), "{found}");
+        assert_eq!(found["hparams"]["train.batch"], 16.0);
+        assert_eq!(found["hparams"]["seed"], 0.0);
+    }
+}

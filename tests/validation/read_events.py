@@ -1,0 +1,31 @@
+"""Reads a folder of event files as TensorBoard does, and prints what it finds as JSON.
+
+    read_events.py FOLDER
+"""
+
+import json
+import sys
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "tensors": 0}).Reload()
+scalars = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+metadata = events.SummaryMetadata("_hparams_/session_start_info")
+session = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+hparams = session.session_start_info.hparams
+value = {"number_value": float, "string_value": str, "bool_value": bool}
+print(
+    json.dumps(
+        {
+            "steps": {tag: [event.step for event in found] for tag, found in scalars.items()},
+            "values": {tag: [event.value for event in found] for tag, found in scalars.items()},
+            "text": events.Tensors("experiment")[0].tensor_proto.string_val[0].decode(),
+            "hparams": {
+                name: value[kind](getattr(found, kind))
+                for name, found in hparams.items()
+                if (kind := found.WhichOneof("kind"))
+            },
+        }
+    )
+)
