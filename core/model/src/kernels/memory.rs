@@ -16,12 +16,17 @@ use std::{
 };
 
 use burn::{
-    backend::flex::{FlexTensor, Layout},
-    tensor::{Element, Shape},
+    backend::{
+        Flex,
+        flex::{FlexTensor, Layout},
+    },
+    tensor::{Device, Element, Shape, Tensor, TensorData},
 };
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use bytemuck::Pod;
 use half::bf16;
+
+use crate::device::is_cpu;
 
 /// A cache line, and an AVX-512 vector.
 #[derive(Clone, Copy, Debug)]
@@ -274,6 +279,20 @@ impl<T: Element + Pod> Buffer<T> {
         let bytes = unsafe { Bytes::from_controller(Box::new(self), len) };
         FlexTensor::new(bytes, Layout::contiguous(shape), T::dtype())
     }
+}
+
+/// A tensor of these values that lasts: on the CPU, where gradients become weights, it lies among those.
+///
+/// # Panics
+/// If the shape has another number of values.
+pub fn lasting<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    if !is_cpu(device) {
+        return Tensor::from_data(TensorData::new(values.to_vec(), shape), device);
+    }
+    let mut buffer = Buffer::<f32>::of_gradient(values.len());
+    buffer.copy_from_slice(values);
+    let tensor = Tensor::from_primitive::<Flex>(buffer.into_tensor(shape));
+    if device.is_autodiff() { tensor.autodiff() } else { tensor }
 }
 
 impl<T> Drop for Buffer<T> {

@@ -1,7 +1,7 @@
 //! A step's forward and backward without its result, to learn what memory they take.
 
 use burn::tensor::{Tensor, TensorData};
-use vitral_model::{device::is_cpu, parameters};
+use vitral_model::parameters;
 
 use super::{
     Learner,
@@ -34,12 +34,9 @@ impl Learner {
         let values = parameters::values(&self.model);
         let device = values[0].device().without_autodiff();
         within_memory(|| {
-            // Zeros take no memory on the CPU until they are written to; the moving average shares
-            // the weights' memory until both differ.
-            let zeros = if is_cpu(&device) { self.config.optimizer.slots().len() } else { 0 };
-            let added = if is_fresh { zeros + usize::from(self.ema.is_some()) } else { 0 };
-            let added = values.iter().flat_map(|value| (0..added).map(|_| value.ones_like()));
-            let added: Vec<Tensor<1>> = added.collect();
+            // The moving average shares the weights' memory until both differ.
+            let shared = if is_fresh && self.ema.is_some() { &values[..] } else { &[] };
+            let added: Vec<Tensor<1>> = shared.iter().map(Tensor::ones_like).collect();
             let config = self.model.config();
             let side = config.image_size;
             // By way of the host, as the images of a step come.

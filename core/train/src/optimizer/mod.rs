@@ -12,6 +12,7 @@ mod tests;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_model::kernels::{covers, lasting};
 
 use crate::{ema::Ema, gradients::scale, groups::ParameterGroup};
 
@@ -170,7 +171,7 @@ impl OptimizerState {
     pub(crate) fn new(optimizer: Optimizer, values: &[Tensor<1>]) -> Self {
         let slots = values
             .iter()
-            .map(|value| optimizer.slots().iter().map(|_| value.zeros_like()).collect())
+            .map(|value| optimizer.slots().iter().map(|_| zeros(value)).collect())
             .collect();
         Self { optimizer, slots }
     }
@@ -231,6 +232,14 @@ impl OptimizerState {
             ema.update(&values, hyper.update);
         }
         values
+    }
+}
+
+/// An average that has seen nothing of a parameter.
+fn zeros(value: &Tensor<1>) -> Tensor<1> {
+    match covers(value) {
+        true => lasting(&vec![0.0; value.dims()[0]], value.dims(), &value.device()),
+        false => value.zeros_like(),
     }
 }
 
