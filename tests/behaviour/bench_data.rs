@@ -29,6 +29,7 @@ fn the_data_path_is_measured_for_each_number_of_workers() {
     for (field, value) in [("images", 72), ("batch", 16), ("image_size", 8), ("channels", 1)] {
         assert_eq!(found[field], value, "{field}");
     }
+    assert!(found["instruction_set"].is_string(), "of the processors: {found}");
     let rows = found["workers"].as_array().unwrap();
     assert_eq!(rows.iter().map(|row| &row["workers"]).collect::<Vec<_>>(), [1, 2]);
     for row in rows {
@@ -82,6 +83,7 @@ fn the_data_path_is_read_by_people_too() {
     assert!(said.stderr.contains(subject), "{}", said.stderr);
     for words in [
         subject,
+        "processors, kernels on ",
         "workers",
         "img/s",
         "bottleneck",

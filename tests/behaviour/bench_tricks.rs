@@ -29,6 +29,7 @@ fn techniques_are_run_one_by_one_beside_the_plain_loop() {
     let table: Value = serde_json::from_str(&said.stdout).unwrap();
     let expected = ["plain", "accumulation", "auto", "ema", "linear", "efficient", "all"];
     assert_eq!(names(&table), expected);
+    assert!(table["instruction_set"].is_string(), "of the processors: {table}");
     for row in table["rows"].as_array().unwrap() {
         let runs = row["runs"].as_array().unwrap();
         assert_eq!((runs.len(), &row["failures"]), (2, &Value::Array(Vec::new())), "{row}");
@@ -74,6 +75,7 @@ fn a_run_that_fails_is_in_the_table_and_the_others_are_not_lost() {
     assert!(line("plain").contains('%') && line("accumulation").contains('x'), "{}", said.stdout);
     assert!(line("patch-dropout").contains("failed: patch dropout does not go with"));
     assert!(said.stdout.contains("plot: compared.svg"));
+    assert!(said.stdout.contains(", kernels on "), "{}", said.stdout);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use vitral_kernels::{
     activation::Activation,
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
     element::Element,
-    layer_norm::{LayerNorm, LayerNormGradients},
+    layer_norm::{KeptNorm, LayerNorm, LayerNormGradients},
     linear::{Linear, LinearGradients},
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
     residual::Residual,
@@ -204,6 +204,8 @@ struct Block<T> {
     attended: Vec<T>,
     logsumexp: Vec<f32>,
     hidden: Vec<T>,
+    units: [Vec<T>; 2],
+    statistics: [Vec<f32>; 2],
     weight_gradients: [Vec<f32>; 2],
     bias_gradients: [Vec<f32>; 4],
 }
@@ -222,15 +224,21 @@ impl<T: Element> Block<T> {
             attended: vec![T::default(); rows * width],
             logsumexp: vec![0.0; rows * heads],
             hidden: vec![T::default(); rows * 4 * width],
+            units: [(); 2].map(|()| vec![T::default(); rows * width]),
+            statistics: [(); 2].map(|()| vec![0.0; rows * 2]),
             weight_gradients: [(); 2].map(|()| vec![0.0; width * 4 * width]),
             bias_gradients: [(); 4].map(|()| vec![0.0; 4 * width]),
         }
     }
 
-    /// What lies in memory between forward and backward: tokens before both branches, in `f32`, and
-    /// what the branches keep.
+    /// Whether branches keep what they have normalised in the place of what went in.
+    const KEEPS_NORM: bool = size_of::<T>() < size_of::<f32>();
+
+    /// What lies in memory between forward and backward: what the branches keep, and tokens before both
+    /// in `f32` or as they are normalised.
     fn kept_bytes(&self) -> usize {
-        size_of_val(&self.x[..]) * 2
+        let norm = size_of_val(&self.units[0][..]) + size_of_val(&self.statistics[0][..]);
+        2 * if Self::KEEPS_NORM { norm } else { size_of_val(&self.x[..]) }
             + size_of_val(&self.qkv[..])
             + size_of_val(&self.attended[..])
             + size_of_val(&self.logsumexp[..])
@@ -269,12 +277,18 @@ impl<T: Element> Block<T> {
         let [norm_weight, norm_bias, in_bias, out_bias] = &mut self.bias_gradients;
         let norm =
             LayerNormGradients { weight: &mut norm_weight[..width], bias: &mut norm_bias[..width] };
+        let [of_attention, of_mlp] = &mut self.units;
+        let [statistics_of_attention, statistics_of_mlp] = &mut self.statistics;
+        let attention_norm = KeptNorm { units: of_attention, statistics: statistics_of_attention };
+        let mlp_norm = KeptNorm { units: of_mlp, statistics: statistics_of_mlp };
         let attention_saved = AttentionSaved {
             qkv: &mut self.qkv,
             attended: &mut self.attended,
             logsumexp: &mut self.logsumexp,
+            norm: Self::KEEPS_NORM.then_some(attention_norm),
         };
-        let mlp_saved = MlpSaved { hidden: &mut self.hidden };
+        let mlp_saved =
+            MlpSaved { hidden: &mut self.hidden, norm: Self::KEEPS_NORM.then_some(mlp_norm) };
         let (x, gradient, out) = (&self.x, &self.gradient, &mut self.out);
         match part {
             Part::AttentionForward => attention.forward(x, out, Some(attention_saved)),

@@ -14,7 +14,7 @@ use crate::{
         HeadsMut, QkvMemory,
     },
     element::{Element, operand, operand_len},
-    layer_norm::{LayerNormGradients, differentiate, normalize},
+    layer_norm::{KeptNorm, LayerNormGradients, NormBackward, NormOf, SharedNorm, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums, column_sums_of_block},
     matmul::{Left, Packed, Store, View, outer::outer, product},
     residual::{AddResidual, Residual, layer_scale_gradients},
@@ -45,6 +45,8 @@ pub struct AttentionSaved<'a, T = f32> {
     pub attended: &'a mut [T],
     /// `[kept_samples, heads, tokens]`
     pub logsumexp: &'a mut [f32],
+    /// Where backward is not given `x`: of `kept_rows` rows. Never with `f32`.
+    pub norm: Option<KeptNorm<'a, T>>,
 }
 
 /// The gradients of an attention branch's parameters.
@@ -92,12 +94,14 @@ impl AttentionBranch<'_> {
                 memory = scratch::take(kept.rows * 4 * width);
                 sums = scratch::take(kept.rows * self.heads);
                 let (qkv, attended) = memory.split_at_mut(kept.rows * 3 * width);
-                AttentionSaved { qkv, attended, logsumexp: &mut sums }
+                AttentionSaved { qkv, attended, logsumexp: &mut sums, norm: None }
             }
         };
-        self.attend(&kept, x, saved.qkv, saved.attended, saved.logsumexp);
+        let AttentionSaved { qkv, attended, logsumexp, norm } = saved;
+        let norm = norm.map(|norm| norm.shared(kept.rows, width));
+        self.attend(&kept, x, qkv, attended, logsumexp, norm);
         let out = Shared::new(out);
-        let attended = &*saved.attended;
+        let attended = &*attended;
         Packed::<T>::lend(self.proj.view(), None, |proj| {
             rows::for_each(kept.blocks.len(), |task| {
                 let (rows, first) = kept.blocks[task].clone();
@@ -146,6 +150,7 @@ impl AttentionBranch<'_> {
         qkv: &mut [T],
         attended: &mut [T],
         logsumexp: &mut [f32],
+        norm: Option<SharedNorm<T>>,
     ) {
         let width = self.residual.width();
         assert_eq!((qkv.len(), attended.len()), (kept.rows * 3 * width, kept.rows * width));
@@ -153,14 +158,15 @@ impl AttentionBranch<'_> {
         Packed::<T>::lend(self.qkv.view(), None, |weight| {
             rows::for_each(kept.blocks.len(), |task| {
                 let (rows, first) = kept.blocks[task].clone();
-                dispatch(ProjectIn { branch: self, x, rows, first, weight, qkv: shared });
+                dispatch(ProjectIn { branch: self, x, rows, first, weight, qkv: shared, norm });
             });
         });
         let strides = self.attended_strides();
         self.attention(kept, qkv).forward_as(HeadsMut { data: attended, strides }, logsumexp);
     }
 
-    /// From the gradient of the result to those of `x` and of the parameters.
+    /// From the gradient of the result to those of `x` and of the parameters. `x` is not looked at where
+    /// its norm was saved.
     pub fn backward<T: Element>(
         &self,
         x: &[f32],
@@ -180,7 +186,9 @@ impl AttentionBranch<'_> {
         x_gradient: &mut [f32],
         gradients: AttentionBranchGradients<'_>,
     ) {
-        assert_eq!((gradient.len(), x_gradient.len()), (x.len(), x.len()));
+        let len = self.residual.len();
+        assert_eq!((gradient.len(), x_gradient.len()), (len, len));
+        assert!(saved.norm.is_some() || x.len() == len);
         let kept = self.residual.kept();
         let width = self.residual.width();
         for rows in &kept.dropped {
@@ -240,9 +248,15 @@ impl AttentionBranch<'_> {
         );
 
         // Through the packed projection and the LayerNorm.
-        let mut normalized = scratch::take::<T>(kept.rows * width);
+        let len = if saved.norm.is_some() { 0 } else { kept.rows * width };
+        let mut memory = scratch::take::<T>(len);
+        let norm = saved.norm.map(|norm| norm.into_parts(kept.rows, width));
+        let (normalized, statistics) = match norm {
+            Some((units, statistics)) => (units, Some(&*statistics)),
+            None => (&mut *memory, None),
+        };
         let mut sums = scratch::take(kept.blocks.len() * 5 * width);
-        let shared_normalized = Shared::new(&mut normalized);
+        let shared_normalized = Shared::new(normalized);
         let [shared_out, shared_sums] = [x_gradient, &mut sums[..]].map(Shared::new);
         Packed::<T>::lend(self.qkv.view().transposed(), None, |weight| {
             rows::for_each(kept.blocks.len(), |task| {
@@ -257,13 +271,14 @@ impl AttentionBranch<'_> {
                     task,
                     weight,
                     normalized: shared_normalized,
+                    statistics,
                     x_gradient: shared_out,
                     sums: shared_sums,
                 });
             });
         });
         outer::<T, _, _>(
-            View::new(&normalized, kept.rows, width),
+            View::new(normalized, kept.rows, width),
             View::new(&qkv_gradient, kept.rows, 3 * width),
             gradients.qkv.weight,
         );
@@ -287,6 +302,7 @@ struct ProjectIn<'a, T> {
     first: usize,
     weight: Packed<'a, T>,
     qkv: Shared<T>,
+    norm: Option<SharedNorm<T>>,
 }
 
 impl<T: Element> WithSimd for ProjectIn<'_, T> {
@@ -299,7 +315,13 @@ impl<T: Element> WithSimd for ProjectIn<'_, T> {
         let mut normalized = scratch::take::<T>(rows * width);
         let mut statistics = scratch::take(rows * 2);
         let x = &self.x[self.rows.start * width..self.rows.end * width];
-        normalize(simd, norm, x, &mut normalized, &mut statistics);
+        // SAFETY: each block has rows of its own.
+        let kept = self.norm.map(|norm| unsafe { norm.rows(self.first, rows, width) });
+        let (units, statistics) = match kept {
+            Some((units, statistics)) => (Some(units), statistics),
+            None => (None, &mut *statistics),
+        };
+        normalize(simd, norm, x, &mut normalized, statistics, units);
         // SAFETY: each block has rows of its own, as large as the product.
         unsafe {
             product(
@@ -385,7 +407,10 @@ struct BackIn<'a, T> {
     first: usize,
     task: usize,
     weight: Packed<'a, T>,
+    /// Where what went into the projection goes; it may have been saved there without its scale.
     normalized: Shared<T>,
+    /// Those of the LayerNorm's rows, if that was saved.
+    statistics: Option<&'a [f32]>,
     x_gradient: Shared,
     sums: Shared,
 }
@@ -398,10 +423,9 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
         let norm = self.branch.residual.norm;
         let (width, rows) = (norm.width(), self.rows.len());
         let whole = self.rows.start * width..self.rows.end * width;
-        let x = &self.x[whole.clone()];
         let qkv_gradient = &self.qkv_gradient[self.first * 3 * width..][..rows * 3 * width];
         let mut memory = scratch::take(rows * (width + 2));
-        let (normalized_gradient, statistics) = memory.split_at_mut(rows * width);
+        let (normalized_gradient, new_statistics) = memory.split_at_mut(rows * width);
         // SAFETY: each block has rows, and sums, of its own.
         let (normalized, x_gradient, sums) = unsafe {
             (
@@ -410,7 +434,11 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
                 self.sums.slice(self.task * 5 * width, 5 * width),
             )
         };
-        normalize(simd, norm, x, normalized, statistics);
+        let known = match self.statistics {
+            Some(statistics) => NormOf::Saved(&statistics[self.first * 2..][..rows * 2]),
+            None => NormOf::Input(&self.x[whole.clone()], new_statistics),
+        };
+        let norm = NormBackward::begin(simd, norm, known, normalized, None);
         // SAFETY: memory is as large as the product.
         unsafe {
             product(
@@ -429,18 +457,8 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
         let (norm_bias, qkv_bias) = rest.split_at_mut(width);
         norm_weight.fill(0.0);
         norm_bias.fill(0.0);
-        let residual = Some(&self.gradient[whole]);
-        differentiate(
-            simd,
-            norm,
-            x,
-            statistics,
-            normalized_gradient,
-            residual,
-            x_gradient,
-            norm_weight,
-            norm_bias,
-        );
+        let residual = &self.gradient[whole];
+        norm.finish(simd, normalized_gradient, residual, x_gradient, norm_weight, norm_bias);
         column_sums_of_block(simd, qkv_gradient, qkv_bias);
     }
 }
@@ -538,6 +556,7 @@ mod tests {
                     qkv: &mut qkv_kept,
                     attended: &mut attended,
                     logsumexp: &mut logsumexp,
+                    norm: None,
                 }
             };
         }

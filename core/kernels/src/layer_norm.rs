@@ -29,6 +29,62 @@ pub struct LayerNormGradients<'a> {
     pub bias: &'a mut [f32],
 }
 
+/// What forward leaves for backward of what went into a LayerNorm, in the place of that: half of it where
+/// it is kept as `bf16`.
+#[derive(Debug)]
+pub struct KeptNorm<'a, T> {
+    /// `[rows, width]`: normalised, but neither scaled nor shifted. Backward overwrites it.
+    pub units: &'a mut [T],
+    /// `[rows, 2]`: each row's mean and the inverse of its deviation.
+    pub statistics: &'a mut [f32],
+}
+
+impl<'a, T: Element> KeptNorm<'a, T> {
+    /// Units and statistics.
+    ///
+    /// # Panics
+    /// If they are of another size, or of `f32`, whose input is kept as it is.
+    pub(crate) fn into_parts(self, rows: usize, width: usize) -> (&'a mut [T], &'a mut [f32]) {
+        assert!(T::BRIEF, "inputs of `f32` are kept as they are");
+        assert_eq!((self.units.len(), self.statistics.len()), (rows * width, rows * 2));
+        (self.units, self.statistics)
+    }
+
+    /// The same for tasks to write.
+    pub(crate) fn shared(self, rows: usize, width: usize) -> SharedNorm<T> {
+        let (units, statistics) = self.into_parts(rows, width);
+        SharedNorm { units: Shared::new(units), statistics: Shared::new(statistics) }
+    }
+}
+
+/// A [`KeptNorm`] of which each task writes rows of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedNorm<T> {
+    units: Shared<T>,
+    statistics: Shared,
+}
+
+impl<T: Element> SharedNorm<T> {
+    /// Rows from `first` on: units and statistics.
+    ///
+    /// # Safety
+    /// They must lie within the memory, and no other task may touch them meanwhile.
+    pub(crate) unsafe fn rows<'a>(
+        self,
+        first: usize,
+        rows: usize,
+        width: usize,
+    ) -> (&'a mut [T], &'a mut [f32]) {
+        // SAFETY: as the caller says.
+        unsafe {
+            (
+                self.units.slice(first * width, rows * width),
+                self.statistics.slice(first * 2, rows * 2),
+            )
+        }
+    }
+}
+
 impl LayerNorm<'_> {
     /// Width of a row.
     pub(crate) fn width(&self) -> usize {
@@ -128,7 +184,7 @@ impl<X: Element, Y: Element> WithSimd for Forward<'_, X, Y> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        normalize(simd, self.norm, self.x, self.out, self.statistics);
+        normalize(simd, self.norm, self.x, self.out, self.statistics, None);
     }
 }
 
@@ -150,7 +206,8 @@ impl<X: Element, Y: Element> WithSimd for Backward<'_, X, Y> {
         let Self { norm, x, statistics, gradient, out, weight, bias } = self;
         weight.fill(0.0);
         bias.fill(0.0);
-        differentiate(simd, norm, x, statistics, gradient, None, out, weight, bias);
+        let units = OfInput(x);
+        differentiate(simd, norm, units, statistics, gradient, None, out, weight, bias);
     }
 }
 
@@ -170,7 +227,7 @@ macro_rules! each_vector {
 }
 pub(crate) use each_vector;
 
-/// Normalises rows on this thread.
+/// Normalises rows on this thread. `units` gets the values before they are scaled and shifted.
 #[inline(always)]
 pub(crate) fn normalize<S: Simd, X: Element, Y: Element>(
     simd: S,
@@ -178,12 +235,14 @@ pub(crate) fn normalize<S: Simd, X: Element, Y: Element>(
     x: &[X],
     out: &mut [Y],
     statistics: &mut [f32],
+    mut units: Option<&mut [Y]>,
 ) {
     let width = norm.width();
     let share = 1.0 / width as f32;
     for (row, statistics) in statistics.as_chunks_mut::<2>().0.iter_mut().enumerate() {
         let x = x[row * width..][..width].as_ptr();
         let out = out[row * width..][..width].as_mut_ptr();
+        let units = units.as_mut().map(|units| units[row * width..][..width].as_mut_ptr());
         // SAFETY: rows and parameters are `width` long.
         unsafe {
             let mut sum = simd.splat_f32s(0.0);
@@ -209,7 +268,11 @@ pub(crate) fn normalize<S: Simd, X: Element, Y: Element>(
                 let off = simd.sub_f32s(load(simd, x.add(at), count), means);
                 let weight = load(simd, norm.weight.as_ptr().add(at), count);
                 let bias = load(simd, norm.bias.as_ptr().add(at), count);
-                let value = simd.mul_add_e_f32s(simd.mul_f32s(off, inverses), weight, bias);
+                let unit = simd.mul_f32s(off, inverses);
+                if let Some(units) = units {
+                    store(simd, units.add(at), count, unit);
+                }
+                let value = simd.mul_add_e_f32s(unit, weight, bias);
                 store(simd, out.add(at), count, value);
             });
             *statistics = [mean, inverse];
@@ -226,14 +289,177 @@ fn masked<S: Simd>(simd: S, values: S::f32s, count: usize) -> S::f32s {
     simd.partial_load_f32s(&memory[..count])
 }
 
+/// Scales and shifts rows that are normalised, in place on this thread.
+#[inline(always)]
+fn scale_units<S: Simd, T: Element>(simd: S, norm: LayerNorm<'_>, units: &mut [T]) {
+    let width = norm.width();
+    for row in units.chunks_exact_mut(width) {
+        let row = row.as_mut_ptr();
+        each_vector!(S, width, |at, count| {
+            // SAFETY: rows and parameters are `width` long.
+            unsafe {
+                let weight = load(simd, norm.weight.as_ptr().add(at), count);
+                let bias = load(simd, norm.bias.as_ptr().add(at), count);
+                let unit = load(simd, row.add(at), count);
+                store(simd, row.add(at), count, simd.mul_add_e_f32s(unit, weight, bias));
+            }
+        });
+    }
+}
+
+/// What a LayerNorm's backward finds normalised values in.
+trait Units: Copy {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Those from `at` on, `count` of which exist, of a row with this mean and inverse deviation.
+    ///
+    /// # Safety
+    /// They must be among those that there are.
+    unsafe fn at<S: Simd>(
+        &self,
+        simd: S,
+        at: usize,
+        count: usize,
+        means: S::f32s,
+        inverses: S::f32s,
+    ) -> S::f32s;
+}
+
+/// In what went in.
+#[derive(Clone, Copy)]
+struct OfInput<'a, X>(&'a [X]);
+
+impl<X: Element> Units for OfInput<'_, X> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    unsafe fn at<S: Simd>(
+        &self,
+        simd: S,
+        at: usize,
+        count: usize,
+        means: S::f32s,
+        inverses: S::f32s,
+    ) -> S::f32s {
+        // SAFETY: as the caller says.
+        let x = unsafe { load(simd, self.0.as_ptr().add(at), count) };
+        simd.mul_f32s(simd.sub_f32s(x, means), inverses)
+    }
+}
+
+/// As they were kept.
+#[derive(Clone, Copy)]
+struct KeptUnits<'a, T>(&'a [T]);
+
+impl<T: Element> Units for KeptUnits<'_, T> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    unsafe fn at<S: Simd>(
+        &self,
+        simd: S,
+        at: usize,
+        count: usize,
+        _: S::f32s,
+        _: S::f32s,
+    ) -> S::f32s {
+        // SAFETY: as the caller says.
+        unsafe { load(simd, self.0.as_ptr().add(at), count) }
+    }
+}
+
+/// What is known of some rows of a LayerNorm in a branch's backward.
+pub(crate) enum NormOf<'a> {
+    /// What went in, and memory for their statistics.
+    Input(&'a [f32], &'a mut [f32]),
+    /// Their statistics; the memory of their normalised values has these, without their scale.
+    Saved(&'a [f32]),
+}
+
+/// The LayerNorm before a branch on its way back through some rows.
+pub(crate) struct NormBackward<'a, T> {
+    norm: LayerNorm<'a>,
+    /// What went in, where it is `f32`.
+    x: &'a [f32],
+    statistics: &'a [f32],
+    normalized: &'a mut [T],
+}
+
+impl<'a, T: Element> NormBackward<'a, T> {
+    /// Finds the rows' normalised values. `operand` gets what forward multiplied with, where they are to
+    /// be had of the input.
+    #[inline(always)]
+    pub(crate) fn begin<S: Simd>(
+        simd: S,
+        norm: LayerNorm<'a>,
+        known: NormOf<'a>,
+        normalized: &'a mut [T],
+        operand: Option<&mut [T]>,
+    ) -> Self {
+        let (x, statistics) = match known {
+            NormOf::Input(x, statistics) => {
+                if const { T::BRIEF } {
+                    let mut memory =
+                        scratch::take::<T>(if operand.is_some() { 0 } else { x.len() });
+                    let operand = operand.unwrap_or(&mut *memory);
+                    normalize(simd, norm, x, operand, statistics, Some(&mut *normalized));
+                } else {
+                    normalize(simd, norm, x, normalized, statistics, None);
+                }
+                (x, &*statistics)
+            }
+            NormOf::Saved(statistics) => (&[][..], statistics),
+        };
+        Self { norm, x, statistics, normalized }
+    }
+
+    /// The rows' normalised values.
+    pub(crate) fn normalized(&self) -> &[T] {
+        self.normalized
+    }
+
+    /// The gradient of what went in, `residual` added to it, and the parameters', added to what is there.
+    /// The memory of the normalised values then has them as forward multiplied with them.
+    #[inline(always)]
+    pub(crate) fn finish<S: Simd>(
+        self,
+        simd: S,
+        gradient: &[f32],
+        residual: &[f32],
+        x_gradient: &mut [f32],
+        weight: &mut [f32],
+        bias: &mut [f32],
+    ) {
+        let Self { norm, x, statistics, normalized } = self;
+        let residual = Some(residual);
+        if const { T::BRIEF } {
+            let units = KeptUnits(&*normalized);
+            differentiate(
+                simd, norm, units, statistics, gradient, residual, x_gradient, weight, bias,
+            );
+            scale_units(simd, norm, normalized);
+        } else {
+            let units = OfInput(x);
+            differentiate(
+                simd, norm, units, statistics, gradient, residual, x_gradient, weight, bias,
+            );
+        }
+    }
+}
+
 /// Backward of some rows on this thread. `residual`'s values are added to the gradient of `x`, the
 /// parameters' gradients to what is there.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-pub(crate) fn differentiate<S: Simd, X: Element, Y: Element>(
+fn differentiate<S: Simd, X: Element, Y: Element>(
     simd: S,
     norm: LayerNorm<'_>,
-    x: &[X],
+    units: impl Units,
     statistics: &[f32],
     gradient: &[Y],
     residual: Option<&[X]>,
@@ -245,9 +471,10 @@ pub(crate) fn differentiate<S: Simd, X: Element, Y: Element>(
     let share = 1.0 / width as f32;
     let weight = norm.weight.as_ptr();
     let (weight_sum, bias_sum) = (weight_gradient.as_mut_ptr(), bias_gradient.as_mut_ptr());
+    assert_eq!(units.len(), statistics.len() / 2 * width);
     for (row, &[mean, inverse]) in statistics.as_chunks::<2>().0.iter().enumerate() {
         let (means, inverses) = (simd.splat_f32s(mean), simd.splat_f32s(inverse));
-        let x = x[row * width..][..width].as_ptr();
+        let first = row * width;
         let gradient = gradient[row * width..][..width].as_ptr();
         let to = x_gradient[row * width..][..width].as_mut_ptr();
         let residual = residual.map(|values| values[row * width..][..width].as_ptr());
@@ -255,8 +482,7 @@ pub(crate) fn differentiate<S: Simd, X: Element, Y: Element>(
         unsafe {
             let (mut sum, mut product) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
             each_vector!(S, width, |at, count| {
-                let off = simd.sub_f32s(load(simd, x.add(at), count), means);
-                let unit = simd.mul_f32s(off, inverses);
+                let unit = units.at(simd, first + at, count, means, inverses);
                 let incoming = load(simd, gradient.add(at), count);
                 let weight = load(simd, weight.add(at), count);
                 let scaled = simd.mul_f32s(incoming, weight);
@@ -270,8 +496,7 @@ pub(crate) fn differentiate<S: Simd, X: Element, Y: Element>(
             let mean_gradient = simd.splat_f32s(simd.reduce_sum_f32s(sum) * share);
             let mean_product = simd.splat_f32s(simd.reduce_sum_f32s(product) * share);
             each_vector!(S, width, |at, count| {
-                let off = simd.sub_f32s(load(simd, x.add(at), count), means);
-                let unit = simd.mul_f32s(off, inverses);
+                let unit = units.at(simd, first + at, count, means, inverses);
                 let scaled = simd.mul_f32s(
                     load(simd, gradient.add(at), count),
                     load(simd, weight.add(at), count),

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 use crate::{
     activation::Activation,
     element::{Element, operand, operand_len},
-    layer_norm::{LayerNormGradients, differentiate, normalize},
+    layer_norm::{KeptNorm, LayerNormGradients, NormBackward, NormOf, SharedNorm, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums_of_block},
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
     residual::{AddResidual, Residual, layer_scale_gradients},
@@ -38,6 +38,8 @@ pub struct MlpBranch<'a> {
 pub struct MlpSaved<'a, T = f32> {
     /// `[kept_rows, hidden]`: what goes into the activation. Backward overwrites it.
     pub hidden: &'a mut [T],
+    /// Where backward is not given `x`: of `kept_rows` rows. Never with `f32`.
+    pub norm: Option<KeptNorm<'a, T>>,
 }
 
 /// The gradients of an MLP branch's parameters.
@@ -77,23 +79,25 @@ impl MlpBranch<'_> {
             let rows = rows.start * width..rows.end * width;
             out[rows.clone()].copy_from_slice(&x[rows]);
         }
-        let hidden = saved.map(|saved| {
-            assert_eq!(saved.hidden.len(), kept.rows * self.hidden());
-            Shared::new(saved.hidden)
+        let (hidden, norm) = saved.map(|saved| (saved.hidden, saved.norm)).unzip();
+        let hidden = hidden.map(|hidden| {
+            assert_eq!(hidden.len(), kept.rows * self.hidden());
+            Shared::new(hidden)
         });
+        let norm = norm.flatten().map(|norm| norm.shared(kept.rows, width));
         let out = Shared::new(out);
         Packed::<T>::lend(self.fc1.view(), None, |fc1| {
             Packed::<T>::lend(self.fc2.view(), None, |fc2| {
                 rows::for_each(kept.blocks.len(), |task| {
                     let (rows, first) = kept.blocks[task].clone();
-                    dispatch(Forward { mlp: self, x, rows, first, hidden, out, fc1, fc2 });
+                    dispatch(Forward { mlp: self, x, rows, first, hidden, norm, out, fc1, fc2 });
                 });
             });
         });
     }
 
     /// From the gradient of the result to those of `x` and of the parameters. Without `saved`, what
-    /// forward computed is computed again.
+    /// forward computed is computed again; `x` is not looked at where its norm was saved.
     pub fn backward<T: Element>(
         &self,
         x: &[f32],
@@ -113,7 +117,8 @@ impl MlpBranch<'_> {
         x_gradient: &mut [f32],
         gradients: MlpGradients<'_>,
     ) {
-        assert_eq!((gradient.len(), x_gradient.len()), (x.len(), x.len()));
+        let len = self.residual.len();
+        assert_eq!((gradient.len(), x_gradient.len()), (len, len));
         let kept = self.residual.kept();
         let (width, hidden) = (self.residual.width(), self.hidden());
         for rows in &kept.dropped {
@@ -124,10 +129,19 @@ impl MlpBranch<'_> {
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
         let recompute = saved.is_none();
         let mut anew = scratch::take(if recompute { kept.rows * hidden } else { 0 });
-        let activated = saved.map_or(&mut *anew, |saved| saved.hidden);
+        let (activated, norm) = match saved {
+            Some(saved) => (saved.hidden, saved.norm),
+            None => (&mut *anew, None),
+        };
         assert_eq!(activated.len(), kept.rows * hidden);
+        assert!(norm.is_some() || x.len() == len);
         let mut hidden_gradient = scratch::take::<T>(kept.rows * hidden);
-        let mut normalized = scratch::take::<T>(kept.rows * width);
+        let len = if norm.is_some() { 0 } else { kept.rows * width };
+        let mut memory = scratch::take::<T>(len);
+        let (normalized, statistics) = match norm.map(|norm| norm.into_parts(kept.rows, width)) {
+            Some((units, statistics)) => (units, Some(&*statistics)),
+            None => (&mut *memory, None),
+        };
         let mut sums = scratch::take(kept.blocks.len() * self.partial_len());
         self.rows_backward(
             &kept,
@@ -137,7 +151,8 @@ impl MlpBranch<'_> {
             recompute,
             activated,
             &mut hidden_gradient,
-            &mut normalized,
+            normalized,
+            statistics,
             x_gradient,
             &mut sums,
         );
@@ -147,7 +162,7 @@ impl MlpBranch<'_> {
             gradients.fc2.weight,
         );
         outer::<T, _, _>(
-            View::new(&normalized, kept.rows, width),
+            View::new(normalized, kept.rows, width),
             View::new(&hidden_gradient, kept.rows, hidden),
             gradients.fc1.weight,
         );
@@ -186,6 +201,7 @@ impl MlpBranch<'_> {
         activated: &mut [T],
         hidden_gradient: &mut [T],
         normalized: &mut [T],
+        statistics: Option<&[f32]>,
         x_gradient: &mut [f32],
         sums: &mut [f32],
     ) {
@@ -212,6 +228,7 @@ impl MlpBranch<'_> {
                             activated,
                             hidden_gradient,
                             normalized,
+                            statistics,
                             x_gradient,
                             sums,
                         });
@@ -233,6 +250,7 @@ struct Forward<'a, T> {
     rows: Range<usize>,
     first: usize,
     hidden: Option<Shared<T>>,
+    norm: Option<SharedNorm<T>>,
     out: Shared,
     fc1: Packed<'a, T>,
     fc2: Packed<'a, T>,
@@ -249,7 +267,13 @@ impl<T: Element> WithSimd for Forward<'_, T> {
         let mut memory = scratch::take::<T>(rows * (width + hidden));
         let (normalized, activated) = memory.split_at_mut(rows * width);
         let mut statistics = scratch::take(rows * 2);
-        normalize(simd, residual.norm, x, normalized, &mut statistics);
+        // SAFETY: each block has rows of its own.
+        let kept = self.norm.map(|norm| unsafe { norm.rows(self.first, rows, width) });
+        let (units, statistics) = match kept {
+            Some((units, statistics)) => (Some(units), statistics),
+            None => (None, &mut *statistics),
+        };
+        normalize(simd, residual.norm, x, normalized, statistics, units);
         // SAFETY: each block has rows of its own, and memory is as large as the products.
         unsafe {
             product(
@@ -329,7 +353,10 @@ struct Backward<'a, T> {
     fc2_back: Packed<'a, T>,
     activated: Shared<T>,
     hidden_gradient: Shared<T>,
+    /// Where what went into the first layer goes; it may have been saved there without its scale.
     normalized: Shared<T>,
+    /// Those of the LayerNorm's rows, if that was saved.
+    statistics: Option<&'a [f32]>,
     x_gradient: Shared,
     sums: Shared,
 }
@@ -342,9 +369,8 @@ impl<T: Element> WithSimd for Backward<'_, T> {
         let residual = &self.mlp.residual;
         let (width, hidden, rows) = (residual.width(), self.mlp.hidden(), self.rows.len());
         let whole = self.rows.start * width..self.rows.end * width;
-        let x = &self.x[whole.clone()];
         let mut memory = scratch::take(rows * (width + 2));
-        let (normalized_gradient, statistics) = memory.split_at_mut(rows * width);
+        let (normalized_gradient, new_statistics) = memory.split_at_mut(rows * width);
         // SAFETY: each block has rows, and sums, of its own.
         let (activated, hidden_gradient, normalized, x_gradient, sums) = unsafe {
             let len = self.mlp.partial_len();
@@ -356,7 +382,15 @@ impl<T: Element> WithSimd for Backward<'_, T> {
                 self.sums.slice(self.task * len, len),
             )
         };
-        normalize(simd, residual.norm, x, normalized, statistics);
+        let known = match self.statistics {
+            Some(statistics) => NormOf::Saved(&statistics[self.first * 2..][..rows * 2]),
+            None => NormOf::Input(&self.x[whole.clone()], new_statistics),
+        };
+        // In `f32` the normalised values are the operand.
+        let again = T::BRIEF && self.fc1.is_some();
+        let mut operand_memory = scratch::take::<T>(if again { rows * width } else { 0 });
+        let operand_of_fc1 = again.then_some(&mut *operand_memory);
+        let norm = NormBackward::begin(simd, residual.norm, known, normalized, operand_of_fc1);
         let branch_gradient = match residual.sample_scales {
             Some(_) => &self.branch_gradient[self.first * width..][..rows * width],
             None => &self.branch_gradient[whole.clone()],
@@ -368,7 +402,7 @@ impl<T: Element> WithSimd for Backward<'_, T> {
             if let Some(fc1) = self.fc1 {
                 product(
                     simd,
-                    Left::rows(normalized, width),
+                    Left::rows(if again { &operand_memory } else { norm.normalized() }, width),
                     &fc1,
                     &Biased { bias: self.mlp.fc1.bias, to: activated.as_mut_ptr(), width: hidden },
                 );
@@ -401,17 +435,8 @@ impl<T: Element> WithSimd for Backward<'_, T> {
         let (fc2_bias, fc1_bias) = rest.split_at_mut(width);
         norm_weight.fill(0.0);
         norm_bias.fill(0.0);
-        differentiate(
-            simd,
-            residual.norm,
-            x,
-            statistics,
-            normalized_gradient,
-            Some(&self.gradient[whole]),
-            x_gradient,
-            norm_weight,
-            norm_bias,
-        );
+        let residual = &self.gradient[whole];
+        norm.finish(simd, normalized_gradient, residual, x_gradient, norm_weight, norm_bias);
         column_sums_of_block(simd, branch_gradient, fc2_bias);
         column_sums_of_block(simd, hidden_gradient, fc1_bias);
     }
@@ -533,13 +558,17 @@ mod tests {
         };
         let mut out = vec![f32::NAN; x.len()];
         let mut kept = vec![f32::NAN; mlp.residual.kept_rows() * hidden];
-        mlp.forward(&x, &mut out, (!recompute).then_some(MlpSaved { hidden: &mut kept }));
+        mlp.forward(
+            &x,
+            &mut out,
+            (!recompute).then_some(MlpSaved { hidden: &mut kept, norm: None }),
+        );
         assert_close(name, &out, &exact(&inputs.map(testing::wide)), 3e-6);
         let mut got = inputs.map(|input| vec![f32::NAN; input.len()]);
         let [dx, dnorm_weight, dnorm_bias, dfc1, dfc1_bias, dfc2, dfc2_bias, dgamma] = &mut got;
         mlp.backward(
             &x,
-            (!recompute).then_some(MlpSaved { hidden: &mut kept }),
+            (!recompute).then_some(MlpSaved { hidden: &mut kept, norm: None }),
             &gradient,
             dx,
             MlpGradients {

@@ -32,6 +32,9 @@ pub(crate) fn take<T: Element>(len: usize) -> Scratch<T> {
 }
 
 fn take_lines(len: usize) -> Vec<Line> {
+    if len == 0 {
+        return Vec::new();
+    }
     let fits = |kept: &Vec<Line>| (kept.len() < len, kept.len().abs_diff(len));
     let mut memory = KEPT.with_borrow_mut(|kept| {
         let best = (0..kept.len()).min_by_key(|&index| fits(&kept[index]));
@@ -48,7 +51,9 @@ fn take_lines(len: usize) -> Vec<Line> {
 impl<T> Drop for Scratch<T> {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
-        KEPT.with_borrow_mut(|kept| kept.push(memory));
+        if !memory.is_empty() {
+            KEPT.with_borrow_mut(|kept| kept.push(memory));
+        }
     }
 }
 
@@ -85,6 +90,9 @@ mod tests {
         let (a, b) = (take::<f32>(225), take::<bf16>(450));
         assert_eq!((a.len(), b.len(), kept()), (225, 450, vec![10]));
         drop((a, b));
+        // Nothing takes none of them.
+        drop(take::<f32>(0));
+        assert_eq!(kept().len(), 3);
         // None is: the largest makes way, so that small ones stay small.
         drop(take::<f32>(640));
         let mut sizes = kept();

@@ -7,7 +7,7 @@ use vitral_kernels::{
     activation::Activation,
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
     element::{Element, convert},
-    layer_norm::{LayerNorm, LayerNormGradients},
+    layer_norm::{KeptNorm, LayerNorm, LayerNormGradients},
     linear::{Linear, LinearGradients},
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
     patch_embedding::{PatchEmbedding, PatchEmbeddingGradients},
@@ -112,8 +112,8 @@ impl Block {
         Linear { weight, bias: Some(&self.bias[..outputs]), inputs, outputs }
     }
 
-    /// The MLP branch's result and gradients.
-    fn mlp<T: Element>(&self, recompute: bool) -> Vec<Named> {
+    /// The MLP branch's result and gradients. With `norm`, backward is not given what went in.
+    fn mlp<T: Element>(&self, recompute: bool, norm: bool) -> Vec<Named> {
         let mlp = MlpBranch {
             residual: self.residual(),
             fc1: self.linear(&self.wide, WIDTH, HIDDEN),
@@ -121,8 +121,16 @@ impl Block {
             activation: Activation::Gelu,
         };
         let mut out = vec![f32::NAN; self.x.len()];
-        let mut hidden = vec![T::default(); mlp.residual.kept_rows() * HIDDEN];
-        mlp.forward(&self.x, &mut out, Some(MlpSaved { hidden: &mut hidden }));
+        let rows = mlp.residual.kept_rows();
+        let mut hidden = vec![T::default(); rows * HIDDEN];
+        let (mut units, mut statistics) = (vec![T::default(); rows * WIDTH], vec![0.0; rows * 2]);
+        macro_rules! saved {
+            () => {{
+                let kept = KeptNorm { units: &mut units, statistics: &mut statistics };
+                MlpSaved { hidden: &mut hidden, norm: norm.then_some(kept) }
+            }};
+        }
+        mlp.forward(&self.x, &mut out, Some(saved!()));
         let mut alone = vec![f32::NAN; self.x.len()];
         mlp.forward::<T>(&self.x, &mut alone, None);
         assert_eq!(alone, out, "whatever is kept");
@@ -132,8 +140,8 @@ impl Block {
             [(); 4].map(|()| vec![f32::NAN; WIDTH]);
         let mut dfc1_bias = vec![f32::NAN; HIDDEN];
         mlp.backward(
-            &self.x,
-            (!recompute).then_some(MlpSaved { hidden: &mut hidden }),
+            if norm { &[] } else { &self.x },
+            if recompute { None } else { Some(saved!()) },
             &self.gradient,
             &mut dx,
             MlpGradients {
@@ -155,8 +163,8 @@ impl Block {
         ]
     }
 
-    /// The attention branch's result and gradients.
-    fn attention<T: Element>(&self) -> Vec<Named> {
+    /// The attention branch's result and gradients. With `norm`, backward is not given what went in.
+    fn attention<T: Element>(&self, norm: bool) -> Vec<Named> {
         let attention = AttentionBranch {
             residual: self.residual(),
             qkv: self.linear(&self.wide, WIDTH, 3 * WIDTH),
@@ -168,10 +176,17 @@ impl Block {
         let mut qkv = vec![T::default(); rows * 3 * WIDTH];
         let mut attended = vec![T::default(); rows * WIDTH];
         let mut logsumexp = vec![0.0; attention.residual.kept_samples() * HEADS * TOKENS];
+        let (mut units, mut statistics) = (vec![T::default(); rows * WIDTH], vec![0.0; rows * 2]);
         macro_rules! saved {
-            () => {
-                AttentionSaved { qkv: &mut qkv, attended: &mut attended, logsumexp: &mut logsumexp }
-            };
+            () => {{
+                let kept = KeptNorm { units: &mut units, statistics: &mut statistics };
+                AttentionSaved {
+                    qkv: &mut qkv,
+                    attended: &mut attended,
+                    logsumexp: &mut logsumexp,
+                    norm: norm.then_some(kept),
+                }
+            }};
         }
         attention.forward(&self.x, &mut out, Some(saved!()));
         let mut alone = vec![f32::NAN; self.x.len()];
@@ -183,7 +198,7 @@ impl Block {
             [(); 4].map(|()| vec![f32::NAN; WIDTH]);
         let mut dqkv_bias = vec![f32::NAN; 3 * WIDTH];
         attention.backward(
-            &self.x,
+            if norm { &[] } else { &self.x },
             saved!(),
             &self.gradient,
             &mut dx,
@@ -286,8 +301,8 @@ impl Block {
     }
 
     fn all<T: Element>(&self) -> Vec<Named> {
-        [self.mlp::<T>(false), self.mlp::<T>(true), self.attention::<T>(), self.layers::<T>()]
-            .concat()
+        let mlp = [self.mlp::<T>(false, false), self.mlp::<T>(true, false)].concat();
+        [mlp, self.attention::<T>(false), self.layers::<T>()].concat()
     }
 }
 
@@ -295,6 +310,17 @@ impl Block {
 fn results_and_gradients_in_bf16_are_those_in_f32_but_for_rounding() {
     let block = Block::new();
     on_each_instruction_set(|set| assert_alike(set, &block.all::<f32>(), &block.all::<bf16>()));
+}
+
+#[test]
+fn branches_that_keep_their_norm_need_not_keep_what_went_in() {
+    let block = Block::new();
+    on_each_instruction_set(|set| {
+        let of = |norm| [block.mlp::<bf16>(false, norm), block.attention::<bf16>(norm)].concat();
+        for ((name, expected), (_, got)) in of(false).iter().zip(of(true)) {
+            assert_eq!(expected, &got, "{set}, {name}");
+        }
+    });
 }
 
 #[test]

@@ -3,13 +3,15 @@
 
 use burn::{
     module::{Param, ParamId},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
 use rand::Rng as _;
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::{Rng, Seed};
+
+use crate::kernels::lasting;
 
 /// The two schools of initialisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -119,7 +121,7 @@ impl Initializer {
         let seed = self.seed.named(&format!("{}{name}", self.path));
         let draw = move |device: &Device, trained: bool| {
             let values = fill.draw(shape.iter().product(), &mut seed.rng());
-            let values = Tensor::from_data(TensorData::new(values, shape), device);
+            let values = lasting(&values, shape, device);
             if trained { values.require_grad() } else { values }
         };
         Param::uninitialized(ParamId::new(), draw, self.device.clone(), true, shape.into())

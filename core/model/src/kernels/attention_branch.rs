@@ -23,7 +23,7 @@ use super::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
     },
-    residual::Settings,
+    residual::{NormKept, NormMemory, Settings},
 };
 
 /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` for `x`
@@ -50,8 +50,15 @@ pub(super) struct Branch<T> {
     multiplied: PhantomData<T>,
 }
 
-/// What forward keeps for backward: the packed projection, the heads' results and their sums.
-pub(super) type Kept = [FlexTensor; 3];
+/// What forward keeps for backward: the packed projection, the heads' results and their sums, and of the
+/// LayerNorm what stands for the input.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    qkv: FlexTensor,
+    attended: FlexTensor,
+    logsumexp: FlexTensor,
+    norm: Option<NormKept>,
+}
 
 impl<T: Stored> Branch<T> {
     pub(super) fn new(branch: composite::AttentionBranch) -> Self {
@@ -62,7 +69,7 @@ impl<T: Stored> Branch<T> {
         }
     }
 
-    /// The kernel's view of the branch.
+    /// The kernel's view of the branch, of an input of the shape of `x`.
     fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> AttentionBranch<'a> {
         let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = parameters
         else {
@@ -89,25 +96,26 @@ impl<T: Stored> Branch<T> {
         let (qkv, width) = (branch.qkv.outputs, branch.proj.inputs);
         let mut kept = keep.then(|| {
             let kept = [qkv, width].map(|size| Buffer::<T>::new(rows * size));
-            (kept, Buffer::<f32>::new(rows * self.heads))
+            (kept, Buffer::<f32>::new(rows * self.heads), NormMemory::<T>::new(rows, width))
         });
-        let saved = kept.as_mut().map(|([qkv, attended], logsumexp)| AttentionSaved {
+        let saved = kept.as_mut().map(|([qkv, attended], logsumexp, norm)| AttentionSaved {
             qkv,
             attended,
             logsumexp,
+            norm: norm.as_mut().map(NormMemory::lend),
         });
         branch.forward(values(x), &mut out, saved);
-        let kept = kept.map(|([of_qkv, attended], logsumexp)| {
-            [
-                of_qkv.into_tensor([rows, qkv]),
-                attended.into_tensor([rows, width]),
-                logsumexp.into_tensor([rows, self.heads]),
-            ]
+        let kept = kept.map(|([of_qkv, attended], logsumexp, norm)| Kept {
+            qkv: of_qkv.into_tensor([rows, qkv]),
+            attended: attended.into_tensor([rows, width]),
+            logsumexp: logsumexp.into_tensor([rows, self.heads]),
+            norm: norm.map(NormMemory::into_kept),
         });
         (out.into_tensor(shape(x)), kept)
     }
 
-    /// The gradients of `x` and of the parameters, from that of the result.
+    /// The gradients of the input and of the parameters, from that of the result. The input itself is not
+    /// read if its norm was kept.
     pub(super) fn differentiate(
         &self,
         x: &FlexTensor,
@@ -115,16 +123,16 @@ impl<T: Stored> Branch<T> {
         mut kept: Kept,
         gradient: &FlexTensor,
     ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
-        let mut dx = Buffer::<f32>::new(count(x));
+        let mut dx = Buffer::<f32>::new(count(gradient));
         let mut found = gradients_of(parameters);
         let [norm_weight, norm_bias, qkv, qkv_bias, proj, proj_bias, layer_scale] = &mut found;
-        let [kept_qkv, attended, logsumexp] = &mut kept;
-        self.of(x, parameters).backward(
+        self.of(gradient, parameters).backward(
             values(x),
             AttentionSaved {
-                qkv: kept_qkv.storage_mut::<T>(),
-                attended: attended.storage_mut(),
-                logsumexp: logsumexp.storage_mut(),
+                qkv: kept.qkv.storage_mut::<T>(),
+                attended: kept.attended.storage_mut(),
+                logsumexp: kept.logsumexp.storage_mut(),
+                norm: kept.norm.as_mut().map(NormKept::lend),
             },
             values(gradient),
             &mut dx,
@@ -135,12 +143,16 @@ impl<T: Stored> Branch<T> {
                 layer_scale: optional_memory(layer_scale),
             },
         );
-        (dx.into_tensor(shape(x)), shaped_as(parameters, found))
+        (dx.into_tensor(shape(gradient)), shaped_as(parameters, found))
     }
 }
 
 impl<T: Stored> Operation<8> for Branch<T> {
     type Saved = Kept;
+
+    fn reads_again(&self, input: usize) -> bool {
+        input > 0 || !T::KEEPS_NORM
+    }
 
     fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<Kept>) {
         let [x, parameters @ ..] = inputs;

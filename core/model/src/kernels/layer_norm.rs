@@ -71,7 +71,7 @@ impl<T: Stored> Operation<3> for Norm<T> {
         let x = &inputs[0];
         let width = from_last(x, 0);
         let mut dx = Buffer::<T>::new(count(x));
-        let [mut weight, mut bias] = [width, width].map(Buffer::<f32>::new);
+        let [mut weight, mut bias] = [width, width].map(Buffer::<f32>::of_gradient);
         self.of(&inputs).backward::<T, T>(
             values_of(x),
             values(&statistics),

@@ -79,8 +79,8 @@ impl<T: Stored> Operation<3> for Affine<T> {
     ) -> [Option<FlexTensor>; 3] {
         let layer = layer(&weight, &bias);
         let mut dx = wants_x.then(|| Buffer::<T>::new(count(&x)));
-        let mut dweight = Buffer::<f32>::new(count(&weight));
-        let mut dbias = layer.bias.map(|bias| Buffer::<f32>::new(bias.len()));
+        let mut dweight = Buffer::<f32>::of_gradient(count(&weight));
+        let mut dbias = layer.bias.map(|bias| Buffer::<f32>::of_gradient(bias.len()));
         layer.backward::<T, T>(
             values_of(&x),
             values_of(&gradient),

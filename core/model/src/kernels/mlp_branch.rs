@@ -24,7 +24,7 @@ use super::{
         Input, Operation, count, gradients_of, optional_memory, run, shape, shaped_as, values,
         with_first,
     },
-    residual::Settings,
+    residual::{NormKept, NormMemory, Settings},
 };
 
 /// `x + scale * gamma * (act(layer_norm(x) W1 + b1) W2 + b2)` for `x` `[.., batch, tokens, width]`,
@@ -43,6 +43,14 @@ pub(super) fn mlp_branch(
 /// How many parameters the branch has at most.
 pub(super) const PARAMETERS: usize = Composite::BRANCH;
 
+/// What forward keeps for backward: what goes into the activation, and of the LayerNorm what stands for
+/// the input.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    hidden: FlexTensor,
+    norm: Option<NormKept>,
+}
+
 /// A branch whose products are in type `T`.
 #[derive(Clone, Debug)]
 pub(super) struct Branch<T> {
@@ -60,7 +68,7 @@ impl<T: Stored> Branch<T> {
         }
     }
 
-    /// The kernel's view of the branch.
+    /// The kernel's view of the branch, of an input of the shape of `x`.
     fn of<'a>(&'a self, x: &FlexTensor, parameters: &'a [FlexTensor]) -> MlpBranch<'a> {
         let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = parameters else {
             unreachable!("a branch has so many parameters")
@@ -73,40 +81,49 @@ impl<T: Stored> Branch<T> {
         }
     }
 
-    /// The result for `x`, and with `keep` what goes into the activation.
+    /// The result for `x`, and with `keep` what backward needs.
     pub(super) fn compute(
         &self,
         x: &FlexTensor,
         parameters: &[FlexTensor],
         keep: bool,
-    ) -> (FlexTensor, Option<FlexTensor>) {
+    ) -> (FlexTensor, Option<Kept>) {
         let branch = self.of(x, parameters);
         let mut out = Buffer::<f32>::new(count(x));
         let (rows, width) = (branch.residual.kept_rows(), branch.fc1.outputs);
-        let mut hidden = keep.then(|| Buffer::<T>::new(rows * width));
-        branch.forward(
-            values(x),
-            &mut out,
-            hidden.as_deref_mut().map(|hidden| MlpSaved { hidden }),
-        );
-        (out.into_tensor(shape(x)), hidden.map(|hidden| hidden.into_tensor([rows, width])))
+        let mut kept = keep.then(|| {
+            let norm = NormMemory::<T>::new(rows, branch.fc1.inputs);
+            (Buffer::<T>::new(rows * width), norm)
+        });
+        let saved = kept
+            .as_mut()
+            .map(|(hidden, norm)| MlpSaved { hidden, norm: norm.as_mut().map(NormMemory::lend) });
+        branch.forward(values(x), &mut out, saved);
+        let kept = kept.map(|(hidden, norm)| Kept {
+            hidden: hidden.into_tensor([rows, width]),
+            norm: norm.map(NormMemory::into_kept),
+        });
+        (out.into_tensor(shape(x)), kept)
     }
 
-    /// The gradients of `x` and of the parameters, from that of the result. What goes into the
-    /// activation is computed again where it was not kept.
+    /// The gradients of the input and of the parameters, from that of the result. What was not kept is
+    /// computed again from the input, which is not read if its norm was kept.
     pub(super) fn differentiate(
         &self,
         x: &FlexTensor,
         parameters: &[FlexTensor],
-        mut kept: Option<FlexTensor>,
+        mut kept: Option<Kept>,
         gradient: &FlexTensor,
     ) -> (FlexTensor, [FlexTensor; PARAMETERS]) {
-        let mut dx = Buffer::<f32>::new(count(x));
+        let mut dx = Buffer::<f32>::new(count(gradient));
         let mut found = gradients_of(parameters);
         let [norm_weight, norm_bias, fc1, fc1_bias, fc2, fc2_bias, layer_scale] = &mut found;
-        self.of(x, parameters).backward(
+        self.of(gradient, parameters).backward(
             values(x),
-            kept.as_mut().map(|hidden| MlpSaved { hidden: hidden.storage_mut::<T>() }),
+            kept.as_mut().map(|kept| MlpSaved {
+                hidden: kept.hidden.storage_mut::<T>(),
+                norm: kept.norm.as_mut().map(NormKept::lend),
+            }),
             values(gradient),
             &mut dx,
             MlpGradients {
@@ -116,15 +133,18 @@ impl<T: Stored> Branch<T> {
                 layer_scale: optional_memory(layer_scale),
             },
         );
-        (dx.into_tensor(shape(x)), shaped_as(parameters, found))
+        (dx.into_tensor(shape(gradient)), shaped_as(parameters, found))
     }
 }
 
 impl<T: Stored> Operation<8> for Branch<T> {
-    /// What goes into the activation.
-    type Saved = FlexTensor;
+    type Saved = Kept;
 
-    fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
+    fn reads_again(&self, input: usize) -> bool {
+        input > 0 || !T::KEEPS_NORM
+    }
+
+    fn forward(&self, inputs: &[FlexTensor; 8], keep: bool) -> (FlexTensor, Option<Kept>) {
         let [x, parameters @ ..] = inputs;
         self.compute(x, parameters, keep)
     }
@@ -132,7 +152,7 @@ impl<T: Stored> Operation<8> for Branch<T> {
     fn backward(
         self,
         inputs: [FlexTensor; 8],
-        kept: FlexTensor,
+        kept: Kept,
         gradient: FlexTensor,
         _: [bool; 8],
     ) -> [Option<FlexTensor>; 8] {

@@ -27,8 +27,8 @@ pub(crate) use attention::softmax_attention;
 pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
-pub use memory::Buffer;
 pub(crate) use memory::release as release_memory;
+pub use memory::{Buffer, lasting};
 pub use multiplied::covers;
 pub(crate) use multiplied::{Multiplied, of_type};
 

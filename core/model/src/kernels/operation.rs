@@ -26,6 +26,12 @@ pub(super) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// What forward keeps for backward, besides its inputs.
     type Saved: Clone + Debug + Send + 'static;
 
+    /// Whether backward reads this input. Of one that it does not it gets a tensor without values, in the
+    /// place of what would stay in memory until then.
+    fn reads_again(&self, _input: usize) -> bool {
+        true
+    }
+
     /// Computes the result, and with `keep` what backward needs. Inputs lie row by row.
     fn forward(&self, inputs: &[FlexTensor; N], keep: bool) -> (FlexTensor, Option<Self::Saved>);
 
@@ -68,7 +74,7 @@ impl Input {
 
     /// A tensor without values, in the place of one that is not there.
     pub(super) fn none() -> Self {
-        Self::Constant(Buffer::<f32>::new(0).into_tensor([0]))
+        Self::Constant(none())
     }
 
     /// The tensor, or the one without values.
@@ -82,6 +88,11 @@ impl Input {
             tensor => Self::Constant(tensor.float()),
         }
     }
+}
+
+/// A tensor without values.
+fn none() -> FlexTensor {
+    Buffer::<f32>::new(0).into_tensor([0])
 }
 
 /// Runs an operation, and has automatic differentiation know of it where an input is tracked.
@@ -113,6 +124,11 @@ pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
         OpsKind::Tracked(prepared) => {
             let (out, saved) = operation.forward(&inputs, true);
             let Some(saved) = saved else { unreachable!("forward was told to keep it") };
+            let mut index = 0..;
+            let inputs = inputs.map(|input| match index.next() {
+                Some(index) if operation.reads_again(index) => input,
+                _ => none(),
+            });
             prepared.finish((inputs, saved), out)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(&inputs, false).0),
@@ -181,7 +197,7 @@ pub(super) fn optional_memory(memory: &mut Buffer) -> Option<&mut [f32]> {
 /// If there are others than `N`.
 pub(super) fn gradients_of<const N: usize>(parameters: &[FlexTensor]) -> [Buffer; N] {
     assert_eq!(parameters.len(), N);
-    std::array::from_fn(|index| Buffer::new(count(&parameters[index])))
+    std::array::from_fn(|index| Buffer::of_gradient(count(&parameters[index])))
 }
 
 /// Gradients as tensors of the parameters' shapes.

@@ -74,7 +74,7 @@ impl<T: Stored> Operation<5> for Embedding<T> {
     ) -> [Option<FlexTensor>; 5] {
         let [images, parameters @ ..] = &inputs;
         let mut dimages = wants_images.then(|| Buffer::<T>::new(count(images)));
-        let mut found = parameters.each_ref().map(|input| Buffer::<f32>::new(count(input)));
+        let mut found = parameters.each_ref().map(|input| Buffer::<f32>::of_gradient(count(input)));
         let [weight, bias, positions, prefix] = &mut found;
         self.of(&inputs).backward(
             values_of::<T>(images),

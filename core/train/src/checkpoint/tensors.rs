@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, collections::HashMap, fs::OpenOptions, io, path::Path};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
-use vitral_model::parameters::ParameterInfo;
+use vitral_model::{kernels::lasting, parameters::ParameterInfo};
 
 use super::expected::{Shapes, average_name, compare, of_model};
 use crate::{Error, experiment::Experiment, plugins::Programs};
@@ -177,9 +177,8 @@ fn in_order(
         tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let on_device = |name: &String| {
         // All of them were found.
-        let values = by_name[name.as_str()].values.clone();
-        let count = values.len();
-        Tensor::from_data(TensorData::new(values, [count]), device)
+        let values = &by_name[name.as_str()].values;
+        lasting(values, [values.len()], device)
     };
     Ok(names.iter().map(on_device).collect())
 }

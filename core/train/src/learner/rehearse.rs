@@ -1,7 +1,7 @@
 //! A step's forward and backward without its result, to learn what memory they take.
 
 use burn::tensor::{Tensor, TensorData};
-use vitral_model::{device::is_cpu, parameters};
+use vitral_model::parameters;
 
 use super::{
     Learner,
@@ -34,16 +34,9 @@ impl Learner {
         let values = parameters::values(&self.model);
         let device = values[0].device().without_autodiff();
         within_memory(|| {
-            // Zeros take no memory on the CPU until they are written to; the moving average shares
-            // the weights' memory until both differ.
-            let added = |slots: &Vec<Tensor<1>>| match is_fresh {
-                true if is_cpu(&device) => slots.len() + usize::from(self.ema.is_some()),
-                true => usize::from(self.ema.is_some()),
-                false => 0,
-            };
-            let added = values.iter().zip(self.optimizer.slots.iter().map(added));
-            let added: Vec<Tensor<1>> =
-                added.flat_map(|(value, count)| (0..count).map(|_| value.ones_like())).collect();
+            // The moving average shares the weights' memory until both differ.
+            let shared = if is_fresh && self.ema.is_some() { &values[..] } else { &[] };
+            let added: Vec<Tensor<1>> = shared.iter().map(Tensor::ones_like).collect();
             let config = self.model.config();
             let side = config.image_size;
             // By way of the host, as the images of a step come.

@@ -14,7 +14,10 @@ mod tests;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vitral_model::parameters::ParameterInfo;
+use vitral_model::{
+    kernels::{covers, lasting},
+    parameters::ParameterInfo,
+};
 
 pub use self::muon::UpdateScale;
 use crate::{ema::Ema, gradients::scale, groups::ParameterGroup};
@@ -258,9 +261,9 @@ pub(crate) struct OptimizerState {
 impl OptimizerState {
     /// All averages zero, beside the parameters' values.
     pub(crate) fn new(optimizer: Optimizer, infos: &[ParameterInfo], values: &[Tensor<1>]) -> Self {
-        let zeros = |(info, value): (&ParameterInfo, &Tensor<1>)| {
+        let averages = |(info, value): (&ParameterInfo, &Tensor<1>)| {
             let slots = optimizer.slots(&info.name, &info.shape);
-            slots.iter().map(|_| value.zeros_like()).collect()
+            slots.iter().map(|_| zeros(value)).collect()
         };
         let is_muon = matches!(optimizer, Optimizer::Muon { .. });
         let matrix = |info: &ParameterInfo| muon::matrix(&info.name, &info.shape);
@@ -268,7 +271,7 @@ impl OptimizerState {
         Self {
             optimizer,
             matrices: matrices.collect(),
-            slots: infos.iter().zip(values).map(zeros).collect(),
+            slots: infos.iter().zip(values).map(averages).collect(),
         }
     }
 
@@ -327,6 +330,14 @@ impl OptimizerState {
             ema.update(&values, hyper.update);
         }
         values
+    }
+}
+
+/// An average that has seen nothing of a parameter.
+fn zeros(value: &Tensor<1>) -> Tensor<1> {
+    match covers(value) {
+        true => lasting(&vec![0.0; value.dims()[0]], value.dims(), &value.device()),
+        false => value.zeros_like(),
     }
 }
 

@@ -280,8 +280,9 @@ impl Bench {
             qkv: &mut self.qkv,
             attended: &mut self.attended,
             logsumexp: &mut self.logsumexp,
+            norm: None,
         };
-        let mlp_saved = MlpSaved { hidden: &mut self.hidden };
+        let mlp_saved = MlpSaved { hidden: &mut self.hidden, norm: None };
         let linear_gradients = |weight, bias| LinearGradients { weight, bias: Some(bias) };
         match kernel {
             Kernel::Gemm(inputs, outputs) => multiply(

@@ -108,7 +108,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let machine = Machine {
         device: name_of(&device),
         threads: rayon::current_num_threads(),
-        instruction_set: is_cpu(&device).then(|| InstructionSet::current().name()),
+        instruction_set: instruction_set_of(&device),
     };
 
     let mut progress = Steps::new(arguments.warmup, arguments.steps);
@@ -154,6 +154,11 @@ pub(super) fn name_of(device: &Device) -> String {
         (true, threads) => format!("CPU, {threads} threads"),
         (false, _) => describe(device),
     }
+}
+
+/// The instruction set that kernels run on, where processors compute.
+pub(super) fn instruction_set_of(device: &Device) -> Option<&'static str> {
+    is_cpu(device).then(|| InstructionSet::current().name())
 }
 
 /// A model and a batch on a device.

@@ -11,6 +11,7 @@ mod report;
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use clap::Args;
+use vitral_kernels::simd::InstructionSet;
 use vitral_train::plugins::open_stages;
 
 use self::{
@@ -74,6 +75,7 @@ pub fn run(arguments: &BenchDataArguments) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION"),
         subject: Subject::new(&arguments.experiment, experiment, images.len()),
         processors,
+        instruction_set: InstructionSet::current().name(),
         seconds: arguments.seconds,
         workers: counts.iter().map(|&workers| Row::new(workers)).collect(),
         notes: Vec::new(),

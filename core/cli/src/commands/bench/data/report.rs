@@ -84,6 +84,8 @@ pub struct DataResults {
     #[serde(flatten)]
     pub subject: Subject,
     pub processors: usize,
+    /// That their kernels run on.
+    pub instruction_set: &'static str,
     /// Of each measurement.
     pub seconds: f64,
     pub workers: Vec<Row>,
@@ -159,7 +161,8 @@ fn bottleneck(passage: &Passage, workers: usize) -> Option<String> {
 
 impl fmt::Display for DataResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}; {} processors", self.subject, self.processors)?;
+        let Self { subject, processors, instruction_set, .. } = self;
+        writeln!(f, "{subject}; {processors} processors, kernels on {instruction_set}")?;
         writeln!(
             f,
             "{:>7}  {:>9} {:21}  {:>9}  {:>15}  {:>17}  {:>16}  bottleneck",

@@ -31,7 +31,7 @@ use self::{
     table::{Row, Table},
     techniques::{OFF, Technique},
 };
-use super::step::name_of;
+use super::step::{instruction_set_of, name_of};
 use crate::{
     consent::Allowed,
     experiment::{Loaded, open_device},
@@ -86,6 +86,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
         version: env!("CARGO_PKG_VERSION"),
         experiment: arguments.experiment.display().to_string(),
         device: name_of(&device),
+        instruction_set: instruction_set_of(&device),
         epochs: arguments.epochs,
         seeds: (0..u64::from(arguments.seeds)).map(|nth| first_seed.wrapping_add(nth)).collect(),
         rows: Vec::new(),

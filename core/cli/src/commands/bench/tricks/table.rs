@@ -54,6 +54,9 @@ pub struct Table {
     pub version: &'static str,
     pub experiment: String,
     pub device: String,
+    /// That kernels run on, of a machine whose processors compute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction_set: Option<&'static str>,
     pub epochs: u32,
     pub seeds: Vec<u64>,
     /// The first is the plain loop.
@@ -65,7 +68,8 @@ impl Table {
     pub fn title(&self) -> String {
         let Self { experiment, device, epochs, .. } = self;
         let plural = if *epochs == 1 { "" } else { "s" };
-        format!("{experiment}, {epochs} epoch{plural}, {device}")
+        let kernels = self.instruction_set.map(|set| format!(", kernels on {set}"));
+        format!("{experiment}, {epochs} epoch{plural}, {device}{}", kernels.unwrap_or_default())
     }
 
     /// What everything is compared with.
@@ -162,6 +166,7 @@ pub(super) mod tests {
             version: "0",
             experiment: "some.ron".into(),
             device: "CPU".into(),
+            instruction_set: Some("neon"),
             epochs: 3,
             seeds: vec![0, 1],
             rows: vec![
@@ -181,7 +186,7 @@ pub(super) mod tests {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().map(str::to_owned).collect()
         };
-        assert!(text.starts_with("some.ron, 3 epochs, CPU; 2 seeds"));
+        assert!(text.starts_with("some.ron, 3 epochs, CPU, kernels on neon; 2 seeds"));
         assert_eq!(line("plain"), ["plain", "2.00", "s", "4.00", "s", "128", "MiB", "81.00%"]);
         let faster =
             ["faster", "1.00", "s", "0.50x", "unknown", "96.0", "MiB", "0.75x", "79.50%", "-1.50"];
