@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Evaluation, Event, Observer,
-    checkpoint::{self, Checkpoint, State},
+    checkpoint::{Checkpoint, State},
     error::AtPath,
     evaluate::evaluate,
     metrics_file::METRICS,
@@ -105,7 +105,7 @@ impl Trainer {
 
     /// Writes a checkpoint, unless there is one of this step.
     pub(super) fn save_unless_saved(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        match self.checkpoints.path_of(self.state.step).exists() {
+        match self.checkpoints.has(self.state.step)? {
             true => Ok(()),
             false => self.save(false, observer).map(drop),
         }
@@ -133,7 +133,7 @@ impl Trainer {
         tensors.check_finite().map_err(|problem| Error::NotFinite {
             problem,
             step: self.state.step,
-            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
+            saved: self.checkpoints.newest(),
         })?;
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
@@ -154,7 +154,8 @@ impl Trainer {
         };
         // A run that goes on from a checkpoint has its metrics until there.
         self.folder.flush()?;
-        self.checkpoints.save(&checkpoint, is_best)?;
+        let told = self.checkpoints.save(&checkpoint, is_best)?;
+        told.into_iter().try_for_each(|told| self.notice("checkpoints", told, observer))?;
         self.last_save = Instant::now();
         tracing::info!(path = %checkpoint.path.display(), is_best, "wrote a checkpoint");
         let name = checkpoint.path.file_name().unwrap_or_default().to_string_lossy();

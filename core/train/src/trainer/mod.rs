@@ -28,7 +28,7 @@ pub use self::loaders::{eval_loader, train_loader};
 use self::monitors::Asked;
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
-    checkpoint::{self, CheckpointManager, State},
+    checkpoint::{CheckpointManager, State},
     experiment::Experiment,
     learner::Learner,
     place::Place,
@@ -175,11 +175,7 @@ impl Trainer {
 
     /// The loss is no longer a number.
     fn diverged(&self, loss: f32, step: u64) -> Error {
-        Error::Diverged {
-            loss,
-            step,
-            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
-        }
+        Error::Diverged { loss, step, saved: self.checkpoints.newest() }
     }
 
     fn epoch(&self) -> f64 {

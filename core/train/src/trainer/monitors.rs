@@ -6,7 +6,7 @@ use vitral_model::{Costs, device::describe};
 use super::Trainer;
 use crate::{
     Error, Event, Observer, StepReport,
-    checkpoint::{self, Checkpoint, CheckpointError, State},
+    checkpoint::{Checkpoint, CheckpointError, State},
     memory::memory,
     metrics_file::METRICS,
     monitor_use::{Left, MonitorUse, scaled},
@@ -154,7 +154,7 @@ impl Trainer {
     ) -> Result<bool, Error> {
         // It could be had when it was asked for; other monitors may have changed the rate since.
         let scale = self.scaled(factor).unwrap_or(self.state.rate_scale);
-        let Some(path) = checkpoint::newest_until(self.folder.path(), self.state.step) else {
+        let Some(path) = self.checkpoints.newest() else {
             self.state.rate_scale = scale;
             let message = format!(
                 "there is no checkpoint to go back to; learning rate now {scale} of the schedule's: {reason}"
