@@ -11,6 +11,7 @@ use vitral_model::{
 
 use crate::{
     failure::Failure,
+    launcher::Start,
     words::{columns, padded},
 };
 
@@ -30,6 +31,8 @@ pub fn run() -> Result<ExitCode, Failure> {
         println!("  {:8} {}", gpu.name(), state_of(gpu));
     }
     println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
+    println!("processes");
+    println!("  {:8} {}", "launcher", Start::of_this_process());
     println!("data");
     let sources = vitral_config::choices::<SourceConfig>();
     let width = sources.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
