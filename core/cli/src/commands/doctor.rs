@@ -15,6 +15,12 @@ use crate::{
     words::{columns, padded},
 };
 
+#[cfg(feature = "mpi")]
+const MPI: &str = "built in, for `bench all-reduce`";
+#[cfg(not(feature = "mpi"))]
+const MPI: &str =
+    "not built in; build with `cargo build --release --features mpi`, for `bench all-reduce`";
+
 pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
     println!("devices");
@@ -33,6 +39,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
     println!("processes");
     println!("  {:8} {}", "launcher", Start::of_this_process());
+    println!("  {:8} {}", "mpi", MPI);
     println!("data");
     let sources = vitral_config::choices::<SourceConfig>();
     let width = sources.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
