@@ -1,12 +1,12 @@
 //! What is kept of a run, and what happens to what is damaged.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use crate::{
     resume::{assert_same, copy_folder},
     support::{
         images::{Workspace, write_image_folder},
-        program::vitral,
+        program::{start, vitral},
     },
 };
 
@@ -399,4 +399,38 @@ fn a_checkpoint_that_fails_leaves_nothing_behind_and_the_run_goes_on_later() {
     assert!(left.contains(&"step-00000006".into()), "{left:?}");
     vitral(workspace.path(), &["train", "--resume", "run"]).succeeded();
     assert_same(&workspace.join("run"), &workspace.join("whole"));
+}
+
+/// Whoever may write into the folder of the checkpoints while the run goes on could else choose its weights.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_a_stranger_plants_during_a_run_is_not_taken_for_its_own() {
+    let longer = ["train.steps=200", "checkpoints.every=Steps(50)", "train.eval_every=Steps(100)"];
+    let longer = longer.map(|change| ["--set", change]).concat();
+    let workspace =
+        trained(&[&longer[..], &["--set", "output=stranger", "--set", "seed=7"]].concat());
+    let arguments = [&["train", "experiment.ron"][..], &longer].concat();
+    let mut run = start(workspace.path(), &arguments);
+    let checkpoints = workspace.join("run/checkpoints");
+    while !checkpoints.join("step-00000050").exists() {
+        assert_eq!(run.try_wait().unwrap(), None, "it has ended before anything was planted");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Whole, and of the step at which the run ends.
+    fs::rename(
+        workspace.join("stranger/checkpoints/step-00000200"),
+        checkpoints.join("step-00000200"),
+    )
+    .unwrap();
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("that this run has not written"), "{said}");
+    assert!(checkpoints.join("foreign-step-00000200").is_dir());
+    vitral(workspace.path(), &[&arguments[..], &["--set", "output=undisturbed"]].concat())
+        .succeeded();
+    let weights = |run: &str| {
+        fs::read(workspace.join(run).join("checkpoints/step-00000200/model.safetensors")).unwrap()
+    };
+    assert!(weights("run") == weights("undisturbed"), "the weights are a stranger's");
 }

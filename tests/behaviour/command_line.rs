@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{
     images::{VAL_IMAGES, Workspace, write_image_folder},
-    program::{Unread, vitral, vitral_unread},
+    program::{Unread, vitral, vitral_unread, vitral_with},
     root,
 };
 
@@ -362,4 +362,35 @@ fn the_long_version_names_features_and_instruction_sets() {
     let doctor = vitral(&root(), &["doctor"]).succeeded().stdout;
     let kernels = doctor.split("kernels on ").nth(1).unwrap().split(')').next().unwrap();
     assert!(long.contains(&format!("CPU kernels       {kernels} ")), "{long}{doctor}");
+}
+
+/// As many equal runs as there are processes, in one folder, would be the result.
+#[test]
+fn one_of_several_processes_does_not_train_unless_it_is_meant() {
+    let workspace = Workspace::new();
+    let mpirun = [
+        ("OMPI_COMM_WORLD_SIZE", Some("4")),
+        ("OMPI_COMM_WORLD_RANK", Some("1")),
+        ("OMPI_COMM_WORLD_LOCAL_RANK", Some("1")),
+    ];
+    let batch = [("SLURM_JOB_ID", Some("7")), ("SLURM_NTASKS", Some("4"))];
+    for (variables, parts) in [
+        (&mpirun[..], ["Open MPI's mpirun", "rank 1 of 4"]),
+        (&batch[..], ["4 tasks", "`srun` has started none of them"]),
+    ] {
+        let run = |arguments: &[&str]| vitral_with(workspace.path(), arguments, variables);
+        for start in [&["train", "experiment.ron"][..], &["train", "--resume", "run"]] {
+            let said = run(start).failed_with(2).stderr;
+            for part in parts.iter().chain(&["--single-process"]) {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+        assert!(!workspace.join("run").exists(), "something was written");
+        let said = run(&["doctor"]).succeeded().stdout;
+        let line = said.lines().find(|line| line.trim().starts_with("launcher")).unwrap();
+        assert!(line.contains(parts[1].split_once(' ').unwrap().0), "{line}");
+    }
+    let alone = ["train", "experiment.ron", "--single-process"];
+    vitral_with(workspace.path(), &alone, &mpirun).succeeded();
+    assert!(workspace.join("run/last").exists());
 }

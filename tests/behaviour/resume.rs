@@ -246,11 +246,13 @@ fn killed_run_resumes_from_its_newest_whole_checkpoint() {
     assert!(left.iter().all(|name| name.to_string_lossy().starts_with("step-")), "{left:?}");
 }
 
-/// Ctrl-C, and what a cluster's scheduler sends.
+/// Ctrl-C, what a cluster's scheduler sends, and what it sends some time before.
 #[cfg(unix)]
 #[test]
 fn interrupted_run_writes_a_checkpoint_and_goes_on() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    // The number of this signal is another on other systems.
+    let warning = 128 + signal_hook::consts::SIGUSR1;
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-USR1", warning)] {
         let workspace = Workspace::new();
         let long = ["--set", "train.steps=300", "--set", "checkpoints.every=Steps(1000)"];
         whole_run(&workspace, &long);
@@ -274,6 +276,40 @@ fn interrupted_run_writes_a_checkpoint_and_goes_on() {
         // The best checkpoints differ in number only by what was added then; the results do not.
         assert_same(&workspace.join("run"), &workspace.join("whole"));
     }
+}
+
+/// What a scheduler starts again and again, until it is done.
+#[cfg(unix)]
+#[test]
+fn one_command_starts_a_run_and_goes_on_with_it() {
+    let workspace = Workspace::new();
+    let long = ["--set", "train.steps=100", "--set", "checkpoints.every=Steps(25)"];
+    whole_run(&workspace, &long);
+    let command = [&["train", "experiment.ron", "--resume-if-any"][..], &long].concat();
+    let mut child = start(workspace.path(), &command);
+    while !workspace.join("run/checkpoints/step-00000025").exists() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it was done before it was ended");
+    // Also from elsewhere, where the same files have other names.
+    fs::create_dir(workspace.join("elsewhere")).unwrap();
+    let mut elsewhere = [&command[..], &["--set", "output=../run"]].concat();
+    elsewhere[1] = "../experiment.ron";
+    let said = vitral(&workspace.join("elsewhere"), &elsewhere).succeeded().stderr;
+    assert!(said.contains("checkpoints/step-000000"), "it did not go on: {said}");
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
+    // Once it is done, nothing is left to do.
+    let said = vitral(workspace.path(), &command).succeeded().stderr;
+    assert!(said.contains("nothing left to do"), "{said}");
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
+    assert!(!workspace.join("run-2").exists());
+    // What was changed since would have no effect.
+    let other = [&command[..], &["--set", "train.learning_rate=1e-2"]].concat();
+    let said = vitral(workspace.path(), &other).failed_with(2).stderr;
+    assert!(said.contains("`train.learning_rate` is 0.01, and 0.002 in the run"), "{said}");
+    assert!(said.contains("train --resume"), "{said}");
+    assert_same(&workspace.join("run"), &workspace.join("whole"));
 }
 
 pub fn copy_folder(from: &Path, to: &Path) {

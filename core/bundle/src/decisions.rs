@@ -39,20 +39,72 @@ pub struct Allowed {
     pub digest: Digest,
     /// Its name and version, for people.
     pub plugin: String,
-    /// The key that its signature named when this was decided, trusted or not.
-    #[serde(default)]
+    /// The key that its signature named when this was decided, trusted or not. Where a file does not say it,
+    /// it is from before that was noted, and what was decided holds no more: it would outlive the trust in
+    /// the key.
+    #[serde(default, skip_serializing_if = "Signer::is_not_noted")]
     #[schemars(with = "Option<String>")]
-    pub key: Option<KeyId>,
+    pub key: Signer,
     /// What it may do.
     #[schemars(with = "Vec<String>")]
     pub permits: BTreeSet<Permit>,
 }
 
+/// Who had signed a bundle when something was decided about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<KeyId>", into = "Option<KeyId>")]
+pub enum Signer {
+    /// Nothing says it.
+    #[default]
+    NotNoted,
+    /// Nobody had.
+    Nobody,
+    /// Whoever has the key of this number.
+    Key(KeyId),
+}
+
+impl Signer {
+    fn is_not_noted(&self) -> bool {
+        *self == Self::NotNoted
+    }
+}
+
+impl From<Option<KeyId>> for Signer {
+    fn from(key: Option<KeyId>) -> Self {
+        key.map_or(Self::Nobody, Self::Key)
+    }
+}
+
+impl From<Signer> for Option<KeyId> {
+    fn from(signer: Signer) -> Self {
+        match signer {
+            Signer::Key(key) => Some(key),
+            Signer::Nobody | Signer::NotNoted => None,
+        }
+    }
+}
+
+impl Allowed {
+    /// Whether it is from before it was noted who had signed the bundle, and so holds no more.
+    pub fn has_lapsed(&self) -> bool {
+        self.key.is_not_noted()
+    }
+}
+
 impl Decisions {
     /// What a bundle may do.
     pub(crate) fn permits(&self, digest: Digest) -> impl Iterator<Item = &Permit> {
-        let of = self.allowed.iter().filter(move |allowed| allowed.digest == digest);
+        let of = self.of(digest).filter(|allowed| !allowed.has_lapsed());
         of.flat_map(|allowed| &allowed.permits)
+    }
+
+    /// Whether something was decided about a bundle that holds no more.
+    pub(crate) fn has_lapsed(&self, digest: Digest) -> bool {
+        self.of(digest).any(Allowed::has_lapsed)
+    }
+
+    fn of(&self, digest: Digest) -> impl Iterator<Item = &Allowed> {
+        self.allowed.iter().filter(move |allowed| allowed.digest == digest)
     }
 
     pub(crate) fn allow(
@@ -62,15 +114,18 @@ impl Decisions {
         key: Option<KeyId>,
         permits: &[Permit],
     ) {
+        // What holds no more does not come back with what is decided now.
+        self.allowed.retain(|allowed| allowed.digest != digest || !allowed.has_lapsed());
         let index = self.allowed.iter().position(|allowed| allowed.digest == digest);
         let index = index.unwrap_or_else(|| {
-            let permits = BTreeSet::new();
-            self.allowed.push(Allowed { digest, plugin: plugin.to_owned(), key: None, permits });
+            let (plugin, permits) = (plugin.to_owned(), BTreeSet::new());
+            self.allowed.push(Allowed { digest, plugin, key: Signer::Nobody, permits });
             self.allowed.len() - 1
         });
+        let allowed = &mut self.allowed[index];
         // A bundle that is not signed here may have been elsewhere.
-        self.allowed[index].key = key.or(self.allowed[index].key);
-        self.allowed[index].permits.extend(permits.iter().cloned());
+        allowed.key = key.map_or(allowed.key, Signer::Key);
+        allowed.permits.extend(permits.iter().cloned());
     }
 
     /// Reads what was decided in a store's folder.
@@ -124,6 +179,28 @@ mod tests {
         assert_eq!(decisions.allowed.len(), 1);
         assert_eq!(decisions.permits(digest).count(), 2);
         assert_eq!(decisions.permits(Digest::of(b"y")).count(), 0);
+    }
+
+    #[test]
+    fn a_decision_without_its_signer_holds_no_more_and_is_kept_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, digest) = (folder.path(), Digest::of(b"x"));
+        let older = format!(
+            r#"(allowed: [(digest: "{digest}", plugin: "blur 1.0.0", permits: ["native"])])"#
+        );
+        std::fs::write(root.join(FILE), older).unwrap();
+        let other = Digest::of(b"y");
+        Decisions::change(root, |known| known.allow(other, "y 1.0.0", None, &[Permit::Run]))
+            .unwrap();
+        let decisions = Decisions::read(root).unwrap();
+        assert!(decisions.has_lapsed(digest) && decisions.permits(digest).count() == 0);
+        // That nobody has signed it is noted.
+        assert!(!decisions.has_lapsed(other) && decisions.permits(other).count() == 1);
+        let again = [Permit::Clock];
+        Decisions::change(root, |known| known.allow(digest, "blur 1.0.0", None, &again)).unwrap();
+        let decisions = Decisions::read(root).unwrap();
+        assert!(decisions.permits(digest).eq(&again), "and no more than was decided now");
+        assert_eq!(decisions.allowed.len(), 2);
     }
 
     #[test]

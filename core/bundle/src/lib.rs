@@ -48,7 +48,7 @@ mod ustar;
 pub use allowance::Allowance;
 pub use archive::{Bundle, EXTENSION};
 pub use contract::Contract;
-pub use decisions::{Allowed, Decisions};
+pub use decisions::{Allowed, Decisions, Signer};
 pub use describe::{
     ManifestExample, ManifestKind, ManifestParameter, ManifestSetting, ManifestType,
 };

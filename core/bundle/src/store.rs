@@ -11,7 +11,7 @@ use semver::Version;
 use vitral_files::{NewFolder, Scratch};
 
 use crate::archive::Bundle;
-use crate::decisions::Decisions;
+use crate::decisions::{Decisions, Signer};
 use crate::digest::Digest;
 use crate::error::{BundleError, Mismatch};
 use crate::files::{Access, Existing};
@@ -94,7 +94,7 @@ impl Store {
         match unpacked.finish() {
             // Somebody else was faster.
             Err(_) if folder.exists() => self.update(&folder, bundle),
-            finished => finished.map_err(at).and_then(|()| Installed::open(&folder)),
+            finished => finished.map_err(at).and_then(|_| Installed::open(&folder)),
         }
     }
 
@@ -205,7 +205,7 @@ impl Store {
         let keys = self.keys()?;
         let allowed = self.decisions()?.allowed;
         let keys = keys.iter().map(|(_, key)| {
-            let signed = allowed.iter().filter(|allowed| allowed.key == Some(key.id()));
+            let signed = allowed.iter().filter(|allowed| allowed.key == Signer::Key(key.id()));
             let bundles = signed.map(|allowed| (allowed.plugin.clone(), allowed.digest)).collect();
             Distrusted::Key { key: key.fingerprint(), bundles }
         });

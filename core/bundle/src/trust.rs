@@ -49,6 +49,8 @@ pub struct Request {
     pub doubt: Option<String>,
     /// What it would do.
     pub permits: Vec<Permit>,
+    /// Whether something was allowed of it before it was noted who had signed it, which holds no more.
+    pub has_lapsed: bool,
 }
 
 /// Why a bundle may not run, or not as it is to.
@@ -137,6 +139,7 @@ impl Trust {
             doubt,
             name: name.clone(),
             permits,
+            has_lapsed: decisions.has_lapsed(digest),
         };
         Ok((!request.permits.is_empty()).then_some(request))
     }
@@ -221,6 +224,10 @@ impl fmt::Display for Request {
         writeln!(f, "  the SHA-256 of its SHA256SUMS is {}", self.digest)?;
         if let Some(doubt) = &self.doubt {
             writeln!(f, "  {doubt}")?;
+        }
+        if self.has_lapsed {
+            let when = "before it was noted with a decision who had signed the bundle";
+            writeln!(f, "  what you allowed it {when} holds no more")?;
         }
         write!(f, "  it would")?;
         self.permits.iter().try_for_each(|permit| write!(f, "\n    {}", permit.words()))

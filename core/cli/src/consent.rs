@@ -78,6 +78,7 @@ mod tests {
             digest: "0".repeat(64).parse().unwrap(),
             doubt: Some("it is not signed".into()),
             permits: vec![Permit::Run, Permit::Read("/my data".into())],
+            has_lapsed: false,
         }
     }
 

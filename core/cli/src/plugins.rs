@@ -69,11 +69,12 @@ pub fn compiler() -> Compiler {
     program.map_or(Compiler::Here, |program| Compiler::Apart { program, arguments })
 }
 
-/// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`.
+/// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`. A path that does not
+/// start at the root would be another in each folder that the program is started in.
 pub fn cache_folder() -> Option<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
-    Some(base.join("vitral"))
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || absolute("HOME").map(|home| home.join(".cache"));
+    Some(absolute("XDG_CACHE_HOME").or_else(home)?.join("vitral"))
 }
 
 #[cfg(test)]

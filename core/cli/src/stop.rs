@@ -9,14 +9,10 @@ use vitral_host::Interrupt;
 
 use crate::failure::Failure;
 
-/// What a shell reports of a process that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-/// And of one that was asked to end, as a cluster's scheduler does.
-#[cfg(unix)]
-const TERMINATED: u8 = 143;
-/// And of one whose terminal was closed.
-#[cfg(unix)]
-const HUNG_UP: u8 = 129;
+/// What a shell reports of a process that a signal has ended is this and the signal's number.
+const SIGNALLED: u8 = 128;
+/// So of Ctrl-C, whose signal has one number everywhere.
+const INTERRUPTED: u8 = SIGNALLED + 2;
 
 /// The exit code of the first signal; 0 before it.
 static FIRST: AtomicU8 = AtomicU8::new(0);
@@ -83,20 +79,23 @@ fn note(code: u8) {
     let _ = FIRST.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
 }
 
-/// Has something done when a scheduler ends the process, or its terminal is closed.
+/// Has something done when a scheduler ends the process, or warns that it is going to (SLURM's
+/// `--signal=USR1@120`), or its terminal is closed.
 #[cfg(unix)]
 fn on_termination(act: impl Fn() + Send + 'static) -> std::io::Result<()> {
     use signal_hook::{
-        consts::{SIGHUP, SIGTERM},
+        consts::{SIGHUP, SIGTERM, SIGUSR1},
         iterator::Signals,
     };
 
-    // `nohup` has it ignored, which stays.
-    let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-    let mut signals = Signals::new([SIGTERM].into_iter().chain(hangup))?;
+    // `nohup` has one ignored, which stays.
+    let heeded = [SIGTERM, SIGHUP, SIGUSR1].into_iter();
+    let heeded = heeded.filter(|&signal| signal == SIGTERM || !is_ignored(signal));
+    let mut signals = Signals::new(heeded)?;
     let watch = move || {
         for signal in signals.forever() {
-            note(if signal == SIGHUP { HUNG_UP } else { TERMINATED });
+            // Signals have numbers up to 64.
+            note(u8::try_from(signal).map_or(SIGNALLED, |signal| SIGNALLED.saturating_add(signal)));
             act();
         }
     };

@@ -1,26 +1,29 @@
 //! Folders: those that appear whole, those for a moment, and what is done with any.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::existing::Existing;
-use crate::leftover::{builder, cause, clear, handle, hold};
-use crate::place::{check_free, folder_of, taken};
+use crate::leftover::{builder, cause, clear};
+use crate::open_folder::{FolderId, OpenFolder};
+use crate::place::{check_free, folder_of};
+use crate::write::Access;
 
 /// A folder under a random name that nobody takes for one that was left.
 #[derive(Debug)]
 struct Held {
     folder: TempDir,
-    /// Holds the lock; not every system opens folders.
-    _lock: Option<File>,
+    /// The same, locked where the system locks folders.
+    open: OpenFolder,
 }
 
 impl Held {
-    fn create(within: &Path, is_private: bool) -> io::Result<Self> {
-        clear(within);
+    fn create(within: &OpenFolder, is_private: bool) -> io::Result<Self> {
+        clear(within.path());
         let mut builder = builder();
         #[cfg(unix)]
         if is_private {
@@ -29,15 +32,33 @@ impl Held {
         #[cfg(not(unix))]
         let _ = is_private;
         loop {
-            let folder = builder.tempdir_in(within).map_err(cause)?;
-            match handle(folder.path()) {
-                Ok(lock) if hold(&lock) => return Ok(Self { folder, _lock: Some(lock) }),
+            let folder = builder.tempdir_in(within.path()).map_err(cause)?;
+            match within.open_folder(name_in(folder.path())?) {
+                Ok(open) if open.hold() => return Ok(Self { folder, open }),
                 // It is gone already.
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => return Ok(Self { folder, _lock: None }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    check_in_place(within)?;
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// The name of something in its folder.
+fn name_in(path: &Path) -> io::Result<&OsStr> {
+    path.file_name().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Refuses to go on where another folder has come to the place of one.
+fn check_in_place(folder: &OpenFolder) -> io::Result<()> {
+    // The way to it may be through a link, but not to another.
+    match OpenFolder::open(folder.path())?.id()? == folder.id()? {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "another folder has taken the place of the one in which it was to be",
+        )),
     }
 }
 
@@ -46,6 +67,7 @@ impl Held {
 #[derive(Debug)]
 pub struct NewFolder {
     held: Held,
+    within: OpenFolder,
     place: PathBuf,
 }
 
@@ -66,9 +88,22 @@ impl NewFolder {
         Self::begin(place, true)
     }
 
+    /// Begins a folder that is to have this name in another, which stays the one in which it comes to be,
+    /// whatever takes the other's place.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_in(within: &OpenFolder, name: &str) -> io::Result<Self> {
+        Self::begin_in(within.again()?, within.path().join(name), false)
+    }
+
     fn begin(place: &Path, is_private: bool) -> io::Result<Self> {
-        check_free(place, Existing::Refuse, true)?;
-        Ok(Self { held: Held::create(folder_of(place), is_private)?, place: place.into() })
+        Self::begin_in(OpenFolder::open(folder_of(place))?, place.into(), is_private)
+    }
+
+    fn begin_in(within: OpenFolder, place: PathBuf, is_private: bool) -> io::Result<Self> {
+        check_free(&place, Existing::Refuse, true)?;
+        Ok(Self { held: Held::create(&within, is_private)?, within, place })
     }
 
     /// Where it is filled.
@@ -76,21 +111,55 @@ impl NewFolder {
         self.held.folder.path()
     }
 
-    /// Moves the folder to its place. What is in it was flushed to the disk by those who wrote it.
+    /// Makes a file in it, of which there is none yet; who writes it flushes it to the disk.
     ///
     /// # Errors
-    /// The system does not move it. Then nothing is left of it.
-    pub fn finish(mut self) -> io::Result<()> {
+    /// There is something of that name, somebody has put another folder in the place of this one, or the
+    /// system does not make it.
+    pub fn create_file(&self, name: &str, access: Access) -> io::Result<File> {
+        let file = self.held.open.create_file(name.as_ref(), access)?;
+        match self.held.open.is_of_the_owner_of(&file)? {
+            true => Ok(file),
+            false => Err(another_came()),
+        }
+    }
+
+    /// Writes a file into it, and flushes it to the disk.
+    ///
+    /// # Errors
+    /// As [`create_file`](Self::create_file), and if the system does not write it.
+    pub fn write_new(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
+        let mut file = self.create_file(name, access)?;
+        file.write_all(content)?;
+        file.sync_all()
+    }
+
+    /// Moves the folder to its place, and says what it is there. What is in it was flushed to the disk by those
+    /// who wrote it.
+    ///
+    /// # Errors
+    /// The system does not move it, or somebody has put another in its place. Then nothing is left of it.
+    pub fn finish(mut self) -> io::Result<FolderId> {
         sync_folders(self.path())?;
         check_free(&self.place, Existing::Refuse, true)?;
-        fs::rename(self.path(), &self.place).map_err(|error| match self.place.exists() {
-            true => taken(),
-            false => error,
-        })?;
+        let id = self.held.open.id()?;
+        let name = name_in(&self.place)?;
+        self.within.rename(name_in(self.path())?, name)?;
         // There is nothing of that name any more.
         self.held.folder.disable_cleanup(true);
-        sync_folder_of(&self.place)
+        match self.within.id_of(name)? == Some(id) {
+            true => self.within.sync().map(|()| id),
+            false => Err(another_came()),
+        }
     }
+}
+
+/// Somebody has put another folder in the place of one that was being made.
+fn another_came() -> io::Error {
+    io::Error::other(
+        "somebody else has put a folder in the place of the one that was being written; see who may write \
+         there",
+    )
 }
 
 /// A folder for a moment, for this user alone, which goes with all that is in it.
@@ -106,9 +175,9 @@ impl Scratch {
         match within {
             Some(within) => {
                 fs::create_dir_all(within)?;
-                Held::create(within, true).map(Self)
+                Held::create(&OpenFolder::open(within)?, true).map(Self)
             }
-            None => Held::create(&std::env::temp_dir(), true).map(Self),
+            None => Held::create(&OpenFolder::open(&std::env::temp_dir())?, true).map(Self),
         }
     }
 
@@ -197,6 +266,32 @@ mod tests {
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         let refused = NewFolder::create(&place).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_folder_that_somebody_puts_in_its_place_is_not_taken_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("within")).unwrap();
+        fs::create_dir(at("other")).unwrap();
+        let within = OpenFolder::open(&at("within")).unwrap();
+        // While it is written.
+        let new = NewFolder::create_in(&within, "a").unwrap();
+        new.write_new("one", b"1", Access::Usual).unwrap();
+        fs::rename(new.path(), at("aside")).unwrap();
+        std::os::unix::fs::symlink(at("other"), new.path()).unwrap();
+        new.write_new("two", b"2", Access::Usual).unwrap();
+        assert!(at("aside/two").exists() && !at("other/two").exists());
+        let refused = new.finish().unwrap_err().to_string();
+        assert!(refused.contains("somebody else has put"), "{refused}");
+        // And the one that it is in.
+        let new = NewFolder::create_in(&within, "b").unwrap();
+        fs::rename(at("within"), at("moved")).unwrap();
+        std::os::unix::fs::symlink(at("other"), at("within")).unwrap();
+        assert!(new.finish().is_err(), "it cannot be flushed by its name");
+        let refused = NewFolder::create_in(&within, "c").unwrap_err().to_string();
+        assert!(refused.contains("another folder has taken"), "{refused}");
+        assert_eq!(fs::read_dir(at("other")).unwrap().count(), 0);
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //! elsewhere nor keeps the program waiting.
 //!
 //! [`NewFile`] and [`NewFolder`] are made beside their place under a random name, and moved there when they
-//! are whole. [`append`] and [`update`] open what stays in its place. [`open`] and [`read`] take regular
-//! files of at most the size that their [`Kind`] may have. Errors say what is wrong with a file, and their
-//! caller names it.
+//! are whole; what is done in an [`OpenFolder`] stays in it. [`append`] and [`update`] open what stays in its
+//! place. [`open`] and [`read`] take regular files of at most the size that their [`Kind`] may have. Errors say
+//! what is wrong with a file, and their caller names it.
 
 mod descriptor;
 mod existing;
 mod folder;
 mod kind;
 mod leftover;
+mod open_folder;
 mod place;
 mod read;
 mod write;
@@ -18,6 +19,7 @@ mod write;
 pub use existing::Existing;
 pub use folder::{NewFolder, Scratch, create_private_folder, remove, sync_folder, sync_folder_of};
 pub use kind::Kind;
+pub use open_folder::{FolderId, OpenFolder};
 pub use place::{check_new, check_place};
 pub use read::{open, read, read_into, read_own, read_text};
 pub use write::{Access, NewFile, append, update, write, write_new};

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_model_is_in_no_layer_or_in_two() {
-        let cases: [(&str, fn(&mut ViTConfig)); 7] = [
+        type Change = fn(&mut ViTConfig);
+        let cases: [(&str, Change); 7] = [
             ("Ti/16", |_| {}),
             ("Ti/16", |config| {
                 config.token_merging = Some(TokenMerging::constant(8));

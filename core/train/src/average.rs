@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use vitral_model::ViTConfig;
 
-use crate::{
-    checkpoint::{Checkpoint, NamedTensor, State},
-    learner::Tensors,
-};
+use crate::checkpoint::{Checkpoint, NamedTensor, State, Tensors};
 
 /// A mean of weights to which more can be added. Sums are `f64`, so that their order does not matter much.
 #[derive(Clone)]
@@ -73,6 +70,7 @@ impl Soup {
             monitors: Vec::new(),
             lock: first.lock.clone(),
             notes: Vec::new(),
+            branch: None,
         }
     }
 }

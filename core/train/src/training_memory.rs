@@ -2,7 +2,11 @@
 //! backward.
 
 use serde::Serialize;
-use vitral_model::{Costs, ViT, device::Device, parameters};
+use vitral_model::{
+    Costs, ViT,
+    device::Device,
+    parameters::{self, ParameterInfo},
+};
 
 use crate::{batch_size::BatchSize, experiment::Experiment};
 
@@ -39,7 +43,12 @@ impl TrainingMemory {
             (None, BatchSize::Auto { effective, .. }) => (effective, effective.min(USUAL)),
             (None, BatchSize::Fixed(batch)) => (batch, batch.div_ceil(train.accum_steps)),
         };
-        let weights = VALUE * parameters::count(model) as f64;
+        let infos = parameters::infos(model);
+        let bytes = |values: usize| VALUE * values as f64;
+        let weights = bytes(infos.iter().map(ParameterInfo::elements).sum());
+        let averages = |info: &ParameterInfo| {
+            info.elements() * train.optimizer.slots(&info.name, &info.shape).len()
+        };
         let Costs { kept_by_blocks, block_inputs, .. } = Costs::of(model, device);
         let again = train.activation_checkpointing.plan(model, micro_batch.max(1), device);
         let is_again = |block: usize| again.get(block).is_some_and(|&again| again);
@@ -55,7 +64,7 @@ impl TrainingMemory {
             micro_batch,
             weights,
             gradients: weights,
-            optimizer: weights * train.optimizer.slots().len() as f64,
+            optimizer: bytes(infos.iter().map(averages).sum()),
             average: if train.ema.is_some() { weights } else { 0.0 },
             activations: micro_batch as f64 * (kept + at_once),
             images: pixels * (batch as f64 + VALUE * micro_batch as f64),

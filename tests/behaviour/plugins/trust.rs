@@ -11,7 +11,7 @@ use vitral_host::{Description, Kind};
 
 use crate::support::{
     images::Workspace,
-    program::{vitral, vitral_at_terminal},
+    program::{vitral, vitral_at_terminal, vitral_with},
     root,
 };
 
@@ -267,4 +267,103 @@ fn a_store_that_others_may_write_to_is_not_used() {
     assert!(words.join(" ").contains("others may write to it"), "{shown}");
     // What comes with the program needs no store.
     run(&["train", "experiment.ron", "--set", monitors]).succeeded();
+}
+
+/// What a folder has in it, by name.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// As of a service, or in a container.
+#[cfg(unix)]
+#[test]
+fn without_a_home_nothing_is_kept_and_nothing_is_written_elsewhere() {
+    let nowhere = [("VITRAL_PLUGINS", None), ("XDG_DATA_HOME", None), ("XDG_CACHE_HOME", None)];
+    for home in [None, Some(""), Some("relative")] {
+        let workspace = Workspace::new();
+        with_early_stop(&workspace, "run: Native");
+        let temporary = workspace.join("temporary");
+        fs::create_dir(&temporary).unwrap();
+        let variables = [&nowhere[..], &[("HOME", home), ("TMPDIR", temporary.to_str())]].concat();
+        let run = |arguments: &[&str]| vitral_with(workspace.path(), arguments, &variables);
+        let (before, root) = (entries(workspace.path()), entries(Path::new("/")));
+        let shown = run(&["train", "experiment.ron"]).failed_with(2).stderr;
+        assert!(shown.contains("run native code"), "{shown}");
+        let bundle = early_stop().display().to_string();
+        for arguments in [&["plugin", "keys"][..], &["plugin", "install", &bundle]] {
+            let shown = vitral_with(workspace.path(), arguments, &variables).failed_with(1).stderr;
+            assert!(shown.contains("set VITRAL_PLUGINS, XDG_DATA_HOME or HOME"), "{shown}");
+        }
+        assert_eq!(entries(workspace.path()), before);
+        // In both forms, of which one is unpacked and the other compiled.
+        run(&["train", "experiment.ron", "--allow=early-stop:native"]).succeeded();
+        let wasm = format!(r#"plugins={{"early-stop": (bundle: {bundle:?}, run: Wasm)}}"#);
+        let other = ["--set", &wasm, "--set", "output=run", "--allow=early-stop:run"];
+        run(&[&["train", "experiment.ron"][..], &other].concat()).succeeded();
+        let made: Vec<String> =
+            entries(workspace.path()).into_iter().filter(|name| !before.contains(name)).collect();
+        assert_eq!(made, ["run", "run-2"], "{home:?}");
+        assert_eq!(entries(&temporary), [""; 0], "the library is gone");
+        assert_eq!(entries(Path::new("/")), root);
+    }
+}
+
+/// The same plugin as another version of itself.
+fn early_stop_as(version: &str) -> Vec<u8> {
+    let bundle = vitral_bundle::Bundle::open(&early_stop()).unwrap();
+    let (kind, mut description) = bundle.declared();
+    description.version = version.into();
+    let component = bundle.artifact(&vitral_bundle::Target::Wasm).unwrap();
+    let mut component = component.to_vec();
+    let own = b"1.0.0";
+    let is_own =
+        |at: usize| component[at..].starts_with(own) && at > 0 && component[at - 1] != b'@';
+    let places: Vec<usize> = (0..component.len()).filter(|at| is_own(*at)).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        component[at..at + own.len()].copy_from_slice(version.as_bytes());
+    }
+    let input = PackInput::new(kind, description, SourceManifest::default()).wasm(component);
+    pack(&input, None).unwrap()
+}
+
+#[test]
+fn a_run_that_goes_on_takes_the_version_of_its_lock_or_says_which_is_gone() {
+    let workspace = Workspace::new();
+    let run = |arguments: &[&str]| vitral(workspace.path(), arguments);
+    let install = |version: &str| {
+        let name = format!("{version}.vitral");
+        fs::write(workspace.join(&name), early_stop_as(version)).unwrap();
+        run(&["plugin", "install", &name, "--allow=early-stop:run"]).succeeded();
+    };
+    let train = |output: &str| {
+        let changes = [
+            r#"monitors=[(name: "early-stop")]"#,
+            r#"plugins={"early-stop": (run: Wasm)}"#,
+            &format!("output={output}"),
+        ];
+        let changes = changes.iter().flat_map(|change| ["--set", *change]);
+        let arguments: Vec<&str> = ["train", "experiment.ron"].into_iter().chain(changes).collect();
+        run(&arguments).succeeded();
+        fs::read_to_string(workspace.join(output).join("plugins.lock.ron")).unwrap()
+    };
+    install("1.0.0");
+    assert!(train("older").contains("1.0.0"));
+    install("1.0.1");
+    assert!(train("newer").contains("1.0.1"), "a new run takes the newest");
+    let resume = ["train", "--resume", "older/checkpoints/step-00000006"];
+    run(&resume).succeeded();
+    let lock = fs::read_to_string(workspace.join("older/plugins.lock.ron")).unwrap();
+    assert!(lock.contains("1.0.0") && !lock.contains("1.0.1"), "{lock}");
+    run(&["plugin", "remove", "early-stop@1.0.0"]).succeeded();
+    let shown = run(&resume).failed_with(1).stderr;
+    for part in ["plugin `early-stop`", "started with: that was 1.0.0", "its version 1.0.0 again"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    install("1.0.0");
+    run(&resume).succeeded();
 }

@@ -36,6 +36,11 @@ fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     // Neither what the user has installed nor what is cached has a say in tests.
     command.env("VITRAL_PLUGINS", folder.join(".plugins"));
     command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+    // Nor has what the tests were started by, as an allocation of a cluster.
+    let launchers = ["SLURM_JOB_ID", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+    launchers.iter().chain(&["PMIX_RANK", "FLUX_JOB_SIZE", "WORLD_SIZE"]).for_each(|name| {
+        command.env_remove(name);
+    });
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("VITRAL_LOG");
     command
 }

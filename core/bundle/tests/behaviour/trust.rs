@@ -193,6 +193,26 @@ fn what_was_allowed_ends_with_the_trust_in_the_key_that_signed_it() {
 }
 
 #[test]
+fn what_was_decided_before_signers_were_noted_is_asked_again() {
+    let (secret, _) = keys();
+    let home = Home::new();
+    let signed = package("1.0.0", Some(&secret));
+    let yes = || home.trust().asking(Box::new(|_| true));
+    yes().check(&signed, &[Permit::Native]).unwrap();
+    // As it was written then.
+    let file = home.store.root().join("trust.ron");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let older = text.lines().filter(|line| !line.trim().starts_with("key:"));
+    let older = older.collect::<Vec<_>>().join("\n");
+    assert_ne!(older, text.trim_end());
+    std::fs::write(&file, older).unwrap();
+    let shown = refused(&home.trust(), &signed, &[Permit::Native]);
+    assert!(shown.contains("holds no more") && shown.contains("run native code"), "{shown}");
+    yes().check(&signed, &[Permit::Native]).unwrap();
+    assert!(home.trust().check(&signed, &[Permit::Native]).is_ok(), "it is kept");
+}
+
+#[test]
 fn an_installed_plugin_is_looked_at_each_time() {
     let (secret, pair) = keys();
     let home = Home::new().trusting(&[pair.public()]);

@@ -11,8 +11,15 @@ use vitral_model::{
 
 use crate::{
     failure::Failure,
+    launcher::Start,
     words::{columns, padded},
 };
+
+#[cfg(feature = "mpi")]
+const MPI: &str = "built in, for `bench all-reduce`";
+#[cfg(not(feature = "mpi"))]
+const MPI: &str =
+    "not built in; build with `cargo build --release --features mpi`, for `bench all-reduce`";
 
 pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
@@ -30,6 +37,9 @@ pub fn run() -> Result<ExitCode, Failure> {
         println!("  {:8} {}", gpu.name(), state_of(gpu));
     }
     println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
+    println!("processes");
+    println!("  {:8} {}", "launcher", Start::of_this_process());
+    println!("  {:8} {}", "mpi", MPI);
     println!("data");
     let sources = vitral_config::choices::<SourceConfig>();
     let width = sources.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);

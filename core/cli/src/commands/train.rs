@@ -20,9 +20,11 @@ use crate::{
     consent::Allowed,
     experiment::{Loaded, open_device},
     failure::Failure,
+    launcher::Start,
     overrides::{self, Overrides},
     plugins::registry,
     progress::{Progress, duration},
+    same_experiment::check_same,
     stop::{exit_code, stop_on_signals},
     words::counted,
 };
@@ -37,6 +39,14 @@ pub struct TrainArguments {
     /// other one stays as it is.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     pub resume: Option<PathBuf>,
+    /// Resume the run that the experiment's `output` holds, from its newest checkpoint; start one if it holds
+    /// none. So the same command starts a job and goes on with it after a scheduler has ended it.
+    #[arg(long, requires = "experiment", conflicts_with = "resume")]
+    pub resume_if_any: bool,
+    /// Train in this process alone, whatever a launcher (mpirun, srun) says of others: for runs that have
+    /// nothing to do with each other, each with its own `output`.
+    #[arg(long)]
+    pub single_process: bool,
     /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.
     /// The same as `init: Pretrained(path: ...)` in the experiment.
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
@@ -51,6 +61,9 @@ pub struct TrainArguments {
 }
 
 pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
+    if !arguments.single_process {
+        Start::of_this_process().check_single()?;
+    }
     let mut progress = Progress::new();
     let interrupt = Interrupt::default();
     let registry = registry(&arguments.allowed.allow)?.with_interrupt(interrupt.clone());
@@ -95,6 +108,10 @@ fn start(
     }
     for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
         progress.line(&twice);
+    }
+    // By its own plugins, whatever has been installed since.
+    if arguments.resume_if_any && holds_run(&loaded.experiment.output) {
+        return resume_same(&loaded, arguments, registry, progress);
     }
     registry.check_allowed(&loaded.experiment).map_err(|error| loaded.locate(error))?;
     let device = loaded.open_device(arguments.device.as_deref())?;
@@ -152,6 +169,28 @@ fn tell_other(meant: &Path, output: &Path, progress: &Progress) {
         let (meant, output) = (meant.display(), output.display());
         progress.line(&format!("{meant} already holds a run; this one goes to {output}"));
     }
+}
+
+/// Goes on with the run in an experiment's folder, of which it has to be the experiment.
+fn resume_same(
+    loaded: &Loaded,
+    arguments: &TrainArguments,
+    registry: &Registry,
+    progress: &Progress,
+) -> Result<Trainer, Failure> {
+    let run = &loaded.experiment.output;
+    let newest = checkpoint::newest(run).ok_or_else(|| {
+        Failure::Other(format!(
+            "{} holds a run without a checkpoint to go on from: another process trains there, or somebody has \
+             taken its checkpoints away; wait for it, or choose another `output`",
+            run.display()
+        ))
+    })?;
+    let checkpoint = Checkpoint::load(&newest).map_err(Error::from)?;
+    check_same(&loaded.experiment, &checkpoint.experiment, run)?;
+    let device = loaded.open_device(arguments.device.as_deref())?;
+    progress.line(&format!("{} on {}", newest.display(), device::describe(&device)));
+    Trainer::resume(checkpoint, registry, &device).map_err(|error| loaded.locate(error))
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.

@@ -26,19 +26,22 @@ pub enum Access {
 }
 
 impl Access {
+    /// Who may do what with a new file, as far as the user's settings allow it.
+    #[cfg(unix)]
+    pub(crate) fn mode(self) -> u32 {
+        match self {
+            Self::Usual => 0o666,
+            Self::Shared => 0o644,
+            Self::Private => 0o600,
+        }
+    }
+
     /// Makes a file that is not there: one that is, or a link, is an error.
-    fn create(self, path: &Path) -> io::Result<File> {
+    pub(crate) fn create(self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            match self {
-                Self::Usual => &mut options,
-                Self::Shared => options.mode(0o644),
-                Self::Private => options.mode(0o600),
-            };
-        }
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, self.mode());
         without_links(&mut options).open(path)
     }
 }

@@ -56,7 +56,7 @@ fn copy_folder(checkpoint: &Path, checkpoints: &Path) -> Result<(), CheckpointEr
             .and_then(|_| fs::File::open(&to)?.sync_all())
             .map_err(|source| io_error(&from, source))?;
     }
-    folder.finish().map_err(|source| io_error(&place, source))
+    folder.finish().map(drop).map_err(|source| io_error(&place, source))
 }
 
 /// Copies a file, if it is there.

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io,
+    fs::File,
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
-use vitral_files::{Access, Kind};
+use vitral_files::{Access, Kind, NewFolder};
 
 pub(super) const FILE: &str = "SHA256SUMS";
 
@@ -24,16 +25,43 @@ impl Sums {
         self.lines.push_str(&format!("{hash}  {name}\n"));
     }
 
-    /// Adds a file that has been written.
-    pub(super) fn add_file(&mut self, name: &str, path: &Path) -> io::Result<()> {
-        let mut hasher = Sha256::new();
-        io::copy(&mut vitral_files::open(path, Kind::TENSORS)?.0, &mut hasher)?;
-        self.lines.push_str(&format!("{}  {name}\n", hex(&hasher.finalize())));
+    /// Writes a file into a folder that is being made, flushes it to the disk and adds it.
+    pub(super) fn add_file(
+        &mut self,
+        folder: &NewFolder,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let file = folder.create_file(name, Access::Usual)?;
+        let hashed = Hashed { file, hasher: Sha256::new() };
+        let mut buffered = BufWriter::with_capacity(1 << 20, hashed);
+        write(&mut buffered)?;
+        let hashed = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        hashed.file.sync_all()?;
+        self.lines.push_str(&format!("{}  {name}\n", hex(&hashed.hasher.finalize())));
         Ok(())
     }
 
-    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        vitral_files::write_new(&folder.join(FILE), self.lines.as_bytes(), Access::Usual)
+    pub(super) fn write(&self, folder: &NewFolder) -> io::Result<()> {
+        folder.write_new(FILE, self.lines.as_bytes(), Access::Usual)
+    }
+}
+
+/// A file of which the checksum is taken while it is written.
+struct Hashed {
+    file: File,
+    hasher: Sha256,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -166,7 +194,7 @@ mod tests {
             fs::write(folder.path().join(name), name).unwrap();
         }
         listed.iter().for_each(|name| sums.add(name, name.as_bytes()));
-        sums.write(folder.path()).unwrap();
+        fs::write(folder.path().join(FILE), sums.lines).unwrap();
         folder
     }
 

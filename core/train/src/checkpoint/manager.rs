@@ -1,11 +1,12 @@
 //! Which checkpoints a run has: writing, pruning, `best` and `last`, and finding one to go on from.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use vitral_files::{Access, Existing, Kind};
+use vitral_files::{Access, Existing, FolderId, Kind, NewFolder, OpenFolder};
 
 use super::{Checkpoint, CheckpointError};
 
@@ -15,13 +16,16 @@ const PREFIX: &str = "step-";
 const WRITING: &str = ".writing-";
 const REMOVING: &str = ".removing-";
 const SUPERSEDED: &str = "superseded-";
+const FOREIGN: &str = "foreign-";
 
 /// Keeps the checkpoints of one run.
 pub(crate) struct CheckpointManager {
     run: PathBuf,
     keep: usize,
-    /// What their folder was when this took charge of it.
-    folder: Identity,
+    /// The folder that they are in, which stays the same whatever takes its place.
+    folder: OpenFolder,
+    /// What the folders are that this process has written or goes on from, by their steps.
+    own: BTreeMap<u64, FolderId>,
 }
 
 impl CheckpointManager {
@@ -31,43 +35,78 @@ impl CheckpointManager {
         check_own(run)?;
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         clear_away(run)?;
-        let folder = identity(&folder).map_err(at(&folder))?;
-        Ok(Self { run: run.into(), keep, folder })
+        let folder = OpenFolder::open(&folder).map_err(at(&folder))?;
+        let manager = Self { run: run.into(), keep, folder, own: BTreeMap::new() };
+        manager.check_same()?;
+        Ok(manager)
     }
 
     /// Refuses to go on where somebody has put another folder, or a link to one, in place of the run's: it
     /// would be written to, and folders in it removed.
     fn check_same(&self) -> Result<(), CheckpointError> {
         check_own(&self.run)?;
-        let folder = self.run.join(FOLDER);
-        match identity(&folder).map_err(at(&folder))? == self.folder {
+        let folder = self.folder.path();
+        match self.folder.is_in_its_place().map_err(at(folder))? {
             true => Ok(()),
-            false => Err(at(&folder)(io::Error::other(
+            false => Err(at(folder)(io::Error::other(
                 "another folder has taken its place while the run goes on; put that of the run back",
             ))),
         }
     }
 
-    /// Writes a checkpoint, makes it `last` (and `best`), and removes those beyond the newest few.
+    /// Writes a checkpoint, makes it `last` (and `best`), and removes those beyond the newest few. What
+    /// somebody else has put in its place is set aside, and told of.
     pub(crate) fn save(
-        &self,
+        &mut self,
         checkpoint: &Checkpoint,
         is_best: bool,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<Option<String>, CheckpointError> {
         self.check_same()?;
-        let path = &checkpoint.path;
+        let (path, step) = (&checkpoint.path, checkpoint.state.step);
+        let mut told = None;
         // After resuming, the same step may come once more; a whole checkpoint of it is the same.
-        if path.symlink_metadata().is_err() || Checkpoint::read(path).is_err() {
-            if path.symlink_metadata().is_ok() {
-                self.remove(path)?;
-            }
-            checkpoint.write_whole(path)?;
+        if !(self.has(step)? && Checkpoint::read(path).is_ok()) {
+            told = self.clear_place(step)?;
+            let folder = NewFolder::create_in(&self.folder, &name_of(step));
+            self.own.insert(step, checkpoint.write_whole(path, folder)?);
         }
-        self.point("last", checkpoint.state.step)?;
+        self.point("last", step)?;
         if is_best {
-            self.point("best", checkpoint.state.step)?;
+            self.point("best", step)?;
         }
-        self.prune(checkpoint.state.step)
+        self.prune(step)?;
+        Ok(told)
+    }
+
+    /// Whether this run has a checkpoint of a step: what somebody else has put there is none.
+    pub(crate) fn has(&self, step: u64) -> Result<bool, CheckpointError> {
+        let found = self.folder.id_of(name_of(step)).map_err(at(&self.path_of(step)))?;
+        Ok(found.is_some() && found.as_ref() == self.own.get(&step))
+    }
+
+    /// The newest checkpoint that this run has, by which it can go back.
+    pub(crate) fn newest(&self) -> Option<PathBuf> {
+        // What the system says nothing of cannot be read either.
+        let is_there = |step: &&u64| self.has(**step).unwrap_or(false);
+        self.own.keys().rev().find(is_there).map(|step| self.path_of(*step))
+    }
+
+    /// Makes room for the checkpoint of a step: what is this run's goes, and what is not is set aside.
+    fn clear_place(&mut self, step: u64) -> Result<Option<String>, CheckpointError> {
+        let path = self.path_of(step);
+        if path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        if self.has(step)? {
+            self.remove(step)?;
+            return Ok(None);
+        }
+        let aside = self.set_aside(&name_of(step), FOREIGN)?;
+        Ok(Some(format!(
+            "there was something at {} that this run has not written; it was set aside as {}",
+            path.display(),
+            aside.display()
+        )))
     }
 
     /// The folder of a step's checkpoint, written or not.
@@ -75,22 +114,32 @@ impl CheckpointManager {
         self.run.join(FOLDER).join(name_of(step))
     }
 
-    /// Goes back to a step: checkpoints after it are set aside as `superseded-step-...`, and `best`
-    /// is again what it was then.
-    pub(crate) fn rewind(&self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
+    /// Goes back to a step, whose checkpoint was read: checkpoints after it are set aside as
+    /// `superseded-step-...`, and `best` is again what it was then.
+    pub(crate) fn rewind(&mut self, step: u64, best: Option<u64>) -> Result<(), CheckpointError> {
         self.check_same()?;
         // The last one first, so that those before it are the run's at any time.
-        let later = list(&self.run).into_iter().filter(|path| step_of(path) > Some(step));
-        for path in later.rev() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let aside = path.with_file_name(format!("{SUPERSEDED}{name}"));
-            if aside.symlink_metadata().is_ok() {
-                vitral_files::remove(&aside).map_err(at(&aside))?;
-            }
-            fs::rename(&path, &aside).map_err(at(&path))?;
+        let later = list(&self.run).into_iter().filter_map(|path| step_of(&path));
+        for later in later.rev().take_while(|later| *later > step) {
+            self.set_aside(&name_of(later), SUPERSEDED)?;
+            self.own.remove(&later);
         }
+        let found = self.folder.id_of(name_of(step)).map_err(at(&self.path_of(step)))?;
+        self.own.extend(found.map(|found| (step, found)));
         self.point("last", step)?;
         best.map_or(Ok(()), |best| self.point("best", best))
+    }
+
+    /// Gives something a name by which it is no checkpoint, in place of what has that name.
+    fn set_aside(&self, name: &str, prefix: &str) -> Result<PathBuf, CheckpointError> {
+        let aside = format!("{prefix}{name}");
+        let path = self.run.join(FOLDER).join(&aside);
+        if path.symlink_metadata().is_ok() {
+            self.folder.remove(&aside).map_err(at(&path))?;
+        }
+        let from = self.run.join(FOLDER).join(name);
+        self.folder.rename(name, &aside).map_err(at(&from))?;
+        Ok(path)
     }
 
     /// Makes `best` or `last` name the checkpoint of a step.
@@ -104,28 +153,24 @@ impl CheckpointManager {
 
     /// Removes what is beyond the newest few of a run that has made so many steps. Those of later steps are
     /// not its own, and count for nothing.
-    fn prune(&self, step: u64) -> Result<(), CheckpointError> {
+    fn prune(&mut self, step: u64) -> Result<(), CheckpointError> {
         let best = read_pointer(&self.run.join("best"));
         let mut checkpoints = list(&self.run);
         checkpoints.retain(|path| step_of(path) <= Some(step));
         let surplus = checkpoints.len().saturating_sub(self.keep);
         for path in &checkpoints[..surplus] {
             if best.as_deref() != Some(path) {
-                self.remove(path)?;
+                step_of(path).map_or(Ok(()), |step| self.remove(step))?;
             }
         }
         Ok(())
     }
 
     /// Removes a checkpoint: it is renamed first, so that a kill in between leaves no half of it.
-    fn remove(&self, path: &Path) -> Result<(), CheckpointError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let removing = path.with_file_name(format!("{REMOVING}{name}"));
-        if removing.symlink_metadata().is_ok() {
-            vitral_files::remove(&removing).map_err(at(&removing))?;
-        }
-        fs::rename(path, &removing).map_err(at(path))?;
-        vitral_files::remove(&removing).map_err(at(&removing))
+    fn remove(&mut self, step: u64) -> Result<(), CheckpointError> {
+        let removing = self.set_aside(&name_of(step), REMOVING)?;
+        self.own.remove(&step);
+        self.folder.remove(format!("{REMOVING}{}", name_of(step))).map_err(at(&removing))
     }
 }
 
@@ -160,31 +205,9 @@ fn check_own(run: &Path) -> Result<(), CheckpointError> {
     }
 }
 
-/// What tells a folder from any other that may come to its place.
-#[cfg(unix)]
-type Identity = (u64, u64);
-#[cfg(not(unix))]
-type Identity = ();
-
-#[cfg(unix)]
-fn identity(folder: &Path) -> io::Result<Identity> {
-    let found = folder.symlink_metadata()?;
-    Ok((std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found)))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Path) -> io::Result<Identity> {
-    Ok(())
-}
-
 /// The newest checkpoint of a run, whole or not; not even a folder, maybe.
 pub fn newest(run: &Path) -> Option<PathBuf> {
     list(run).pop()
-}
-
-/// The newest checkpoint of a run that has made so many steps. What is called a later one is not its own.
-pub(crate) fn newest_until(run: &Path, step: u64) -> Option<PathBuf> {
-    list(run).into_iter().rfind(|path| step_of(path) <= Some(step))
 }
 
 /// The checkpoint that a path means: a folder `step-...` itself, a run's `best` or `last`, or a
@@ -282,6 +305,13 @@ mod tests {
         experiment::Experiment,
     };
 
+    /// A checkpoint that can be written.
+    fn whole(path: PathBuf) -> Checkpoint {
+        let mut checkpoint = failing(path);
+        checkpoint.tensors.optimizer.clear();
+        checkpoint
+    }
+
     /// A checkpoint whose second file cannot be written.
     fn failing(path: PathBuf) -> Checkpoint {
         let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
@@ -308,7 +338,7 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_checkpoint_that_cannot_be_written() {
         let run = tempfile::TempDir::new().unwrap();
-        let manager = CheckpointManager::open(run.path(), 3).unwrap();
+        let mut manager = CheckpointManager::open(run.path(), 3).unwrap();
         let failed = manager.save(&failing(manager.path_of(7)), true);
         assert!(matches!(failed, Err(CheckpointError::Io { .. })), "{failed:?}");
         assert_eq!(fs::read_dir(run.path().join(FOLDER)).unwrap().count(), 0);
@@ -327,35 +357,77 @@ mod tests {
         let (run, other) = (root.path().join("run"), root.path().join("other"));
         fs::create_dir_all(other.join("step-00000001")).unwrap();
         fs::create_dir(&run).unwrap();
-        let manager = CheckpointManager::open(&run, 1).unwrap();
+        let mut manager = CheckpointManager::open(&run, 1).unwrap();
         let folder = run.join(FOLDER);
         fs::rename(&folder, root.path().join("aside")).unwrap();
         std::os::unix::fs::symlink(&other, &folder).unwrap();
-        let said = |refused: Result<(), CheckpointError>| refused.unwrap_err().to_string();
-        let save = || said(manager.save(&failing(manager.path_of(7)), true));
-        assert!(save().contains("it is no folder, but a link"), "{}", save());
-        assert!(said(manager.rewind(0, None)).contains("but a link"));
+        let mut refused = || {
+            let saved = manager.save(&failing(manager.path_of(7)), true).unwrap_err();
+            [saved, manager.rewind(0, None).unwrap_err()].map(|error| error.to_string())
+        };
+        for said in refused() {
+            assert!(said.contains("it is no folder, but a link"), "{said}");
+        }
         fs::remove_file(&folder).unwrap();
         fs::rename(&other, &folder).unwrap();
-        assert!(save().contains("another folder has taken its place"), "{}", save());
-        assert!(said(manager.rewind(0, None)).contains("another folder"));
+        for said in refused() {
+            assert!(said.contains("another folder has taken its place"), "{said}");
+        }
         assert!(folder.join("step-00000001").exists());
         fs::rename(&folder, &other).unwrap();
         fs::rename(root.path().join("aside"), &folder).unwrap();
         manager.rewind(0, None).unwrap();
     }
 
+    /// That a whole one of the run's stays, runs that go on show.
+    #[cfg(unix)]
+    #[test]
+    fn what_somebody_else_has_put_in_a_steps_place_is_set_aside_and_told() {
+        let (run, other) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+        let mut manager = CheckpointManager::open(run.path(), 3).unwrap();
+        let path = manager.path_of(0);
+        let planted = |name: &str| {
+            let place = other.path().join(name);
+            fs::create_dir(&place).unwrap();
+            fs::write(place.join("file"), "").unwrap();
+            place
+        };
+        let mut save_over = |place: &dyn Fn()| {
+            place();
+            assert!(!manager.has(0).unwrap() && manager.newest().is_none(), "it is another's");
+            let told = manager.save(&whole(path.clone()), false).unwrap().unwrap();
+            assert!(told.contains("this run has not written"), "{told}");
+            assert!(manager.has(0).unwrap() && !path.join("file").exists());
+            assert_eq!(manager.newest().as_ref(), Some(&path));
+        };
+        save_over(&|| fs::rename(planted("before"), &path).unwrap());
+        assert!(path.with_file_name("foreign-step-00000000").join("file").exists());
+        // In the place of one that was written.
+        save_over(&|| {
+            fs::remove_dir_all(&path).unwrap();
+            fs::rename(planted("after"), &path).unwrap();
+        });
+        save_over(&|| {
+            fs::remove_dir_all(&path).unwrap();
+            std::os::unix::fs::symlink(planted("linked"), &path).unwrap();
+        });
+        assert!(other.path().join("linked/file").exists());
+        assert_eq!(manager.save(&whole(path.clone()), false).unwrap(), None, "it is the run's");
+    }
+
     #[test]
     fn what_is_called_a_later_checkpoint_is_not_the_runs() {
         let run = tempfile::TempDir::new().unwrap();
-        let manager = CheckpointManager::open(run.path(), 2).unwrap();
+        let mut manager = CheckpointManager::open(run.path(), 2).unwrap();
         for step in [1, 2, 3, 98, 99] {
             fs::create_dir(manager.path_of(step)).unwrap();
         }
         for name in ["step-7", "step-+0000007", "step-000000007", "step-x"] {
             fs::create_dir(run.path().join(FOLDER).join(name)).unwrap();
         }
-        assert_eq!(newest_until(run.path(), 3), Some(manager.path_of(3)));
+        assert_eq!(manager.newest(), None, "it has written none of them");
+        manager.rewind(99, None).unwrap();
+        assert_eq!(manager.newest(), Some(manager.path_of(99)));
         manager.prune(3).unwrap();
         let left = [2, 3, 98, 99].map(|step| manager.path_of(step));
         assert_eq!(list(run.path()), left);

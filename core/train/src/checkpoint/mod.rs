@@ -36,13 +36,15 @@ pub(crate) use branch::begin as begin_branch;
 pub(crate) use checksum::hex;
 pub use error::CheckpointError;
 pub(crate) use expected::average_name;
-pub(crate) use manager::{CheckpointManager, clear_away, newest_until};
+pub(crate) use manager::{CheckpointManager, clear_away};
 pub use manager::{find, newest};
 pub use state::State;
-pub(crate) use tensors::{NamedTensor, Tensors, averages_to_device, compare_model, to_device};
+pub(crate) use tensors::{
+    NamedTensor, Tensors, averages_to_device, check_finite, compare_model, to_device,
+};
 
 use vitral_bundle::Lock;
-use vitral_files::{Access, Kind, NewFolder};
+use vitral_files::{Access, FolderId, Kind, NewFolder};
 use vitral_interchange::{Array, Pretrained};
 
 use self::{
@@ -215,19 +217,23 @@ impl Checkpoint {
         };
         vitral_files::check_place(folder).map_err(at(folder))?;
         fs::create_dir_all(parent).map_err(at(parent))?;
-        self.write_whole(folder)
+        self.write_whole(folder, NewFolder::create(folder)).map(drop)
     }
 
-    /// Writes all files into a new folder, which is then moved to its place; if that fails, nothing is left
-    /// of it, as it may be that the disk is full.
-    fn write_whole(&self, place: &Path) -> Result<(), CheckpointError> {
-        let folder = NewFolder::create(place).map_err(|source| io_error(place, source))?;
-        self.write(folder.path(), place)?;
+    /// Writes all files into a new folder, which is then moved to its place, and says what it is there; if
+    /// that fails, nothing is left of it, as it may be that the disk is full.
+    fn write_whole(
+        &self,
+        place: &Path,
+        folder: io::Result<NewFolder>,
+    ) -> Result<FolderId, CheckpointError> {
+        let folder = folder.map_err(|source| io_error(place, source))?;
+        self.write(&folder, place)?;
         folder.finish().map_err(|source| io_error(place, source))
     }
 
     /// Writes all files into an empty folder that is going to be at `place`, checksums last.
-    fn write(&self, folder: &Path, place: &Path) -> Result<(), CheckpointError> {
+    fn write(&self, folder: &NewFolder, place: &Path) -> Result<(), CheckpointError> {
         let config = self.experiment.to_ron().map_err(io::Error::other);
         let state = State { format: FORMAT, ..self.state.clone() };
         let state = ron::ser::to_string_pretty(&state, ron::ser::PrettyConfig::default())
@@ -238,9 +244,8 @@ impl Checkpoint {
         };
         let mut sums = checksum::Sums::default();
         let mut put_tensors = |name: &str, tensors: &[NamedTensor]| {
-            let path = folder.join(name);
-            let written = tensors::write(&path, tensors);
-            written.and_then(|()| sums.add_file(name, &path)).map_err(at(name))
+            let written = sums.add_file(folder, name, |file| tensors::write(file, tensors));
+            written.map_err(at(name))
         };
         put_tensors(MODEL, &self.tensors.model)?;
         if let Some(ema) = &self.tensors.ema {
@@ -252,7 +257,7 @@ impl Checkpoint {
         let mut put = |name: &str, content: io::Result<Vec<u8>>, kind: Kind| {
             let content = content.and_then(|content| within(kind, content)).map_err(at(name))?;
             sums.add(name, &content);
-            vitral_files::write_new(&folder.join(name), &content, Access::Usual).map_err(at(name))
+            folder.write_new(name, &content, Access::Usual).map_err(at(name))
         };
         for (name, kind, content) in plugins::files(self) {
             put(&name, Ok(content), kind)?;

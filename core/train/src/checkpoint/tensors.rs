@@ -1,13 +1,22 @@
 //! Tensors in safetensors files, and on their way to and from a device.
 
-use std::{borrow::Cow, collections::HashMap, fs::OpenOptions, io, path::Path};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+};
 
 use burn::tensor::{Device, Tensor};
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorInfo},
+};
 use vitral_model::{kernels::lasting, parameters::ParameterInfo};
 
 use super::expected::{Shapes, average_name, compare, of_model};
 use crate::{Error, experiment::Experiment, plugins::Programs};
+
+/// Values that are written at once.
+const PART: usize = 1 << 18;
 
 /// A named tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,23 +39,31 @@ impl NamedTensor {
     }
 }
 
-impl View for &NamedTensor {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
+/// Writes tensors one after the other, in the order of their names, as a file of safetensors has them.
+pub(super) fn write(mut to: impl Write, tensors: &[NamedTensor]) -> io::Result<()> {
+    let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
+    tensors.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut end = 0;
+    let mut info = |tensor: &NamedTensor| {
+        let start = end;
+        end += size_of_val(&tensor.values[..]);
+        let (shape, data_offsets) = (tensor.shape.clone(), (start, end));
+        (tensor.name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets })
+    };
+    let infos = tensors.iter().map(|tensor| info(tensor)).collect();
+    let metadata = Metadata::new(None, infos).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    // So that the values are where they can be read in place.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(&header)?;
+    let mut bytes = Vec::new();
+    for values in tensors.iter().flat_map(|tensor| tensor.values.chunks(PART)) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        to.write_all(&bytes)?;
     }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let values: Vec<[u8; 4]> = self.values.iter().map(|value| value.to_le_bytes()).collect();
-        values.into_flattened().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.values.len() * 4
-    }
+    Ok(())
 }
 
 /// The tensors of a learner, as checkpoints hold them.
@@ -65,20 +82,6 @@ impl Tensors {
         let ema = self.ema.as_deref().unwrap_or_default();
         [&self.model, ema, &self.optimizer].into_iter().try_for_each(check_finite)
     }
-}
-
-/// Writes tensors into a new file, one after the other, and flushes it to the disk.
-pub(super) fn write(path: &Path, tensors: &[NamedTensor]) -> io::Result<()> {
-    // Of the mode that other files have; the one that takes its place is for this user alone at first.
-    let usual = OpenOptions::new().write(true).create_new(true).open(path)?.metadata()?;
-    let named = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    safetensors::serialize_to_file(named, None, path).map_err(|error| match error {
-        SafeTensorError::IoError(error) => error,
-        error => io::Error::other(error),
-    })?;
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_permissions(usual.permissions())?;
-    file.sync_all()
 }
 
 /// Reads the tensors of a file, which must be exactly those that are expected.
@@ -197,7 +200,9 @@ mod tests {
     }
 
     fn file(tensors: &[NamedTensor]) -> Vec<u8> {
-        safetensors::serialize(tensors.iter().map(|tensor| (&tensor.name, tensor)), None).unwrap()
+        let mut bytes = Vec::new();
+        write(&mut bytes, tensors).unwrap();
+        bytes
     }
 
     fn shapes(names: &[&str]) -> Shapes {
@@ -219,17 +224,18 @@ mod tests {
         assert_eq!(refused(&larger), "`b` is [2], but the model has [2, 1]");
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_file_may_be_read_by_whoever_may_read_others() {
-        use std::os::unix::fs::PermissionsExt as _;
+    fn a_file_is_the_one_that_the_library_writes() {
+        use safetensors::tensor::TensorView;
 
-        let folder = tempfile::tempdir().unwrap();
-        let mode =
-            |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
-        write(&folder.path().join("a"), &tensors(&["a"])).unwrap();
-        std::fs::write(folder.path().join("b"), "").unwrap();
-        assert_eq!(mode("a"), mode("b"));
+        let written = tensors(&["b", "a", "longer"]);
+        let bytes = [1.0_f32, 2.0].map(f32::to_le_bytes).concat();
+        let view = || TensorView::new(Dtype::F32, vec![2], &bytes).unwrap();
+        let views = written.iter().map(|tensor| (&tensor.name, view()));
+        assert!(file(&written) == safetensors::serialize(views, None).unwrap());
+        let mut wrong = written;
+        wrong[1].shape = vec![3];
+        assert!(write(Vec::new(), &wrong).is_err(), "as many values as its shape has");
     }
 
     #[test]

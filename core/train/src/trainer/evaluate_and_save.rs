@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Trainer, decide::is_best, loaders::eval_loader};
 use crate::{
     Error, Evaluation, Event, Observer,
-    checkpoint::{self, Checkpoint, State},
+    checkpoint::{Checkpoint, State},
     error::AtPath,
     evaluate::evaluate,
 };
@@ -56,7 +56,7 @@ impl Trainer {
 
     /// Writes a checkpoint, unless there is one of this step.
     pub(super) fn save_unless_saved(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        match self.checkpoints.path_of(self.state.step).exists() {
+        match self.checkpoints.has(self.state.step)? {
             true => Ok(()),
             false => self.save(false, observer),
         }
@@ -81,7 +81,7 @@ impl Trainer {
         tensors.check_finite().map_err(|problem| Error::NotFinite {
             problem,
             step: self.state.step,
-            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
+            saved: self.checkpoints.newest(),
         })?;
         let checkpoint = Checkpoint {
             path: self.checkpoints.path_of(self.state.step),
@@ -103,7 +103,8 @@ impl Trainer {
         };
         // A run that goes on from a checkpoint has its metrics until there.
         self.folder.flush()?;
-        self.checkpoints.save(&checkpoint, is_best)?;
+        let told = self.checkpoints.save(&checkpoint, is_best)?;
+        told.into_iter().try_for_each(|told| self.notice("checkpoints", told, observer))?;
         self.last_save = Instant::now();
         let (step, path) = (self.state.step, checkpoint.path);
         self.emit(Event::Saved { step, path, is_best }, observer)

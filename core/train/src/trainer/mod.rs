@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
-    checkpoint::{self, CheckpointManager, State},
+    checkpoint::{CheckpointManager, State},
     experiment::Experiment,
     learner::Learner,
     place::Place,
@@ -209,7 +209,7 @@ impl Trainer {
             is_evaluated,
             is_noted,
             is_best: false,
-            is_saved: self.checkpoints.path_of(step).exists(),
+            is_saved: self.checkpoints.has(step)?,
         })
     }
 
@@ -233,11 +233,7 @@ impl Trainer {
 
     /// The loss is no longer a number.
     fn diverged(&self, loss: f32, step: u64) -> Error {
-        Error::Diverged {
-            loss,
-            step,
-            saved: checkpoint::newest_until(self.folder.path(), self.state.step),
-        }
+        Error::Diverged { loss, step, saved: self.checkpoints.newest() }
     }
 
     fn epoch(&self) -> f64 {

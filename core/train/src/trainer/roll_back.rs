@@ -5,7 +5,7 @@ use vitral_host::RateChange;
 use super::{Trainer, asked::RollBack, decide::rate_after_roll_back};
 use crate::{
     Error, Event, Observer,
-    checkpoint::{self, Checkpoint, CheckpointError, State},
+    checkpoint::{Checkpoint, CheckpointError, State},
     metrics_file::METRICS,
     place::Place,
 };
@@ -18,7 +18,7 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<bool, Error> {
         let scale = rate_after_roll_back(self.rate(), factor);
-        let Some(path) = checkpoint::newest_until(self.folder.path(), self.state.step) else {
+        let Some(path) = self.checkpoints.newest() else {
             self.state.rate_scale = scale;
             self.emit(Event::RolledBack { monitor, to: None, scale, reason }, observer)?;
             return Ok(false);

@@ -1,5 +1,7 @@
 //! `vitral bench`: what training and inference cost on this machine, and how fast images come.
 
+#[cfg(feature = "mpi")]
+mod all_reduce;
 mod cpu_time;
 mod data;
 mod kernels;
@@ -33,6 +35,10 @@ pub enum BenchCommand {
     /// time of each stage and the bottleneck with different numbers of workers, next to reading,
     /// decoding and copying alone.
     Data(BenchDataArguments),
+    /// Measure how fast the ranks of a job, which `mpirun` or `srun` has started, sum a model's gradients, and
+    /// predict what more of them would bring.
+    #[cfg(feature = "mpi")]
+    AllReduce(all_reduce::AllReduceArguments),
     /// Train with each efficiency technique alone and with all together, and compare time of an
     /// epoch, peak memory and accuracy with the plain loop; a table, and a plot as SVG.
     Tricks(TricksArguments),
@@ -46,6 +52,8 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode, Failure> {
         BenchCommand::Step(arguments) => step::run(arguments)?,
         BenchCommand::Kernels(arguments) => kernels::run(arguments)?,
         BenchCommand::Data(arguments) => data::run(arguments)?,
+        #[cfg(feature = "mpi")]
+        BenchCommand::AllReduce(arguments) => all_reduce::run(arguments)?,
         BenchCommand::Tricks(arguments) => return tricks::run(arguments),
         BenchCommand::Measure(arguments) => tricks::measure::run(arguments)?,
     }

@@ -236,6 +236,11 @@ pub fn keys() -> Result<(), Failure> {
         println!("  {}  {}", allowed.digest, allowed.plugin);
         let permits: Vec<String> = allowed.permits.iter().map(ToString::to_string).collect();
         println!("      {}", permits.join(", "));
+        if allowed.has_lapsed() {
+            println!(
+                "      holds no more: it does not say who had signed the bundle; you are asked again"
+            );
+        }
     }
     Ok(())
 }

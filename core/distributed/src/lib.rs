@@ -1,0 +1,31 @@
+//! Processes that train together (ranks): sums that are the same to the byte however many there are, and one
+//! end for all of them.
+//!
+//! A batch is cut into parts, and its gradient is the sum over them in the order of a fixed binary tree.
+//! [`TreeSum`] adds up the parts that a rank has, as far as they are neighbours in the tree; [`all_reduce`] and
+//! [`reduce_scatter`] exchange what these came to, and add up the rest. So neither the number of ranks nor who
+//! comes first has a say in a sum.
+//!
+//! [`check_agreement`] tells what ranks have not in common before they start. [`Watch`] finds the rank that is
+//! not heard of any more, or does not come where the others wait.
+//!
+//! All of this is on top of [`Peers`], what ranks need of each other. With the feature `mpi`, `World` is those
+//! that `mpirun` or `srun` has started.
+
+mod agreement;
+#[cfg(feature = "mpi")]
+mod mpi_world;
+mod peers;
+mod reduce;
+#[cfg(test)]
+mod threads;
+mod tree;
+mod watch;
+
+pub use agreement::{Disagreement, check_agreement};
+#[cfg(feature = "mpi")]
+pub use mpi_world::{StartError, World};
+pub use peers::Peers;
+pub use reduce::{ReduceError, all_gather, all_reduce, parts_of, reduce_scatter, segment};
+pub use tree::TreeSum;
+pub use watch::{Limits, Lost, Watch};

@@ -1,0 +1,335 @@
+//! The ranks that MPI has started.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use mpi::{
+    Count, Threading,
+    collective::{CommunicatorCollectives as _, Root as _},
+    datatype::{Partition, PartitionMut},
+    environment::Universe,
+    point_to_point::{Destination as _, MatchedReceiveVec as _, Source as _},
+    topology::{Communicator as _, SimpleCommunicator},
+};
+
+use crate::{
+    peers::Peers,
+    watch::{Limits, Lost, Watch},
+};
+
+/// How often a rank says that it is there.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often it listens.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a rank that fails waits for rank 0 to say why, and end all.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Exit code of a job that has lost a rank.
+const FAILED: i32 = 1;
+/// Messages between the threads that watch: a number of meetings, and why a rank fails.
+const MEETINGS: i32 = 1;
+const FAILURE: i32 = 2;
+/// Values that are gathered at once, of which MPI has the number in 31 bits.
+const AT_ONCE: usize = 1 << 28;
+
+/// Why a job cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// MPI was started before, or was not made for it.
+    #[error("MPI cannot be started in this process")]
+    NotStarted,
+    /// It may be called by one thread only.
+    #[error(
+        "this MPI ({0}) cannot be called by several threads (MPI_THREAD_MULTIPLE), as watching the others takes; use one that can"
+    )]
+    OneThread(String),
+    /// No thread can be made.
+    #[error("no thread can be made that watches the others: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What the thread that trains and the one that watches have in common.
+#[derive(Default)]
+struct Shared {
+    /// How often this rank has come where all meet.
+    meetings: AtomicU64,
+    is_over: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+/// All ranks of a job, as one of them sees them. Where one of them is lost, or lets go of this before
+/// [`finish`](Self::finish), all end.
+pub struct World {
+    local_rank: usize,
+    local_size: usize,
+    hosts: Vec<String>,
+    shared: Arc<Shared>,
+    watching: Option<JoinHandle<()>>,
+    /// Whether it has come to its end.
+    is_whole: bool,
+    world: SimpleCommunicator,
+    // Ended last.
+    _universe: Universe,
+}
+
+impl World {
+    /// Joins the others that a launcher has started; without one, this is the only rank. `report` is given the
+    /// rank that is lost before all end, on the rank that says so.
+    ///
+    /// # Errors
+    /// MPI cannot be used here.
+    pub fn start(
+        limits: Limits,
+        report: impl Fn(&Lost) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let (universe, threading) =
+            mpi::initialize_with_threading(Threading::Multiple).ok_or(StartError::NotStarted)?;
+        if threading < Threading::Multiple {
+            return Err(StartError::OneThread(library()));
+        }
+        let world = universe.world();
+        let local = world.split_shared(world.rank());
+        let mut joined = Self {
+            local_rank: local.rank() as usize,
+            local_size: local.size() as usize,
+            hosts: Vec::new(),
+            shared: Arc::default(),
+            watching: None,
+            is_whole: false,
+            world,
+            _universe: universe,
+        };
+        let host = mpi::environment::processor_name().unwrap_or_else(|_| "unknown".into());
+        let hosts = joined.all_gather(host.as_bytes());
+        joined.hosts =
+            hosts.iter().map(|host| String::from_utf8_lossy(host).into_owned()).collect();
+        let watcher = Watcher {
+            all: Handle(joined.world.duplicate()),
+            hosts: joined.hosts.clone(),
+            shared: Arc::clone(&joined.shared),
+            limits,
+            report: Box::new(report),
+        };
+        let thread = thread::Builder::new().name("vitral-watch".into());
+        joined.watching = Some(thread.spawn(move || watcher.watch())?);
+        Ok(joined)
+    }
+
+    /// Which of the ranks on its host this is.
+    pub fn local_rank(&self) -> usize {
+        self.local_rank
+    }
+
+    /// How many ranks there are on its host.
+    pub fn local_size(&self) -> usize {
+        self.local_size
+    }
+
+    /// The names of the hosts, by rank.
+    pub fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// Ends all ranks, as this one cannot go on. Rank 0 says why.
+    pub fn fail(&self, reason: &str) -> ! {
+        *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(reason.to_owned());
+        thread::sleep(LAST_WORDS);
+        self.world.abort(FAILED)
+    }
+
+    /// Ends it once all ranks have come here.
+    pub fn finish(mut self) {
+        self.is_whole = true;
+    }
+
+    fn meet(&self) {
+        self.shared.meetings.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !self.is_whole && self.size() > 1 {
+            self.fail(match thread::panicking() {
+                true => "has panicked, as it says itself",
+                false => "has ended before the others",
+            });
+        }
+        // Nobody is missed any more after this.
+        self.barrier();
+        self.shared.is_over.store(true, Ordering::Release);
+        // What it panicked about it has told.
+        let _ = self.watching.take().map(JoinHandle::join);
+    }
+}
+
+impl Peers for World {
+    fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    fn barrier(&self) {
+        self.meet();
+        self.world.barrier();
+    }
+
+    fn broadcast(&self, from: usize, bytes: &mut Vec<u8>) {
+        self.meet();
+        let root = self.world.process_at_rank(from as i32);
+        let mut length = bytes.len() as u64;
+        root.broadcast_into(&mut length);
+        bytes.resize(length as usize, 0);
+        root.broadcast_into(&mut bytes[..]);
+    }
+
+    fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
+        self.meet();
+        let mut lengths = vec![0_u64; self.size()];
+        self.world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
+        let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
+        let mut all = vec![0_u8; lengths.iter().sum()];
+        let (counts, places) = placed(&lengths);
+        let mut into = PartitionMut::new(&mut all[..], counts, places);
+        self.world.all_gather_varcount_into(own, &mut into);
+        let mut rest = &all[..];
+        let mut next = |length: usize| {
+            let (one, others) = rest.split_at(length);
+            rest = others;
+            one.to_vec()
+        };
+        lengths.into_iter().map(|length| next(length)).collect()
+    }
+
+    fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32> {
+        self.meet();
+        let mut received = vec![0.0; from.iter().sum()];
+        let (counts, places) = placed(counts);
+        let parts = Partition::new(send, counts, places);
+        let (counts, places) = placed(from);
+        let mut into = PartitionMut::new(&mut received[..], counts, places);
+        self.world.all_to_all_varcount_into(&parts, &mut into);
+        received
+    }
+
+    fn all_gather_values(&self, own: &[f32], counts: &[usize]) -> Vec<f32> {
+        self.meet();
+        let mut all = vec![0.0; counts.iter().sum()];
+        let piece = (AT_ONCE / self.size()).max(1);
+        let longest = counts.iter().copied().max().unwrap_or(0);
+        if longest <= piece {
+            let (counts, places) = placed(counts);
+            let mut into = PartitionMut::new(&mut all[..], counts, places);
+            self.world.all_gather_varcount_into(own, &mut into);
+            return all;
+        }
+        for start in (0..longest).step_by(piece) {
+            let within = |count: usize| start.min(count)..(start + piece).min(count);
+            let lengths: Vec<usize> = counts.iter().map(|count| within(*count).len()).collect();
+            let mut gathered = vec![0.0; lengths.iter().sum()];
+            let (parts, places) = placed(&lengths);
+            let mut into = PartitionMut::new(&mut gathered[..], parts, places);
+            self.world.all_gather_varcount_into(&own[within(own.len())], &mut into);
+            let (mut rest, mut end) = (&gathered[..], 0);
+            for (count, length) in counts.iter().zip(lengths) {
+                let (one, others) = rest.split_at(length);
+                let place = end + within(*count).start;
+                all[place..place + length].copy_from_slice(one);
+                (rest, end) = (others, end + count);
+            }
+        }
+        all
+    }
+}
+
+/// Counts as MPI has them, and where each begins behind the others. What is exchanged at once is less than it can
+/// count.
+fn placed(counts: &[usize]) -> (Vec<Count>, Vec<Count>) {
+    let mut end = 0;
+    let place = |count: &usize| {
+        let start = end;
+        end += *count as Count;
+        (*count as Count, start)
+    };
+    counts.iter().map(place).unzip()
+}
+
+/// What the MPI library calls itself.
+fn library() -> String {
+    let said = mpi::environment::library_version().unwrap_or_default();
+    said.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// A communicator for another thread.
+struct Handle(SimpleCommunicator);
+
+// SAFETY: a communicator is a handle that MPI looks up; it was made sure that any thread may call MPI at any time
+// (`Threading::Multiple`).
+unsafe impl Send for Handle {}
+
+/// The thread that says that this rank is there, and listens to others.
+struct Watcher {
+    all: Handle,
+    hosts: Vec<String>,
+    shared: Arc<Shared>,
+    limits: Limits,
+    report: Box<dyn Fn(&Lost) + Send>,
+}
+
+impl Watcher {
+    fn watch(self) {
+        let all = &self.all.0;
+        let (rank, size) = (all.rank(), all.size());
+        let heard = if rank == 0 { 1..size } else { 0..1 };
+        let others = heard.map(|rank| (rank as usize, self.hosts[rank as usize].clone()));
+        let mut watch = Watch::new(self.limits, others.collect::<Vec<_>>());
+        let mut next_beat = Instant::now();
+        while !self.shared.is_over.load(Ordering::Acquire) {
+            let meetings = self.shared.meetings.load(Ordering::Relaxed);
+            let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(reason) = failure {
+                match rank {
+                    0 => self.end(&self.lost(0, reason)),
+                    _ => all.process_at_rank(0).send_with_tag(reason.as_bytes(), FAILURE),
+                }
+            }
+            if Instant::now() >= next_beat {
+                let to = if rank == 0 { 1..size } else { 0..1 };
+                to.for_each(|to| all.process_at_rank(to).send_with_tag(&meetings, MEETINGS));
+                next_beat += BEAT;
+            }
+            while let Some(found) = all.any_process().immediate_matched_probe_with_tag(MEETINGS) {
+                let (meetings, status) = found.matched_receive_vec::<u64>();
+                let meetings = meetings.first().copied().unwrap_or(0);
+                watch.hear(status.source_rank() as usize, meetings, Instant::now());
+            }
+            if let Some(found) = all.any_process().immediate_matched_probe_with_tag(FAILURE) {
+                let (reason, status) = found.matched_receive_vec::<u8>();
+                let reason = String::from_utf8_lossy(&reason).into_owned();
+                self.end(&self.lost(status.source_rank() as usize, reason));
+            }
+            if let Some(lost) = watch.lost(meetings, Instant::now()) {
+                self.end(&lost);
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    fn lost(&self, rank: usize, reason: String) -> Lost {
+        Lost { rank, host: self.hosts[rank].clone(), reason }
+    }
+
+    fn end(&self, lost: &Lost) -> ! {
+        (self.report)(lost);
+        self.all.0.abort(FAILED)
+    }
+}

@@ -1,0 +1,27 @@
+//! What ranks need of each other.
+
+/// The ranks of a job, as one of them sees them. Every call but [`rank`](Self::rank) and [`size`](Self::size) is
+/// made by all of them, in the same order, and returns once the others have done so, too.
+pub trait Peers {
+    /// Which of them this is, from 0 on.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// Returns once all have come here.
+    fn barrier(&self);
+
+    /// Gives all ranks what one of them has.
+    fn broadcast(&self, from: usize, bytes: &mut Vec<u8>);
+
+    /// What each rank has, by rank; the lengths may differ.
+    fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>>;
+
+    /// Gives each rank its own values: `counts[r]` of `send`, in the order of ranks, go to rank `r`, and
+    /// `from[r]` values come from it.
+    fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32>;
+
+    /// The values of all ranks, in their order, of which rank `r` has `counts[r]`.
+    fn all_gather_values(&self, own: &[f32], counts: &[usize]) -> Vec<f32>;
+}
