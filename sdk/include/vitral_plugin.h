@@ -20,7 +20,7 @@
  * - **Text** is UTF-8, without a terminating zero.
  * - Tags are numbers, and one that a side does not know is an error of that value, never undefined.
  *
- * Made from sdk/abi/src/c.rs by its tests; do not edit.
+ * Made from sdk/abi/src/contract.rs and c.rs by their tests; do not edit.
  */
 
 #ifndef VITRAL_PLUGIN_H
@@ -75,36 +75,6 @@
 #define VITRAL_MONITOR 3
 
 /**
- * `VitralValue::tag`: `boolean` is set.
- */
-#define VITRAL_BOOLEAN 0
-
-/**
- * `integer` is set.
- */
-#define VITRAL_INTEGER 1
-
-/**
- * `number` is set.
- */
-#define VITRAL_NUMBER 2
-
-/**
- * `text` is set.
- */
-#define VITRAL_TEXT 3
-
-/**
- * `integers` is set.
- */
-#define VITRAL_INTEGERS 4
-
-/**
- * `numbers` is set.
- */
-#define VITRAL_NUMBERS 5
-
-/**
  * `VitralParameterType::tag` only: one of the words in `choices`.
  */
 #define VITRAL_CHOICE 6
@@ -135,39 +105,24 @@
 #define VITRAL_XAVIER_UNIFORM 4
 
 /**
- * `VitralEvent::tag`: `started` is set.
+ * `VitralHost::log`: for the plugin's author.
  */
-#define VITRAL_STARTED 0
+#define VITRAL_DEBUG 0
 
 /**
- * `stepped` is set.
+ * `VitralHost::log`: worth knowing.
  */
-#define VITRAL_STEPPED 1
+#define VITRAL_INFO 1
 
 /**
- * `layers` is set.
+ * `VitralHost::log`: something may be wrong.
  */
-#define VITRAL_LAYERS 2
+#define VITRAL_WARNING 2
 
 /**
- * `evaluated` is set.
+ * `VitralHost::log`: something is wrong.
  */
-#define VITRAL_EVALUATED 3
-
-/**
- * `saved` is set.
- */
-#define VITRAL_SAVED 4
-
-/**
- * `ended` is set: the reason.
- */
-#define VITRAL_ENDED 5
-
-/**
- * `data` is set. Since contract 1.1.
- */
-#define VITRAL_DATA 6
+#define VITRAL_ERROR 3
 
 /**
  * `VitralAction::tag`: a figure for the run's metrics, `text` its name and `number` its value.
@@ -200,24 +155,70 @@
 #define VITRAL_STOP 5
 
 /**
- * `VitralHost::log`: for the plugin's author.
+ * `VitralValue::tag`: `boolean` is set.
  */
-#define VITRAL_DEBUG 0
+#define VITRAL_BOOLEAN 0
 
 /**
- * `VitralHost::log`: worth knowing.
+ * `VitralValue::tag`: `integer` is set.
  */
-#define VITRAL_INFO 1
+#define VITRAL_INTEGER 1
 
 /**
- * `VitralHost::log`: something may be wrong.
+ * `VitralValue::tag`: `number` is set.
  */
-#define VITRAL_WARNING 2
+#define VITRAL_NUMBER 2
 
 /**
- * `VitralHost::log`: something is wrong.
+ * `VitralValue::tag`: `text` is set.
  */
-#define VITRAL_ERROR 3
+#define VITRAL_TEXT 3
+
+/**
+ * `VitralValue::tag`: `integers` is set.
+ */
+#define VITRAL_INTEGERS 4
+
+/**
+ * `VitralValue::tag`: `numbers` is set.
+ */
+#define VITRAL_NUMBERS 5
+
+/**
+ * `VitralEvent::tag`: `started` is set.
+ */
+#define VITRAL_STARTED 0
+
+/**
+ * `VitralEvent::tag`: `stepped` is set.
+ */
+#define VITRAL_STEPPED 1
+
+/**
+ * `VitralEvent::tag`: `layers` is set.
+ */
+#define VITRAL_LAYERS 2
+
+/**
+ * `VitralEvent::tag`: `evaluated` is set.
+ */
+#define VITRAL_EVALUATED 3
+
+/**
+ * `VitralEvent::tag`: `saved` is set.
+ */
+#define VITRAL_SAVED 4
+
+/**
+ * `VitralEvent::tag`: `ended` is set.
+ */
+#define VITRAL_ENDED 5
+
+/**
+ * `VitralEvent::tag`: `data` is set.
+ * Since contract 1.1.
+ */
+#define VITRAL_DATA 6
 
 /**
  * Borrowed items, one after the other. `data` may be null where `len` is 0.
@@ -315,11 +316,11 @@ typedef struct VitralList_f64 {
  */
 typedef union VitralValueData {
     /**
-     * 0 or 1.
+     * Yes or no.
      */
     uint8_t boolean;
     /**
-     * An integer.
+     * An integer: a size, an axis.
      */
     int64_t integer;
     /**
@@ -327,7 +328,7 @@ typedef union VitralValueData {
      */
     double number;
     /**
-     * Text.
+     * Text; a word of a choice; a dimension (`4B`), a shape (`[B, 49]`) or a type (`f32[B,49]`).
      */
     VitralText text;
     /**
@@ -345,7 +346,7 @@ typedef union VitralValueData {
  */
 typedef struct VitralValue {
     /**
-     * `VITRAL_BOOLEAN` to `VITRAL_NUMBERS`.
+     * Which field of `data` is set.
      */
     uint32_t tag;
     /**
@@ -419,7 +420,7 @@ typedef struct VitralList_Setting {
 } VitralList_Setting;
 
 /**
- * A documented configuration.
+ * A documented configuration, which `vitral plugin check` tries.
  */
 typedef struct VitralExample {
     /**
@@ -616,15 +617,16 @@ typedef struct VitralHost {
 } VitralHost;
 
 /**
- * How often a monitor wants to hear, in optimizer steps; 0 is never.
+ * How often a monitor wants to hear, in optimizer steps; 0 is never. Of everything else it
+ * always hears.
  */
 typedef struct VitralInterests {
     /**
-     * `VITRAL_STEPPED`
+     * Of steps.
      */
     uint32_t steps;
     /**
-     * `VITRAL_LAYERS`
+     * Of the statistics of every parameter.
      */
     uint32_t layers;
 } VitralInterests;
@@ -656,8 +658,8 @@ typedef struct VitralImage {
  */
 typedef struct VitralSample {
     /**
-     * The only source of randomness: derived from the run's seed, the epoch, the sample and the
-     * stage.
+     * The only source of randomness: derived from the run's seed, the epoch, the sample
+     * and the stage.
      */
     uint64_t seed;
     /**
@@ -693,7 +695,8 @@ typedef struct VitralBatch {
 } VitralBatch;
 
 /**
- * The layer whose attention is traced. It has `prefix_tokens + grid_height * grid_width` tokens.
+ * The layer whose attention is traced. Its tokens are class and register tokens, then
+ * patches row by row.
  */
 typedef struct VitralLayer {
     /**
@@ -767,7 +770,8 @@ typedef struct VitralRun {
      */
     double flops_per_image;
     /**
-     * What the device can do each second; NaN where it is not known.
+     * What the device can do each second, where it is known.
+     * NaN if it is not known.
      */
     double peak_flops;
     /**
@@ -799,7 +803,7 @@ typedef struct VitralTimings {
 } VitralTimings;
 
 /**
- * Memory in use, in bytes; `UINT64_MAX` is unknown.
+ * Memory in use, in bytes.
  */
 typedef struct VitralMemory {
     /**
@@ -812,10 +816,12 @@ typedef struct VitralMemory {
     uint64_t host_peak;
     /**
      * Memory in use on the device, where it has its own.
+     * `UINT64_MAX` if it is not known.
      */
     uint64_t device;
     /**
      * Its largest so far.
+     * `UINT64_MAX` if it is not known.
      */
     uint64_t device_peak;
 } VitralMemory;
@@ -896,8 +902,8 @@ typedef struct VitralDistribution {
      */
     uint64_t non_finite;
     /**
-     * How many of the others have magnitudes below 1e-12, then in each decade up to 1e4, then
-     * above.
+     * How many of the others have magnitudes below 1e-12, then in each decade up to 1e4,
+     * then above: 18 counts.
      */
     uint64_t magnitudes[18];
 } VitralDistribution;
@@ -981,7 +987,7 @@ typedef struct VitralEvaluation {
      */
     double top5;
     /**
-     * 1 if no evaluation before was better.
+     * Whether no evaluation before was better.
      */
     uint8_t is_best;
 } VitralEvaluation;
@@ -1029,7 +1035,8 @@ typedef struct VitralList_StageTime {
 } VitralList_StageTime;
 
 /**
- * What the data path has done since the report before, or since training started or went on.
+ * What the data path has done since the report before, or since training started or went
+ * on.
  */
 typedef struct VitralDataReport {
     /**
@@ -1063,7 +1070,7 @@ typedef struct VitralDataReport {
 } VitralDataReport;
 
 /**
- * What happened in an `VitralEvent`, by its tag.
+ * What a `VitralEvent` holds, by its tag.
  */
 typedef union VitralEventData {
     /**
@@ -1075,7 +1082,7 @@ typedef union VitralEventData {
      */
     struct VitralStep stepped;
     /**
-     * Statistics of every parameter.
+     * Statistics of every parameter, after a step's gradients and before its update.
      */
     struct VitralLayerReport layers;
     /**
@@ -1091,7 +1098,8 @@ typedef union VitralEventData {
      */
     VitralText ended;
     /**
-     * What the data path has done since the report before.
+     * What the data path has done since the report before; on the steps that are logged, before
+     * they are told as steps.
      */
     struct VitralDataReport data;
 } VitralEventData;
@@ -1101,7 +1109,7 @@ typedef union VitralEventData {
  */
 typedef struct VitralEvent {
     /**
-     * `VITRAL_STARTED` to `VITRAL_DATA`.
+     * Which field of `data` is set.
      */
     uint32_t tag;
     /**

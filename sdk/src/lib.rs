@@ -39,10 +39,8 @@ pub use tensor::{
     constant_bool, constant_i32, label, parameter, random, range,
 };
 pub use vitral_abi::{
-    Action, Attribute, AttributeValue, Batch, Checkpoint, DataReport, Description, Evaluation,
-    Event, Example, Figures, Initializer, Interests, Kind, Layer, LayerReport, LogLevel,
-    MAGNITUDES, Memory, Parameter, ParameterStatistics, ParameterType, RateChange, Run, Sample,
-    Setting, StageTime, Step, Timings, Value,
+    Action, Attribute, AttributeValue, Initializer, Kind, LogLevel, MAGNITUDES, Parameter,
+    ParameterType, Value, plain::*,
 };
 pub use vitral_sdk_derive::{Choice, Parameters};
 

@@ -9,6 +9,7 @@ mod describe;
 mod error;
 mod image;
 mod interrupt;
+mod loaded;
 mod log;
 mod monitor;
 mod native;
@@ -29,10 +30,8 @@ pub use permissions::{FileGrant, Permissions};
 pub use plugin::{Origin, Plugin};
 pub use settings::{SettingError, Settings};
 pub use vitral_abi::{
-    Action, Attribute, AttributeValue, Batch, Checkpoint, DataReport, Description, Distribution,
-    Evaluation, Event, Example, Figures, Initializer, Interests, Kind, Layer, LayerReport,
-    LogLevel, MAGNITUDES, Memory, Parameter, ParameterStatistics, ParameterType, RateChange, Run,
-    Sample, Setting, StageTime, Step, Timings, Value,
+    Action, Attribute, AttributeValue, Initializer, Kind, LogLevel, MAGNITUDES, Parameter,
+    ParameterType, Value, plain::*,
 };
 #[cfg(feature = "wasm")]
 pub use wasm::{Compiler, WasmEngine, WasmOptions, compile_for_parent};

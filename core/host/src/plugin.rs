@@ -7,29 +7,10 @@ use vitral_program::{Limits, Program};
 
 use crate::{
     Call, CallError, Cause, Declared, ImageAugmentation, Monitor, OpenError, Settings, describe,
+    loaded::Loaded,
     native,
     trace::{Subject, Trace},
 };
-
-/// What a loader does for each kind of plugin.
-pub(crate) trait Loaded: Send + Sync {
-    fn image_augmentation(
-        &self,
-        plugin: &str,
-        settings: &Settings,
-    ) -> Result<Box<dyn ImageAugmentation>, CallError>;
-
-    fn monitor(&self, plugin: &str, settings: &Settings) -> Result<Box<dyn Monitor>, CallError>;
-
-    /// Traces a plugin's program; the subject is of the plugin's kind.
-    fn trace(
-        &self,
-        plugin: &str,
-        settings: &Settings,
-        subject: Subject,
-        trace: Trace,
-    ) -> Result<Program, CallError>;
-}
 
 /// Where a plugin comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

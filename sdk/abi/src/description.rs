@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::value::Value;
+
 /// What a plugin does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -40,21 +42,6 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Description {
-    /// Lower-case words joined by `-`.
-    pub name: String,
-    /// A semantic version.
-    pub version: String,
-    /// One line.
-    pub summary: String,
-    /// What users may set.
-    pub parameters: Vec<Parameter>,
-    /// Documented configurations.
-    pub examples: Vec<Example>,
 }
 
 /// A parameter that users may set.
@@ -107,54 +94,6 @@ pub enum ParameterType {
         /// Largest element.
         max: f64,
     },
-}
-
-/// A parameter's value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Yes or no.
-    Boolean(bool),
-    /// An integer.
-    Integer(i64),
-    /// A number.
-    Number(f64),
-    /// Text, or a word of a choice.
-    Text(String),
-    /// A list of integers.
-    Integers(Vec<i64>),
-    /// A list of numbers.
-    Numbers(Vec<f64>),
-}
-
-/// A parameter and its value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    /// The parameter's name.
-    pub name: String,
-    /// Its value.
-    pub value: Value,
-}
-
-/// A documented configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example {
-    /// What it shows.
-    pub title: String,
-    /// What differs from the defaults.
-    pub settings: Vec<Setting>,
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Boolean(value) => write!(f, "{value}"),
-            Self::Integer(value) => write!(f, "{value}"),
-            Self::Number(value) => write!(f, "{value:?}"),
-            Self::Text(text) => write!(f, "{text:?}"),
-            Self::Integers(values) => write!(f, "{values:?}"),
-            Self::Numbers(values) => write!(f, "{values:?}"),
-        }
-    }
 }
 
 impl fmt::Display for ParameterType {

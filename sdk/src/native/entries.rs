@@ -7,7 +7,8 @@
 use std::ffi::c_void;
 
 use vitral_abi::c::{self, List};
-use vitral_abi::convert;
+use vitral_abi::convert::{self, FromC, InC};
+use vitral_abi::{Batch, Layer, Sample};
 
 use super::guard::{caught, guarded};
 use super::host;
@@ -41,7 +42,7 @@ pub(super) unsafe extern "C" fn create_monitor<P: Monitor>(
         guarded(host, |_| {
             let monitor = new::<P>(settings)?;
             let wanted = given(interests, "place for interests")?;
-            wanted.write(monitor.interests().into());
+            wanted.write(*InC::new(&monitor.interests()).as_c());
             put(instance, monitor)
         })
     }
@@ -66,8 +67,8 @@ pub(super) unsafe extern "C" fn augment<P: ImageAugmentation>(
     unsafe {
         guarded(host, |host| {
             let plugin = self::instance::<P>(instance)?;
-            let given = read(image, "image")?;
-            let sample = read(sample, "sample")?.into();
+            let given = given(image.cast_mut(), "image")?.read();
+            let sample: Sample = read(sample, "sample")?;
             let pixels = pixels(&given)?;
             let mut image = Image::new(given.width, given.height, given.channels, pixels);
             plugin.augment(&mut image, &sample)?;
@@ -87,7 +88,7 @@ pub(super) unsafe extern "C" fn trace_batch<P: BatchAugmentation>(
     unsafe {
         guarded(host, |_| {
             let plugin = self::instance::<P>(instance)?;
-            let batch = read(batch, "batch")?.into();
+            let batch: Batch = read(batch, "batch")?;
             let [images, targets] = [images, targets].map(Tensor::from_raw);
             let results = plugin.trace(&batch, images, targets)?;
             let first = tensor::result(results.0, &[images, targets]);
@@ -111,7 +112,7 @@ pub(super) unsafe extern "C" fn trace_attention<P: Attention>(
     unsafe {
         guarded(host, |_| {
             let plugin = self::instance::<P>(instance)?;
-            let layer = read(layer, "layer")?.into();
+            let layer: Layer = read(layer, "layer")?;
             let [query, key, value] = [query, key, value].map(Tensor::from_raw);
             let result = plugin.trace(&layer, query, key, value)?;
             host::result(tensor::result(result, &[query, key, value]));
@@ -179,9 +180,10 @@ unsafe fn instance<'a, P>(instance: *mut c_void) -> Result<&'a mut P> {
     Ok(unsafe { &mut *given(instance, "instance")?.cast() })
 }
 
-unsafe fn read<T: Copy>(record: *const T, what: &str) -> Result<T> {
+unsafe fn read<T: FromC>(record: *const T::C, what: &str) -> Result<T> {
+    let record = given(record.cast_mut(), what)?;
     // SAFETY: the host keeps to the rules.
-    Ok(unsafe { given(record.cast_mut(), what)?.read() })
+    Ok(unsafe { T::from_c(&*record) }?)
 }
 
 fn given<T>(pointer: *mut T, what: &str) -> Result<*mut T> {

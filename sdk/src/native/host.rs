@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use vitral_abi::convert::{CAction, CAttributes, level_tag, list_of, text_of};
+use vitral_abi::convert::{InC, level_tag, list_of, text_of};
 use vitral_abi::{Action, Attribute, Initializer, LogLevel, c};
 
 use crate::tensor::Tensor;
@@ -69,7 +69,7 @@ pub(crate) fn apply(
     label: &str,
     capacity: usize,
 ) -> Vec<Tensor> {
-    let attributes = CAttributes::new(attributes);
+    let attributes = InC::new(attributes);
     let operands: Vec<_> = operands.iter().map(|operand| operand.raw()).collect();
     let mut results = vec![u64::MAX; capacity];
     let count = tracing(|host| {
@@ -79,7 +79,7 @@ pub(crate) fn apply(
             (host.apply)(
                 host.context,
                 text_of(op),
-                attributes.list(),
+                *attributes.as_c(),
                 list_of(&operands),
                 text_of(label),
                 results.as_mut_ptr(),
@@ -135,7 +135,7 @@ pub(super) fn new_image(host: &c::Host, width: u32, height: u32, channels: u32) 
 
 pub(super) fn act(host: &c::Host, action: &Action) {
     // SAFETY: the host's table is valid during its call, and copies the action.
-    unsafe { (host.act)(host.context, CAction::new(action).as_c()) }
+    unsafe { (host.act)(host.context, InC::new(action).as_c()) }
 }
 
 pub(super) fn state(host: &c::Host, bytes: &[u8]) {

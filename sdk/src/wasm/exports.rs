@@ -2,11 +2,10 @@
 
 use std::marker::PhantomData;
 
-use vitral_abi::{Batch, Event, Interests, Layer, Sample, Setting};
+use vitral_abi::wit::{FromWit, ToWit};
+use vitral_abi::{Batch, Event, Layer, Sample, Setting};
 
-use super::bindings::exports::vitral::plugin::{
-    attentions, batch_augmentations, data_monitors, description, image_augmentations, monitors,
-};
+use super::bindings::exports::vitral::plugin::*;
 use super::bindings::vitral::plugin::tensors;
 use super::host::{give, trace};
 use super::plugin::{configure, start, with};
@@ -20,12 +19,12 @@ pub struct Component<P>(PhantomData<P>);
 impl<P: Plugin> description::Guest for Component<P> {
     fn describe() -> description::Description {
         start();
-        describe::<P>().into()
+        describe::<P>().to_wit()
     }
 }
 
 fn plain(settings: Vec<description::Setting>) -> Vec<Setting> {
-    settings.into_iter().map(Setting::from).collect()
+    FromWit::from_wit(settings)
 }
 
 impl<P: ImageAugmentation> image_augmentations::Guest for Component<P> {
@@ -38,7 +37,7 @@ impl<P: ImageAugmentation> image_augmentations::Guest for Component<P> {
         sample: image_augmentations::Sample,
     ) -> Result<Option<image_augmentations::Image>, String> {
         let image_augmentations::Image { width, height, channels, mut pixels } = given;
-        let sample = Sample { seed: sample.seed, epoch: sample.epoch, size: sample.size };
+        let sample = Sample::from_wit(sample);
         with(|plugin: &mut P| {
             let mut image = Image::new(width, height, channels, &mut pixels);
             plugin.augment(&mut image, &sample)?;
@@ -63,8 +62,7 @@ impl<P: BatchAugmentation> batch_augmentations::Guest for Component<P> {
         images: &tensors::Tensor,
         targets: &tensors::Tensor,
     ) -> Result<batch_augmentations::Changed, String> {
-        let batch_augmentations::Batch { height, width, channels, classes } = batch;
-        let batch = Batch { height, width, channels, classes };
+        let batch = Batch::from_wit(batch);
         trace([images, targets], |[images, targets]| {
             with(|plugin: &mut P| {
                 let results = plugin.trace(&batch, images, targets)?;
@@ -88,7 +86,7 @@ impl<P: Attention> attentions::Guest for Component<P> {
         key: &tensors::Tensor,
         value: &tensors::Tensor,
     ) -> Result<tensors::Tensor, String> {
-        let layer = Layer::from(layer);
+        let layer = Layer::from_wit(layer);
         trace([query, key, value], |[query, key, value]| {
             with(|plugin: &mut P| {
                 let result = plugin.trace(&layer, query, key, value)?;
@@ -101,17 +99,11 @@ impl<P: Attention> attentions::Guest for Component<P> {
 impl<P: Monitor> monitors::Guest for Component<P> {
     fn configure(settings: Vec<description::Setting>) -> Result<monitors::Interests, String> {
         configure::<P>(plain(settings))?;
-        with(|plugin: &mut P| {
-            let Interests { steps, layers } = plugin.interests();
-            Ok(monitors::Interests { steps, layers })
-        })
+        with(|plugin: &mut P| Ok(plugin.interests().to_wit()))
     }
 
     fn observe(event: monitors::Event) -> Result<Vec<monitors::Action>, String> {
-        with(|plugin: &mut P| {
-            let actions = plugin.observe(&event.into())?;
-            Ok(actions.into_iter().map(super::events::action).collect())
-        })
+        observe::<P>(&Event::from_wit(event))
     }
 
     fn save() -> Vec<u8> {
@@ -123,13 +115,22 @@ impl<P: Monitor> monitors::Guest for Component<P> {
     }
 }
 
-impl<P: Monitor> data_monitors::Guest for Component<P> {
-    fn observe_data(
-        report: data_monitors::DataReport,
-    ) -> Result<Vec<data_monitors::Action>, String> {
-        with(|plugin: &mut P| {
-            let actions = plugin.observe(&Event::Data(report.into()))?;
-            Ok(actions.into_iter().map(super::events::action).collect())
-        })
-    }
+fn observe<P: Monitor>(event: &Event) -> Result<Vec<monitors::Action>, String> {
+    with(|plugin: &mut P| Ok(plugin.observe(event)?.to_wit()))
 }
+
+macro_rules! later {
+    (first $first:tt later {$(
+        $(#[$($about:tt)*])*
+        $Case:ident($Type:ident): $TAG:ident = $tag:literal, $field:ident,
+        since $minor:literal, $interface:ident::$function:ident;
+    )*}) => {$(
+        impl<P: Monitor> $interface::Guest for Component<P> {
+            fn $function(report: $interface::$Type) -> Result<Vec<monitors::Action>, String> {
+                observe::<P>(&Event::$Case(FromWit::from_wit(report)))
+            }
+        }
+    )*};
+}
+
+vitral_abi::contract_events!(later);

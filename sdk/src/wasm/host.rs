@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-use vitral_abi::{Attribute, Initializer, LogLevel};
+use vitral_abi::{Attribute, Initializer, LogLevel, wit::ToWit};
 
 use super::bindings::vitral::plugin::{logging, tensors};
 use crate::tensor::Tensor;
@@ -85,13 +85,7 @@ pub(super) fn give(tensor: Tensor) -> tensors::Tensor {
 }
 
 pub(crate) fn log(level: LogLevel, message: &str) {
-    let level = match level {
-        LogLevel::Debug => logging::Level::Debug,
-        LogLevel::Info => logging::Level::Info,
-        LogLevel::Warn => logging::Level::Warn,
-        LogLevel::Error => logging::Level::Error,
-    };
-    logging::log(level, message);
+    logging::log(level.to_wit(), message);
 }
 
 pub(crate) fn apply(
@@ -101,7 +95,7 @@ pub(crate) fn apply(
     label: &str,
     capacity: usize,
 ) -> Vec<Tensor> {
-    let attributes: Vec<_> = attributes.iter().cloned().map(tensors::Attribute::from).collect();
+    let attributes: Vec<tensors::Attribute> = attributes.to_wit();
     TRACE.with_borrow_mut(|trace| {
         let operands: Vec<_> = operands.iter().map(|&operand| trace.get(operand)).collect();
         let results = tensors::apply(op, &attributes, &operands, label);
@@ -115,7 +109,7 @@ pub(crate) fn parameter(
     initializer: Initializer,
     decay: bool,
 ) -> Tensor {
-    let handle = tensors::parameter(name, shape, initializer.into(), decay);
+    let handle = tensors::parameter(name, shape, initializer.to_wit(), decay);
     TRACE.with_borrow_mut(|trace| trace.add(Handle::Owned(handle)))
 }
 

@@ -6,10 +6,10 @@
 //! made.
 
 mod convert;
-mod events;
 mod exports;
 pub(crate) mod host;
 mod plugin;
+mod worlds;
 
 pub use exports::Component;
 
@@ -17,22 +17,8 @@ pub use exports::Component;
 #[allow(missing_docs, clippy::undocumented_unsafe_blocks, reason = "made by wit-bindgen")]
 pub mod bindings {
     wit_bindgen::generate!({
-        inline: "
-            package vitral:sdk;
-
-            world every-kind {
-                import vitral:plugin/logging@1.1.0;
-                import vitral:plugin/tensors@1.1.0;
-                export vitral:plugin/description@1.1.0;
-                export vitral:plugin/image-augmentations@1.1.0;
-                export vitral:plugin/batch-augmentations@1.1.0;
-                export vitral:plugin/attentions@1.1.0;
-                export vitral:plugin/monitors@1.1.0;
-                export vitral:plugin/data-monitors@1.1.0;
-            }
-        ",
         path: "wit",
-        world: "vitral:sdk/every-kind",
+        world: "every-kind",
         pub_export_macro: true,
         default_bindings_module: "vitral_sdk::wasm::bindings",
         disable_custom_section_link_helpers: true,
@@ -66,4 +52,17 @@ pub mod types {
         section.copy_from_slice(bytes);
         section
     }
+}
+
+/// The section by which a component is made of a world.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __world {
+    ($WORLD:ident $section:literal) => {
+        const BYTES: &[u8] = $crate::wasm::types::$WORLD;
+
+        #[used]
+        #[unsafe(link_section = $section)]
+        static WORLD: [u8; BYTES.len()] = $crate::wasm::types::section(BYTES);
+    };
 }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use vitral_program::{Limits, Tensor, TraceErrors, Tracer};
 use vitral_sdk::abi::c::{self, List, Text};
-use vitral_sdk::abi::convert::{self, items};
+use vitral_sdk::abi::convert::{self, FromC, items};
 use vitral_sdk::{Action, Attribute, AttributeValue, Initializer, LogLevel};
 
 /// An op as the host was asked for it.
@@ -184,7 +184,7 @@ unsafe extern "C" fn new_image(
 
 unsafe extern "C" fn act(context: *mut c_void, action: *const c::Action) {
     // SAFETY: the SDK keeps to the rules.
-    let action = unsafe { convert::action(&*action) };
+    let action = unsafe { Action::from_c(&*action) };
     recorder(context).actions.push(action.unwrap());
 }
 

@@ -1,7 +1,7 @@
 //! Monitors through their table.
 
 use vitral_sdk::abi::c::{self, List};
-use vitral_sdk::abi::convert::{CEvent, list_of};
+use vitral_sdk::abi::convert::{InC, list_of};
 use vitral_sdk::native;
 use vitral_sdk::prelude::*;
 
@@ -47,7 +47,7 @@ fn a_monitor_hears_acts_and_keeps_its_state() {
     let mut recorder = Recorder::new();
     let host = recorder.table();
     let mut instance = std::ptr::null_mut();
-    let mut interests = c::Interests::default();
+    let mut interests = c::Interests { steps: 0, layers: 0 };
     let ended = Event::Ended("no reason".into());
     let unknown = c::Event { tag: 99, data: c::EventData { ended: List::EMPTY } };
     // SAFETY: everything that is passed lives until the calls return.
@@ -56,7 +56,7 @@ fn a_monitor_hears_acts_and_keeps_its_state() {
         assert_eq!(created, c::OK);
         assert_eq!(plugin.restore.unwrap()(instance, &host, list_of(&[4])), c::OK);
         let observe = plugin.observe.unwrap();
-        assert_eq!(observe(instance, &host, CEvent::new(&ended).as_c()), c::OK);
+        assert_eq!(observe(instance, &host, InC::new(&ended).as_c()), c::OK);
         assert_eq!(observe(instance, &host, &unknown), c::OK);
         assert_eq!(plugin.save.unwrap()(instance, &host), c::OK);
         assert_eq!(plugin.restore.unwrap()(instance, &host, List::EMPTY), c::FAILED);

@@ -3,9 +3,9 @@
 use std::ffi::c_void;
 
 use vitral_sdk::abi::c::{self, List};
-use vitral_sdk::abi::convert::{self, CSettings};
+use vitral_sdk::abi::convert::{self, FromC, InC};
 use vitral_sdk::prelude::*;
-use vitral_sdk::{LogLevel, Setting, native};
+use vitral_sdk::{Description, LogLevel, Setting, native};
 
 use crate::host::Recorder;
 
@@ -65,13 +65,13 @@ impl ImageAugmentation for Odd {
 /// Makes an instance; gives the status and it.
 fn create(act: &str, recorder: &mut Recorder) -> (u32, *mut c_void) {
     let settings = [Setting::new("act", act)];
-    let settings = CSettings::new(&settings);
+    let settings = InC::new(settings.as_slice());
     let mut instance = std::ptr::null_mut();
     let plugin = native::image_augmentation::<Odd>();
     let host = recorder.table();
     // SAFETY: everything that is passed lives until the call returns.
     let status = unsafe {
-        plugin.create.unwrap()(&host, settings.list(), &mut instance, std::ptr::null_mut())
+        plugin.create.unwrap()(&host, *settings.as_c(), &mut instance, std::ptr::null_mut())
     };
     (status, instance)
 }
@@ -101,7 +101,7 @@ fn the_description_is_made_once_and_can_be_read() {
     let (first, second) = unsafe { (plugin.describe.unwrap()(), plugin.describe.unwrap()()) };
     assert_eq!(first, second);
     // SAFETY: as above.
-    let description = unsafe { convert::description(&*first) }.unwrap();
+    let description = unsafe { Description::from_c(&*first) }.unwrap();
     assert_eq!(description, vitral_sdk::describe::<Odd>());
     assert_eq!((description.name.as_str(), description.version.as_str()), ("odd", "0.1.0"));
 }

@@ -15,7 +15,10 @@ use std::{
     },
 };
 
-use vitral_abi::{Action, Initializer, c, convert};
+use vitral_abi::{
+    Action, Initializer, c,
+    convert::{self, FromC},
+};
 use vitral_program::Tensor;
 
 use crate::{
@@ -303,7 +306,7 @@ unsafe extern "C" fn act(at: *mut c_void, action: *const c::Action) {
         // SAFETY: by contract the action is valid during the call.
         let action = match unsafe { action.as_ref() } {
             // SAFETY: as above.
-            Some(action) => unsafe { convert::action(action) }.map_err(|error| error.to_string()),
+            Some(action) => unsafe { Action::from_c(action) }.map_err(|error| error.to_string()),
             None => Err("null".into()),
         };
         match action {

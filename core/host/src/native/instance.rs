@@ -2,7 +2,7 @@
 
 use vitral_abi::{
     Action, Event, Interests, Kind, Sample, c,
-    convert::{CEvent, list_of},
+    convert::{InC, list_of},
 };
 use vitral_program::Program;
 
@@ -10,8 +10,8 @@ use super::keeper::{Keeper, Table};
 use crate::{
     Call, CallError, Cause, Image, ImageAugmentation, ImageMut, Monitor, Settings,
     image::check_made,
+    loaded::Loaded,
     monitor::{MonitorInstance, Recovering, no_input, state_words},
-    plugin::Loaded,
     trace::{Subject, Trace},
     words::event_words,
 };
@@ -73,27 +73,20 @@ impl Loaded for Native {
             |context| context.trace = Some(trace),
             |instance, host| match subject {
                 Subject::Attention(layer) => {
-                    let layer = c::Layer::from(layer);
+                    let layer = InC::new(&layer);
                     table.trace_attention.map(|function| {
                         // SAFETY: the instance is this table's, and everything that is pointed to
                         // lives until the call returns.
                         unsafe {
-                            function(
-                                instance,
-                                host,
-                                &raw const layer,
-                                inputs[0],
-                                inputs[1],
-                                inputs[2],
-                            )
+                            function(instance, host, layer.as_c(), inputs[0], inputs[1], inputs[2])
                         }
                     })
                 }
                 Subject::Batch(batch) => {
-                    let batch = c::Batch::from(batch);
+                    let batch = InC::new(&batch);
                     table.trace_batch.map(|function| {
                         // SAFETY: as above.
-                        unsafe { function(instance, host, &raw const batch, inputs[0], inputs[1]) }
+                        unsafe { function(instance, host, batch.as_c(), inputs[0], inputs[1]) }
                     })
                 }
             },
@@ -123,7 +116,7 @@ impl ImageAugmentation for Augmentation {
             channels: image.channels,
             pixels: image.pixels.as_mut_ptr(),
         };
-        let passed = c::Sample::from(*sample);
+        let passed = InC::new(sample);
         let mut context = self.0.call(
             Call::Augment,
             &|| described.clone(),
@@ -132,7 +125,7 @@ impl ImageAugmentation for Augmentation {
                 table.augment.map(|augment| {
                     // SAFETY: the instance is this table's, and everything that is pointed to lives
                     // until the call returns.
-                    unsafe { augment(at, host, &raw const given, &raw const passed) }
+                    unsafe { augment(at, host, &raw const given, passed.as_c()) }
                 })
             },
         )?;
@@ -155,7 +148,7 @@ impl MonitorInstance for Observer {
 
     fn observe(&mut self, event: &Event) -> Result<Vec<Action>, CallError> {
         let table = self.0.table();
-        let passed = CEvent::new(event);
+        let passed = InC::new(event);
         let words = || event_words(event);
         let context = self.0.call(
             Call::Observe,

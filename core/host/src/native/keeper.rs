@@ -2,7 +2,10 @@
 
 use std::{ffi::c_void, ptr, sync::Arc};
 
-use vitral_abi::{Interests, c, convert::CSettings};
+use vitral_abi::{
+    Interests, c,
+    convert::{FromC, InC},
+};
 
 use super::calls::{self, Context};
 use crate::{Call, CallError, Cause, Settings, words::settings_words};
@@ -71,14 +74,14 @@ impl Keeper {
     pub(super) fn renew(&mut self) -> Result<(), CallError> {
         self.discard();
         let words = || settings_words(&self.settings);
-        let settings = CSettings::new(self.settings.as_slice());
+        let settings = InC::new(self.settings.as_slice());
         let mut at = ptr::null_mut();
-        let mut interests = c::Interests::default();
+        let mut interests = *InC::new(&Interests::default()).as_c();
         let create = self.table.create;
         let (status, mut context) = calls::call(Context::new(&self.plugin), |host| {
             create.map_or(c::FAILED, |create| {
                 // SAFETY: everything that is pointed to lives until the call returns.
-                unsafe { create(host, settings.list(), &raw mut at, &raw mut interests) }
+                unsafe { create(host, *settings.as_c(), &raw mut at, &raw mut interests) }
             })
         });
         // Taken charge of also where the call has failed, if there is one.
@@ -90,7 +93,9 @@ impl Keeper {
             self.error(Call::Configure, words(), cause)
         };
         self.instance = Some(instance.ok_or_else(missing)?);
-        self.interests = interests.into();
+        // SAFETY: two numbers, which point nowhere.
+        let interests = unsafe { Interests::from_c(&interests) };
+        self.interests = interests.unwrap_or_default();
         Ok(())
     }
 

@@ -8,11 +8,14 @@ mod library;
 
 use std::mem::offset_of;
 
-use vitral_abi::{c, convert};
+use vitral_abi::{
+    Description, c,
+    convert::{self, FromC},
+};
 
 pub(crate) use library::library;
 
-use crate::{Declared, OpenError, plugin::Loaded};
+use crate::{Declared, OpenError, loaded::Loaded};
 use instance::Native;
 
 /// Checks a plugin's table and reads what the plugin says of itself.
@@ -28,7 +31,7 @@ pub(crate) fn open(
     let description = unsafe { describe().as_ref() };
     let description = description.ok_or_else(|| refuse("it describes itself by null".into()))?;
     // SAFETY: by contract everything that a description points to is valid for ever.
-    let description = unsafe { convert::description(description) };
+    let description = unsafe { Description::from_c(description) };
     let description = description.map_err(|error| refuse(error.to_string()))?;
     let native = Native::new(table, kind).map_err(refuse)?;
     Ok((Declared { kind, description }, Box::new(native)))

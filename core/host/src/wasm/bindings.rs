@@ -5,21 +5,8 @@
 
 wasmtime::component::bindgen!({
     path: "../../sdk/wit",
-    inline: "
-        package vitral:host;
-
-        world everything {
-            import vitral:plugin/logging@1.1.0;
-            import vitral:plugin/tensors@1.1.0;
-            export vitral:plugin/description@1.1.0;
-            export vitral:plugin/image-augmentations@1.1.0;
-            export vitral:plugin/batch-augmentations@1.1.0;
-            export vitral:plugin/attentions@1.1.0;
-            export vitral:plugin/monitors@1.1.0;
-            export vitral:plugin/data-monitors@1.1.0;
-        }
-    ",
+    world: "every-kind",
     imports: { default: trappable },
     exports: { default: async },
-    with: { "vitral:plugin/tensors.tensor": super::state::TensorHandle },
+    with: { "vitral:plugin/tensors.tensor": super::handle::TensorHandle },
 });

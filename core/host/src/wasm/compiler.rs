@@ -17,7 +17,10 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-use super::{engine::config, open::MAX_COMPONENT};
+use super::{
+    config::{MAX_COMPONENT, config},
+    sandbox,
+};
 
 /// Where WebAssembly is compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,7 +233,7 @@ fn try_compile_for_parent() -> Result<(), (ExitCode, String)> {
     let mut component = Vec::new();
     io::stdin().take(MAX_COMPONENT as u64).read_to_end(&mut component).map_err(failed)?;
     // Before anything looks at the bytes, and before there are other threads.
-    super::sandbox::enter(Limits::of(component.len()).memory, Limits::of(component.len()).time)
+    sandbox::enter(Limits::of(component.len()).memory, Limits::of(component.len()).time)
         .map_err(failed)?;
     let compiled = Engine::new(&config())
         .and_then(|engine| engine.precompile_component(&component))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::engine::TICK;
+use super::config::TICK;
 use crate::{Call, Interrupt};
 
 /// What a call that counts has left when the user wants to stop.

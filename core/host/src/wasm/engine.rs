@@ -1,27 +1,15 @@
 //! The WebAssembly engine: compiles components, and lets time pass for all calls.
 
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, thread};
 
-use wasmtime::{Config, Engine, component::Component};
+use wasmtime::{Engine, component::Component};
 
-use super::{cache::Cache, compiler::Compiler};
+use super::{
+    cache::Cache,
+    compiler::Compiler,
+    config::{TICK, config},
+};
 use crate::{Interrupt, OpenError};
-
-/// How exactly the time of a call is kept.
-pub(super) const TICK: Duration = Duration::from_millis(10);
-/// What a plugin may have on its stack, in bytes.
-const STACK: usize = 1 << 20;
-
-/// How everything is compiled, and runs.
-pub(super) fn config() -> Config {
-    let mut config = Config::new();
-    // Results are the same on every machine, but for the sign and the payload of a NaN, which no
-    // comparison, conversion or rounding sees. The native form has them from the processor, too,
-    // and making them canonical would take a third of a bilinear warp's time.
-    config.cranelift_nan_canonicalization(false).relaxed_simd_deterministic(true);
-    config.epoch_interruption(true).max_wasm_stack(STACK).async_stack_size(2 * STACK);
-    config
-}
 
 /// Compiles WebAssembly, and keeps what it has compiled. A process needs one.
 pub struct WasmEngine {

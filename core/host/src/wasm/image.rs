@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use vitral_abi::Sample;
+use vitral_abi::{Sample, wit::ToWit};
 use vitral_seed::Seed;
-use wasmtime::component::{Component, ComponentExportIndex};
 
 use super::{
     bindings::exports::vitral::plugin::image_augmentations,
-    convert,
+    exports::Exports,
     keeper::{Keeper, Request},
-    open::Exports,
     pixels::{Passed, Pixels, in_place},
 };
 use crate::{Call, CallError, Image, ImageAugmentation, ImageMut, image::check_made};
@@ -18,14 +16,6 @@ use crate::{Call, CallError, Image, ImageAugmentation, ImageMut, image::check_ma
 /// What `augment` is called with, and what it gives.
 type Given = (Passed, image_augmentations::Sample);
 type Made = (Result<Option<Passed>, String>,);
-
-/// Where a component has `augment`, whose types are ours and not those of the bindings.
-pub(super) fn export(component: &Component) -> wasmtime::Result<ComponentExportIndex> {
-    const INTERFACE: &str = "vitral:plugin/image-augmentations@1.1.0";
-    let missing = || wasmtime::Error::msg(format!("no `augment` in `{INTERFACE}`"));
-    let interface = component.get_export_index(None, INTERFACE).ok_or_else(missing)?;
-    component.get_export_index(Some(&interface), "augment").ok_or_else(missing)
-}
 
 pub(super) struct Augmentation(pub(super) Keeper);
 
@@ -54,7 +44,7 @@ impl ImageAugmentation for Augmentation {
                     return Ok(Err("it is no image augmentation".to_owned()));
                 };
                 let augment = instance.get_typed_func::<Given, Made>(&mut *store, augment)?;
-                let (made,) = augment.call_async(store, (passed, convert::sample(sample))).await?;
+                let (made,) = augment.call_async(store, (passed, sample.to_wit())).await?;
                 Ok(made)
             })
         });

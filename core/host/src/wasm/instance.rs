@@ -13,7 +13,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::runtime::{in_tokio, poll_noop};
 
-use super::{WasmOptions, deadline::Time, engine::TICK, state::State, wasi::System};
+use super::{config::TICK, deadline::Time, options::WasmOptions, state::State, wasi::System};
 use crate::{Cause, Interrupt, log::clean, trace::Trace};
 
 /// A component that is ready to be instantiated.

@@ -2,21 +2,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use vitral_abi::Interests;
+use vitral_abi::{
+    Interests,
+    wit::{FromWit, ToWit},
+};
 use vitral_seed::Seed;
 use wasmtime::{Store, component::Instance};
 
 use super::{
-    Wasm, convert,
+    bindings::exports::vitral::plugin::description,
     deadline::Time,
+    exports::Exports,
     instance::{Module, Session},
-    open::Exports,
     state::State,
 };
 use crate::{Call, CallError, Cause, Settings, log::clean, trace::Trace, words::settings_words};
 
 /// The most bytes of a plugin's error message.
 const MAX_MESSAGE: usize = 64 << 10;
+
+/// An opened component.
+pub(super) struct Wasm {
+    pub(super) module: Arc<Module>,
+    pub(super) exports: Arc<Exports>,
+}
 
 /// A call that is to be made.
 pub(super) struct Request<'r> {
@@ -62,7 +71,7 @@ impl Keeper {
             .map_err(|cause| self.error(Call::Configure, words(), cause))?;
         let (words, exports) = (words(), Arc::clone(&self.exports));
         self.session = Some(session);
-        let settings = convert::settings(self.settings.as_slice());
+        let settings: Vec<description::Setting> = self.settings.as_slice().to_wit();
         let request = Request {
             call: Call::Configure,
             words: &|| words.clone(),
@@ -90,7 +99,7 @@ impl Keeper {
         });
         match configured {
             Ok(interests) => {
-                self.interests = interests.map(convert::interests).unwrap_or_default();
+                self.interests = interests.map(FromWit::from_wit).unwrap_or_default();
                 Ok(())
             }
             Err(error) => {

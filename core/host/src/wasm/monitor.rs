@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use vitral_abi::{Action, DataReport, Event, Interests};
+use vitral_abi::{Action, Event, Interests, wit::FromWit};
 use wasmtime::{Store, component::Instance};
 
 use super::{
-    bindings::exports::vitral::plugin::monitors::{self, Guest},
-    convert,
+    bindings::exports::vitral::plugin::monitors,
+    exports::{Exports, Later, first},
     keeper::{Keeper, Request},
-    open::Exports,
     state::State,
 };
 use crate::{
@@ -28,35 +27,20 @@ impl Observer {
         &mut self,
         call: Call,
         words: &dyn Fn() -> String,
-        run: impl AsyncFnOnce(&mut Store<State>, Guest) -> wasmtime::Result<Result<R, String>>,
+        run: impl AsyncFnOnce(
+            &mut Store<State>,
+            &Instance,
+            &monitors::GuestIndices,
+            &Later,
+        ) -> wasmtime::Result<Result<R, String>>,
     ) -> Result<R, CallError> {
         let exports = Arc::clone(self.0.exports());
         let request = Request { call, words, time: self.0.time(), seed: None, trace: None };
         self.0.call(request, async |store: &mut Store<State>, instance: &Instance| {
-            let Exports::Monitor(indices, _) = &*exports else {
+            let Exports::Monitor(indices, later) = &*exports else {
                 return Ok(Err("it is no monitor".to_owned()));
             };
-            let guest = indices.load(&mut *store, instance)?;
-            run(store, guest).await
-        })
-    }
-}
-
-impl Observer {
-    /// Tells what the data path did, to those who know of it.
-    fn observe_data(
-        &mut self,
-        report: &DataReport,
-        words: &dyn Fn() -> String,
-    ) -> Result<Vec<monitors::Action>, CallError> {
-        let exports = Arc::clone(self.0.exports());
-        let Exports::Monitor(_, Some(indices)) = &*exports else { return Ok(Vec::new()) };
-        let passed = convert::data_report(report);
-        let (call, time) = (Call::Observe, self.0.time());
-        let request = Request { call, words, time, seed: None, trace: None };
-        self.0.call(request, async |store: &mut Store<State>, instance: &Instance| {
-            let guest = indices.load(&mut *store, instance)?;
-            guest.call_observe_data(store, &passed).await
+            run(store, instance, indices, later).await
         })
     }
 }
@@ -68,31 +52,36 @@ impl MonitorInstance for Observer {
 
     fn observe(&mut self, event: &Event) -> Result<Vec<Action>, CallError> {
         let words = || event_words(event);
-        let actions = if let Event::Data(report) = event {
-            self.observe_data(report, &words)?
-        } else {
-            let Some(passed) = convert::event(event) else { return Ok(Vec::new()) };
-            self.call(Call::Observe, &words, async |store, guest| {
-                guest.call_observe(store, &passed).await
-            })?
-        };
+        let passed = first(event);
+        let actions = self.call(
+            Call::Observe,
+            &words,
+            async |store, instance, indices, later| match &passed {
+                Some(passed) => {
+                    let guest = indices.load(&mut *store, instance)?;
+                    guest.call_observe(store, passed).await
+                }
+                None => later.observe(store, instance, event).await,
+            },
+        )?;
         if actions.len() > MAX_ACTIONS {
             let what = format!("{} actions at once", actions.len());
             let cause = Cause::BadResult(format!("it asked for {what}, but may for {MAX_ACTIONS}"));
             return Err(self.error(Call::Observe, words(), cause));
         }
-        Ok(actions.into_iter().map(convert::action).collect())
+        Ok(FromWit::from_wit(actions))
     }
 
     fn save(&mut self) -> Result<Vec<u8>, CallError> {
-        self.call(Call::Save, &no_input, async |store, guest| {
+        self.call(Call::Save, &no_input, async |store, instance, indices, _| {
+            let guest = indices.load(&mut *store, instance)?;
             Ok(Ok(guest.call_save(store).await?))
         })
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), CallError> {
-        self.call(Call::Restore, &|| state_words(state), async |store, guest| {
-            guest.call_restore(store, state).await
+        self.call(Call::Restore, &|| state_words(state), async |store, instance, indices, _| {
+            indices.load(&mut *store, instance)?.call_restore(store, state).await
         })
     }
 

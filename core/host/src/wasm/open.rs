@@ -3,44 +3,31 @@
 use std::sync::Arc;
 
 use semver::Version;
-use vitral_abi::Kind;
+use vitral_abi::{Kind, wit::FromWit};
 use vitral_seed::Seed;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
 use super::{
-    Wasm, WasmEngine, WasmOptions,
     bindings::{
-        exports::vitral::plugin::{
-            attentions, batch_augmentations, data_monitors, description, image_augmentations,
-            monitors,
-        },
+        exports::vitral::plugin::description,
         vitral::plugin::{logging, tensors},
     },
-    convert,
+    config::MAX_COMPONENT,
     deadline::Time,
+    engine::WasmEngine,
+    exports::{Exports, NAMESPACE},
     instance::{Module, Session},
+    keeper::Wasm,
+    options::WasmOptions,
     state::{Access, State},
-    wasi,
+    wasi::Random,
 };
-use crate::{Declared, OpenError, plugin::Loaded};
+use crate::{Declared, OpenError, loaded::Loaded};
 
-/// The interfaces of this contract, `vitral:plugin/<name>@1.1.0`; those of an earlier minor version
-/// are the same or fewer.
-const NAMESPACE: &str = "vitral:plugin/";
+/// The contract that this host speaks.
 const VERSION: Version =
     Version::new(vitral_abi::VERSION.0 as u64, vitral_abi::VERSION.1 as u64, 0);
-/// The largest component; those of Python have 40 MiB.
-pub(super) const MAX_COMPONENT: usize = 256 << 20;
-
-/// Where the exports of each kind are found.
-pub(super) enum Exports {
-    /// `augment` beside, which has types of its own here.
-    Image(image_augmentations::GuestIndices, ComponentExportIndex),
-    Batch(batch_augmentations::GuestIndices),
-    Attention(attentions::GuestIndices),
-    /// A monitor hears of the data path since contract 1.1.
-    Monitor(monitors::GuestIndices, Option<data_monitors::GuestIndices>),
-}
 
 /// Opens a component.
 pub(crate) fn open(
@@ -54,24 +41,13 @@ pub(crate) fn open(
         return Err(refuse(format!("it has more than {} MiB", MAX_COMPONENT >> 20)));
     }
     let component = engine.compile(bytes).map_err(refuse)?;
-    let Interfaces { kind, uses_wasi, has_data } =
-        interfaces(engine, &component).map_err(refuse)?;
+    let (kind, uses_wasi) = interfaces(engine, &component).map_err(refuse)?;
     let pre = link(engine, &component, uses_wasi)
         .map_err(|error| refuse(format!("it cannot be linked: {error:#}")))?;
     let missing = |error: wasmtime::Error| {
         refuse(format!("its exports are not those of contract {VERSION}: {error:#}"))
     };
-    let exports = match kind {
-        Kind::ImageAugmentation => image_augmentations::GuestIndices::new(&pre)
-            .and_then(|image| Ok(Exports::Image(image, super::image::export(&component)?))),
-        Kind::BatchAugmentation => batch_augmentations::GuestIndices::new(&pre).map(Exports::Batch),
-        Kind::Attention => attentions::GuestIndices::new(&pre).map(Exports::Attention),
-        Kind::Monitor => monitors::GuestIndices::new(&pre).and_then(|monitor| {
-            let data = has_data.then(|| data_monitors::GuestIndices::new(&pre)).transpose()?;
-            Ok(Exports::Monitor(monitor, data))
-        }),
-    };
-    let exports = exports.map_err(missing)?;
+    let exports = Exports::find(kind, &pre).map_err(missing)?;
     let describe = description::GuestIndices::new(&pre).map_err(missing)?;
     let interrupt = engine.interrupt().clone();
     let module = Arc::new(Module { pre, options, uses_wasi, interrupt });
@@ -83,19 +59,12 @@ pub(crate) fn open(
         guest.call_describe(store).await
     });
     let described = described.map_err(|cause| refuse(format!("it failed in describe: {cause}")))?;
-    let declared = Declared { kind, description: convert::description(described) };
+    let declared = Declared { kind, description: FromWit::from_wit(described) };
     Ok((declared, Box::new(Wasm { module, exports: Arc::new(exports) })))
 }
 
-/// What a component exports and imports.
-struct Interfaces {
-    kind: Kind,
-    uses_wasi: bool,
-    /// Whether it hears of the data path.
-    has_data: bool,
-}
-
-fn interfaces(engine: &WasmEngine, component: &Component) -> Result<Interfaces, String> {
+/// The kind of a component, and whether it imports WASI.
+fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool), String> {
     let r#type = component.component_type();
     let mut uses_wasi = false;
     for (import, _) in r#type.imports(engine.engine()) {
@@ -108,14 +77,13 @@ fn interfaces(engine: &WasmEngine, component: &Component) -> Result<Interfaces, 
             ));
         }
     }
-    let (mut kinds, mut has_data) = (Vec::new(), false);
+    let mut kinds = Vec::new();
     for (export, _) in r#type.exports(engine.engine()) {
         let Some(interface) = ours(export)? else { continue };
-        has_data |= interface == "data-monitors";
         kinds.extend(Kind::ALL.into_iter().find(|kind| format!("{kind}s") == interface));
     }
     match kinds[..] {
-        [kind] => Ok(Interfaces { kind, uses_wasi, has_data }),
+        [kind] => Ok((kind, uses_wasi)),
         [] => Err(format!(
             "it is no plugin, as it exports none of {}",
             Kind::ALL.map(|kind| format!("`{NAMESPACE}{kind}s`")).join(", ")
@@ -154,7 +122,18 @@ fn link(
     logging::add_to_linker::<State, Access>(&mut linker, |state| state)?;
     tensors::add_to_linker::<State, Access>(&mut linker, |state| state)?;
     if uses_wasi {
-        wasi::add_to_linker(&mut linker)?;
+        link_wasi(&mut linker)?;
     }
     linker.instantiate_pre(component)
+}
+
+/// Adds WASI, with the host's random numbers.
+fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    random::add_to_linker::<State, Random>(linker, State::random)?;
+    insecure::add_to_linker::<State, Random>(linker, State::random)?;
+    insecure_seed::add_to_linker::<State, Random>(linker, State::random)?;
+    linker.allow_shadowing(false);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vitral_abi::{Attribute, AttributeValue, Initializer, LogLevel};
+use vitral_abi::{LogLevel, wit::FromWit};
 use vitral_program::Tensor;
 use vitral_seed::Seed;
 use wasmtime::{
@@ -14,6 +14,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use super::{
     bindings::vitral::plugin::{logging, tensors},
     deadline::Deadline,
+    handle::TensorHandle,
     limits::Limits,
     wasi::{Random, System},
 };
@@ -27,9 +28,6 @@ use crate::{
 const MAX_RESOURCES: usize = 100_000;
 /// The most bytes of an error that is kept.
 const MAX_ERROR: usize = 4 << 10;
-
-/// A symbolic tensor in a plugin's hands.
-pub struct TensorHandle(Tensor);
 
 /// The data of a store.
 pub(super) struct State {
@@ -115,12 +113,7 @@ impl WasiView for State {
 
 impl logging::Host for State {
     fn log(&mut self, level: logging::Level, message: String) -> Result<()> {
-        let level = match level {
-            logging::Level::Debug => LogLevel::Debug,
-            logging::Level::Info => LogLevel::Info,
-            logging::Level::Warn => LogLevel::Warn,
-            logging::Level::Error => LogLevel::Error,
-        };
+        let level = LogLevel::from_wit(level);
         self.log.line(Some(level), &message);
         if level == LogLevel::Error {
             self.last_error = Some(clean(&message, MAX_ERROR));
@@ -139,7 +132,7 @@ impl tensors::Host for State {
     ) -> Result<Vec<Resource<TensorHandle>>> {
         let operands: Vec<Tensor> =
             operands.iter().map(|operand| Ok(self.table.get(operand)?.0)).collect::<Result<_>>()?;
-        let attributes = attributes.into_iter().map(attribute).collect();
+        let attributes = FromWit::from_wit(attributes);
         let results = self.tracing()?.apply(&op, attributes, &operands, &label);
         results.into_iter().map(|result| self.hand_out(result)).collect()
     }
@@ -151,17 +144,7 @@ impl tensors::Host for State {
         initializer: tensors::Initializer,
         decay: bool,
     ) -> Result<Resource<TensorHandle>> {
-        let initializer = match initializer {
-            tensors::Initializer::Constant(value) => Initializer::Constant(value),
-            tensors::Initializer::Normal(deviation) => Initializer::Normal(deviation),
-            tensors::Initializer::TruncatedNormal(deviation) => {
-                Initializer::TruncatedNormal(deviation)
-            }
-            tensors::Initializer::Uniform(limit) => Initializer::Uniform(limit),
-            tensors::Initializer::XavierUniform(tensors::Fans { inputs, outputs }) => {
-                Initializer::XavierUniform { inputs, outputs }
-            }
-        };
+        let initializer = FromWit::from_wit(initializer);
         let tensor = self.tracing()?.parameter(&name, &shape, initializer, decay);
         self.hand_out(tensor)
     }
@@ -177,16 +160,4 @@ impl tensors::HostTensor for State {
         self.table.delete(tensor)?;
         Ok(())
     }
-}
-
-fn attribute(attribute: tensors::Attribute) -> Attribute {
-    let value = match attribute.value {
-        tensors::AttributeValue::Boolean(value) => AttributeValue::Boolean(value),
-        tensors::AttributeValue::Integer(value) => AttributeValue::Integer(value),
-        tensors::AttributeValue::Number(value) => AttributeValue::Number(value),
-        tensors::AttributeValue::Integers(values) => AttributeValue::Integers(values),
-        tensors::AttributeValue::Numbers(values) => AttributeValue::Numbers(values),
-        tensors::AttributeValue::Text(text) => AttributeValue::Text(text),
-    };
-    Attribute { name: attribute.name, value }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use vitral_abi::wit::ToWit;
 use vitral_program::Program;
 use wasmtime::component::Resource;
 
 use super::{
-    Wasm, convert,
-    keeper::{Keeper, Request},
-    open::Exports,
+    exports::Exports,
+    keeper::{Keeper, Request, Wasm},
 };
 use crate::{
     Call, CallError, Cause, Settings,
@@ -39,13 +39,13 @@ pub(super) fn trace(
         let results = match (&*exports, subject) {
             (Exports::Attention(indices), Subject::Attention(layer)) => {
                 let guest = indices.load(&mut *store, instance)?;
-                let layer = convert::layer(&layer);
+                let layer = layer.to_wit();
                 let result = guest.call_trace(&mut *store, layer, lent(0), lent(1), lent(2));
                 result.await?.map(|output| vec![output])
             }
             (Exports::Batch(indices), Subject::Batch(batch)) => {
                 let guest = indices.load(&mut *store, instance)?;
-                let batch = convert::batch(&batch);
+                let batch = batch.to_wit();
                 let result = guest.call_trace(&mut *store, batch, lent(0), lent(1));
                 result.await?.map(|changed| vec![changed.images, changed.targets])
             }

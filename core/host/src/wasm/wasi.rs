@@ -11,17 +11,13 @@ use std::{
 
 use tokio::io::AsyncWrite;
 use vitral_seed::Seed;
-use wasmtime::{
-    Result, bail,
-    component::{HasData, Linker},
-};
+use wasmtime::{Result, bail, component::HasData};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, WasiCtx,
     cli::{IsTerminal, StdoutStream},
     p2::bindings::random::{insecure, insecure_seed, random},
 };
 
-use super::state::State;
 use crate::Permissions;
 
 /// The most bytes that a plugin may print in one call; more is left out.
@@ -70,17 +66,6 @@ impl System {
         let printed = std::mem::take(&mut *self.printed.lock());
         String::from_utf8_lossy(&printed).lines().for_each(line);
     }
-}
-
-/// Adds WASI to what components may import.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    linker.allow_shadowing(true);
-    random::add_to_linker::<State, Random>(linker, State::random)?;
-    insecure::add_to_linker::<State, Random>(linker, State::random)?;
-    insecure_seed::add_to_linker::<State, Random>(linker, State::random)?;
-    linker.allow_shadowing(false);
-    Ok(())
 }
 
 /// Random numbers that follow from the call, so that no other call and no order of calls changes

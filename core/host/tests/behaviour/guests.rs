@@ -21,7 +21,7 @@ const COMMON: &str = r#"
                 (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
             (drop (memory.grow (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))
         (local.get $at))
-    (func (export "vitral:plugin/description@1.1.0#describe") (result i32) (i32.const 64))
+    (func (export "vitral:plugin/description@CONTRACT#describe") (result i32) (i32.const 64))
 "#;
 
 /// An image augmentation whose `augment` has this body. Its locals are the image (0 width, 1 height,
@@ -41,9 +41,9 @@ fn image_module(augment: &str, more: &str) -> String {
         r#"(module
             {more}
             {COMMON}
-            (func (export "vitral:plugin/image-augmentations@1.1.0#configure")
+            (func (export "vitral:plugin/image-augmentations@CONTRACT#configure")
                 (param i32 i32) (result i32) (i32.const 256))
-            (func $augment (export "vitral:plugin/image-augmentations@1.1.0#augment")
+            (func $augment (export "vitral:plugin/image-augmentations@CONTRACT#augment")
                 (param i32 i32 i32 i32 i32 i64 i32 i32) (result i32)
                 (local $i i32)
                 {augment}))"#
@@ -56,9 +56,9 @@ fn image_module(augment: &str, more: &str) -> String {
 pub fn attention(trace: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
-            (import "vitral:plugin/tensors@1.1.0" "apply"
+            (import "vitral:plugin/tensors@CONTRACT" "apply"
                 (func $raw (param i32 i32 i32 i32 i32 i32 i32 i32 i32)))
-            (import "vitral:plugin/tensors@1.1.0" "[resource-drop]tensor"
+            (import "vitral:plugin/tensors@CONTRACT" "[resource-drop]tensor"
                 (func $drop (param i32)))
             (global $query (mut i32) (i32.const 0))
             {COMMON}
@@ -76,9 +76,9 @@ pub fn attention(trace: &str) -> Vec<u8> {
                 (i32.store (i32.const 256) (i32.const 0))
                 (i32.store (i32.const 260) (local.get $tensor))
                 (i32.const 256))
-            (func (export "vitral:plugin/attentions@1.1.0#configure")
+            (func (export "vitral:plugin/attentions@CONTRACT#configure")
                 (param i32 i32) (result i32) (i32.const 1024))
-            (func (export "vitral:plugin/attentions@1.1.0#trace")
+            (func (export "vitral:plugin/attentions@CONTRACT#trace")
                 (param i32 i32 i32 i32 i32 i32 i32 f64 i32 i32 i32) (result i32)
                 (local $i i32)
                 (global.set $query (local.get 8))
@@ -95,24 +95,24 @@ pub fn monitor(observe: &str) -> Vec<u8> {
         r#"(module
             (global $count (mut i32) (i32.const 0))
             {COMMON}
-            (func (export "vitral:plugin/monitors@1.1.0#configure")
+            (func (export "vitral:plugin/monitors@CONTRACT#configure")
                 (param i32 i32) (result i32)
                 (i32.store (i32.const 1028) (i32.const 2)) (i32.const 1024))
-            (func (export "vitral:plugin/monitors@1.1.0#observe") (param i32) (result i32)
+            (func (export "vitral:plugin/monitors@CONTRACT#observe") (param i32) (result i32)
                 (global.set $next (i32.const 4096))
                 (global.set $count (i32.add (global.get $count) (i32.const 1)))
                 {observe})
-            (func (export "vitral:plugin/data-monitors@1.1.0#observe-data")
+            (func (export "vitral:plugin/data-monitors@CONTRACT#observe-data")
                 (param i64 f64 f64 f64 i32 i32 i32 i32) (result i32)
                 (global.set $next (i32.const 4096))
                 (global.set $count (i32.add (global.get $count) (i32.const 10)))
                 (i32.const 256))
-            (func (export "vitral:plugin/monitors@1.1.0#save") (result i32)
+            (func (export "vitral:plugin/monitors@CONTRACT#save") (result i32)
                 (i32.store (i32.const 512) (global.get $count))
                 (i32.store (i32.const 520) (i32.const 512))
                 (i32.store (i32.const 524) (i32.const 1))
                 (i32.const 520))
-            (func (export "vitral:plugin/monitors@1.1.0#restore") (param i32 i32) (result i32)
+            (func (export "vitral:plugin/monitors@CONTRACT#restore") (param i32 i32) (result i32)
                 (if (i32.ne (local.get 1) (i32.const 1)) (then unreachable))
                 (global.set $count (i32.load8_u (local.get 0)))
                 (i32.const 1040)))"#
@@ -124,7 +124,7 @@ pub fn monitor(observe: &str) -> Vec<u8> {
 pub fn system(imports: &str, augment: &str) -> Vec<u8> {
     let wit = "package test:guest;
         world guest {
-            include vitral:plugin/image-augmentation@1.1.0;
+            include vitral:plugin/image-augmentation@CONTRACT;
             import wasi:cli/stdout@0.2.0;
             import wasi:clocks/wall-clock@0.2.0;
             import wasi:clocks/monotonic-clock@0.2.0;
@@ -135,7 +135,7 @@ pub fn system(imports: &str, augment: &str) -> Vec<u8> {
     for package in WASI {
         resolve.push_str("wasi.wit", package).unwrap();
     }
-    let package = resolve.push_str("guest.wit", wit).unwrap();
+    let package = resolve.push_str("guest.wit", &of_contract(wit)).unwrap();
     encode(&image_module(augment, imports), resolve, package, "guest")
 }
 
@@ -183,6 +183,12 @@ pub fn component(module: &str, world: &str) -> Vec<u8> {
     encode(module, resolve, package, world)
 }
 
+/// A text with the contract's version.
+fn of_contract(text: &str) -> String {
+    let (major, minor) = vitral_abi::VERSION;
+    text.replace("CONTRACT", &format!("{major}.{minor}.0"))
+}
+
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
     resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/wit")).unwrap();
@@ -190,7 +196,7 @@ fn contract() -> Resolve {
 }
 
 fn encode(module: &str, resolve: Resolve, package: PackageId, world: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(module).unwrap();
+    let mut module = wat::parse_str(of_contract(module)).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()

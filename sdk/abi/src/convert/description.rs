@@ -1,10 +1,9 @@
 //! What a plugin says of itself.
 
-use super::list::{each, list_of, part, text_of};
-use super::value::{CSettings, settings, value, value_to_c};
+use super::traits::{FromC, InC, Kept, ToC};
 use super::{ConvertError, Result};
-use crate::c::{self, List, Text};
-use crate::{Description, Example, Kind, Parameter, ParameterType};
+use crate::c::{self, List};
+use crate::{Description, Kind, Parameter, ParameterType, Value};
 
 /// The kind of a tag.
 ///
@@ -25,153 +24,115 @@ pub const fn kind_tag(kind: Kind) -> u32 {
     }
 }
 
-/// A plugin's description.
-///
-/// # Errors
-/// If some of it makes no sense; the message says which part.
-///
-/// # Safety
-/// As [`items`](super::items) for each list and text in it; a parameter's default is null or points
-/// to a value.
-pub unsafe fn description(given: &c::Description) -> Result<Description> {
-    // SAFETY: the caller vouches for everything in it.
-    unsafe {
-        Ok(Description {
-            name: part(given.name, "name")?,
-            version: part(given.version, "version")?,
-            summary: part(given.summary, "summary")?,
-            parameters: each(given.parameters, "parameter", |given| parameter(given))?,
-            examples: each(given.examples, "example", |given| example(given))?,
-        })
-    }
-}
-
-unsafe fn parameter(given: &c::Parameter) -> Result<Parameter> {
-    // SAFETY: the caller vouches for it.
-    let name = unsafe { part(given.name, "name") }?;
-    // SAFETY: the caller vouches for it.
-    unsafe { rest_of_parameter(given, &name) }.map_err(|error| error.at(format!("`{name}`")))
-}
-
-unsafe fn rest_of_parameter(given: &c::Parameter, name: &str) -> Result<Parameter> {
-    let default = given.default_value;
-    if !default.is_aligned() {
-        return Err(ConvertError::new("is not aligned").at("default"));
-    }
-    // SAFETY: the caller vouches for each part; a default that is not null is aligned.
-    unsafe {
-        let default = default.as_ref().map(|given| value(given)).transpose();
-        Ok(Parameter {
-            name: name.to_owned(),
-            doc: part(given.doc, "documentation")?,
-            r#type: parameter_type(&given.r#type).map_err(|error| error.at("type"))?,
-            default: default.map_err(|error| error.at("default"))?,
-        })
-    }
-}
-
-unsafe fn parameter_type(given: &c::ParameterType) -> Result<ParameterType> {
-    let (min, max) = (given.min_integer, given.max_integer);
-    let (least, most) = (given.min_number, given.max_number);
-    Ok(match given.tag {
-        c::BOOLEAN => ParameterType::Boolean,
-        c::INTEGER => ParameterType::Integer { min, max },
-        c::NUMBER => ParameterType::Number { min: least, max: most },
-        c::TEXT => ParameterType::Text,
-        c::INTEGERS => ParameterType::Integers { min, max },
-        c::NUMBERS => ParameterType::Numbers { min: least, max: most },
-        c::CHOICE => {
-            // SAFETY: the caller vouches for the words.
-            let words = unsafe { each(given.choices, "choice", |&word| part(word, "word")) };
-            ParameterType::Choice(words?)
-        }
-        tag => {
-            return Err(ConvertError::new(format!("there is no type with tag {tag}")));
-        }
-    })
-}
-
-unsafe fn example(given: &c::Example) -> Result<Example> {
-    // SAFETY: the caller vouches for title and settings.
-    unsafe {
-        Ok(Example { title: part(given.title, "title")?, settings: settings(given.settings)? })
-    }
-}
-
 /// The C form of a description, which is never freed: a plugin's table makes it once.
 pub fn leak_description(description: Description) -> &'static c::Description {
-    let kept: &'static Description = Box::leak(Box::new(description));
-    Box::leak(Box::new(c::Description {
-        name: text_of(&kept.name),
-        version: text_of(&kept.version),
-        summary: text_of(&kept.summary),
-        parameters: leak(kept.parameters.iter().map(leak_parameter).collect()),
-        examples: leak(kept.examples.iter().map(leak_example).collect()),
-    }))
+    let plain: &'static Description = Box::leak(Box::new(description));
+    Box::leak(Box::new(InC::new(plain).leak()))
 }
 
-fn leak<T>(items: Vec<T>) -> List<T> {
-    list_of(Vec::leak(items))
-}
-
-fn leak_parameter(kept: &'static Parameter) -> c::Parameter {
-    let default = kept.default.as_ref();
-    c::Parameter {
-        name: text_of(&kept.name),
-        doc: text_of(&kept.doc),
-        r#type: leak_type(&kept.r#type),
-        default_value: default
-            .map_or(std::ptr::null(), |value| Box::leak(Box::new(value_to_c(value)))),
+impl ToC for Parameter {
+    fn to_c(&self, kept: &mut Kept) -> c::Parameter {
+        let default = self.default.as_ref().map(|value| vec![value.to_c(kept)]);
+        c::Parameter {
+            name: self.name.to_c(kept),
+            doc: self.doc.to_c(kept),
+            r#type: self.r#type.to_c(kept),
+            // A list of one, or null.
+            default_value: kept.list(default.unwrap_or_default()).data,
+        }
     }
 }
 
-fn leak_type(kept: &'static ParameterType) -> c::ParameterType {
-    let (mut integers, mut numbers, mut choices) = ((0, 0), (0.0, 0.0), List::<Text>::EMPTY);
-    let tag = match kept {
-        ParameterType::Boolean => c::BOOLEAN,
-        ParameterType::Text => c::TEXT,
-        ParameterType::Integer { min, max } => {
-            integers = (*min, *max);
-            c::INTEGER
+impl FromC for Parameter {
+    unsafe fn from_c(given: &c::Parameter) -> Result<Self> {
+        // SAFETY: the caller vouches for each part.
+        unsafe {
+            let name = String::part(&given.name, "name")?;
+            let rest = || -> Result<Self> {
+                Ok(Self {
+                    name: name.clone(),
+                    doc: FromC::part(&given.doc, "documentation")?,
+                    r#type: FromC::part(&given.r#type, "type")?,
+                    default: default(given.default_value).map_err(|error| error.at("default"))?,
+                })
+            };
+            rest().map_err(|error| error.at(format!("`{name}`")))
         }
-        ParameterType::Integers { min, max } => {
-            integers = (*min, *max);
-            c::INTEGERS
-        }
-        ParameterType::Number { min, max } => {
-            numbers = (*min, *max);
-            c::NUMBER
-        }
-        ParameterType::Numbers { min, max } => {
-            numbers = (*min, *max);
-            c::NUMBERS
-        }
-        ParameterType::Choice(words) => {
-            choices = leak(words.iter().map(|word| text_of(word)).collect());
-            c::CHOICE
-        }
-    };
-    c::ParameterType {
-        tag,
-        min_integer: integers.0,
-        max_integer: integers.1,
-        min_number: numbers.0,
-        max_number: numbers.1,
-        choices,
     }
 }
 
-fn leak_example(kept: &'static Example) -> c::Example {
-    let settings = CSettings::new(&kept.settings).into_items();
-    c::Example { title: text_of(&kept.title), settings: leak(settings) }
+unsafe fn default(given: *const c::Value) -> Result<Option<Value>> {
+    if !given.is_aligned() {
+        return Err(ConvertError::new("is not aligned"));
+    }
+    // SAFETY: the caller vouches for the value, and it is aligned.
+    unsafe { given.as_ref().map(|given| Value::from_c(given)).transpose() }
+}
+
+impl ToC for ParameterType {
+    fn to_c(&self, kept: &mut Kept) -> c::ParameterType {
+        let (mut integers, mut numbers, mut choices) = ((0, 0), (0.0, 0.0), List::EMPTY);
+        let tag = match self {
+            Self::Boolean => c::BOOLEAN,
+            Self::Text => c::TEXT,
+            Self::Integer { min, max } => {
+                integers = (*min, *max);
+                c::INTEGER
+            }
+            Self::Integers { min, max } => {
+                integers = (*min, *max);
+                c::INTEGERS
+            }
+            Self::Number { min, max } => {
+                numbers = (*min, *max);
+                c::NUMBER
+            }
+            Self::Numbers { min, max } => {
+                numbers = (*min, *max);
+                c::NUMBERS
+            }
+            Self::Choice(words) => {
+                choices = words.to_c(kept);
+                c::CHOICE
+            }
+        };
+        c::ParameterType {
+            tag,
+            min_integer: integers.0,
+            max_integer: integers.1,
+            min_number: numbers.0,
+            max_number: numbers.1,
+            choices,
+        }
+    }
+}
+
+impl FromC for ParameterType {
+    unsafe fn from_c(given: &c::ParameterType) -> Result<Self> {
+        let (min, max) = (given.min_integer, given.max_integer);
+        let (least, most) = (given.min_number, given.max_number);
+        Ok(match given.tag {
+            c::BOOLEAN => Self::Boolean,
+            c::INTEGER => Self::Integer { min, max },
+            c::NUMBER => Self::Number { min: least, max: most },
+            c::TEXT => Self::Text,
+            c::INTEGERS => Self::Integers { min, max },
+            c::NUMBERS => Self::Numbers { min: least, max: most },
+            // SAFETY: the caller vouches for the words.
+            c::CHOICE => Self::Choice(unsafe { FromC::part(&given.choices, "choices") }?),
+            tag => return Err(ConvertError::new(format!("there is no type with tag {tag}"))),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
+    use super::super::list_of;
     use super::super::value::tests::every_value;
     use super::*;
-    use crate::Setting;
-    use std::ptr;
+    use crate::{Example, Setting};
 
     fn described() -> Description {
         let types = [
@@ -206,13 +167,13 @@ mod tests {
 
     fn message(given: &c::Description) -> String {
         // SAFETY: what these tests change is refused before it is followed.
-        unsafe { description(given) }.unwrap_err().to_string()
+        unsafe { Description::from_c(given) }.unwrap_err().to_string()
     }
 
     #[test]
     fn descriptions_round_trip() {
         // SAFETY: the description was just made and lives for ever.
-        assert_eq!(unsafe { description(leak_description(described())) }, Ok(described()));
+        assert_eq!(unsafe { Description::from_c(leak_description(described())) }, Ok(described()));
     }
 
     #[test]

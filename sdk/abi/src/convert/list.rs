@@ -58,30 +58,6 @@ pub const fn text_of(text: &str) -> Text {
     list_of(text.as_bytes())
 }
 
-/// Reads each item of a list, naming the place of a bad one.
-///
-/// # Safety
-/// As [`items`].
-pub(super) unsafe fn each<T, U>(
-    list: List<T>,
-    what: &str,
-    read: impl Fn(&T) -> Result<U>,
-) -> Result<Vec<U>> {
-    // SAFETY: the caller vouches for it.
-    let items = unsafe { items(list) }.map_err(|error| error.at(format!("{what}s")))?;
-    let read = |(index, item)| read(item).map_err(|error| error.at(format!("{what} {index}")));
-    items.iter().enumerate().map(read).collect()
-}
-
-/// Reads text that is a part of something.
-///
-/// # Safety
-/// As [`items`].
-pub(super) unsafe fn part(part: Text, what: &str) -> Result<String> {
-    // SAFETY: the caller vouches for it.
-    unsafe { text(part) }.map(str::to_owned).map_err(|error| error.at(what))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,34 +1,8 @@
-//! What augmentations and attention variants are called with.
+//! How parameters start, and levels of messages.
 
 use super::ConvertError;
 use crate::c;
-use crate::{Batch, Initializer, Interests, Layer, LogLevel, Sample};
-
-/// Types that have the same fields on both sides.
-macro_rules! same_fields {
-    ($($Type:ident { $($field:ident),* $(,)? })*) => {$(
-        impl From<$Type> for c::$Type {
-            fn from(plain: $Type) -> Self {
-                Self { $($field: plain.$field),* }
-            }
-        }
-
-        impl From<c::$Type> for $Type {
-            fn from(given: c::$Type) -> Self {
-                Self { $($field: given.$field),* }
-            }
-        }
-    )*};
-}
-
-same_fields! {
-    Sample { seed, epoch, size }
-    Batch { height, width, channels, classes }
-    Layer {
-        index, depth, heads, head_width, prefix_tokens, grid_height, grid_width, dropout,
-    }
-    Interests { steps, layers }
-}
+use crate::{Initializer, LogLevel};
 
 impl From<Initializer> for c::Initializer {
     fn from(initializer: Initializer) -> Self {
@@ -100,27 +74,6 @@ pub const fn level_tag(level: LogLevel) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_records_round_trip() {
-        let layer = Layer {
-            index: 1,
-            depth: 2,
-            heads: 3,
-            head_width: 4,
-            prefix_tokens: 5,
-            grid_height: 6,
-            grid_width: 7,
-            dropout: 0.5,
-        };
-        assert_eq!(Layer::from(c::Layer::from(layer)), layer);
-        let batch = Batch { height: 1, width: 2, channels: 3, classes: 4 };
-        assert_eq!(Batch::from(c::Batch::from(batch)), batch);
-        let sample = Sample { seed: u64::MAX, epoch: 1, size: 2 };
-        assert_eq!(Sample::from(c::Sample::from(sample)), sample);
-        let interests = Interests { steps: 1, layers: 2 };
-        assert_eq!(Interests::from(c::Interests::from(interests)), interests);
-    }
 
     #[test]
     fn initializers_round_trip() {

@@ -1,136 +1,25 @@
-//! Values, settings and attributes.
+//! Settings and attributes, which are named in errors.
 
-use std::marker::PhantomData;
+use super::Result;
+use super::parts::each;
+use super::traits::{FromC, Kept, ToC};
+use crate::c::{self, List};
+use crate::{Attribute, Setting, Value};
 
-use super::list::{each, items, list_of, part, text, text_of};
-use super::{ConvertError, Result};
-use crate::c::{self, List, ValueData};
-use crate::{Attribute, AttributeValue, Setting, Value};
-
-/// Settings in C form.
-#[derive(Clone)]
-pub struct CSettings<'a> {
-    items: Vec<c::Setting>,
-    borrowed: PhantomData<&'a [Setting]>,
-}
-
-impl<'a> CSettings<'a> {
-    /// Borrows settings.
-    pub fn new(settings: &'a [Setting]) -> Self {
-        Self { items: settings.iter().map(setting_to_c).collect(), borrowed: PhantomData }
-    }
-
-    /// The list, valid as long as this is.
-    pub fn list(&self) -> List<c::Setting> {
-        list_of(&self.items)
-    }
-
-    /// The settings themselves, which are valid during `'a`.
-    pub(super) fn into_items(self) -> Vec<c::Setting> {
-        self.items
+impl ToC for Setting {
+    fn to_c(&self, kept: &mut Kept) -> c::Setting {
+        c::Setting { name: self.name.to_c(kept), value: self.value.to_c(kept) }
     }
 }
 
-/// Attributes of an op in C form.
-#[derive(Clone)]
-pub struct CAttributes<'a> {
-    items: Vec<c::Setting>,
-    borrowed: PhantomData<&'a [Attribute]>,
-}
-
-impl<'a> CAttributes<'a> {
-    /// Borrows attributes.
-    pub fn new(attributes: &'a [Attribute]) -> Self {
-        Self { items: attributes.iter().map(attribute_to_c).collect(), borrowed: PhantomData }
-    }
-
-    /// The list, valid as long as this is.
-    pub fn list(&self) -> List<c::Setting> {
-        list_of(&self.items)
-    }
-}
-
-/// A value in C form, which borrows from the value.
-pub(super) fn value_to_c(value: &Value) -> c::Value {
-    match value {
-        Value::Boolean(value) => boolean(*value),
-        Value::Integer(value) => integer(*value),
-        Value::Number(value) => number(*value),
-        Value::Text(text) => words(text),
-        Value::Integers(values) => integers(values),
-        Value::Numbers(values) => numbers(values),
-    }
-}
-
-fn setting_to_c(setting: &Setting) -> c::Setting {
-    c::Setting { name: text_of(&setting.name), value: value_to_c(&setting.value) }
-}
-
-fn attribute_to_c(attribute: &Attribute) -> c::Setting {
-    let value = match &attribute.value {
-        AttributeValue::Boolean(value) => boolean(*value),
-        AttributeValue::Integer(value) => integer(*value),
-        AttributeValue::Number(value) => number(*value),
-        AttributeValue::Text(text) => words(text),
-        AttributeValue::Integers(values) => integers(values),
-        AttributeValue::Numbers(values) => numbers(values),
-    };
-    c::Setting { name: text_of(&attribute.name), value }
-}
-
-fn boolean(value: bool) -> c::Value {
-    c::Value { tag: c::BOOLEAN, data: ValueData { boolean: value.into() } }
-}
-
-fn integer(integer: i64) -> c::Value {
-    c::Value { tag: c::INTEGER, data: ValueData { integer } }
-}
-
-fn number(number: f64) -> c::Value {
-    c::Value { tag: c::NUMBER, data: ValueData { number } }
-}
-
-fn words(text: &str) -> c::Value {
-    c::Value { tag: c::TEXT, data: ValueData { text: text_of(text) } }
-}
-
-fn integers(values: &[i64]) -> c::Value {
-    c::Value { tag: c::INTEGERS, data: ValueData { integers: list_of(values) } }
-}
-
-fn numbers(values: &[f64]) -> c::Value {
-    c::Value { tag: c::NUMBERS, data: ValueData { numbers: list_of(values) } }
-}
-
-/// A value.
-///
-/// # Errors
-/// If its tag is unknown, or what it holds makes no sense.
-///
-/// # Safety
-/// The field that the tag tells is set; for lists and text as [`items`].
-pub unsafe fn value(value: &c::Value) -> Result<Value> {
-    let data = &value.data;
-    // SAFETY: the caller vouches for the field that the tag tells.
-    unsafe {
-        match value.tag {
-            c::BOOLEAN => flag(data.boolean).map(Value::Boolean),
-            c::INTEGER => Ok(Value::Integer(data.integer)),
-            c::NUMBER => Ok(Value::Number(data.number)),
-            c::TEXT => Ok(Value::Text(text(data.text)?.to_owned())),
-            c::INTEGERS => Ok(Value::Integers(items(data.integers)?.to_vec())),
-            c::NUMBERS => Ok(Value::Numbers(items(data.numbers)?.to_vec())),
-            tag => Err(ConvertError::new(format!("there is no kind of value with tag {tag}"))),
+impl FromC for Setting {
+    unsafe fn from_c(given: &c::Setting) -> Result<Self> {
+        // SAFETY: the caller vouches for name and value.
+        unsafe {
+            let name = String::part(&given.name, "name")?;
+            let value = Value::part(&given.value, &format!("`{name}`"))?;
+            Ok(Self { name, value })
         }
-    }
-}
-
-/// A truth value; anything but 0 and 1 is an error.
-pub(super) fn flag(byte: u8) -> Result<bool> {
-    match byte {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(ConvertError::new(format!("a truth value is 0 or 1, not {byte}"))),
     }
 }
 
@@ -140,19 +29,10 @@ pub(super) fn flag(byte: u8) -> Result<bool> {
 /// If a name or a value makes no sense.
 ///
 /// # Safety
-/// As [`items`] for the list, each name and each value.
+/// As [`FromC::from_c`].
 pub unsafe fn settings(list: List<c::Setting>) -> Result<Vec<Setting>> {
     // SAFETY: the caller vouches for the list and for each setting.
-    unsafe { each(list, "setting", |given| setting(given)) }
-}
-
-unsafe fn setting(given: &c::Setting) -> Result<Setting> {
-    // SAFETY: the caller vouches for name and value.
-    unsafe {
-        let name = part(given.name, "name")?;
-        let value = value(&given.value).map_err(|error| error.at(format!("`{name}`")))?;
-        Ok(Setting { name, value })
-    }
+    unsafe { each(list, Some("settings")) }
 }
 
 /// Attributes of an op.
@@ -161,30 +41,18 @@ unsafe fn setting(given: &c::Setting) -> Result<Setting> {
 /// If a name or a value makes no sense.
 ///
 /// # Safety
-/// As [`items`] for the list, each name and each value.
+/// As [`FromC::from_c`].
 pub unsafe fn attributes(list: List<c::Setting>) -> Result<Vec<Attribute>> {
     // SAFETY: the caller vouches for the list and for each attribute.
-    unsafe { each(list, "attribute", |given| setting(given).map(Attribute::from)) }
-}
-
-impl From<Setting> for Attribute {
-    fn from(setting: Setting) -> Self {
-        let value = match setting.value {
-            Value::Boolean(value) => AttributeValue::Boolean(value),
-            Value::Integer(value) => AttributeValue::Integer(value),
-            Value::Number(value) => AttributeValue::Number(value),
-            Value::Text(text) => AttributeValue::Text(text),
-            Value::Integers(values) => AttributeValue::Integers(values),
-            Value::Numbers(values) => AttributeValue::Numbers(values),
-        };
-        Self { name: setting.name, value }
-    }
+    unsafe { each(list, Some("attributes")) }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
     use std::ptr;
+
+    use super::super::{InC, list_of, text_of};
+    use super::*;
 
     pub(in crate::convert) fn every_value() -> Vec<Value> {
         vec![
@@ -207,22 +75,14 @@ pub(super) mod tests {
     #[test]
     fn settings_round_trip() {
         let given = every_setting();
-        let c = CSettings::new(&given);
+        let c = InC::new(given.as_slice());
         // SAFETY: the list borrows from `given`.
-        assert_eq!(unsafe { settings(c.list()) }, Ok(given.clone()));
-    }
-
-    #[test]
-    fn attributes_round_trip() {
-        let given: Vec<Attribute> = every_setting().into_iter().map(Attribute::from).collect();
-        let c = CAttributes::new(&given);
-        // SAFETY: the list borrows from `given`.
-        assert_eq!(unsafe { attributes(c.list()) }, Ok(given.clone()));
+        assert_eq!(unsafe { settings(*c.as_c()) }, Ok(given.clone()));
     }
 
     #[test]
     fn a_bad_setting_is_named() {
-        let good = setting_to_c(&Setting { name: "a".into(), value: Value::Integer(1) }).value;
+        let good = *InC::new(&Value::Integer(1)).as_c();
         let null = List { data: ptr::null::<f64>(), len: 2 };
         for (name, value, message) in [
             (
@@ -233,12 +93,12 @@ pub(super) mod tests {
             (b"size", c::Value { tag: u32::MAX, ..good }, "tag 4294967295"),
             (
                 b"bias",
-                c::Value { tag: c::BOOLEAN, data: ValueData { boolean: 2 } },
+                c::Value { tag: c::BOOLEAN, data: c::ValueData { boolean: 2 } },
                 "setting 1, `bias`: a truth value is 0 or 1, not 2",
             ),
             (
                 b"rates",
-                c::Value { tag: c::NUMBERS, data: ValueData { numbers: null } },
+                c::Value { tag: c::NUMBERS, data: c::ValueData { numbers: null } },
                 "setting 1, `rates`: a list of 2 items is at null",
             ),
             (b"\xc0", good, "setting 1, name: text is not UTF-8 from byte 0 on"),

@@ -1,14 +1,31 @@
-//! The C header: in step with the Rust types, and good C and C++.
+//! What follows from the contract and is checked in: the C header, in step with the Rust types, and good C
+//! and C++; and the types of the WIT.
 
 mod generate;
 mod layout;
+mod list;
+mod source;
+mod wit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set to rewrite the header.
+/// Set to rewrite what follows.
 const BLESS: &str = "VITRAL_BLESS";
+
+/// Compares a file with what the contract gives, and rewrites it where that is asked for.
+fn is_in_step(path: &Path, generated: &str) {
+    if std::env::var_os(BLESS).is_some() {
+        fs::write(path, generated).unwrap();
+    }
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{} is not what sdk/abi/src/contract.rs gives; run this test with {BLESS}=1 to rewrite it",
+        path.display()
+    );
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../include")
@@ -30,16 +47,13 @@ fn compile(compiler: &str, arguments: &[&str], source: &str, file: &str) {
 
 #[test]
 fn the_header_is_in_step_with_the_rust_types() {
-    let generated = generate::header();
-    if std::env::var_os(BLESS).is_some() {
-        fs::write(header(), &generated).unwrap();
-    }
-    let committed = fs::read_to_string(header()).unwrap_or_default();
-    assert!(
-        committed == generated,
-        "sdk/include/vitral_plugin.h is not what sdk/abi/src/c.rs gives; \
-         run this test with {BLESS}=1 to rewrite it"
-    );
+    is_in_step(&header(), &generate::header(&source::source()));
+}
+
+#[test]
+fn the_wit_is_in_step_with_the_rust_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/vitral-plugin.wit");
+    is_in_step(&path, &wit::wit(&fs::read_to_string(&path).unwrap()));
 }
 
 #[test]
@@ -64,5 +78,5 @@ fn everything_of_contract_1_1_is_where_it_was() {
 
 #[test]
 fn every_struct_and_field_is_compared() {
-    assert_eq!(layout::compared(), layout::declared(generate::SOURCE));
+    assert_eq!(layout::compared(), layout::declared(&source::source()));
 }
