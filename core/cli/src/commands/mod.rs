@@ -11,6 +11,7 @@ pub mod import;
 pub mod man;
 pub mod plugin;
 pub mod predict;
+pub mod quickstart;
 pub mod report;
 pub mod train;
 
@@ -19,12 +20,14 @@ use clap::Subcommand;
 use self::{
     bench::BenchCommand, completions::CompletionsArguments, config::ConfigArguments,
     data::DataCommand, eval::EvalArguments, export::ExportArguments, import::ImportArguments,
-    man::ManArguments, plugin::PluginCommand, predict::PredictArguments, report::ReportArguments,
-    train::TrainArguments,
+    man::ManArguments, plugin::PluginCommand, predict::PredictArguments,
+    quickstart::QuickstartArguments, report::ReportArguments, train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the experiment and the images to begin with.
+    Quickstart(QuickstartArguments),
     /// Train a model as an experiment describes, or resume a run.
     Train(TrainArguments),
     /// Evaluate a checkpoint on its validation images.
