@@ -18,3 +18,18 @@ fn quickstart_reaches_its_accuracy() {
     assert_eq!(found["images"], 2000);
     assert!(found["top1"].as_f64().unwrap() >= 0.8, "{}", found["top1"]);
 }
+
+/// What a program needs that was installed: nothing but what it brings along.
+#[test]
+fn quickstart_writes_what_the_first_run_needs() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let said = vitral(folder.path(), &["quickstart", "first"]).succeeded().stdout;
+    assert!(said.contains("vitral train quickstart.ron"), "{said}");
+    let first = folder.path().join("first");
+    let short = ["train", "quickstart.ron", "--set", "train.epochs=1", "--set", "model.depth=1"];
+    vitral(&first, &short).succeeded();
+    vitral(&first, &["eval", "runs/quickstart/best"]).succeeded();
+    let said = vitral(folder.path(), &["quickstart", "first"]).failed_with(1).stderr;
+    assert!(said.contains("first"), "{said}");
+    assert!(first.join("runs").exists(), "what was there is gone");
+}

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         compute_on_this_thread();
     }
     let result = match arguments.command {
+        Command::Quickstart(arguments) => commands::quickstart::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod man;
 pub mod plugin;
 pub mod predict;
+pub mod quickstart;
 pub mod report;
 pub mod train;
 
@@ -22,11 +23,14 @@ use self::{
     average::AverageArguments, bench::BenchCommand, completions::CompletionsArguments,
     config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
     import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
-    predict::PredictArguments, report::ReportArguments, train::TrainArguments,
+    predict::PredictArguments, quickstart::QuickstartArguments, report::ReportArguments,
+    train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the experiment and the images to begin with.
+    Quickstart(QuickstartArguments),
     /// Train a model as an experiment describes, or resume a run.
     Train(TrainArguments),
     /// Evaluate checkpoints on their validation images: accuracy, F1, calibration, confusion.

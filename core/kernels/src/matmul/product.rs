@@ -1,6 +1,6 @@
 //! The product of some rows and a packed matrix.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::{
     Format, Packed,
@@ -137,48 +137,32 @@ pub(super) unsafe fn in_values<S: Simd, T: Element, E: Epilogue>(
     right: &Packed<'_, T>,
     epilogue: &E,
 ) {
+    let height = if const { S::REGISTER_COUNT >= 32 } { TALL } else { SHORT };
+    let mut memory = Sums::new();
     for column in (0..right.columns).step_by(2 * S::F32_LANES) {
         let panel = right.panel::<S>(column);
-        // SAFETY: as the caller says.
-        unsafe {
-            match panel.narrow {
-                true => column_of_tiles::<S, E, 1>(simd, left, right.depth, panel, epilogue),
-                false => column_of_tiles::<S, E, 2>(simd, left, right.depth, panel, epilogue),
+        for row in (0..left.rows).step_by(height) {
+            let rows = height.min(left.rows - row);
+            let at = Lines { data: left.data.wrapping_add(row * left.row), rows, ..left };
+            // SAFETY: as the caller says, for these rows.
+            unsafe {
+                if rows < height || panel.columns < 2 * S::F32_LANES {
+                    let to = memory.as_mut_ptr();
+                    S::vectorize(simd, Edge { left: at, depth: right.depth, panel, to });
+                    take_sums(simd, &memory, row, rows, panel, epilogue);
+                } else if const { S::REGISTER_COUNT >= 32 } {
+                    whole_tile::<S, E, TALL>(simd, at, row, right.depth, panel, epilogue);
+                } else {
+                    whole_tile::<S, E, SHORT>(simd, at, row, right.depth, panel, epilogue);
+                }
             }
         }
     }
 }
 
-/// All rows of one panel.
+/// A tile of all rows and columns, whose sums are in registers when the epilogue takes them.
 #[inline(always)]
-unsafe fn column_of_tiles<S: Simd, E: Epilogue, const VECTORS: usize>(
-    simd: S,
-    left: Lines<f32>,
-    depth: usize,
-    panel: Panel,
-    epilogue: &E,
-) {
-    let mut row = 0;
-    macro_rules! tiles {
-        ($($rows:expr),*) => {$(
-            while left.rows - row >= $rows {
-                // SAFETY: as the caller of `product` says, for these rows.
-                unsafe {
-                    one_tile::<S, E, { $rows }, VECTORS>(simd, left, row, depth, panel, epilogue);
-                }
-                row += $rows;
-            }
-        )*};
-    }
-    if const { S::REGISTER_COUNT >= 32 } {
-        tiles!(TALL, 4, 2, 1);
-    } else {
-        tiles!(SHORT, 4, 2, 1);
-    }
-}
-
-#[inline(always)]
-unsafe fn one_tile<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize>(
+unsafe fn whole_tile<S: Simd, E: Epilogue, const ROWS: usize>(
     simd: S,
     left: Lines<f32>,
     row: usize,
@@ -188,15 +172,90 @@ unsafe fn one_tile<S: Simd, E: Epilogue, const ROWS: usize, const VECTORS: usize
 ) {
     // SAFETY: as the caller of `product` says.
     unsafe {
-        let from = left.data.add(row * left.row);
-        let sums = tile::<S, ROWS, VECTORS>(simd, depth, from, left.row, left.step, panel.data);
-        let whole = panel.columns == VECTORS * S::F32_LANES;
+        let sums = tile::<S, ROWS, 2>(simd, depth, left.data, left.row, left.step, panel.data);
         for (at, sums) in sums.into_iter().enumerate() {
             for (vector, sums) in sums.into_iter().enumerate() {
-                let offset = vector * S::F32_LANES;
-                let count =
-                    if whole { S::F32_LANES } else { S::F32_LANES.min(panel.columns - offset) };
-                epilogue.take(simd, row + at, panel.column + offset, count, sums);
+                let column = panel.column + vector * S::F32_LANES;
+                epilogue.take(simd, row + at, column, S::F32_LANES, sums);
+            }
+        }
+    }
+}
+
+/// A tile at the lower or the right edge of a product, whose sums go through memory: so it is compiled once
+/// for each instruction set, and not for each epilogue.
+struct Edge {
+    left: Lines<f32>,
+    depth: usize,
+    panel: Panel,
+    to: *mut f32,
+}
+
+impl WithSimd for Edge {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.panel.narrow {
+            true => self.rows::<S, 1>(simd),
+            false => self.rows::<S, 2>(simd),
+        }
+    }
+}
+
+impl Edge {
+    #[inline(always)]
+    fn rows<S: Simd, const VECTORS: usize>(&self, simd: S) {
+        let Self { left, depth, panel, to } = self;
+        let mut row = 0;
+        macro_rules! tiles {
+            ($($rows:expr),*) => {$(
+                while left.rows - row >= $rows {
+                    // SAFETY: as the caller of `product` says, for these rows; there is memory for as many.
+                    unsafe {
+                        let from = left.data.add(row * left.row);
+                        let sums = tile::<S, { $rows }, VECTORS>(
+                            simd, *depth, from, left.row, left.step, panel.data,
+                        );
+                        let to = to.add(row * VECTORS * S::F32_LANES);
+                        to.cast::<[[S::f32s; VECTORS]; $rows]>().write_unaligned(sums);
+                    }
+                    row += $rows;
+                }
+            )*};
+        }
+        if const { S::REGISTER_COUNT >= 32 } {
+            tiles!(TALL, 4, 2, 1);
+        } else {
+            tiles!(SHORT, 4, 2, 1);
+        }
+    }
+}
+
+/// Hands a tile's sums to the epilogue.
+///
+/// # Safety
+/// See [`product`]; `memory` has `rows` rows of sums, as wide as the panel.
+#[inline(always)]
+unsafe fn take_sums<S: Simd, E: Epilogue>(
+    simd: S,
+    memory: &Sums,
+    row: usize,
+    rows: usize,
+    panel: Panel,
+    epilogue: &E,
+) {
+    let vectors = if panel.narrow { 1 } else { 2 };
+    let mut sums = memory.as_ptr();
+    for at in row..row + rows {
+        for vector in 0..vectors {
+            let offset = vector * S::F32_LANES;
+            let count = S::F32_LANES.min(panel.columns - offset);
+            // SAFETY: as the caller says.
+            unsafe {
+                let values = load(simd, sums, S::F32_LANES);
+                epilogue.take(simd, at, panel.column + offset, count, values);
+                sums = sums.add(S::F32_LANES);
             }
         }
     }
@@ -238,16 +297,7 @@ pub(super) unsafe fn in_pairs<S: Simd, T: Element, E: Epilogue>(
                     vectors,
                 };
                 kernel.run(&tile, &mut memory);
-                let mut sums = memory.as_ptr();
-                for at in row..row + rows {
-                    for vector in 0..vectors {
-                        let offset = vector * S::F32_LANES;
-                        let count = S::F32_LANES.min(panel.columns - offset);
-                        let values = load(simd, sums, S::F32_LANES);
-                        epilogue.take(simd, at, panel.column + offset, count, values);
-                        sums = sums.add(S::F32_LANES);
-                    }
-                }
+                take_sums(simd, &memory, row, rows, panel, epilogue);
             }
         }
     }

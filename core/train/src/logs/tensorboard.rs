@@ -226,9 +226,13 @@ fn values(summary: &[u8]) -> impl Iterator<Item = (String, Option<f32>)> {
     })
 }
 
-/// All events of a run's files: time, step and summary.
+/// Time, step and figures of an event.
 #[cfg(test)]
-fn events(run: &Path) -> Vec<(f64, u64, Vec<(String, Option<f32>)>)> {
+type Read = (f64, u64, Vec<(String, Option<f32>)>);
+
+/// All events of a run's files.
+#[cfg(test)]
+fn events(run: &Path) -> Vec<Read> {
     let mut found = Vec::new();
     for path in files(&run.join("tensorboard")).unwrap() {
         for record in records(&fs::read(path).unwrap()) {

@@ -121,7 +121,7 @@ mod tests {
     impl Arbitrary for bool {
         fn any(count: &mut u32) -> Self {
             *count += 1;
-            *count % 2 == 0
+            count.is_multiple_of(2)
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
     impl<T: Arbitrary> Arbitrary for Option<T> {
         fn any(count: &mut u32) -> Self {
             let value = T::any(count);
-            (*count % 3 != 0).then_some(value)
+            (!count.is_multiple_of(3)).then_some(value)
         }
     }
 

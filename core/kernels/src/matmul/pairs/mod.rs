@@ -61,6 +61,10 @@ impl Sums {
     pub(crate) fn as_ptr(&self) -> *const f32 {
         self.0.as_ptr()
     }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr()
+    }
 }
 
 impl Kernel {
