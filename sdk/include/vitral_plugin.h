@@ -37,7 +37,7 @@
 /**
  * Minor version of this contract.
  */
-#define VITRAL_MINOR 1
+#define VITRAL_MINOR 2
 
 /**
  * The call did what was asked.
@@ -219,6 +219,12 @@
  * Since contract 1.1.
  */
 #define VITRAL_DATA 6
+
+/**
+ * `VitralEvent::tag`: `rolled_back` is set.
+ * Since contract 1.2.
+ */
+#define VITRAL_ROLLED_BACK 7
 
 /**
  * Borrowed items, one after the other. `data` may be null where `len` is 0.
@@ -1070,6 +1076,24 @@ typedef struct VitralDataReport {
 } VitralDataReport;
 
 /**
+ * A return to an earlier checkpoint.
+ */
+typedef struct VitralRollBack {
+    /**
+     * Steps that had been made.
+     */
+    uint64_t from_step;
+    /**
+     * Steps made now, those of the checkpoint.
+     */
+    uint64_t to_step;
+    /**
+     * Why, as the monitor that asked for it says.
+     */
+    VitralText reason;
+} VitralRollBack;
+
+/**
  * What a `VitralEvent` holds, by its tag.
  */
 typedef union VitralEventData {
@@ -1102,6 +1126,10 @@ typedef union VitralEventData {
      * they are told as steps.
      */
     struct VitralDataReport data;
+    /**
+     * The run went back to an earlier checkpoint, and goes on from there.
+     */
+    struct VitralRollBack rolled_back;
 } VitralEventData;
 
 /**

@@ -25,6 +25,9 @@ pub(crate) fn event_words(event: &Event) -> String {
         Event::Saved(checkpoint) => format!("checkpoint {}", checkpoint.name),
         Event::Ended(reason) => format!("end of the run: {reason}"),
         Event::Data(report) => format!("data report of step {}", report.step),
+        Event::RolledBack(back) => {
+            format!("return from step {} to {}", back.from_step, back.to_step)
+        }
         _ => "an event".into(),
     }
 }

@@ -112,6 +112,8 @@ pub enum Event {
     RolledBack {
         /// The monitor that asked for it.
         monitor: String,
+        /// Steps that had been made.
+        from: u64,
         /// The checkpoint's step, where there is one.
         to: Option<u64>,
         /// What the learning rate is now of the schedule's.
@@ -182,7 +184,7 @@ impl Event {
                 ("batch", format!("tries micro-batches of {} again", images_of(*images)))
             }
             Self::Said { monitor, said } => return Some((monitor, said.words())),
-            Self::RolledBack { monitor, to, scale, reason } => {
+            Self::RolledBack { monitor, to, scale, reason, .. } => {
                 let message = match to {
                     Some(step) => format!(
                         "back to step {step}, with a learning rate {scale} of the schedule's: {reason}"

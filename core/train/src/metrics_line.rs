@@ -141,7 +141,7 @@ mod tests {
     fn what_is_told_in_words_is_a_notice_unless_it_is_not_kept() {
         let noted = |event: &Event| lines(event, 4, &mut HashMap::new());
         let (monitor, reason) = ("m".to_owned(), "a spike".to_owned());
-        let event = Event::RolledBack { monitor, to: Some(2), scale: 0.5, reason };
+        let event = Event::RolledBack { monitor, from: 3, to: Some(2), scale: 0.5, reason };
         let (from, words) = event.words().unwrap();
         assert_eq!(noted(&event), [notice_line(4, from, &words)]);
         assert_eq!(noted(&Event::notice("batch", "fits".into())).len(), 1);

@@ -97,6 +97,10 @@ impl Monitor for LossSpike {
     }
 
     fn observe(&mut self, event: &Event) -> Result<Vec<Action>> {
+        if let Event::RolledBack(back) = event {
+            let value = back.from_step.saturating_sub(back.to_step) as f64;
+            return Ok(vec![Action::Metric { name: "steps_taken_back".into(), value }]);
+        }
         let Event::Stepped(Step { step, figures: Some(figures), .. }) = event else {
             return Ok(Vec::new());
         };

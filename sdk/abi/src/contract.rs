@@ -18,7 +18,7 @@
 //! plugins of old contracts never hear of it.
 
 /// The contract's version: plugins of the same major version and at most this minor version load.
-pub const VERSION: (u16, u16) = (1, 1);
+pub const VERSION: (u16, u16) = (1, 2);
 
 /// Records, by the WIT interface that they are in.
 #[doc(hidden)]
@@ -305,6 +305,19 @@ macro_rules! contract_records {
                     stages: Vec<StageTime>,
                 }
             }
+
+            roll_back_monitors {
+                /// A return to an earlier checkpoint.
+                #[derive(Eq)]
+                record RollBack {
+                    /// Steps that had been made.
+                    from_step: u64,
+                    /// Steps made now, those of the checkpoint.
+                    to_step: u64,
+                    /// Why, as the monitor that asked for it says.
+                    reason: String,
+                }
+            }
         }
     };
 }
@@ -334,6 +347,9 @@ macro_rules! contract_events {
                 /// What the data path has done since the report before; on the steps that are logged, before
                 /// they are told as steps.
                 Data(DataReport): DATA = 6, data, since 1, data_monitors::observe_data;
+                /// The run went back to an earlier checkpoint, and goes on from there.
+                RolledBack(RollBack): ROLLED_BACK = 7, rolled_back, since 2,
+                    roll_back_monitors::observe_roll_back;
             }
         }
     };

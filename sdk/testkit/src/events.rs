@@ -14,7 +14,7 @@ mod data;
 mod layers;
 mod runs;
 
-use vitral_host::{Checkpoint, Evaluation, Event, Figures, Memory, Run, Step, Timings};
+use vitral_host::{Checkpoint, Evaluation, Event, Figures, Memory, RollBack, Run, Step, Timings};
 
 pub use data::{DataEvent, data};
 pub use layers::{LayersEvent, ParameterBuilder, layers, parameter};
@@ -159,6 +159,11 @@ pub fn evaluation(step: u64) -> EvaluationEvent {
 /// A checkpoint was written.
 pub fn saved(step: u64) -> Event {
     Event::Saved(Checkpoint { step, name: format!("step-{step}") })
+}
+
+/// The run went back to a checkpoint.
+pub fn rolled_back(from_step: u64, to_step: u64) -> Event {
+    Event::RolledBack(RollBack { from_step, to_step, reason: "the loss jumped".into() })
 }
 
 /// The run ends.

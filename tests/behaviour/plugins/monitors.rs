@@ -101,6 +101,9 @@ fn loss_spike_rolls_back_to_a_checkpoint_and_lowers_the_rate() {
         notices.iter().any(|n| n["message"].as_str().unwrap().contains("back to step")),
         "{notices:?}"
     );
+    // Who asked for it hears how far it went back.
+    let told = metrics(&workspace, "run", "monitor");
+    assert!(told.iter().any(|line| line["name"] == "steps_taken_back"), "{told:?}");
     let steps = metrics(&workspace, "run", "step");
     let rate = |line: &serde_json::Value| line["learning_rate"].as_f64().unwrap();
     assert!(rate(steps.last().unwrap()) < 1.0, "{:?}", steps.last());

@@ -87,7 +87,8 @@ pub fn attention(trace: &str) -> Vec<u8> {
     component(&module, "attention")
 }
 
-/// A monitor that counts in `$count` what it hears, what the data path did as 10; this is the body of
+/// A monitor that counts in `$count` what it hears, what the data path did as 10 and a return to a
+/// checkpoint as 100; this is the body of
 /// `observe` after counting. It returns the address of a `result<list<action>, string>`; 256 holds "no
 /// actions". Its state is its count.
 pub fn monitor(observe: &str) -> Vec<u8> {
@@ -106,6 +107,11 @@ pub fn monitor(observe: &str) -> Vec<u8> {
                 (param i64 f64 f64 f64 i32 i32 i32 i32) (result i32)
                 (global.set $next (i32.const 4096))
                 (global.set $count (i32.add (global.get $count) (i32.const 10)))
+                (i32.const 256))
+            (func (export "vitral:plugin/roll-back-monitors@CONTRACT#observe-roll-back")
+                (param i64 i64 i32 i32) (result i32)
+                (global.set $next (i32.const 4096))
+                (global.set $count (i32.add (global.get $count) (i32.const 100)))
                 (i32.const 256))
             (func (export "vitral:plugin/monitors@CONTRACT#save") (result i32)
                 (i32.store (i32.const 512) (global.get $count))

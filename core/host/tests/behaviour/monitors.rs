@@ -1,6 +1,6 @@
 //! Monitors that are components.
 
-use vitral_host::{Cause, Checkpoint, DataReport, Event, Interests, Monitor, StageTime};
+use vitral_host::{Cause, Checkpoint, DataReport, Event, Interests, Monitor, RollBack, StageTime};
 
 use crate::{guests, support::*};
 
@@ -31,14 +31,16 @@ fn a_monitor_hears_saves_and_restores() {
 }
 
 #[test]
-fn a_monitor_hears_of_the_data_path() {
+fn a_monitor_hears_of_what_is_no_case_of_its_first_contract() {
     let mut monitor = monitor(THIRD);
     let stages = vec![StageTime { name: "decode".into(), seconds: 1.0 }];
     let (step, epoch, workers, prefetch) = (1, 0.5, 2, 4);
     let report = DataReport { step, epoch, seconds: 2.0, wait: 0.5, workers, prefetch, stages };
     assert_eq!(monitor.observe(&Event::Data(report)).unwrap(), []);
+    let back = RollBack { from_step: 9, to_step: 5, reason: "the loss jumped".into() };
+    assert_eq!(monitor.observe(&Event::RolledBack(back)).unwrap(), []);
     monitor.observe(&event(1)).unwrap();
-    assert_eq!(monitor.save().unwrap(), [11]);
+    assert_eq!(monitor.save().unwrap(), [111]);
 }
 
 #[test]

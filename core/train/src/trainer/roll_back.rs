@@ -20,9 +20,11 @@ impl Trainer {
         let scale = rate_after_roll_back(self.rate(), factor);
         let Some(path) = self.checkpoints.newest() else {
             self.state.rate_scale = scale;
-            self.emit(Event::RolledBack { monitor, to: None, scale, reason }, observer)?;
+            let from = self.state.step;
+            self.emit(Event::RolledBack { monitor, from, to: None, scale, reason }, observer)?;
             return Ok(false);
         };
+        let from = self.state.step;
         let loaded = Checkpoint::load(&path)?;
         // It may be from before the run went on with another batch.
         let Place { batch, images, .. } = self.place();
@@ -49,7 +51,7 @@ impl Trainer {
             self.emit(Event::notice(METRICS, message), observer)?;
         }
         let to = Some(self.state.step);
-        self.emit(Event::RolledBack { monitor, to, scale, reason }, observer)?;
+        self.emit(Event::RolledBack { monitor, from, to, scale, reason }, observer)?;
         Ok(true)
     }
 }

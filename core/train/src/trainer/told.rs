@@ -28,6 +28,14 @@ pub(super) fn told(event: &Event, wants_step: bool) -> Vec<vitral_host::Event> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             vec![vitral_host::Event::Saved(vitral_host::Checkpoint { step: *step, name })]
         }
+        Event::RolledBack { from, to: Some(to), reason, .. } => {
+            let (from_step, to_step, reason) = (*from, *to, reason.clone());
+            vec![vitral_host::Event::RolledBack(vitral_host::RollBack {
+                from_step,
+                to_step,
+                reason,
+            })]
+        }
         Event::Ended(reason) => vec![vitral_host::Event::Ended(reason.clone())],
         _ => Vec::new(),
     }

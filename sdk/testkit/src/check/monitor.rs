@@ -1,6 +1,6 @@
 //! What any monitor must do.
 
-use vitral_host::{Event, Interests, Plugin};
+use vitral_host::{Event, Interests, Plugin, RollBack};
 
 use super::configurations;
 use crate::events;
@@ -37,6 +37,10 @@ fn spaced(mut run: Vec<Event>, interests: Interests) -> Vec<Event> {
             Event::Layers(layers) => layers.step *= apart,
             Event::Evaluated(evaluation) => evaluation.step *= apart,
             Event::Data(report) => report.step *= apart,
+            Event::RolledBack(RollBack { from_step, to_step, .. }) => {
+                *from_step *= apart;
+                *to_step *= apart;
+            }
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use vitral_host::Event;
 
-use super::{data, ended, evaluation, layers, parameter, saved, started, step};
+use super::{data, ended, evaluation, layers, parameter, rolled_back, saved, started, step};
 
 /// A run of 100 steps in which nothing is wrong. Every step has statistics and figures, though a
 /// monitor hears only of those that it wants.
@@ -32,15 +32,18 @@ pub fn ordinary() -> Vec<Event> {
 pub fn troubled() -> Vec<Event> {
     let mut events =
         vec![evaluation(0).into(), layers(1).into(), started().flops(0.0, None).into()];
-    for number in (1..=30).chain(21..=60) {
-        events.push(gradients(number));
-        events.push(loaded(number));
-        events.push(made(number));
-        if number % 5 == 0 {
-            let loss = if number == 25 { f64::NAN } else { 1.0 + number as f64 };
-            events.push(evaluation(number).loss(loss).top1(0.1).top5(0.1).into());
-            events.push(saved(number));
+    for (numbers, back_to) in [(1..=30, Some(20)), (21..=60, None)] {
+        for number in numbers {
+            events.push(gradients(number));
+            events.push(loaded(number));
+            events.push(made(number));
+            if number % 5 == 0 {
+                let loss = if number == 25 { f64::NAN } else { 1.0 + number as f64 };
+                events.push(evaluation(number).loss(loss).top1(0.1).top5(0.1).into());
+                events.push(saved(number));
+            }
         }
+        events.extend(back_to.map(|step| rolled_back(30, step)));
     }
     events.push(ended("interrupted"));
     events
