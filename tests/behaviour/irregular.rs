@@ -81,7 +81,7 @@ fn what_is_no_file_is_named_by_every_command_and_field_that_takes_one() {
     let odd = r#"monitors=[(name: "odd")]"#;
     // Whether a folder has a meaning there.
     let commands: &[(&[&str], bool)] = &[
-        (&["config", "resolved", "X"], false),
+        (&["config", "resolved", "X"], true),
         (&["train", "X"], false),
         (&["train", "experiment.ron", "--init", "X"], true),
         (&["train", "experiment.ron", "--set", images], false),

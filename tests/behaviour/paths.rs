@@ -232,6 +232,7 @@ mod bytes {
         odd.works(&[b"doctor"]);
         odd.works(&[b"completions", b"bash"]);
         odd.works(&[b"man", b"pages-\xe4"]);
+        odd.works(&[b"quickstart", b"first-\xe4"]);
         // From outside, where the folder is a part of every path.
         let root = odd.workspace.path().to_owned();
         let inside = |name: &[u8]| [b"latin1_\xe4 [v2]/", name].concat();
