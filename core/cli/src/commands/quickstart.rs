@@ -49,8 +49,8 @@ fn examples() -> Result<PathBuf, Failure> {
     places.iter().find(|place| place.join(EXPERIMENT).is_file()).cloned().ok_or_else(|| {
         let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
         Failure::Other(format!(
-            "the examples are not where they are installed with the program ({}); install its wheel or unpack \
-             its whole archive, or take `examples` of the repository",
+            "the examples are neither beside the program nor in the clone in which it was built ({}): take \
+             `examples` of the repository",
             places.join(", ")
         ))
     })
