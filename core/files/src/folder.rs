@@ -11,6 +11,7 @@ use crate::existing::Existing;
 use crate::leftover::{builder, cause, clear};
 use crate::open_folder::{FolderId, OpenFolder};
 use crate::place::{check_free, folder_of};
+use crate::sync::sync_folders;
 use crate::write::Access;
 
 /// A folder under a random name that nobody takes for one that was left.
@@ -207,44 +208,6 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Removes what is at a path, whatever it is; of a link, the link itself.
-///
-/// # Errors
-/// The system does not remove it.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match path.symlink_metadata()?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    }
-}
-
-/// Flushes the entries of the folder that something is in to the disk.
-///
-/// # Errors
-/// The system does not.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    sync_folder(folder_of(path))
-}
-
-/// Flushes a folder's entries to the disk, where the system can.
-///
-/// # Errors
-/// The system does not.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
-}
-
-/// Flushes a folder and all folders in it.
-fn sync_folders(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_folders(&entry.path())?;
-        }
-    }
-    sync_folder(path)
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -305,16 +268,5 @@ mod tests {
         fs::write(scratch.path().join("file"), "").unwrap();
         drop(scratch);
         assert_eq!(fs::read_dir(within).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_link_is_removed_and_what_it_leads_to_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let (folder, link) = (root.path().join("folder"), root.path().join("link"));
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("file"), "").unwrap();
-        std::os::unix::fs::symlink(&folder, &link).unwrap();
-        remove(&link).unwrap();
-        assert!(link.symlink_metadata().is_err() && folder.join("file").exists());
     }
 }

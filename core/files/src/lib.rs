@@ -14,12 +14,16 @@ mod leftover;
 mod open_folder;
 mod place;
 mod read;
+mod remove;
+mod sync;
 mod write;
 
 pub use existing::Existing;
-pub use folder::{NewFolder, Scratch, create_private_folder, remove, sync_folder, sync_folder_of};
+pub use folder::{NewFolder, Scratch, create_private_folder};
 pub use kind::Kind;
 pub use open_folder::{FolderId, OpenFolder};
 pub use place::{check_new, check_place};
 pub use read::{open, read, read_into, read_own, read_text};
+pub use remove::remove;
+pub use sync::{sync_folder, sync_folder_of};
 pub use write::{Access, NewFile, append, update, write, write_new};

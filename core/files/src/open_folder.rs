@@ -275,7 +275,7 @@ mod system {
     }
 
     pub(super) fn remove(folder: &Path, (): &(), name: &OsStr) -> io::Result<()> {
-        crate::folder::remove(&folder.join(name))
+        crate::remove::remove(&folder.join(name))
     }
 
     pub(super) fn have_one_owner((): &(), _: &File) -> io::Result<bool> {

@@ -16,7 +16,7 @@ use crate::{
     batch_size::BatchSize,
     groups::GroupOverride,
     init::Init,
-    logs::LogFormat,
+    logs::format::LogFormat,
     loss::Loss,
     mix::Mix,
     optimizer::Optimizer,

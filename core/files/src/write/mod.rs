@@ -8,11 +8,11 @@ use tempfile::{PathPersistError, TempPath};
 
 use crate::descriptor::{open_regular, without_links};
 use crate::existing::Existing;
-use crate::folder::sync_folder_of;
 use crate::kind::Kind;
 use crate::leftover::{builder, cause, clear, hold};
 use crate::place::{check_free, folder_of, taken};
 use crate::read::within;
+use crate::sync::sync_folder_of;
 
 /// Who may do what with a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

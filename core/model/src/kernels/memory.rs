@@ -26,7 +26,7 @@ use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProper
 use bytemuck::Pod;
 use half::bf16;
 
-use crate::device::is_cpu;
+use crate::cpu::is_cpu;
 
 /// A cache line, and an AVX-512 vector.
 #[derive(Clone, Copy, Debug)]

@@ -3,26 +3,16 @@
 //! anything twice nor lack anything.
 
 mod csv;
+pub(crate) mod format;
 mod message;
 mod tensorboard;
 
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::{csv::Csv, tensorboard::TensorBoard};
+use self::{csv::Csv, format::LogFormat, tensorboard::TensorBoard};
 use crate::{Error, error::AtPath, experiment::Experiment, metrics_file};
-
-/// A format that a run's figures are written in beside `metrics.jsonl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum LogFormat {
-    /// Event files in the run's folder `tensorboard`: scalars, hyper-parameters and the experiment.
-    TensorBoard,
-    /// Tables in the run's folder `csv`: `train.csv`, `val.csv` and `monitors.csv`.
-    Csv,
-}
 
 /// The logs of a run.
 #[derive(Default)]

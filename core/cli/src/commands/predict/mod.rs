@@ -1,5 +1,6 @@
 //! `vitral predict`: classifies images, and writes what they are.
 
+mod answer;
 mod embeddings;
 mod inputs;
 mod ranking;
@@ -24,11 +25,8 @@ use vitral_train::{
 };
 
 use self::{
-    embeddings::Embeddings,
-    inputs::Input,
-    ranking::Ranking,
-    sorted::Sorted,
-    table::{Answer, Table},
+    answer::Answer, embeddings::Embeddings, inputs::Input, ranking::Ranking, sorted::Sorted,
+    table::Table,
 };
 use crate::{
     experiment::{merge_tokens, open_device},

@@ -5,47 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
 use vitral_files::{Access, Existing, NewFile};
 
-use super::{ranking::Ranked, table_parquet::ParquetTable};
+use super::{
+    answer::{Answer, columns},
+    table_parquet::ParquetTable,
+};
 use crate::failure::Failure;
-
-/// What is known of an image.
-pub struct Answer<'a> {
-    pub image: &'a str,
-    /// Its file, where it has one of its own.
-    pub file: Option<&'a Path>,
-    /// The most probable first.
-    pub classes: &'a [Ranked<'a>],
-}
-
-impl Answer<'_> {
-    pub fn print(&self) {
-        println!("{}", self.image);
-        for class in self.classes {
-            println!("  {:6.2}%  {}", class.probability * 100.0, class.name);
-        }
-    }
-
-    /// A file name that is not Unicode, which JSON must be, is there in bytes, too.
-    pub fn to_json(&self) -> Value {
-        let class = |class: &Ranked<'_>| {
-            json!({
-                "class": class.name,
-                "index": class.index,
-                "probability": class.probability,
-            })
-        };
-        let classes: Vec<Value> = self.classes.iter().map(class).collect();
-        let mut answer = json!({ "image": self.image, "classes": classes });
-        if let Some(file) = self.file.filter(|file| file.to_str().is_none()) {
-            answer["image"] = json!(file.to_string_lossy());
-            answer["image_bytes"] = json!(file.as_os_str().as_encoded_bytes());
-        }
-        answer
-    }
-}
 
 /// A table that is being written; it appears when it is whole.
 pub struct Table {
@@ -112,12 +78,6 @@ fn failed(path: &Path, error: io::Error) -> Failure {
     Failure::Other(format!("{}: {error}", path.display()))
 }
 
-/// The columns of a class; those of the first have no number.
-pub fn columns(place: usize) -> [String; 3] {
-    let number = if place == 0 { String::new() } else { format!("_{}", place + 1) };
-    ["class", "class_index", "probability"].map(|column| format!("{column}{number}"))
-}
-
 fn header(classes: usize) -> String {
     let columns: Vec<String> = (0..classes).flat_map(columns).collect();
     format!("image,{}", columns.join(","))
@@ -147,6 +107,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::predict::ranking::Ranked;
 
     const CAT: Ranked<'_> = Ranked { name: "cat, \"tabby\"", index: 7, probability: 0.5 };
 
@@ -159,23 +120,6 @@ mod tests {
         let row = |image, classes: &[_]| csv_row(&Answer { image, file: None, classes }, 2);
         assert_eq!(row("a.png", &[CAT]), "a.png,\"cat, \"\"tabby\"\"\",7,0.5,,,");
         assert_eq!(row("a\nb.png", &[]), "\"a\nb.png\",,,,,,");
-    }
-
-    #[test]
-    fn names_of_files_are_text_and_where_they_are_none_bytes() {
-        let answer = |file: &Path| {
-            let image = &file.display().to_string();
-            Answer { image, file: Some(file), classes: &[] }.to_json().to_string()
-        };
-        assert_eq!(answer(Path::new("ä.png")), r#"{"classes":[],"image":"ä.png"}"#);
-        #[cfg(unix)]
-        {
-            use std::os::unix::ffi::OsStrExt as _;
-
-            let odd = Path::new(std::ffi::OsStr::from_bytes(b"\xe4."));
-            let expected = "{\"classes\":[],\"image\":\"\u{fffd}.\",\"image_bytes\":[228,46]}";
-            assert_eq!(answer(odd), expected);
-        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use parquet::{
 };
 use vitral_files::NewFile;
 
-use super::table::{Answer, columns};
+use super::answer::{Answer, columns};
 
 /// Images of a row group.
 const ROWS: usize = 1 << 16;

@@ -1,0 +1,13 @@
+//! In which formats an experiment asks for logs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A format that a run's figures are written in beside `metrics.jsonl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LogFormat {
+    /// Event files in the run's folder `tensorboard`: scalars, hyper-parameters and the experiment.
+    TensorBoard,
+    /// Tables in the run's folder `csv`: `train.csv`, `val.csv` and `monitors.csv`.
+    Csv,
+}
