@@ -26,7 +26,9 @@ fuzz_target!(|data: &[u8]| {
             prefetch: 1,
             on_error: OnError::Stop,
             seed: Seed::new(data.len() as u64),
-            shard: Shard::default(), repeats: 1 };
+            shard: Shard::default(),
+            repeats: 1,
+        };
         let loader = Loader::train(source, Arc::new(pipeline), options, 0..2);
         for batch in loader.expect("the source is not empty") {
             let batch = batch.expect("what can be decoded can be decoded in part");
