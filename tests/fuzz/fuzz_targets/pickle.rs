@@ -8,6 +8,8 @@ mod array;
 mod error;
 #[path = "../../../core/interchange/src/file/mod.rs"]
 mod file;
+#[path = "../../../core/interchange/src/output.rs"]
+mod output;
 
 use std::io::{Cursor, Write};
 

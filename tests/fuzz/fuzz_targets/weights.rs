@@ -11,6 +11,8 @@ mod array;
 mod error;
 #[path = "../../../core/interchange/src/file/mod.rs"]
 mod file;
+#[path = "../../../core/interchange/src/output.rs"]
+mod output;
 
 use array::Array;
 use error::InterchangeError;
