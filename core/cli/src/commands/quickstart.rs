@@ -1,4 +1,4 @@
-//! `vitral quickstart`: the experiment and the images to begin with, which travel with the program.
+//! `vitral quickstart`: the experiment and the images to begin with, copied from where the examples are.
 
 use std::{
     env, fs, io,
