@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::existing::Existing;
 use crate::leftover::{builder, cause, clear};
-use crate::open_folder::{FolderId, OpenFolder};
+use crate::open_folder::OpenFolder;
 use crate::place::{check_free, folder_of};
 use crate::sync::sync_folders;
 use crate::write::Access;
@@ -55,7 +55,7 @@ fn name_in(path: &Path) -> io::Result<&OsStr> {
 /// Refuses to go on where another folder has come to the place of one.
 fn check_in_place(folder: &OpenFolder) -> io::Result<()> {
     // The way to it may be through a link, but not to another.
-    match OpenFolder::open(folder.path())?.id()? == folder.id()? {
+    match OpenFolder::open(folder.path())?.is(folder)? {
         true => Ok(()),
         false => Err(io::Error::other(
             "another folder has taken the place of the one in which it was to be",
@@ -135,22 +135,21 @@ impl NewFolder {
         file.sync_all()
     }
 
-    /// Moves the folder to its place, and says what it is there. What is in it was flushed to the disk by those
-    /// who wrote it.
+    /// Moves the folder to its place, and opens it there. What is in it was flushed to the disk by those who
+    /// wrote it.
     ///
     /// # Errors
     /// The system does not move it, or somebody has put another in its place. Then nothing is left of it.
-    pub fn finish(mut self) -> io::Result<FolderId> {
+    pub fn finish(mut self) -> io::Result<OpenFolder> {
         sync_folders(self.path())?;
         check_free(&self.place, Existing::Refuse, true)?;
-        let id = self.held.open.id()?;
         let name = name_in(&self.place)?;
         self.within.rename(name_in(self.path())?, name)?;
         // There is nothing of that name any more.
         self.held.folder.disable_cleanup(true);
-        match self.within.id_of(name)? == Some(id) {
-            true => self.within.sync().map(|()| id),
-            false => Err(another_came()),
+        match self.within.open_folder(name) {
+            Ok(there) if there.is(&self.held.open)? => self.within.sync().map(|()| there),
+            _ => Err(another_came()),
         }
     }
 }

@@ -21,7 +21,7 @@ mod write;
 pub use existing::Existing;
 pub use folder::{NewFolder, Scratch, create_private_folder};
 pub use kind::Kind;
-pub use open_folder::{FolderId, OpenFolder};
+pub use open_folder::OpenFolder;
 pub use place::{check_new, check_place};
 pub use read::{open, read, read_into, read_own, read_text};
 pub use remove::remove;

@@ -8,10 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::write::Access;
 
-/// What tells a folder from any other that may come to its place, as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FolderId(system::Id);
-
 /// A folder that is held open. Systems other than Unix have no handles of folders: there it is its path.
 #[derive(Debug)]
 pub struct OpenFolder {
@@ -38,29 +34,34 @@ impl OpenFolder {
     /// # Errors
     /// There is nothing, or the system does not say what.
     pub fn is_in_its_place(&self) -> io::Result<bool> {
-        Ok(system::id_at(&self.path)? == Some(self.id()?.0))
+        Ok(system::id_at(&self.path)? == Some(self.id()?))
     }
 
-    /// What it is.
+    /// Whether this is the folder that another handle holds open. It can be told from any other, as a system
+    /// gives the number of a folder to no other while that is open.
+    pub(crate) fn is(&self, other: &Self) -> io::Result<bool> {
+        Ok(self.id()? == other.id()?)
+    }
+
+    fn id(&self) -> io::Result<system::Id> {
+        system::id(&self.path, &self.handle)
+    }
+
+    /// Whether what has this name in it is a folder that is held open, and no other, nor a link to it.
     ///
     /// # Errors
     /// The system does not say it.
-    pub fn id(&self) -> io::Result<FolderId> {
-        system::id(&self.path, &self.handle).map(FolderId)
-    }
-
-    /// What a folder in it is; none where there is nothing of that name, or no folder but a link or a file.
-    ///
-    /// # Errors
-    /// The system does not say it.
-    pub fn id_of(&self, name: impl AsRef<OsStr>) -> io::Result<Option<FolderId>> {
-        Ok(system::id_of(&self.path, &self.handle, name.as_ref())?.map(FolderId))
+    pub fn holds(&self, name: impl AsRef<OsStr>, folder: &Self) -> io::Result<bool> {
+        Ok(system::id_of(&self.path, &self.handle, name.as_ref())? == Some(folder.id()?))
     }
 
     /// Opens a folder in it, which is no link.
-    pub(crate) fn open_folder(&self, name: &OsStr) -> io::Result<Self> {
-        let handle = system::open_in(&self.path, &self.handle, name)?;
-        Ok(Self { path: self.path.join(name), handle })
+    ///
+    /// # Errors
+    /// There is none of that name, or the system does not open it.
+    pub fn open_folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let handle = system::open_in(&self.path, &self.handle, name.as_ref())?;
+        Ok(Self { path: self.path.join(name.as_ref()), handle })
     }
 
     /// The same folder, open twice.
@@ -315,7 +316,7 @@ mod tests {
         assert!(own.create_file("new".as_ref(), Access::Usual).is_err(), "it is there");
         own.rename("new", "newer").unwrap();
         own.remove("old").unwrap();
-        assert_eq!(own.id_of("old").unwrap(), None);
+        assert!(own.open_folder("old").is_err());
         let names: Vec<_> = fs::read_dir(at("moved")).unwrap().flatten().collect();
         assert_eq!((names.len(), names[0].file_name()), (1, "newer".into()));
         assert!(at("other/old/file").exists() && !at("other/new").exists());
@@ -330,8 +331,25 @@ mod tests {
         }
         let taken = folder.rename("a", "b").unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
-        assert_ne!(folder.id_of("a").unwrap(), folder.id_of("b").unwrap());
+        let a = folder.open_folder("a").unwrap();
+        assert!(folder.holds("a", &a).unwrap() && !folder.holds("b", &a).unwrap());
         std::os::unix::fs::symlink("a", root.path().join("link")).unwrap();
-        assert_eq!(folder.id_of("link").unwrap(), None, "it is no folder");
+        assert!(!folder.holds("link", &a).unwrap(), "it is no folder");
+        assert!(folder.open_folder("link").is_err());
+    }
+
+    #[test]
+    fn a_folder_that_takes_the_place_of_one_is_another_whatever_number_it_gets() {
+        let root = tempfile::tempdir().unwrap();
+        let within = OpenFolder::open(root.path()).unwrap();
+        let place = root.path().join("a");
+        fs::create_dir(&place).unwrap();
+        let first = within.open_folder("a").unwrap();
+        for _ in 0..100 {
+            fs::remove_dir(&place).unwrap();
+            assert!(!within.holds("a", &first).unwrap(), "there is none");
+            fs::create_dir(&place).unwrap();
+            assert!(!within.holds("a", &first).unwrap());
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vitral_files::{Access, Existing, FolderId, Kind, NewFolder, OpenFolder};
+use vitral_files::{Access, Existing, Kind, NewFolder, OpenFolder};
 
 use super::{Checkpoint, CheckpointError};
 
@@ -17,6 +17,8 @@ const WRITING: &str = ".writing-";
 const REMOVING: &str = ".removing-";
 const SUPERSEDED: &str = "superseded-";
 const FOREIGN: &str = "foreign-";
+/// So many folders are held open: a run may keep more checkpoints than a process may open files.
+const MOST_OPEN: usize = 64;
 
 /// Keeps the checkpoints of one run.
 pub(crate) struct CheckpointManager {
@@ -24,8 +26,9 @@ pub(crate) struct CheckpointManager {
     keep: usize,
     /// The folder that they are in, which stays the same whatever takes its place.
     folder: OpenFolder,
-    /// What the folders are that this process has written or goes on from, by their steps.
-    own: BTreeMap<u64, FolderId>,
+    /// The newest of the folders that this process has written or goes on from, by their steps. They are held
+    /// open, so that no other folder can be taken for them.
+    own: BTreeMap<u64, OpenFolder>,
 }
 
 impl CheckpointManager {
@@ -69,6 +72,9 @@ impl CheckpointManager {
             told = self.clear_place(step)?;
             let folder = NewFolder::create_in(&self.folder, &name_of(step));
             self.own.insert(step, checkpoint.write_whole(path, folder)?);
+            if self.own.len() > MOST_OPEN {
+                self.own.pop_first();
+            }
         }
         self.point("last", step)?;
         if is_best {
@@ -80,8 +86,8 @@ impl CheckpointManager {
 
     /// Whether this run has a checkpoint of a step: what somebody else has put there is none.
     pub(crate) fn has(&self, step: u64) -> Result<bool, CheckpointError> {
-        let found = self.folder.id_of(name_of(step)).map_err(at(&self.path_of(step)))?;
-        Ok(found.is_some() && found.as_ref() == self.own.get(&step))
+        let own = self.own.get(&step).map(|own| self.folder.holds(name_of(step), own));
+        own.unwrap_or(Ok(false)).map_err(at(&self.path_of(step)))
     }
 
     /// The newest checkpoint that this run has, by which it can go back.
@@ -124,8 +130,9 @@ impl CheckpointManager {
             self.set_aside(&name_of(later), SUPERSEDED)?;
             self.own.remove(&later);
         }
-        let found = self.folder.id_of(name_of(step)).map_err(at(&self.path_of(step)))?;
-        self.own.extend(found.map(|found| (step, found)));
+        // A link, or what cannot be opened, is not the run's.
+        let own = self.folder.open_folder(name_of(step)).ok();
+        self.own.extend(own.map(|own| (step, own)));
         self.point("last", step)?;
         best.map_or(Ok(()), |best| self.point("best", best))
     }

@@ -44,7 +44,7 @@ pub(crate) use tensors::{
 };
 
 use vitral_bundle::Lock;
-use vitral_files::{Access, FolderId, Kind, NewFolder};
+use vitral_files::{Access, Kind, NewFolder, OpenFolder};
 use vitral_interchange::{Array, Pretrained};
 
 use self::{
@@ -220,13 +220,13 @@ impl Checkpoint {
         self.write_whole(folder, NewFolder::create(folder)).map(drop)
     }
 
-    /// Writes all files into a new folder, which is then moved to its place, and says what it is there; if
+    /// Writes all files into a new folder, which is then moved to its place and opened there; if
     /// that fails, nothing is left of it, as it may be that the disk is full.
     fn write_whole(
         &self,
         place: &Path,
         folder: io::Result<NewFolder>,
-    ) -> Result<FolderId, CheckpointError> {
+    ) -> Result<OpenFolder, CheckpointError> {
         let folder = folder.map_err(|source| io_error(place, source))?;
         self.write(&folder, place)?;
         folder.finish().map_err(|source| io_error(place, source))
