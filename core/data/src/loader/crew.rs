@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
+use vitral_sandbox::Leave;
 
 use crate::error::{DataError, panic_message};
 use crate::scratch::Scratch;
@@ -28,6 +29,8 @@ impl Crew {
     /// Starts a thread that makes batches until there are no more jobs.
     pub fn start(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
         let (jobs, results) = (self.jobs.clone(), self.results.clone());
+        // The pool that others use is not to be started by a thread that can do less than they.
+        rayon::current_num_threads();
         let (worker, plan) = (Arc::clone(&self.worker), Arc::clone(&self.plan));
         thread::Builder::new()
             .name(format!("vitral-data-{number}"))
@@ -42,6 +45,11 @@ fn work(
     jobs: &Receiver<u64>,
     results: &Sender<Numbered>,
 ) {
+    // Files, and the sandboxed plugins that see them, are a stranger's: whatever they lead to, this thread reads
+    // and computes. A kernel without such a filter leaves that to the decoders.
+    if !worker.pipeline.is_native() {
+        vitral_sandbox::enter(Leave::ReadAndCompute);
+    }
     let mut scratch = Scratch::new(&worker.clock);
     for number in jobs {
         // What a panic leaves behind is not used: the batch is dropped, and what scratch memory holds

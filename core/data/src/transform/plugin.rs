@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use vitral_config::OnPluginError;
-use vitral_host::{ImageAugmentation, ImageMut, Plugin, Sample, Settings};
+use vitral_host::{ImageAugmentation, ImageMut, Origin, Plugin, Sample, Settings};
 
 use crate::error::TransformError;
 use crate::pixels::{Channels, Image};
@@ -39,6 +39,11 @@ impl PluginStage {
     /// Why the stage is no longer used, if it is not.
     pub fn disabled(&self) -> Option<&str> {
         self.disabled.get().map(String::as_str)
+    }
+
+    /// Whether it is a native library, which may call the system as it likes.
+    pub(super) fn is_native(&self) -> bool {
+        self.plugin.origin() == Origin::Native
     }
 
     /// Applies the stage to an image where it lies; one that has been disabled leaves it as it is. Some

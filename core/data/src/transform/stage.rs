@@ -66,6 +66,11 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
     fn disabled(&self) -> Option<&str> {
         None
     }
+
+    /// Whether it runs code that the user trusts with the whole system.
+    fn is_native(&self) -> bool {
+        false
+    }
 }
 
 /// What becomes of one image.
@@ -131,6 +136,10 @@ impl Operation for PluginStage {
 
     fn disabled(&self) -> Option<&str> {
         Self::disabled(self)
+    }
+
+    fn is_native(&self) -> bool {
+        Self::is_native(self)
     }
 }
 

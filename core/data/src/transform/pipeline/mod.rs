@@ -123,6 +123,11 @@ impl Pipeline {
         self.stages.iter().filter_map(|stage| stage.operation.disabled())
     }
 
+    /// Whether a stage runs code that the user trusts with the whole system.
+    pub(crate) fn is_native(&self) -> bool {
+        self.stages.iter().any(|stage| stage.operation.is_native())
+    }
+
     /// Processes one image of an epoch. `seed` is the sample's own, from
     /// [`sample_seed`](Self::sample_seed).
     ///
