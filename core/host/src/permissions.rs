@@ -30,6 +30,11 @@ pub struct FileGrant {
 }
 
 impl Permissions {
+    /// Whether whoever has them calls the system for more than memory, threads and time.
+    pub(crate) fn need_system(&self) -> bool {
+        self.network || !self.files.is_empty()
+    }
+
     /// What is asked for here and not granted, in words; nothing if all is.
     pub fn missing(&self, granted: &Self) -> Vec<String> {
         let mut missing = Vec::new();

@@ -32,6 +32,7 @@ pub struct Plugin {
 struct Inner {
     declared: Declared,
     origin: Origin,
+    needs_system: bool,
     loaded: Box<dyn Loaded>,
 }
 
@@ -74,11 +75,12 @@ impl Plugin {
         options: crate::WasmOptions,
     ) -> Result<Self, OpenError> {
         let name = declared.map_or("the component", |declared| &declared.description.name);
+        let needs_system = options.permissions.need_system();
         let (found, loaded) = crate::wasm::open(engine, name, component, options)?;
         if let Some(declared) = declared {
             declared.agrees(name, &found)?;
         }
-        Self::new(found, Origin::Wasm, loaded)
+        Self::with(found, Origin::Wasm, needs_system, loaded)
     }
 
     pub(crate) fn new(
@@ -86,9 +88,18 @@ impl Plugin {
         origin: Origin,
         loaded: Box<dyn Loaded>,
     ) -> Result<Self, OpenError> {
+        Self::with(declared, origin, origin == Origin::Native, loaded)
+    }
+
+    fn with(
+        declared: Declared,
+        origin: Origin,
+        needs_system: bool,
+        loaded: Box<dyn Loaded>,
+    ) -> Result<Self, OpenError> {
         describe::check(&declared.description)
             .map_err(|problem| OpenError::new(&declared.description.name, problem))?;
-        Ok(Self { inner: Arc::new(Inner { declared, origin, loaded }) })
+        Ok(Self { inner: Arc::new(Inner { declared, origin, needs_system, loaded }) })
     }
 
     /// What the plugin does.
@@ -104,6 +115,12 @@ impl Plugin {
     /// Where the plugin comes from.
     pub fn origin(&self) -> Origin {
         self.inner.origin
+    }
+
+    /// Whether its calls may lead to calls of the system that computing does not need: it is native, or has been
+    /// granted a folder or the network.
+    pub fn needs_system(&self) -> bool {
+        self.inner.needs_system
     }
 
     /// An instance of an image augmentation, for one worker.

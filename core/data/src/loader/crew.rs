@@ -47,7 +47,7 @@ fn work(
 ) {
     // Files, and the sandboxed plugins that see them, are a stranger's: whatever they lead to, this thread reads
     // and computes. A kernel without such a filter leaves that to the decoders.
-    if !worker.pipeline.is_native() {
+    if !worker.pipeline.needs_system() {
         vitral_sandbox::enter(Leave::ReadAndCompute);
     }
     let mut scratch = Scratch::new(&worker.clock);

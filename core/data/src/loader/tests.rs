@@ -19,6 +19,9 @@ struct Fake {
     panics: Option<usize>,
     delay: Duration,
     classes: Vec<String>,
+    /// A file that reading would make, as code that an image has slipped in might.
+    #[cfg(target_os = "linux")]
+    writes: Option<std::path::PathBuf>,
 }
 
 impl Fake {
@@ -29,6 +32,8 @@ impl Fake {
             panics: None,
             delay: Duration::ZERO,
             classes: vec!["a".into(), "b".into()],
+            #[cfg(target_os = "linux")]
+            writes: None,
         }
     }
 }
@@ -50,6 +55,11 @@ impl Source for Fake {
         // Later samples are quicker, so that batches become ready out of order.
         thread::sleep(self.delay * (index % 3) as u32);
         assert_ne!(Some(index), self.panics, "no such luck");
+        #[cfg(target_os = "linux")]
+        if let Some(path) = &self.writes {
+            let refused = std::fs::write(path, "mine").unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+        }
         if self.broken.contains(&index) {
             let (name, reason) = (self.name(index), "it is broken".into());
             return Err(ReadError { name, reason });
@@ -93,6 +103,17 @@ fn delayed(count: usize) -> Fake {
 
 fn good(loader: Loader) -> Vec<ImageBatch> {
     loader.collect::<Result<_, _>>().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn workers_write_no_files_whatever_an_image_leads_to() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file");
+    let source = Fake { writes: Some(path.clone()), ..Fake::new(23) };
+    assert_eq!(good(train(source, options(4, 2), 0..5)).len(), 5);
+    assert!(!path.exists());
+    std::fs::write(&path, "others can").unwrap();
 }
 
 #[test]

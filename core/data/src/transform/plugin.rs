@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use vitral_config::OnPluginError;
-use vitral_host::{ImageAugmentation, ImageMut, Origin, Plugin, Sample, Settings};
+use vitral_host::{ImageAugmentation, ImageMut, Plugin, Sample, Settings};
 
 use crate::error::TransformError;
 use crate::pixels::{Channels, Image};
@@ -41,9 +41,9 @@ impl PluginStage {
         self.disabled.get().map(String::as_str)
     }
 
-    /// Whether it is a native library, which may call the system as it likes.
-    pub(super) fn is_native(&self) -> bool {
-        self.plugin.origin() == Origin::Native
+    /// Whether the plugin may call the system: it is native, or has been granted a folder or the network.
+    pub(super) fn needs_system(&self) -> bool {
+        self.plugin.needs_system()
     }
 
     /// Applies the stage to an image where it lies; one that has been disabled leaves it as it is. Some

@@ -67,8 +67,8 @@ pub(crate) trait Operation: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether it runs code that the user trusts with the whole system.
-    fn is_native(&self) -> bool {
+    /// Whether it calls the system for what computing does not need.
+    fn needs_system(&self) -> bool {
         false
     }
 }
@@ -138,8 +138,8 @@ impl Operation for PluginStage {
         Self::disabled(self)
     }
 
-    fn is_native(&self) -> bool {
-        Self::is_native(self)
+    fn needs_system(&self) -> bool {
+        Self::needs_system(self)
     }
 }
 

@@ -123,9 +123,9 @@ impl Pipeline {
         self.stages.iter().filter_map(|stage| stage.operation.disabled())
     }
 
-    /// Whether a stage runs code that the user trusts with the whole system.
-    pub(crate) fn is_native(&self) -> bool {
-        self.stages.iter().any(|stage| stage.operation.is_native())
+    /// Whether a stage calls the system for what computing does not need.
+    pub(crate) fn needs_system(&self) -> bool {
+        self.stages.iter().any(|stage| stage.operation.needs_system())
     }
 
     /// Processes one image of an epoch. `seed` is the sample's own, from
