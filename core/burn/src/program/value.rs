@@ -63,7 +63,10 @@ pub(super) fn mistyped() -> ! {
 }
 
 /// A shape of at most [`RANK`] dimensions with ones in front.
-pub(crate) fn padded(shape: &[usize]) -> [usize; RANK] {
+///
+/// # Panics
+/// If it has more.
+pub fn padded(shape: &[usize]) -> [usize; RANK] {
     let mut dims = [1; RANK];
     dims[RANK - shape.len()..].copy_from_slice(shape);
     dims
@@ -113,12 +116,7 @@ impl Value {
     }
 
     /// A value of this type and shape from host memory.
-    pub(crate) fn from_host(
-        dtype: DType,
-        shape: [usize; RANK],
-        values: &[f64],
-        device: &Device,
-    ) -> Self {
+    pub fn from_host(dtype: DType, shape: [usize; RANK], values: &[f64], device: &Device) -> Self {
         match dtype {
             DType::F32 => {
                 let values: Vec<_> = values.iter().map(|&value| value as f32).collect();
@@ -171,7 +169,7 @@ impl<const D: usize> From<Tensor<D, Bool>> for Value {
 }
 
 /// What an op gets.
-pub(crate) struct Call<'c> {
+pub struct Call<'c> {
     /// Its operands, to be taken in order.
     pub operands: IntoIter<Value>,
     /// The operands' shapes.
