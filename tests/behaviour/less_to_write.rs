@@ -27,9 +27,8 @@ fn an_experiment_changes_its_base() {
         train: (steps: 2, mix: (mixup: 0.4)),
     )"#;
     workspace.write("mine/changed.ron", changes);
-    let mut found = diff(&workspace, "experiment.ron", "mine/changed.ron");
-    // The same files by another way.
-    found.retain(|line| !line.contains("mine/../"));
+    // The same files by another way are no difference.
+    let found = diff(&workspace, "experiment.ron", "mine/changed.ron");
     let expected = [
         r#"output: "run" -> "changed""#,
         "model.depth: 2 -> 3",

@@ -1,9 +1,12 @@
-//! Whether an experiment is still the one that a run was started with, for `train --resume-if-any`: the run goes
-//! on by its own, and what was changed since would have no effect.
+//! What differs between two experiments, and whether one is still that which a run was started with, for
+//! `train --resume-if-any`: the run goes on by its own, and what was changed since would have no effect.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use serde_json::Value;
+use vitral_config::Difference;
 use vitral_train::Experiment;
 
 use crate::failure::Failure;
@@ -23,20 +26,17 @@ pub fn check_same(given: &Experiment, of_run: &Experiment, run: &Path) -> Result
         0 => of_run.model.classes,
         classes => classes,
     });
-    let [given, of_run] = [&given, of_run].map(|experiment| {
+    let text = |experiment: &Experiment| {
         let experiment = Experiment { output: run.into(), ..experiment.clone() };
-        serde_json::to_value(experiment)
-    });
-    let [given, of_run] = [given, of_run].map(|value| {
-        value.map_err(|error| Failure::Other(format!("an experiment cannot be compared: {error}")))
-    });
-    let mut found = Vec::new();
-    compare("", &given?, &of_run?, &mut found);
-    if found.is_empty() {
+        let text = experiment.to_ron();
+        text.map_err(|error| Failure::Other(format!("an experiment cannot be compared: {error}")))
+    };
+    let differences = differences(&text(&given)?, &text(of_run)?);
+    if differences.is_empty() {
         return Ok(());
     }
-    let more = found.len().saturating_sub(SHOWN);
-    found.truncate(SHOWN);
+    let mut found: Vec<String> = differences.iter().take(SHOWN).map(in_words).collect();
+    let more = differences.len() - found.len();
     if more > 0 {
         found.push(format!("and {more} more"));
     }
@@ -49,44 +49,31 @@ pub fn check_same(given: &Experiment, of_run: &Experiment, run: &Path) -> Result
     )))
 }
 
-/// Adds what differs between two values, with the field that they are of.
-fn compare(field: &str, given: &Value, of_run: &Value, found: &mut Vec<String>) {
-    match (given, of_run) {
-        (Value::Object(one), Value::Object(other)) if one.keys().eq(other.keys()) => {
-            for (name, value) in one {
-                compare(&below(field, name), value, &other[name], found);
-            }
-        }
-        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            for (index, (value, other)) in one.iter().zip(other).enumerate() {
-                compare(&format!("{field}[{index}]"), value, other, found);
-            }
-        }
-        _ if given == of_run || is_same_path(given, of_run) => {}
-        _ => found.push(format!("`{field}` is {}, and {} in the run", short(given), short(of_run))),
-    }
+/// The fields whose values differ in two texts of experiments. Two paths of one file are no difference.
+pub fn differences(first: &str, second: &str) -> Vec<Difference> {
+    let mut found = vitral_config::differences(first, second);
+    found.retain(|found| {
+        let places = [&found.first, &found.second].map(|value| place(value.as_deref()?));
+        places[0].is_none() || places[0] != places[1]
+    });
+    found
 }
 
-/// A field of a field. What is written with a capital is no field, but the choice whose fields these are.
-fn below(field: &str, name: &str) -> String {
-    match (field.is_empty(), name.starts_with(char::is_uppercase)) {
-        (true, _) => name.to_owned(),
-        (false, true) => field.to_owned(),
-        (false, false) => format!("{field}.{name}"),
-    }
+/// Where a value leads to, if it is the path of something that is there.
+fn place(value: &str) -> Option<PathBuf> {
+    let text = vitral_config::Document::new("", value).parse::<String>().ok()?;
+    fs::canonicalize(vitral_config::path_text::from_text(&text).ok()?).ok()
 }
 
-/// Whether two texts name one file, in two ways.
-fn is_same_path(one: &Value, other: &Value) -> bool {
-    let place = |value: &Value| fs::canonicalize(value.as_str()?).ok();
-    place(one).is_some_and(|one| place(other) == Some(one))
+fn in_words(Difference { field, first, second }: &Difference) -> String {
+    let shown = |value: &Option<String>| value.as_deref().map_or("not there".into(), short);
+    format!("`{field}` is {}, and {} in the run", shown(first), shown(second))
 }
 
-fn short(value: &Value) -> String {
-    let text = value.to_string();
+fn short(text: &str) -> String {
     match text.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -130,5 +117,18 @@ mod tests {
             "seed: 4, device: \"x\", train: (epochs: 5, batch: 7, ema: Some(0.5), log_every: 3)";
         let said = difference(many, "").unwrap();
         assert!(said.contains("and 1 more"), "{said}");
+    }
+
+    #[test]
+    fn two_paths_of_one_file_are_no_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other, missing] =
+            ["a.bin", "b/../a.bin", "c.bin"].map(|name| folder.path().join(name));
+        fs::create_dir(folder.path().join("b")).unwrap();
+        fs::write(&one, "").unwrap();
+        let text = |path: &Path| format!("(files: [{}])", vitral_config::path_text::quoted(path));
+        assert_eq!(differences(&text(&one), &text(&other)), []);
+        let found = differences(&text(&one), &text(&missing));
+        assert_eq!(found[0].field, "files[0]");
     }
 }

@@ -1,5 +1,6 @@
 //! What differs between two texts.
 
+use crate::path::Path;
 use crate::tree::{Item, Node, Shape, Source};
 
 /// A field with another value in each of two texts.
@@ -14,12 +15,13 @@ pub struct Difference {
 }
 
 /// The fields whose values differ, in the order of the first text, and then those that the second one alone has.
-/// Fields are compared one by one in groups that have the same name; lists and maps as a whole.
+/// Values are compared part by part: fields in groups that have the same name, values of maps that have the same
+/// keys, and items of lists that are as long.
 pub fn differences(first: &str, second: &str) -> Vec<Difference> {
     let sources = (Source::new(first), Source::new(second));
     let mut found = Vec::new();
     if let (Some(one), Some(other)) = (&sources.0.root, &sources.1.root) {
-        Compare { first, second, found: &mut found }.nodes("", one, other);
+        Compare { first, second, found: &mut found }.nodes(&Path::default(), one, other);
     }
     found
 }
@@ -31,50 +33,74 @@ struct Compare<'a> {
 }
 
 impl Compare<'_> {
-    fn nodes(&mut self, field: &str, one: &Node, other: &Node) {
+    fn nodes(&mut self, path: &Path, one: &Node, other: &Node) {
         let texts = (on_one_line(self.first, one), on_one_line(self.second, other));
         if texts.0 == texts.1 {
             return;
         }
-        let name = |text: &str, node: &Node| node.name.clone().map(|name| text[name].to_owned());
-        let same_name = name(self.first, one) == name(self.second, other);
-        if !(same_name && has_fields(one) && has_fields(other)) {
-            let (first, second) = (Some(texts.0), Some(texts.1));
-            self.found.push(Difference { field: field.to_owned(), first, second });
-            return;
+        if !self.has_same_parts(one, other) {
+            return self.differ(path, Some(texts.0), Some(texts.1));
         }
-        for item in &one.items {
-            let path = below(field, item);
-            match named(other, item) {
-                Some(found) => self.nodes(&path, &item.value, &found.value),
-                None => {
-                    let first = Some(on_one_line(self.first, &item.value));
-                    self.found.push(Difference { field: path, first, second: None });
-                }
+        for (index, item) in one.items.iter().enumerate() {
+            let below = below(path, one, index, item);
+            match counterpart(other, index, item) {
+                Some(found) => self.nodes(&below, &item.value, &found.value),
+                None => self.differ(&below, Some(on_one_line(self.first, &item.value)), None),
             }
         }
-        for item in other.items.iter().filter(|item| named(one, item).is_none()) {
-            let second = Some(on_one_line(self.second, &item.value));
-            let field = below(field, item);
-            self.found.push(Difference { field, first: None, second });
+        for (index, item) in other.items.iter().enumerate() {
+            if counterpart(one, index, item).is_none() {
+                let second = on_one_line(self.second, &item.value);
+                self.differ(&below(path, other, index, item), None, Some(second));
+            }
         }
+    }
+
+    /// Whether two values are compared part by part.
+    fn has_same_parts(&self, one: &Node, other: &Node) -> bool {
+        let name = |text: &str, node: &Node| node.name.clone().map(|name| text[name].to_owned());
+        let same = one.shape == other.shape && name(self.first, one) == name(self.second, other);
+        let keys = |node: &Node| node.items.iter().all(|item| item.key.is_some());
+        match (one.items.as_slice(), other.items.as_slice()) {
+            _ if !same => false,
+            ([], _) | (_, []) => false,
+            // Of `Some(...)` and the like, which has no path of its own, what is in it.
+            ([one_item], [other_item])
+                if one.segment(0, one_item).is_none() && other.segment(0, other_item).is_none() =>
+            {
+                self.has_same_parts(&one_item.value, &other_item.value)
+            }
+            (one_items, other_items) if one.shape == Shape::Map => {
+                let mut items = one_items.iter().enumerate();
+                one_items.len() == other_items.len()
+                    && items.all(|(index, item)| counterpart(other, index, item).is_some())
+            }
+            _ if keys(one) => keys(other),
+            (one_items, other_items) => one_items.len() == other_items.len() && !keys(other),
+        }
+    }
+
+    fn differ(&mut self, path: &Path, first: Option<String>, second: Option<String>) {
+        self.found.push(Difference { field: path.to_string(), first, second });
     }
 }
 
-fn has_fields(node: &Node) -> bool {
-    node.shape == Shape::Group
-        && !node.items.is_empty()
-        && node.items.iter().all(|item| item.key.is_some())
+/// The path of an item of a value; that of the only one of `Some(...)` and the like is the value's own.
+fn below(path: &Path, node: &Node, index: usize, item: &Item) -> Path {
+    let mut path = path.clone();
+    path.0.extend(node.segment(index, item));
+    path
 }
 
-fn below(field: &str, item: &Item) -> String {
-    let name = item.key.as_ref().map_or("", |key| &key.name);
-    if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
-}
-
-fn named<'a>(node: &'a Node, item: &Item) -> Option<&'a Item> {
-    let name = |item: &Item| item.key.as_ref().map(|key| key.name.clone());
-    node.items.iter().find(|other| name(other) == name(item))
+/// What stands for an item in another value: what has its name, or its place.
+fn counterpart<'a>(node: &'a Node, index: usize, item: &Item) -> Option<&'a Item> {
+    match &item.key {
+        Some(key) => node
+            .items
+            .iter()
+            .find(|other| other.key.as_ref().is_some_and(|other| other.name == key.name)),
+        None => node.items.get(index),
+    }
 }
 
 /// A value as people write it in a line, whatever its layout.
@@ -125,5 +151,21 @@ mod tests {
         ];
         assert_eq!(told(first, second), expected);
         assert_eq!(told("(o: Adam(b: 1))", "(o: Sgd(b: 1))"), ["o: Adam(b: 1) | Sgd(b: 1)"]);
+    }
+
+    #[test]
+    fn what_differs_within_lists_maps_and_choices_is_told_alone() {
+        let first = "(l: [1, (a: 2, b: 3)], m: {\"x y\": (c: 1)}, e: Some(Auto(n: 4)), s: (0, 5), t: Linear(0.1))";
+        let second = "(l: [1, (a: 2, b: 4)], m: {\"x y\": (c: 2)}, e: Some(Auto(n: 5)), s: (1, 5), t: Linear(0.2))";
+        let expected = [
+            "l[1].b: 3 | 4",
+            "m[\"x y\"].c: 1 | 2",
+            "e.n: 4 | 5",
+            "s[0]: 0 | 1",
+            "t: Linear(0.1) | Linear(0.2)",
+        ];
+        assert_eq!(told(first, second), expected);
+        let other_keys = told("(m: {\"x\": 1})", "(m: {\"y\": 1})");
+        assert_eq!(other_keys, ["m: {\"x\": 1} | {\"y\": 1}"]);
     }
 }

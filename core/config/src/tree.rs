@@ -241,13 +241,16 @@ impl Node {
             (start..item.value.span.end.max(start + 1)).contains(&offset)
         })?;
         let item = &self.items[at];
-        let transparent = self.name.is_some() && self.items.len() == 1;
-        let segment = match &item.key {
+        Some((self.segment(at, item), item))
+    }
+
+    /// What a path has for an item at a place; nothing for the only one of `Some(...)` and the like.
+    pub fn segment(&self, at: usize, item: &Item) -> Option<Segment> {
+        match &item.key {
             Some(key) => Some(Segment::Field(key.name.clone())),
-            None if transparent => None,
+            None if self.name.is_some() && self.items.len() == 1 => None,
             None => Some(Segment::Index(at)),
-        };
-        Some((segment, item))
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl DataConfig {
     pub fn training(&self) -> SourceConfig {
         match &self.val {
             SourceConfig::Split(split) if split.of.is_none() => {
-                split.part(&self.train, Side::Training)
+                SourceConfig::Split(split.part(self.train.clone(), Side::Training))
             }
             _ => self.train.clone(),
         }
@@ -146,7 +146,7 @@ impl DataConfig {
         match &self.val {
             // Those of another experiment, which have been given in place of its own, stay what they are.
             SourceConfig::Split(split) if split.of.is_none() => {
-                split.part(&self.train, Side::Validation)
+                SourceConfig::Split(split.part(self.train.clone(), Side::Validation))
             }
             val => val.clone(),
         }

@@ -2,10 +2,11 @@
 //! elsewhere nor keeps the program waiting.
 //!
 //! [`NewFile`] and [`NewFolder`] are made beside their place under a random name, and moved there when they
-//! are whole; what is done in an [`OpenFolder`] stays in it. [`append`] and [`update`] open what stays in its
+//! are whole; what is done in an [`OpenFolder`] stays in it, and [`copy_folder`] fills one that is new. [`append`] and [`update`] open what stays in its
 //! place. [`open`] and [`read`] take regular files of at most the size that their [`Kind`] may have. Errors say
 //! what is wrong with a file, and their caller names it.
 
+mod copy;
 mod descriptor;
 mod existing;
 mod folder;
@@ -18,6 +19,7 @@ mod remove;
 mod sync;
 mod write;
 
+pub use copy::{CopyError, copy_folder};
 pub use existing::Existing;
 pub use folder::{NewFolder, Scratch, create_private_folder};
 pub use kind::Kind;

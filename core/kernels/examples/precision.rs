@@ -8,9 +8,9 @@ use std::{hint::black_box, time::Instant};
 
 use half::bf16;
 use vitral_kernels::{
+    Compiled,
     activation::Activation,
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
-    element::Element,
     layer_norm::{KeptNorm, LayerNorm, LayerNormGradients},
     linear::{Linear, LinearGradients},
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
@@ -120,12 +120,12 @@ struct Layer<'a, T> {
     weight_gradient: Vec<f32>,
 }
 
-impl<'a, T: Element> Layer<'a, T> {
+impl<'a, T: Compiled> Layer<'a, T> {
     fn new(linear: Linear<'a>, rows: usize) -> Self {
         let typed = |len: usize| -> Vec<T> {
             let from = values(len, 1.0);
             let mut to = vec![T::default(); len];
-            vitral_kernels::element::convert(&from, &mut to);
+            vitral_kernels::convert::convert(&from, &mut to);
             to
         };
         let weight_gradient = vec![0.0; linear.weight.len()];
@@ -210,7 +210,7 @@ struct Block<T> {
     bias_gradients: [Vec<f32>; 4],
 }
 
-impl<T: Element> Block<T> {
+impl<T: Compiled> Block<T> {
     fn new(sizes: Sizes) -> Self {
         let Sizes { width, heads, batch } = sizes;
         let rows = batch * TOKENS;

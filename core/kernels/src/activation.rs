@@ -4,9 +4,9 @@ use pulp::{Simd, WithSimd};
 
 use crate::{
     element::Element,
-    layer_norm::each_vector,
+    instances::instances,
     rows::{self, Shared},
-    simd::{dispatch, load, normal, sigmoid, store},
+    simd::{dispatch, each_vector, load, normal, sigmoid, store},
 };
 
 /// An activation and its derivative.
@@ -18,17 +18,28 @@ pub enum Activation {
     GeluTanh,
 }
 
+instances! {
+    fn activation_forward(activation: Activation, x: &[Self], out: &mut [Self]) =>
+        activation.run(x, None, out);
+    fn activation_backward(
+        activation: Activation,
+        x: &[Self],
+        gradient: &[Self],
+        x_gradient: &mut [Self],
+    ) => activation.run(x, Some(gradient), x_gradient);
+}
+
 /// How many values a task takes.
 const PART: usize = 1 << 14;
 
 impl Activation {
     /// Each value of `x` to its activation.
-    pub fn forward<T: Element>(self, x: &[T], out: &mut [T]) {
+    pub fn forward<T: Instances>(self, x: &[T], out: &mut [T]) {
         T::activation_forward(self, x, out);
     }
 
     /// From the gradient of the result to that of `x`.
-    pub fn backward<T: Element>(self, x: &[T], gradient: &[T], x_gradient: &mut [T]) {
+    pub fn backward<T: Instances>(self, x: &[T], gradient: &[T], x_gradient: &mut [T]) {
         assert_eq!(x.len(), gradient.len());
         T::activation_backward(self, x, gradient, x_gradient);
     }

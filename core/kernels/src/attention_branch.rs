@@ -13,7 +13,9 @@ use crate::{
         Attention, AttentionGradients, AttentionResult, AttentionShape, HeadStrides, Heads,
         HeadsMut, QkvMemory,
     },
-    element::{Element, operand, operand_len},
+    convert::{operand, operand_len},
+    element::Element,
+    instances::instances,
     layer_norm::{KeptNorm, LayerNormGradients, NormBackward, NormOf, SharedNorm, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums, column_sums_of_block},
     matmul::{Left, Packed, Store, View, outer::outer, product},
@@ -62,10 +64,27 @@ pub struct AttentionBranchGradients<'a> {
     pub layer_scale: Option<&'a mut [f32]>,
 }
 
+instances! {
+    fn attention_branch_forward(
+        branch: &AttentionBranch<'_>,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<AttentionSaved<'_, Self>>,
+    ) => branch.forward_as(x, out, saved);
+    fn attention_branch_backward(
+        branch: &AttentionBranch<'_>,
+        x: &[f32],
+        saved: AttentionSaved<'_, Self>,
+        gradient: &[f32],
+        x_gradient: &mut [f32],
+        gradients: AttentionBranchGradients<'_>,
+    ) => branch.backward_as(x, saved, gradient, x_gradient, gradients);
+}
+
 impl AttentionBranch<'_> {
     /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
     /// Products, and what is kept, are of type `T`.
-    pub fn forward<T: Element>(
+    pub fn forward<T: Instances>(
         &self,
         x: &[f32],
         out: &mut [f32],
@@ -167,7 +186,7 @@ impl AttentionBranch<'_> {
 
     /// From the gradient of the result to those of `x` and of the parameters. `x` is not looked at where
     /// its norm was saved.
-    pub fn backward<T: Element>(
+    pub fn backward<T: Instances>(
         &self,
         x: &[f32],
         saved: AttentionSaved<'_, T>,

@@ -3,9 +3,8 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    layer_norm::each_vector,
     rows::{self, Shared},
-    simd::{dispatch, exp, load, store},
+    simd::{dispatch, each_vector, exp, load, store},
 };
 
 /// The loss of each row, `-sum(target * log_softmax(logits))`, from logits and targets

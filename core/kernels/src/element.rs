@@ -7,17 +7,10 @@
 use std::fmt::Debug;
 
 use half::bf16;
-use pulp::{Simd, WithSimd};
-
-use crate::{
-    instances::Instances,
-    layer_norm::each_vector,
-    rows::{self, Shared},
-    simd::{dispatch, load, store},
-};
+use pulp::Simd;
 
 /// The type of values in memory: `f32` or [`bf16`].
-pub trait Element: stored::Stored + Instances {
+pub trait Element: stored::Stored {
     /// Its name: `f32`, `bf16`.
     const NAME: &'static str;
 }
@@ -28,72 +21,6 @@ impl Element for f32 {
 
 impl Element for bf16 {
     const NAME: &'static str = "bf16";
-}
-
-/// Values that a task takes at once.
-const PIECE: usize = 1 << 15;
-
-/// Rounds, or widens, each value of `from`.
-pub fn convert<X: Element, Y: Element>(from: &[X], to: &mut [Y]) {
-    X::convert(from, Y::values_mut(to));
-}
-
-pub(crate) fn convert_as<X: Element, Y: Element>(from: &[X], to: &mut [Y]) {
-    assert_eq!(from.len(), to.len());
-    let to = Shared::new(to);
-    rows::for_each(from.len().div_ceil(PIECE), |task| {
-        let part = task * PIECE..((task + 1) * PIECE).min(from.len());
-        // SAFETY: each task has values of its own.
-        let to = unsafe { to.slice(part.start, part.len()) };
-        dispatch(Convert { from: &from[part], to });
-    });
-}
-
-struct Convert<'a, X, Y> {
-    from: &'a [X],
-    to: &'a mut [Y],
-}
-
-impl<X: Element, Y: Element> WithSimd for Convert<'_, X, Y> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        convert_here(simd, self.from, self.to);
-    }
-}
-
-/// What [`convert`] does, on this thread.
-#[inline(always)]
-pub(crate) fn convert_here<S: Simd, X: Element, Y: Element>(simd: S, from: &[X], to: &mut [Y]) {
-    assert_eq!(from.len(), to.len());
-    let (from, len, to) = (from.as_ptr(), from.len(), to.as_mut_ptr());
-    each_vector!(S, len, |at, count| {
-        // SAFETY: both are of the same length.
-        unsafe { store(simd, to.add(at), count, load(simd, from.add(at), count)) };
-    });
-}
-
-/// How much memory [`operand`] needs.
-pub(crate) fn operand_len<X: Element, T: Element>(values: &[X]) -> usize {
-    if const { X::BRIEF == T::BRIEF } { 0 } else { values.len() }
-}
-
-/// `values` in the type `T` that a product multiplies in: as they lie if that is theirs, or converted
-/// into the first part of `memory`.
-#[inline(always)]
-pub(crate) fn operand<'a, S: Simd, X: Element, T: Element>(
-    simd: S,
-    values: &'a [X],
-    memory: &'a mut [T],
-) -> &'a [T] {
-    if const { X::BRIEF == T::BRIEF } {
-        // SAFETY: of the two types each has its own digits: `X` is `T`.
-        return unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) };
-    }
-    let memory = &mut memory[..values.len()];
-    convert_here(simd, values, memory);
-    memory
 }
 
 /// The nearest values that `bf16` has, as `f32`. What is not a number stays so.
@@ -124,10 +51,30 @@ pub(crate) mod stored {
     /// The longest vector's values.
     const MOST: usize = 16;
 
+    /// Values of one of the types.
+    #[derive(Debug)]
+    pub enum Values<'a> {
+        F32(&'a [f32]),
+        Bf16(&'a [bf16]),
+    }
+
+    /// Memory for values of one of the types.
+    #[derive(Debug)]
+    pub enum ValuesMut<'a> {
+        F32(&'a mut [f32]),
+        Bf16(&'a mut [bf16]),
+    }
+
     /// See [`Element`].
     pub trait Stored: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
         /// Whether it has fewer digits than `f32`.
         const BRIEF: bool;
+
+        /// Values with their type.
+        fn values(values: &[Self]) -> Values<'_>;
+
+        /// Memory for values with their type.
+        fn values_mut(values: &mut [Self]) -> ValuesMut<'_>;
 
         /// The values at `from`, of which only `count` need to exist: the others read as zero.
         ///
@@ -144,6 +91,14 @@ pub(crate) mod stored {
 
     impl Stored for f32 {
         const BRIEF: bool = false;
+
+        fn values(values: &[Self]) -> Values<'_> {
+            Values::F32(values)
+        }
+
+        fn values_mut(values: &mut [Self]) -> ValuesMut<'_> {
+            ValuesMut::F32(values)
+        }
 
         #[inline(always)]
         unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
@@ -171,6 +126,14 @@ pub(crate) mod stored {
 
     impl Stored for bf16 {
         const BRIEF: bool = true;
+
+        fn values(values: &[Self]) -> Values<'_> {
+            Values::Bf16(values)
+        }
+
+        fn values_mut(values: &mut [Self]) -> ValuesMut<'_> {
+            ValuesMut::Bf16(values)
+        }
 
         #[inline(always)]
         unsafe fn load<S: Simd>(_: S, from: *const bf16, count: usize) -> S::f32s {
@@ -246,35 +209,5 @@ pub(crate) mod stored {
             let halves = words.map(|word| (word >> 16) as u16);
             to.cast::<[u16; LANES]>().write_unaligned(halves);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{on_each_instruction_set, values};
-
-    #[test]
-    fn rounding_is_to_the_nearest_value_and_ties_go_to_the_even_one() {
-        on_each_instruction_set(|set| {
-            let mut given = values(100, 1);
-            given.extend([0.0, -0.0, 1.0, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]);
-            // Half way between two values, and just beyond.
-            given.extend([0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x7f7f_8000].map(f32::from_bits));
-            given.extend([0x7f80_0001, 0xffff_ffff, 0x7fff_ffff].map(f32::from_bits));
-            let mut brief = vec![bf16::ZERO; given.len()];
-            convert(&given, &mut brief);
-            let exact: Vec<bf16> = given.iter().map(|&value| bf16::from_f32(value)).collect();
-            for (index, (got, exact)) in brief.iter().zip(&exact).enumerate() {
-                let same = got.to_bits() == exact.to_bits() || (got.is_nan() && exact.is_nan());
-                assert!(same, "{set:?}: {} became {got}, not {exact}", given[index]);
-            }
-            let mut wide = vec![0.0; brief.len()];
-            convert(&brief, &mut wide);
-            for (wide, brief) in wide.iter().zip(&brief) {
-                let same = wide.to_bits() >> 16 == u32::from(brief.to_bits());
-                assert!(same && wide.to_bits() & 0xffff == 0, "{set:?}: {brief} became {wide}");
-            }
-        });
     }
 }

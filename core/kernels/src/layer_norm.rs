@@ -3,10 +3,14 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    element::Element,
+    element::{
+        Element,
+        stored::{Values, ValuesMut},
+    },
+    instances::{instances, with_type},
     rows::{self, Shared, sum_partials},
     scratch,
-    simd::{dispatch, load, store},
+    simd::{dispatch, each_vector, load, store},
 };
 
 /// The parameters of a LayerNorm, each of a row's width.
@@ -85,6 +89,27 @@ impl<T: Element> SharedNorm<T> {
     }
 }
 
+instances! {
+    fn layer_norm_forward(
+        norm: &LayerNorm<'_>,
+        x: &[Self],
+        out: ValuesMut<'_>,
+        statistics: &mut [f32],
+    ) => with_type!(ValuesMut, out, norm.forward_as(x, out, statistics));
+    fn layer_norm_backward(
+        norm: &LayerNorm<'_>,
+        x: &[Self],
+        statistics: &[f32],
+        gradient: Values<'_>,
+        x_gradient: &mut [Self],
+        gradients: LayerNormGradients<'_>,
+    ) => with_type!(
+        Values,
+        gradient,
+        norm.backward_as(x, statistics, gradient, x_gradient, gradients)
+    );
+}
+
 impl LayerNorm<'_> {
     /// Width of a row.
     pub(crate) fn width(&self) -> usize {
@@ -93,7 +118,12 @@ impl LayerNorm<'_> {
 
     /// Normalises `x` into `out`, both `[rows, width]`. `statistics`, `[rows, 2]`, gets each row's
     /// mean and the inverse of its deviation, which backward wants.
-    pub fn forward<X: Element, Y: Element>(&self, x: &[X], out: &mut [Y], statistics: &mut [f32]) {
+    pub fn forward<X: Instances, Y: Element>(
+        &self,
+        x: &[X],
+        out: &mut [Y],
+        statistics: &mut [f32],
+    ) {
         X::layer_norm_forward(self, x, Y::values_mut(out), statistics);
     }
 
@@ -123,7 +153,7 @@ impl LayerNorm<'_> {
     }
 
     /// From the gradient of the result, `[rows, width]`, to those of `x` and of the parameters.
-    pub fn backward<X: Element, Y: Element>(
+    pub fn backward<X: Instances, Y: Element>(
         &self,
         x: &[X],
         statistics: &[f32],
@@ -210,22 +240,6 @@ impl<X: Element, Y: Element> WithSimd for Backward<'_, X, Y> {
         differentiate(simd, norm, units, statistics, gradient, None, out, weight, bias);
     }
 }
-
-/// Calls `$body` for each vector of a row: its place and how many of its values exist.
-macro_rules! each_vector {
-    ($simd:ty, $width:expr, |$at:ident, $count:ident| $body:block) => {
-        let whole = $width / <$simd>::F32_LANES * <$simd>::F32_LANES;
-        for $at in (0..whole).step_by(<$simd>::F32_LANES) {
-            let $count = <$simd>::F32_LANES;
-            $body
-        }
-        if whole < $width {
-            let ($at, $count) = (whole, $width - whole);
-            $body
-        }
-    };
-}
-pub(crate) use each_vector;
 
 /// Normalises rows on this thread. `units` gets the values before they are scaled and shifted.
 #[inline(always)]

@@ -2,7 +2,7 @@
 //! core.
 //!
 //! Everything works on plain slices, row after row, and knows nothing of tensors or automatic
-//! differentiation; `vitral-model` hangs it on Burn. What a layer does is fused as far as its data
+//! differentiation; `vitral-burn` hangs it on Burn. What a layer does is fused as far as its data
 //! fits into the caches: a block of rows is normalised, multiplied, activated and added to its
 //! residual before the next block is read, and attention never stores its scores for backward
 //! (Dao et al. 2022, FlashAttention).
@@ -11,7 +11,7 @@
 //! operands and kept activations are rounded, while sums, softmax, LayerNorm, activations and the
 //! residual stream are in `f32`, and so are parameters and their gradients.
 //!
-//! * [`element`]: the two types.
+//! * [`element`]: the two types, [`convert`]: from one to the other.
 //! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
 //! * [`patch_embedding`]: images to tokens.
@@ -30,8 +30,12 @@
 #![warn(missing_docs)]
 
 pub mod activation;
+#[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 pub mod attention;
 pub mod attention_branch;
+mod compiled;
+pub mod convert;
 pub mod cross_entropy;
 pub mod element;
 mod instances;
@@ -46,6 +50,8 @@ pub mod residual;
 mod rows;
 mod scratch;
 pub mod simd;
+
+pub use compiled::Compiled;
 
 #[cfg(test)]
 mod testing;

@@ -3,12 +3,16 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    element::{Element, operand, operand_len},
-    layer_norm::each_vector,
+    convert::{operand, operand_len},
+    element::{
+        Element,
+        stored::{Values, ValuesMut},
+    },
+    instances::{instances, with_type},
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
     rows::{self, Shared, sum_partials},
     scratch,
-    simd::{dispatch, load, store},
+    simd::{dispatch, each_vector, load, store},
 };
 
 /// The parameters of a linear layer.
@@ -33,6 +37,19 @@ pub struct LinearGradients<'a> {
     pub bias: Option<&'a mut [f32]>,
 }
 
+instances! {
+    fn linear_forward(linear: &Linear<'_>, x: &[Self], out: ValuesMut<'_>) =>
+        with_type!(ValuesMut, out, linear.forward_as(x, out));
+    fn linear_input_gradient(linear: &Linear<'_>, gradient: Values<'_>, out: &mut [Self]) =>
+        with_type!(Values, gradient, linear.input_gradient_as::<Self, _, Self>(gradient, out));
+    fn linear_gradients(
+        linear: &Linear<'_>,
+        x: &[Self],
+        gradient: Values<'_>,
+        gradients: LinearGradients<'_>,
+    ) => with_type!(Values, gradient, linear.gradients_as(x, gradient, gradients));
+}
+
 impl<'a> Linear<'a> {
     /// The weights as a right operand.
     pub(crate) fn view(&self) -> View<'a> {
@@ -40,7 +57,7 @@ impl<'a> Linear<'a> {
     }
 
     /// `x`, `[rows, inputs]`, to `out`, `[rows, outputs]`. Multiplies in the type of `x`.
-    pub fn forward<T: Element, Y: Element>(&self, x: &[T], out: &mut [Y]) {
+    pub fn forward<T: Instances, Y: Element>(&self, x: &[T], out: &mut [Y]) {
         T::linear_forward(self, x, Y::values_mut(out));
     }
 
@@ -68,7 +85,7 @@ impl<'a> Linear<'a> {
 
     /// From the gradient of the result, `[rows, outputs]`, to those of the parameters and, where it
     /// is wanted, of `x`.
-    pub fn backward<T: Element, Y: Element>(
+    pub fn backward<T: Instances, Y: Element>(
         &self,
         x: &[T],
         gradient: &[Y],
@@ -83,7 +100,7 @@ impl<'a> Linear<'a> {
 
     /// From the gradient of the result to that of what went in alone. Multiplies in the latter's
     /// type.
-    pub fn input_gradient<T: Element, Y: Element>(&self, gradient: &[Y], x_gradient: &mut [T]) {
+    pub fn input_gradient<T: Instances, Y: Element>(&self, gradient: &[Y], x_gradient: &mut [T]) {
         T::linear_input_gradient(self, Y::values(gradient), x_gradient);
     }
 

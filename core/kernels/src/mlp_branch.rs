@@ -10,7 +10,9 @@ use pulp::{Simd, WithSimd};
 
 use crate::{
     activation::Activation,
-    element::{Element, operand, operand_len},
+    convert::{operand, operand_len},
+    element::Element,
+    instances::instances,
     layer_norm::{KeptNorm, LayerNormGradients, NormBackward, NormOf, SharedNorm, normalize},
     linear::{Biased, Linear, LinearGradients, column_sums_of_block},
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
@@ -55,6 +57,23 @@ pub struct MlpGradients<'a> {
     pub layer_scale: Option<&'a mut [f32]>,
 }
 
+instances! {
+    fn mlp_branch_forward(
+        branch: &MlpBranch<'_>,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<MlpSaved<'_, Self>>,
+    ) => branch.forward_as(x, out, saved);
+    fn mlp_branch_backward(
+        branch: &MlpBranch<'_>,
+        x: &[f32],
+        saved: Option<MlpSaved<'_, Self>>,
+        gradient: &[f32],
+        x_gradient: &mut [f32],
+        gradients: MlpGradients<'_>,
+    ) => branch.backward_as(x, saved, gradient, x_gradient, gradients);
+}
+
 impl MlpBranch<'_> {
     fn hidden(&self) -> usize {
         self.fc1.outputs
@@ -62,7 +81,12 @@ impl MlpBranch<'_> {
 
     /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
     /// Products, and what is kept, are of type `T`.
-    pub fn forward<T: Element>(&self, x: &[f32], out: &mut [f32], saved: Option<MlpSaved<'_, T>>) {
+    pub fn forward<T: Instances>(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        saved: Option<MlpSaved<'_, T>>,
+    ) {
         T::mlp_branch_forward(self, x, out, saved);
     }
 
@@ -98,7 +122,7 @@ impl MlpBranch<'_> {
 
     /// From the gradient of the result to those of `x` and of the parameters. Without `saved`, what
     /// forward computed is computed again; `x` is not looked at where its norm was saved.
-    pub fn backward<T: Element>(
+    pub fn backward<T: Instances>(
         &self,
         x: &[f32],
         saved: Option<MlpSaved<'_, T>>,

@@ -4,10 +4,9 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    layer_norm::each_vector,
     rows::{self, Shared},
     scratch,
-    simd::{dispatch, load, store},
+    simd::{dispatch, each_vector, load, store},
 };
 
 /// Values that a task takes at once.

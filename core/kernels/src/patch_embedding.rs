@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::{
     element::Element,
+    instances::instances,
     linear::{Linear, LinearGradients, column_sums},
     matmul::{Epilogue, Left, Packed, View, outer::outer, product},
     rows::{self, Shared},
@@ -47,6 +48,18 @@ pub struct PatchEmbeddingGradients<'a> {
     pub prefix: &'a mut [f32],
 }
 
+instances! {
+    fn patch_embedding_forward(embedding: &PatchEmbedding<'_>, images: &[Self], out: &mut [f32]) =>
+        embedding.forward_as(images, out);
+    fn patch_embedding_backward(
+        embedding: &PatchEmbedding<'_>,
+        images: &[Self],
+        gradient: &[f32],
+        image_gradient: Option<&mut [Self]>,
+        gradients: PatchEmbeddingGradients<'_>,
+    ) => embedding.backward_as(images, gradient, image_gradient, gradients);
+}
+
 impl PatchEmbedding<'_> {
     fn width(&self) -> usize {
         self.proj.outputs
@@ -71,7 +84,7 @@ impl PatchEmbedding<'_> {
 
     /// `images`, `[batch, height, width, channels]`, to `out`, `[batch, tokens, width]`. Multiplies
     /// in the type of `images`.
-    pub fn forward<T: Element>(&self, images: &[T], out: &mut [f32]) {
+    pub fn forward<T: Instances>(&self, images: &[T], out: &mut [f32]) {
         T::patch_embedding_forward(self, images, out);
     }
 
@@ -91,7 +104,7 @@ impl PatchEmbedding<'_> {
 
     /// From the gradient of the result to those of the parameters and, where it is wanted, of the
     /// images.
-    pub fn backward<T: Element>(
+    pub fn backward<T: Instances>(
         &self,
         images: &[T],
         gradient: &[f32],

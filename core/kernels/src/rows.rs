@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::matmul::TALL;
+use crate::matmul::tile::TALL;
 
 /// Most rows that a task takes at once: what it makes of them stays in a core's second cache.
 const BLOCK: usize = 96;

@@ -52,7 +52,8 @@ impl InstructionSet {
                 if std::arch::is_x86_feature_detected!("avx512bf16") {
                     found.push(Self::Avx512Bf16);
                 }
-                if crate::matmul::has_amx() {
+                #[cfg(all(feature = "amx", target_os = "linux"))]
+                if crate::amx::has_amx() {
                     found.push(Self::Amx);
                 }
             }
@@ -113,6 +114,22 @@ pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
         _ => Simd::vectorize(Scalar128b, op),
     }
 }
+
+/// Calls `$body` for each vector of a row: its place and how many of its values exist.
+macro_rules! each_vector {
+    ($simd:ty, $width:expr, |$at:ident, $count:ident| $body:block) => {
+        let whole = $width / <$simd>::F32_LANES * <$simd>::F32_LANES;
+        for $at in (0..whole).step_by(<$simd>::F32_LANES) {
+            let $count = <$simd>::F32_LANES;
+            $body
+        }
+        if whole < $width {
+            let ($at, $count) = (whole, $width - whole);
+            $body
+        }
+    };
+}
+pub(crate) use each_vector;
 
 /// The values at `from`, of which only `count` need to exist: the others read as zero.
 ///

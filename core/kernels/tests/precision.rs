@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use half::bf16;
 use vitral_kernels::{
+    Compiled,
     activation::Activation,
     attention_branch::{AttentionBranch, AttentionBranchGradients, AttentionSaved},
-    element::{Element, convert},
+    convert::convert,
     layer_norm::{KeptNorm, LayerNorm, LayerNormGradients},
     linear::{Linear, LinearGradients},
     mlp_branch::{MlpBranch, MlpGradients, MlpSaved},
@@ -47,7 +48,7 @@ fn values(len: usize, seed: u64, scale: f32) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-fn typed<T: Element>(values: &[f32]) -> Vec<T> {
+fn typed<T: Compiled>(values: &[f32]) -> Vec<T> {
     let mut out = vec![T::default(); values.len()];
     convert(values, &mut out);
     out
@@ -113,7 +114,7 @@ impl Block {
     }
 
     /// The MLP branch's result and gradients. With `norm`, backward is not given what went in.
-    fn mlp<T: Element>(&self, recompute: bool, norm: bool) -> Vec<Named> {
+    fn mlp<T: Compiled>(&self, recompute: bool, norm: bool) -> Vec<Named> {
         let mlp = MlpBranch {
             residual: self.residual(),
             fc1: self.linear(&self.wide, WIDTH, HIDDEN),
@@ -164,7 +165,7 @@ impl Block {
     }
 
     /// The attention branch's result and gradients. With `norm`, backward is not given what went in.
-    fn attention<T: Element>(&self, norm: bool) -> Vec<Named> {
+    fn attention<T: Compiled>(&self, norm: bool) -> Vec<Named> {
         let attention = AttentionBranch {
             residual: self.residual(),
             qkv: self.linear(&self.wide, WIDTH, 3 * WIDTH),
@@ -222,7 +223,7 @@ impl Block {
     }
 
     /// Each layer on its own: patch embedding, LayerNorm, linear layer, activation.
-    fn layers<T: Element>(&self) -> Vec<Named> {
+    fn layers<T: Compiled>(&self) -> Vec<Named> {
         let inputs = PATCH * PATCH * 3;
         let images: Vec<T> = typed(&values(BATCH * GRID * GRID * inputs, 9, 1.0));
         let positions = values(GRID * GRID * WIDTH, 10, 0.1);
@@ -300,7 +301,7 @@ impl Block {
         ]
     }
 
-    fn all<T: Element>(&self) -> Vec<Named> {
+    fn all<T: Compiled>(&self) -> Vec<Named> {
         let mlp = [self.mlp::<T>(false, false), self.mlp::<T>(true, false)].concat();
         [mlp, self.attention::<T>(false), self.layers::<T>()].concat()
     }

@@ -2,11 +2,11 @@
 //! a norm and on a residual branch.
 
 use burn::module::Module;
+use vitral_burn::composite::{Around, AttentionBranch, Composite, MlpBranch};
 
 use crate::{
     Mode, ViTConfig,
     attention::Attention,
-    composite::{Around, AttentionBranch, Composite, MlpBranch},
     init::Initializer,
     layers::{LayerScale, Norm},
     mlp::MlpBlock,

@@ -10,13 +10,15 @@ use burn::{
     module::Param,
     tensor::{DType, Device, Tensor as Values},
 };
+use vitral_burn::{
+    composite::{AttentionBranch, Composite},
+    kernels,
+};
 use vitral_program::{Dim, Op, Shape, TensorType};
 
 use crate::{
     Mode, ViT,
     block::{Block, Blocks},
-    composite::{AttentionBranch, Composite},
-    kernels,
     layers::shape,
     ops::Ops,
     position::RotaryTable,

@@ -4,9 +4,8 @@
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
+use vitral_burn::device::is_cpu;
 use vitral_seed::{Rng, Seed};
-
-use crate::cpu::is_cpu;
 
 /// Whether a forward pass trains, and then with which noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,17 +11,17 @@ use burn::{
     module::Param,
     tensor::{Device, FloatDType, Tensor},
 };
+use vitral_burn::{
+    Composite, Compute, compute, kernels,
+    program::{self, Call, RANK, Value},
+};
 use vitral_program::{DType, Dim, Op, Shape, TensorType};
 use vitral_seed::Seed;
 
 use crate::{
-    Compute, Mode,
-    composite::Composite,
-    compute,
+    Mode,
     drop::{self, keep_mask},
-    kernels,
     ops::Ops,
-    program::{self, Call, RANK, Value},
     program_attention::ProgramAttention,
 };
 

@@ -9,9 +9,8 @@ use rand::Rng as _;
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_burn::kernels::lasting;
 use vitral_seed::{Rng, Seed};
-
-use crate::kernels::lasting;
 
 /// The two schools of initialisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

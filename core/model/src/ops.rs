@@ -8,12 +8,12 @@
 use std::fmt::{Debug, Display};
 
 use burn::{module::Param, tensor::Tensor as Values};
+use vitral_burn::Composite;
 use vitral_program::{DType, Dim, Op, Shape, TensorType, ops as op};
 
 use crate::{
     Mode,
     bicubic::bicubic_weights,
-    composite::Composite,
     grid::Grid,
     program_attention::ProgramAttention,
     waves::{Rope, rotary_values, sincos_values},

@@ -1,11 +1,11 @@
 //! Patches to tokens.
 
 use burn::module::Module;
+use vitral_burn::Composite;
 use vitral_program::Dim;
 
 use crate::{
     ViTConfig,
-    composite::Composite,
     init::{Initializer, Role},
     layers::Linear,
     ops::Ops,

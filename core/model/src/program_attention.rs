@@ -6,13 +6,13 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use vitral_burn::program::{Executable, Value};
 use vitral_program::{DType, Dim, Misfit, Program, Shape, TensorType};
 
 use crate::{
     ConfigProblem, Mode, ViTConfig,
     config::AttentionKind,
-    init::Initializer,
-    program::{self, Executable, Value},
+    init::{Fill, Initializer},
 };
 
 /// The programs of a model's layers, by layer from 0.
@@ -34,7 +34,7 @@ impl ProgramAttention {
     /// The program, made ready on a device, with fresh parameters.
     fn new(program: &Program, init: &Initializer) -> Self {
         Self {
-            parameters: program::parameters(program, &init.of(program.name())),
+            parameters: parameters(program, &init.of(program.name())),
             executable: Arc::new(Executable::new(program, init.device())),
         }
     }
@@ -64,6 +64,29 @@ impl ProgramAttention {
             .run_part(inputs.into(), &parameters, batch, noise, first)
             .expect("a program that fits its layer");
         outputs.into_iter().next().expect("a program that fits its layer")
+    }
+}
+
+/// A program's parameters, flat and in its order, as parts of the model that `init` is for.
+fn parameters(program: &Program, init: &Initializer) -> Vec<Param<Tensor<1>>> {
+    let parameter = |parameter: &vitral_program::Parameter| {
+        // A parameter's shape is without the batch.
+        let count = parameter.shape.elements().per_item();
+        init.parameter(&parameter.name, [count], fill(parameter.initializer))
+    };
+    program.parameters().iter().map(parameter).collect()
+}
+
+fn fill(initializer: vitral_program::Initializer) -> Fill {
+    use vitral_program::Initializer as From;
+    match initializer {
+        From::Constant(value) => Fill::Constant(value),
+        From::Normal { std } => Fill::Normal { std },
+        From::TruncatedNormal { std } => Fill::TruncatedNormal { std },
+        From::Uniform { limit } => Fill::Uniform { limit },
+        From::XavierUniform { fan_in, fan_out } => {
+            Fill::Uniform { limit: (6.0 / (fan_in + fan_out) as f64).sqrt() }
+        }
     }
 }
 
@@ -126,11 +149,12 @@ fn fit(program: &Program, wanted: &TensorType) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, FloatDType};
+    use vitral_burn::kernels;
     use vitral_program::{Limits, Tracer, ops};
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{Compute, ViT, config::LayerAttention, kernels, parameters};
+    use crate::{Compute, ViT, config::LayerAttention, init::Init, parameters};
 
     fn config() -> ViTConfig {
         let plugin = ron::from_str(r#"Plugin(name: "gained")"#).unwrap();
@@ -200,6 +224,25 @@ mod tests {
         let gain = gradients[gain].clone();
         assert_eq!(gain.dtype(), burn::tensor::DType::F32);
         assert!(gain.abs().max().into_scalar::<f32>() > 0.0);
+    }
+
+    #[test]
+    fn parameters_start_as_declared() {
+        let mut trace = Tracer::new("biased", Limits::default());
+        let init = vitral_program::Initializer::TruncatedNormal { std: 0.02 };
+        let table = trace.parameter("table", "[9, 2]".parse().unwrap(), init, false);
+        let program = trace.finish(&[("table", table)]).unwrap();
+        let start = || -> Vec<f32> {
+            let init = Initializer::new(Seed::new(3), Init::default(), &Device::flex());
+            let [table] = &parameters(&program, &init)[..] else { panic!("one parameter") };
+            table.val().try_into_vec_as().unwrap()
+        };
+        let values = start();
+        assert_eq!(values.len(), 18);
+        assert!(values.iter().all(|value| value.abs() < 0.05) && values.iter().any(|&v| v != 0.0));
+        assert_eq!(values, start(), "the same for the same seed");
+        let xavier = vitral_program::Initializer::XavierUniform { fan_in: 4, fan_out: 2 };
+        assert_eq!(fill(xavier), Fill::Uniform { limit: 1.0 });
     }
 
     #[test]

@@ -6,15 +6,14 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use vitral_burn::{Composite, same_padding};
 use vitral_program::{Dim, ops as op};
 
 pub use crate::config::{GROUPS, Stem};
 use crate::{
-    composite::Composite,
     init::{Fill, Initializer},
     layers::shape,
     ops::Ops,
-    padding::same_padding,
 };
 
 /// Epsilon of every GroupNorm, added to the variance.

@@ -8,9 +8,8 @@ use vitral_program::{Dim, ops as op};
 use vitral_seed::Seed;
 
 use crate::{
-    ConfigProblem, Mode, ViTConfig,
+    Compute, ConfigProblem, Mode, ViTConfig,
     block::{Block, Blocks},
-    compute::Compute,
     config::{Pool, Position},
     eager::{Eager, Tables},
     grid::Grid,

@@ -15,7 +15,7 @@ use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 use crate::{
     batch_size::BatchSize,
     groups::GroupOverride,
-    init::Init,
+    init::config::Init,
     logs::format::LogFormat,
     loss::Loss,
     mix::Mix,

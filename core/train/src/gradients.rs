@@ -5,8 +5,8 @@ use burn::{
     backend::{Flex, flex::FlexTensor},
     tensor::{Device, Tensor},
 };
+use vitral_burn::kernels::{Buffer, covers};
 use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
-use vitral_model::kernels::{Buffer, covers};
 
 use crate::groups::ParameterGroup;
 

@@ -2,8 +2,8 @@
 //! reference.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use vitral_burn::program::{Executable, RANK, Value};
 use vitral_host::{Kind, Layer, Plugin, Setting};
-use vitral_model::program::{Executable, RANK, Value};
 use vitral_program::{Array, DType, Program, reference};
 use vitral_seed::Seed;
 use vitral_testkit::arrays::{noise, one_hot, trained};

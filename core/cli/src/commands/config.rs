@@ -10,7 +10,10 @@ use serde_json::json;
 use vitral_config::{Difference, Document};
 use vitral_train::Experiment;
 
-use crate::{experiment::Loaded, failure::Failure, json, overrides::Overrides, progress::note};
+use crate::{
+    experiment::Loaded, failure::Failure, json, overrides::Overrides, progress::note,
+    same_experiment::differences,
+};
 
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
@@ -75,7 +78,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<ExitCode, Failure> {
         }
         ConfigShow::Diff { first, second, json } => {
             let texts = [resolved(first, &[])?, resolved(second, &[])?];
-            let differences = vitral_config::differences(&texts[0], &texts[1]);
+            let differences = differences(&texts[0], &texts[1]);
             for Difference { field, first, second } in &differences {
                 if *json {
                     json::print(&json!({ "field": field, "first": first, "second": second }))?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use vitral_files::{Access, Existing, Kind, NewFolder};
+use vitral_files::{Access, Kind, NewFolder};
 
 use crate::failure::Failure;
 
@@ -30,8 +30,13 @@ pub fn run(arguments: &QuickstartArguments) -> Result<ExitCode, Failure> {
     let folder = &arguments.folder;
     let failed = |error: io::Error| Failure::Other(format!("{}: {error}", folder.display()));
     let new = NewFolder::create(folder).map_err(failed)?;
-    copy(&examples.join(EXPERIMENT), &new.path().join(EXPERIMENT))?;
-    copy_folder(&examples.join(DATA), &new.path().join(DATA))?;
+    let experiment = examples.join(EXPERIMENT);
+    let content = vitral_files::read(&experiment, FILE).map_err(|error| at(&experiment, &error))?;
+    new.write_new(EXPERIMENT, &content, Access::Usual).map_err(failed)?;
+    let data = new.path().join(DATA);
+    fs::create_dir_all(&data).map_err(|error| at(&data, &error))?;
+    vitral_files::copy_folder(&examples.join(DATA), &data, FILE)
+        .map_err(|error| at(&error.path, &error.source))?;
     new.finish().map_err(failed)?;
     println!("wrote an experiment and 10,000 images of Fashion-MNIST to {}", folder.display());
     println!("next:");
@@ -63,25 +68,6 @@ fn places(program: &Path) -> Vec<PathBuf> {
     let installed = above(2).map(|prefix| prefix.join("share/vitral/examples"));
     let cloned = above(3).map(|clone| clone.join("examples"));
     installed.into_iter().chain(cloned).collect()
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(to).map_err(|error| at(to, &error))?;
-    for entry in fs::read_dir(from).map_err(|error| at(from, &error))? {
-        let entry = entry.map_err(|error| at(from, &error))?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match from.is_dir() {
-            true => copy_folder(&from, &to)?,
-            false => copy(&from, &to)?,
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    let content = vitral_files::read(from, FILE).map_err(|error| at(from, &error))?;
-    vitral_files::write(to, &content, Existing::Refuse, Access::Usual)
-        .map_err(|error| at(to, &error))
 }
 
 fn at(path: &Path, error: &io::Error) -> Failure {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cifar::{Cifar10Config, Cifar100Config};
 use super::idx::IdxConfig;
-use super::image_folder::ImageFolderConfig;
+use super::image_folder::{ImageFolderConfig, parts_of};
 use super::matching::{ClassList, Whose};
 use super::parquet::ParquetConfig;
 use super::patterns;
@@ -72,7 +72,7 @@ sources! {
     Cache(CacheConfig),
     /// For validation, a share of the training images, which are then not trained with: `Split(0.1)` holds a
     /// tenth of each class back, always the same images, whatever the seed.
-    Split(SplitConfig),
+    Split(SplitConfig<SourceConfig>),
 }
 
 /// What the images of validation are called in messages.
@@ -93,7 +93,7 @@ impl SourceConfig {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(&self, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
-        self.open_for(Purpose::Training, on_error)
+        self.settings().open(Purpose::Training, on_error)
     }
 
     /// Opens the data set for validation. Its labels are positions in `classes`, which its own are
@@ -107,7 +107,7 @@ impl SourceConfig {
         classes: Option<&ClassList>,
         on_error: OnError,
     ) -> Result<Arc<dyn Source>, DataError> {
-        let source = self.open_for(Purpose::Validation, on_error)?;
+        let source = self.settings().open(Purpose::Validation, on_error)?;
         let whose = Whose { name: VALIDATION, numbered: self.is_numbered() };
         match classes {
             Some(classes) => classes.order(source, whose),
@@ -119,10 +119,6 @@ impl SourceConfig {
     /// numbers, or the experiment lists the classes in the order of their numbers.
     pub fn is_numbered(&self) -> bool {
         self.settings().is_numbered()
-    }
-
-    fn open_for(&self, purpose: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
-        self.settings().open(purpose, on_error)
     }
 
     /// Makes relative paths start at a folder: the one that `base` gives for each of them, by the field
@@ -148,6 +144,48 @@ impl SourceConfig {
     /// Every path with the field that it stands in.
     pub fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
         self.settings_mut().paths()
+    }
+}
+
+/// The share that is held back where a folder has no images for validation.
+const USUAL_SHARE: f64 = 0.1;
+
+/// What a folder of images stands for: those in its `train` and its `val` (or what else such folders are
+/// called); where it has the one alone, or folders of classes, a tenth of them is held back.
+///
+/// # Errors
+/// The folder cannot be read, or has images for validation alone.
+pub fn parts_of_folder(path: &Path) -> Result<(SourceConfig, SourceConfig), DataError> {
+    let folder =
+        |path: PathBuf| SourceConfig::ImageFolder(ImageFolderConfig { path, classes: None });
+    let held_back = SourceConfig::Split(SplitConfig::from(USUAL_SHARE));
+    match parts_of(path)? {
+        [Some(train), Some(val)] => Ok((folder(train), folder(val))),
+        [Some(train), None] => Ok((folder(train), held_back)),
+        [None, None] => Ok((folder(path.to_owned()), held_back)),
+        [None, Some(val)] => {
+            let name = val.file_name().unwrap_or_default().display();
+            let problem = format!("holds `{name}`, but no folder `train` beside it");
+            Err(DataError::malformed(path, problem))
+        }
+    }
+}
+
+impl Settings for SourceConfig {
+    fn open(&self, purpose: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
+        self.settings().open(purpose, on_error)
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.settings().is_numbered()
+    }
+
+    fn paths(&mut self) -> Vec<(String, &mut PathBuf)> {
+        self.settings_mut().paths()
+    }
+
+    fn is_patterned(&self) -> bool {
+        self.settings().is_patterned()
     }
 }
 
@@ -226,5 +264,27 @@ mod tests {
         assert_eq!(found("a.bin"), None);
         let words = ["a folder of class folders", ".tar", ".parquet", ".vcache"];
         assert_eq!(SourceConfig::paths_in_words(), words);
+    }
+
+    #[test]
+    fn a_folder_stands_for_what_is_in_it() {
+        let found = |folders: &[&str]| {
+            let root = tempfile::tempdir().unwrap();
+            folders.iter().for_each(|name| std::fs::create_dir(root.path().join(name)).unwrap());
+            let found = parts_of_folder(root.path()).map_err(|error| error.to_string())?;
+            let name = |config| match config {
+                SourceConfig::ImageFolder(folder) => {
+                    folder.path.strip_prefix(root.path()).unwrap().display().to_string()
+                }
+                SourceConfig::Split(split) => split.share.to_string(),
+                _ => unreachable!("a folder is none of the others"),
+            };
+            Ok::<_, String>([name(found.0), name(found.1)])
+        };
+        assert_eq!(found(&["val", "train", "test"]).unwrap(), ["train", "val"]);
+        assert_eq!(found(&["Training", "test"]).unwrap(), ["Training", "test"]);
+        assert_eq!(found(&["train", "notes"]).unwrap(), ["train", "0.1"]);
+        assert_eq!(found(&["cat", "dog"]).unwrap(), ["", "0.1"]);
+        assert!(found(&["val", "cat"]).unwrap_err().contains("no folder `train` beside it"));
     }
 }

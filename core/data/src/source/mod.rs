@@ -18,8 +18,8 @@ mod unread;
 mod web_dataset;
 
 pub use cifar::{Cifar, Cifar10Config, Cifar100Config};
-pub use config::SourceConfig;
 pub(crate) use config::VALIDATION;
+pub use config::{SourceConfig, parts_of_folder};
 pub use groups::Groups;
 pub use idx::{Idx, IdxConfig};
 pub use image_files::ImageFiles;
@@ -29,7 +29,7 @@ pub(crate) use matching::{TRAINING, Whose};
 pub use parquet::{Parquet, ParquetConfig};
 pub(crate) use settings::{Purpose, Settings, has_extension};
 pub(crate) use split::Side;
-pub use split::{SplitConfig, parts_of_folder};
+pub use split::SplitConfig;
 pub(crate) use stored::read_loaded;
 pub use stored::{Source, Stored};
 pub use web_dataset::{WebDataset, WebDatasetConfig};

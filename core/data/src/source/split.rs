@@ -9,9 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
-use super::config::SourceConfig;
 use super::groups::Groups;
-use super::image_folder::{ImageFolderConfig, parts_of};
 use super::settings::{Purpose, Settings};
 use super::stored::{Source, Stored};
 use crate::error::{DataError, OnError, ReadError};
@@ -20,12 +18,12 @@ use crate::sampler::shuffle;
 
 /// Settings of `Split`: the share of each class that is held back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "f64", into = "f64")]
-pub struct SplitConfig {
+#[serde(from = "f64", into = "f64", bound = "Whole: Clone")]
+pub struct SplitConfig<Whole> {
     /// Above 0, and below 1.
     pub share: f64,
     /// The images that it is a part of, and which part, where that is known.
-    pub(crate) of: Option<(Box<SourceConfig>, Side)>,
+    pub(crate) of: Option<(Box<Whole>, Side)>,
 }
 
 /// The parts of a data set.
@@ -43,7 +41,7 @@ pub(crate) enum Side {
 #[allow(dead_code)] // but for its schema
 struct Share(#[schemars(range(min = 0.0001, max = 0.9))] f64);
 
-impl JsonSchema for SplitConfig {
+impl<Whole> JsonSchema for SplitConfig<Whole> {
     fn inline_schema() -> bool {
         true
     }
@@ -57,47 +55,22 @@ impl JsonSchema for SplitConfig {
     }
 }
 
-impl From<f64> for SplitConfig {
+impl<Whole> From<f64> for SplitConfig<Whole> {
     fn from(share: f64) -> Self {
         Self { share, of: None }
     }
 }
 
-impl From<SplitConfig> for f64 {
-    fn from(split: SplitConfig) -> Self {
+impl<Whole> From<SplitConfig<Whole>> for f64 {
+    fn from(split: SplitConfig<Whole>) -> Self {
         split.share
     }
 }
 
-/// The share that is held back where a folder has no images for validation.
-const USUAL_SHARE: f64 = 0.1;
-
-/// What a folder of images stands for: those in its `train` and its `val` (or what else such folders are
-/// called); where it has the one alone, or folders of classes, a tenth of them is held back.
-///
-/// # Errors
-/// The folder cannot be read, or has images for validation alone.
-pub fn parts_of_folder(path: &Path) -> Result<(SourceConfig, SourceConfig), DataError> {
-    let folder =
-        |path: PathBuf| SourceConfig::ImageFolder(ImageFolderConfig { path, classes: None });
-    let held_back = SourceConfig::Split(SplitConfig::from(USUAL_SHARE));
-    match parts_of(path)? {
-        [Some(train), Some(val)] => Ok((folder(train), folder(val))),
-        [Some(train), None] => Ok((folder(train), held_back)),
-        [None, None] => Ok((folder(path.to_owned()), held_back)),
-        [None, Some(val)] => {
-            let name = val.file_name().unwrap_or_default().display();
-            let problem = format!("holds `{name}`, but no folder `train` beside it");
-            Err(DataError::malformed(path, problem))
-        }
-    }
-}
-
-impl SplitConfig {
+impl<Whole> SplitConfig<Whole> {
     /// A part of some images.
-    pub(crate) fn part(&self, of: &SourceConfig, side: Side) -> SourceConfig {
-        let of = Some((Box::new(of.clone()), side));
-        SourceConfig::Split(Self { share: self.share, of })
+    pub(crate) fn part(&self, of: Whole, side: Side) -> Self {
+        Self { share: self.share, of: Some((Box::new(of), side)) }
     }
 
     /// A part of images that are open. Of each class, the same share is held back, chosen by chance: always the
@@ -130,13 +103,13 @@ impl SplitConfig {
     }
 }
 
-impl Settings for SplitConfig {
+impl<Whole: Settings> Settings for SplitConfig<Whole> {
     fn open(&self, _: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
         let Some((of, side)) = &self.of else {
             let problem = "stands for a part of the images of `data.train`, and only in `data.val`";
             return Err(DataError::setting(format!("Split({})", self.share), problem));
         };
-        Ok(Arc::new(self.of(of.open_with(on_error)?, *side)?))
+        Ok(Arc::new(self.of(of.open(Purpose::Training, on_error)?, *side)?))
     }
 
     fn is_numbered(&self) -> bool {
@@ -217,8 +190,10 @@ impl Source for Part {
 mod tests {
     use std::fs;
 
-    use super::super::image_folder::ImageFolder;
+    use super::super::image_folder::{ImageFolder, ImageFolderConfig};
     use super::*;
+
+    type Split = SplitConfig<ImageFolderConfig>;
 
     fn folder(images: &[(&str, usize)]) -> (tempfile::TempDir, Arc<dyn Source>) {
         let folder = tempfile::tempdir().unwrap();
@@ -236,7 +211,7 @@ mod tests {
     #[test]
     fn each_class_gives_its_share_once_and_always_the_same() {
         let (_folder, whole) = folder(&[("a", 20), ("b", 5), ("c", 1)]);
-        let split = SplitConfig::from(0.2);
+        let split = Split::from(0.2);
         let names = |side| -> Vec<String> {
             let part = split.of(whole.clone(), side).unwrap();
             (0..part.len()).map(|index| part.name(index)).collect()
@@ -261,36 +236,14 @@ mod tests {
     fn one_is_left_to_train_with_and_one_of_single_images_is_refused() {
         let (_folder, whole) = folder(&[("a", 2), ("b", 2)]);
         for share in [0.01, 0.9] {
-            let split = SplitConfig::from(share);
+            let split = Split::from(share);
             let count = |side| split.of(whole.clone(), side).unwrap().len();
             assert_eq!((count(Side::Training), count(Side::Validation)), (2, 2));
         }
         let (_folder, single) = folder(&[("a", 1), ("b", 1)]);
-        assert!(SplitConfig::from(0.5).of(single, Side::Validation).is_err());
-        let alone = SplitConfig::from(0.5).open(Purpose::Training, OnError::Stop).err().unwrap();
+        assert!(Split::from(0.5).of(single, Side::Validation).is_err());
+        let alone = Split::from(0.5).open(Purpose::Training, OnError::Stop).err().unwrap();
         assert!(alone.to_string().contains("only in `data.val`"), "{alone}");
-    }
-
-    #[test]
-    fn a_folder_stands_for_what_is_in_it() {
-        let found = |folders: &[&str]| {
-            let root = tempfile::tempdir().unwrap();
-            folders.iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
-            let found = parts_of_folder(root.path()).map_err(|error| error.to_string())?;
-            let name = |config| match config {
-                SourceConfig::ImageFolder(folder) => {
-                    folder.path.strip_prefix(root.path()).unwrap().display().to_string()
-                }
-                SourceConfig::Split(split) => split.share.to_string(),
-                _ => unreachable!("a folder is none of the others"),
-            };
-            Ok::<_, String>([name(found.0), name(found.1)])
-        };
-        assert_eq!(found(&["val", "train", "test"]).unwrap(), ["train", "val"]);
-        assert_eq!(found(&["Training", "test"]).unwrap(), ["Training", "test"]);
-        assert_eq!(found(&["train", "notes"]).unwrap(), ["train", "0.1"]);
-        assert_eq!(found(&["cat", "dog"]).unwrap(), ["", "0.1"]);
-        assert!(found(&["val", "cat"]).unwrap_err().contains("no folder `train` beside it"));
     }
 
     #[test]

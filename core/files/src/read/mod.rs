@@ -77,7 +77,7 @@ fn rest((file, size): (File, u64), kind: Kind, content: &mut Vec<u8>) -> io::Res
     }
 }
 
-fn too_large(kind: Kind, size: u64) -> io::Error {
+pub(crate) fn too_large(kind: Kind, size: u64) -> io::Error {
     let problem = format!("it has {size} bytes or more, and {kind} has at most {}", kind.most());
     io::Error::new(io::ErrorKind::FileTooLarge, problem)
 }

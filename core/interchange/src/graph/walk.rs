@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vitral_program::{DType, Dim, Op, Program, Shape, TensorType, ops};
 
-use super::sizes::Sizes;
+use super::{ledger::Ledger, sizes::Sizes};
 use crate::InterchangeError;
 
 /// A value of a graph.
@@ -52,11 +52,16 @@ pub(crate) trait Builder: Sized {
     /// The program's output.
     fn output(&mut self, name: &str, value: &Value);
 
-    /// Where in the model the next nodes belong, as in `blocks.3.attn`.
-    fn set_place(&mut self, place: &str);
+    /// What it keeps while it is made.
+    fn ledger(&self) -> &Ledger;
+
+    /// The same, to be changed.
+    fn ledger_mut(&mut self) -> &mut Ledger;
 
     /// What the program's sizes stand for.
-    fn sizes(&self) -> &Sizes;
+    fn sizes(&self) -> &Sizes {
+        self.ledger().sizes()
+    }
 }
 
 type Node<'o, T> = Box<dyn Fn(&mut T, &[Value], &[TensorType]) -> Vec<String> + 'o>;
@@ -149,7 +154,7 @@ pub(super) fn build<T: Target>(
     }
     let mut walk = Walk { target };
     for node in program.nodes() {
-        walk.target.set_place(node.label());
+        walk.target.ledger_mut().move_to(node.label());
         let operands: Vec<_> =
             node.operands().iter().map(|id| values[id.index()].clone()).collect();
         values.extend(walk.apply(node.op().clone(), &operands)?);

@@ -5,6 +5,7 @@ use std::{collections::HashMap, io};
 use burn::tensor::Tensor;
 use half::f16;
 use vitral_model::{ViT, parameters};
+use vitral_program::TensorType;
 
 use super::walk::{Builder, unsupported};
 use crate::InterchangeError;
@@ -24,15 +25,29 @@ pub(crate) struct Weight {
     pub bytes: u64,
 }
 
+impl Weight {
+    /// That of a parameter, in 16 bits or in 32.
+    pub(crate) fn of(name: &str, r#type: &TensorType, f16: bool) -> Self {
+        let sizes = r#type.shape.sizes().unwrap_or_default();
+        let bytes = (sizes.iter().product::<usize>() * width(f16)) as u64;
+        Self { name: name.to_owned(), sizes, bytes }
+    }
+}
+
+/// Bytes of one value.
+const fn width(f16: bool) -> usize {
+    if f16 { 2 } else { 4 }
+}
+
 impl Weights {
     pub(crate) fn of(model: &ViT, f16: bool) -> Self {
         let names = parameters::infos(model).into_iter().map(|info| info.name);
         Self { tensors: names.zip(parameters::values(model)).collect(), f16 }
     }
 
-    /// Bytes of one value.
-    pub(crate) const fn width(&self) -> usize {
-        if self.f16 { 2 } else { 4 }
+    /// Whether values have 16 bits.
+    pub(crate) const fn f16(&self) -> bool {
+        self.f16
     }
 
     /// The values of a weight, little-endian.

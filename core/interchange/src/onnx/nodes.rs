@@ -3,7 +3,7 @@
 use vitral_program::{DType, Dim, TensorType, ops};
 
 use super::graph::{FLOAT, INT64, Onnx, code, float, int, ints, text};
-use crate::graph::{Builder, Part, Value};
+use crate::graph::{Builder, Dimensions, Part, Value};
 
 fn names(operands: &[Value]) -> Vec<&str> {
     operands.iter().map(|operand| operand.name.as_str()).collect()
@@ -57,8 +57,7 @@ pub(crate) fn range(graph: &mut Onnx, op: &ops::Range) -> Vec<String> {
     let length = graph.dim(op.length);
     let scalar = graph.ints(&[]);
     let length = graph.node("Reshape", &[&length, &scalar], Vec::new());
-    let [zero, one] =
-        [0i64, 1].map(|value| graph.stored(INT64, Vec::new(), value.to_le_bytes().to_vec()));
+    let [zero, one] = [0i64, 1].map(|value| graph.stored(INT64, &[], &value.to_le_bytes()));
     let places = graph.node("Range", &[&zero, &length, &one], Vec::new());
     let places = graph.node("Cast", &[&places], vec![int("to", code(op.dtype))]);
     let r#type = TensorType::new(op.dtype, vitral_program::Shape::scalar());
@@ -162,7 +161,7 @@ pub(crate) fn cumulative_sum(
     op: &ops::CumulativeSum,
     x: &[Value],
 ) -> Vec<String> {
-    let axis = graph.stored(INT64, Vec::new(), (op.axis as i64).to_le_bytes().to_vec());
+    let axis = graph.stored(INT64, &[], &(op.axis as i64).to_le_bytes());
     let flags = vec![int("exclusive", op.exclusive.into()), int("reverse", op.reversed.into())];
     vec![graph.node("CumSum", &[&x[0].name, &axis], flags)]
 }

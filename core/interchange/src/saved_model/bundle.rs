@@ -24,7 +24,7 @@ pub(super) fn write(
     progress: Progress<'_>,
 ) -> Result<u64, InterchangeError> {
     let total = variables.iter().map(|variable| variable.bytes).sum();
-    let stored = if weights.width() == 2 { HALF } else { FLOAT };
+    let stored = if weights.f16() { HALF } else { FLOAT };
     let mut data = Output::create(&folder.join("variables.data-00000-of-00001"))?;
     // One file, little-endian (0, which is left out), version 1.
     let header = Message::new().int(1, 1).message(3, &Message::new().int(1, 1));

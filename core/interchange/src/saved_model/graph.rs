@@ -1,12 +1,9 @@
 //! A TensorFlow graph under construction.
 
-use std::collections::HashMap;
-
-use vitral_model::vit_program::ImageDim;
 use vitral_program::{DType, Dim, TensorType};
 
 use crate::{
-    graph::{Builder, Formula, Sizes, Value, Weight},
+    graph::{Arithmetic, Builder, Dimensions, Ledger, Sizes, Value, Weight, bytes_of},
     protobuf::Message,
 };
 
@@ -22,15 +19,9 @@ pub(super) const HALF: i64 = 19;
 pub(crate) struct TensorFlow {
     pub(super) nodes: Vec<Message>,
     pub(super) variables: Vec<Weight>,
-    /// Constants by their type and bytes.
-    constants: HashMap<(i64, Vec<usize>, Vec<u8>), String>,
-    used: HashMap<String, usize>,
-    place: String,
     pub(super) input: Option<(String, i64, TensorType)>,
     pub(super) output: Option<(String, String, TensorType)>,
-    /// Sizes of the input along an axis, scalars, and what is computed of them, once they are needed.
-    computed: HashMap<String, String>,
-    sizes: Sizes,
+    ledger: Ledger,
     pub(super) f16: bool,
 }
 
@@ -46,33 +37,27 @@ impl Builder for TensorFlow {
         if !pixels {
             return node.to_owned();
         }
-        self.place = "normalize".to_owned();
+        self.ledger.move_to("normalize");
         self.node("Cast", &[node], &[("SrcT", of_type(code)), ("DstT", of_type(FLOAT))])
     }
 
     fn parameter(&mut self, name: &str, r#type: &TensorType) -> String {
-        let sizes = r#type.shape.sizes().unwrap_or_default();
-        let width = if self.f16 { 2 } else { 4 };
-        let bytes = (sizes.iter().product::<usize>() * width) as u64;
+        let weight = Weight::of(name, r#type, self.f16);
         let stored = if self.f16 { HALF } else { FLOAT };
-        self.variable(name, &sizes, stored);
-        self.variables.push(Weight { name: name.to_owned(), sizes, bytes });
+        self.variable(name, &weight.sizes, stored);
+        self.variables.push(weight);
         let value = format!("{name}/Read");
         self.add(&value, "ReadVariableOp", &[name], &[("dtype", of_type(stored))]);
         if !self.f16 {
             return value;
         }
-        self.place = name.to_owned();
+        self.ledger.move_to(name);
         self.node("Cast", &[&value], &[("SrcT", of_type(HALF)), ("DstT", of_type(FLOAT))])
     }
 
     fn constant(&mut self, r#type: &TensorType, values: &[f64]) -> String {
-        let bytes = match r#type.dtype {
-            DType::F32 => values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
-            DType::I32 => values.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect(),
-            DType::Bool => values.iter().map(|&v| u8::from(v != 0.0)).collect(),
-        };
-        self.stored(code(r#type.dtype), r#type.shape.sizes().unwrap_or_default(), bytes)
+        let sizes = r#type.shape.sizes().unwrap_or_default();
+        self.stored(code(r#type.dtype), &sizes, &bytes_of(r#type.dtype, values))
     }
 
     fn plain(&mut self, kind: &'static str, operands: &[Value], _: &TensorType) -> String {
@@ -91,12 +76,52 @@ impl Builder for TensorFlow {
         self.output = Some((name.to_owned(), name.to_owned(), r#type.clone()));
     }
 
-    fn set_place(&mut self, place: &str) {
-        place.clone_into(&mut self.place);
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    fn sizes(&self) -> &Sizes {
-        &self.sizes
+    fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+}
+
+/// Each size is a scalar.
+impl Dimensions for TensorFlow {
+    fn input_size(&mut self, axis: usize) -> String {
+        let (input, code) = match &self.input {
+            Some((_, code, _)) => ("serving_default_images", *code),
+            None => ("", FLOAT),
+        };
+        let sizes =
+            self.node("Shape", &[input], &[("T", of_type(code)), ("out_type", of_type(INT32))]);
+        let [start, end, one] = [axis as i32, axis as i32 + 1, 1].map(|value| self.ints(&[value]));
+        let attributes =
+            [("T", of_type(INT32)), ("Index", of_type(INT32)), ("shrink_axis_mask", of_int(1))];
+        self.node("StridedSlice", &[&sizes, &start, &end, &one], &attributes)
+    }
+
+    fn size(&mut self, value: usize) -> String {
+        self.int(value as i32)
+    }
+
+    fn listed(&mut self, values: &[usize]) -> String {
+        self.ints(&values.iter().map(|&value| value as i32).collect::<Vec<_>>())
+    }
+
+    fn computed(&mut self, operation: Arithmetic, operands: [&str; 2]) -> String {
+        let kind = match operation {
+            Arithmetic::Sum => "AddV2",
+            Arithmetic::Product => "Mul",
+            Arithmetic::Quotient => "FloorDiv",
+        };
+        self.node(kind, &operands, &[("T", of_type(INT32))])
+    }
+
+    fn beside(&mut self, parts: &[String]) -> String {
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        let attributes =
+            [("N", of_int(parts.len() as i64)), ("T", of_type(INT32)), ("axis", of_int(0))];
+        self.node("Pack", &parts, &attributes)
     }
 }
 
@@ -108,13 +133,9 @@ impl TensorFlow {
         Self {
             nodes: Vec::new(),
             variables: Vec::new(),
-            constants: HashMap::new(),
-            used: HashMap::new(),
-            place: String::new(),
             input: None,
             output: None,
-            computed: HashMap::new(),
-            sizes,
+            ledger: Ledger::new(sizes),
             f16,
         }
     }
@@ -126,16 +147,7 @@ impl TensorFlow {
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
-        let base = match self.place.as_str() {
-            "" => kind.to_owned(),
-            place => format!("{place}/{kind}"),
-        };
-        let used = self.used.entry(base.clone()).or_default();
-        *used += 1;
-        let name = match *used {
-            1 => base,
-            count => format!("{base}_{}", count - 1),
-        };
+        let name = self.ledger.name(kind);
         self.add(&name, kind, inputs, attributes);
         name
     }
@@ -154,108 +166,24 @@ impl TensorFlow {
     }
 
     /// A constant; equal ones are kept once.
-    pub(super) fn stored(&mut self, code: i64, sizes: Vec<usize>, bytes: Vec<u8>) -> String {
-        let key = (code, sizes, bytes);
-        if let Some(name) = self.constants.get(&key) {
-            return name.clone();
+    pub(super) fn stored(&mut self, code: i64, sizes: &[usize], bytes: &[u8]) -> String {
+        let (name, is_new) = self.ledger.constant(code, sizes, bytes);
+        if is_new {
+            let value = Message::new().int(1, code).message(2, &sizes_of(sizes)).bytes(4, bytes);
+            let value = Message::new().message(8, &value);
+            self.add(&name, "Const", &[], &[("dtype", of_type(code)), ("value", value)]);
         }
-        let name = format!("constant_{}", self.constants.len());
-        let (code, sizes, bytes) = &key;
-        let value = Message::new().int(1, *code).message(2, &sizes_of(sizes)).bytes(4, bytes);
-        let attributes = [("dtype", of_type(*code)), ("value", Message::new().message(8, &value))];
-        self.add(&name, "Const", &[], &attributes);
-        self.constants.insert(key, name.clone());
         name
     }
 
     /// Integers, as shapes and axes are given.
     pub(super) fn ints(&mut self, values: &[i32]) -> String {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.stored(INT32, vec![values.len()], bytes)
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.stored(INT32, &[values.len()], &bytes)
     }
 
     pub(super) fn int(&mut self, value: i32) -> String {
-        self.stored(INT32, Vec::new(), value.to_le_bytes().to_vec())
-    }
-
-    /// What is computed once, under a name.
-    pub(super) fn once(&mut self, name: &str, compute: impl FnOnce(&mut Self) -> String) -> String {
-        if let Some(computed) = self.computed.get(name) {
-            return computed.clone();
-        }
-        let place = std::mem::replace(&mut self.place, name.to_owned());
-        let computed = compute(self);
-        self.place = place;
-        self.computed.insert(name.to_owned(), computed.clone());
-        computed
-    }
-
-    /// The size of the input along an axis, a scalar.
-    fn input_size(&mut self, axis: usize) -> String {
-        let (input, code) = match &self.input {
-            Some((_, code, _)) => ("serving_default_images", *code),
-            None => ("", FLOAT),
-        };
-        let sizes =
-            self.node("Shape", &[input], &[("T", of_type(code)), ("out_type", of_type(INT32))]);
-        let [start, end, one] = [axis as i32, axis as i32 + 1, 1].map(|value| self.ints(&[value]));
-        let attributes =
-            [("T", of_type(INT32)), ("Index", of_type(INT32)), ("shrink_axis_mask", of_int(1))];
-        self.node("StridedSlice", &[&sizes, &start, &end, &one], &attributes)
-    }
-
-    /// The batch size, a scalar.
-    pub(super) fn batch(&mut self) -> String {
-        self.once("batch", |graph| graph.input_size(0))
-    }
-
-    /// A size that follows from the images', a scalar.
-    pub(super) fn image_dim(&mut self, size: ImageDim) -> String {
-        let formula = self.sizes.formula(size);
-        self.once(Sizes::name(size), |graph| {
-            let (kind, of, with) = match formula {
-                Formula::Input(axis) => return graph.input_size(axis),
-                Formula::Quotient(of, by) => ("FloorDiv", of, graph.int(by as i32)),
-                Formula::Product(of, with) => ("Mul", of, graph.image_dim(with)),
-                Formula::Sum(of, with) => ("AddV2", of, graph.int(with as i32)),
-            };
-            let of = graph.image_dim(of);
-            graph.node(kind, &[&of, &with], &[("T", of_type(INT32))])
-        })
-    }
-
-    /// A dimension, a scalar.
-    pub(super) fn dim(&mut self, dim: Dim) -> String {
-        if let Some(size) = self.sizes.meaning(dim) {
-            return self.image_dim(size);
-        }
-        match dim {
-            Dim::Fixed(size) => self.int(size as i32),
-            Dim::Batch(1) => self.batch(),
-            Dim::Batch(factor) => {
-                let (batch, factor) = (self.batch(), self.dim(Dim::Fixed(factor)));
-                self.node("Mul", &[&batch, &factor], &[("T", of_type(INT32))])
-            }
-        }
-    }
-
-    /// Dimensions side by side.
-    pub(super) fn shape(&mut self, dims: &[Dim]) -> String {
-        let fixed: Option<Vec<_>> =
-            dims.iter().map(|&dim| self.sizes.fixed(dim).map(|size| size as i32)).collect();
-        if let Some(sizes) = fixed {
-            return self.ints(&sizes);
-        }
-        let parts: Vec<_> = dims.iter().map(|&dim| self.dim(dim)).collect();
-        self.beside(&parts)
-    }
-
-    /// Integers as a list.
-    pub(super) fn beside(&mut self, parts: &[String]) -> String {
-        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-        let attributes =
-            [("N", of_int(parts.len() as i64)), ("T", of_type(INT32)), ("axis", of_int(0))];
-        self.node("Pack", &parts, &attributes)
+        self.stored(INT32, &[], &value.to_le_bytes())
     }
 
     /// A variable's handle, and what would initialise it if it were not restored.
@@ -274,7 +202,7 @@ impl TensorFlow {
             HALF => vec![0; 2],
             _ => vec![0; 4],
         };
-        let zero = self.stored(stored, Vec::new(), zero);
+        let zero = self.stored(stored, &[], &zero);
         let zeros = format!("{name}/zeros");
         let attributes = [("T", of_type(stored)), ("index_type", of_type(INT32))];
         self.add(&zeros, "Fill", &[&dims, &zero], &attributes);
@@ -291,7 +219,7 @@ impl TensorFlow {
     /// A shape with what the input decides unknown.
     pub(super) fn dims_of(&self, r#type: &TensorType) -> Message {
         let dims = r#type.shape.dims().iter();
-        let size = |&dim: &Dim| self.sizes.fixed(dim).map_or(-1, |size| size as i64);
+        let size = |&dim: &Dim| self.sizes().fixed(dim).map_or(-1, |size| size as i64);
         shape_message(&dims.map(size).collect::<Vec<_>>())
     }
 }

@@ -5,7 +5,7 @@ use vitral_program::{DType, Dim, Shape, TensorType, ops};
 use super::graph::{INT32, TensorFlow, code, count, of_bool, of_int, of_ints, of_text, of_type};
 use crate::{
     InterchangeError,
-    graph::{Builder, Part, Value, Values, Walk, direct, unsupported},
+    graph::{Builder, Dimensions, Part, Value, Values, Walk, direct, unsupported},
     protobuf::Message,
 };
 
@@ -94,8 +94,8 @@ pub(crate) fn concat(graph: &mut TensorFlow, op: &ops::Concat, x: &[Value]) -> V
 pub(crate) fn pad(graph: &mut TensorFlow, op: &ops::Pad, x: &[Value]) -> Vec<String> {
     let both = op.beginning_padding.iter().zip(&op.ending_padding);
     let both: Vec<_> = both.flat_map(|(&before, &after)| [before as i32, after as i32]).collect();
-    let bytes = both.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let padding = graph.stored(INT32, vec![both.len() / 2, 2], bytes);
+    let bytes: Vec<u8> = both.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let padding = graph.stored(INT32, &[both.len() / 2, 2], &bytes);
     let r#type = TensorType::new(x[0].r#type.dtype, Shape::scalar());
     let value = graph.constant(&r#type, &[op.value]);
     let attributes = [("T", of(&x[0])), ("Tpaddings", of_type(INT32))];

@@ -6,11 +6,11 @@ use burn::tensor::{
     Device, Tensor as Values,
     activation::{sigmoid, softmax},
 };
+use vitral_burn::program::{Executable, Value};
 use vitral_model::{
     AttentionPrograms, Mode, ViT, ViTConfig,
     config::{AttentionKind, LayerAttention},
     parameters,
-    program::{Executable, Value},
     program_attention::layer_type,
     vit_program::{Interface, Output, vit_program},
 };

@@ -6,12 +6,13 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
-    element::{Element, convert_here, operand},
-    layer_norm::each_vector,
+    convert::{convert_here, operand},
+    element::Element,
+    instances::instances,
     matmul::{Across, Epilogue, Left, Packed, Store, View, product},
     rows::{self, Shared},
     scratch,
-    simd::{dispatch, exp, load, store},
+    simd::{dispatch, each_vector, exp, load, store},
 };
 
 /// The sizes of an attention.
@@ -147,12 +148,38 @@ impl AttentionShape {
     }
 }
 
-impl<T: Element> Attention<'_, T> {
+instances! {
+    fn attention_forward(
+        attention: &Attention<'_, Self>,
+        out: HeadsMut<'_, Self>,
+        logsumexp: &mut [f32],
+    ) => attention.forward_as(out, logsumexp);
+    fn attention_backward(
+        attention: &Attention<'_, Self>,
+        result: AttentionResult<'_, Self>,
+        gradient: Heads<'_, Self>,
+        gradients: AttentionGradients<'_, Self>,
+    ) => attention.backward_as(result, gradient, gradients);
+}
+
+impl<T: Instances> Attention<'_, T> {
     /// Computes `out`, and each row's logarithm of its sum, `[batch, heads, queries]`.
     pub fn forward(&self, out: HeadsMut<'_, T>, logsumexp: &mut [f32]) {
         T::attention_forward(self, out, logsumexp);
     }
 
+    /// From the gradient of the result to those of what went in.
+    pub fn backward(
+        &self,
+        result: AttentionResult<'_, T>,
+        gradient: Heads<'_, T>,
+        gradients: AttentionGradients<'_, T>,
+    ) {
+        T::attention_backward(self, result, gradient, gradients);
+    }
+}
+
+impl<T: Element> Attention<'_, T> {
     pub(crate) fn forward_as(&self, out: HeadsMut<'_, T>, logsumexp: &mut [f32]) {
         let AttentionShape { batch, heads, queries, .. } = self.shape;
         assert_eq!(logsumexp.len(), batch * heads * queries);
@@ -173,16 +200,6 @@ impl<T: Element> Attention<'_, T> {
                 logsumexp,
             });
         });
-    }
-
-    /// From the gradient of the result to those of what went in.
-    pub fn backward(
-        &self,
-        result: AttentionResult<'_, T>,
-        gradient: Heads<'_, T>,
-        gradients: AttentionGradients<'_, T>,
-    ) {
-        T::attention_backward(self, result, gradient, gradients);
     }
 
     pub(crate) fn backward_as(

@@ -15,13 +15,11 @@ pub(crate) mod outer;
 mod packed;
 mod pairs;
 pub(crate) mod product;
-mod tile;
+pub(crate) mod tile;
 
 pub(crate) use across::Across;
 pub(crate) use packed::Packed;
-pub(crate) use pairs::has_amx;
 pub(crate) use product::{Epilogue, Left, Store, product};
-pub(crate) use tile::TALL;
 
 use crate::element::Element;
 

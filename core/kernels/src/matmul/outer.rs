@@ -12,10 +12,9 @@ use super::{
 };
 use crate::{
     element::Element,
-    layer_norm::each_vector,
     rows::{self, Shared},
     scratch,
-    simd::{dispatch, load, store},
+    simd::{dispatch, each_vector, load, store},
 };
 
 /// Columns of the right operand that are packed at once; with a task's rows of the left one they fit

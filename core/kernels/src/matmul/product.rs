@@ -9,7 +9,8 @@ use super::{
     tile::{SHORT, TALL, tile},
 };
 use crate::{
-    element::{Element, convert_here},
+    convert::convert_here,
+    element::Element,
     scratch,
     simd::{load, store},
 };

@@ -47,15 +47,9 @@ fn copy_folder(checkpoint: &Path, checkpoints: &Path) -> Result<(), CheckpointEr
         return Ok(());
     }
     let folder = NewFolder::create(&place).map_err(|source| io_error(&place, source))?;
-    let entries = fs::read_dir(checkpoint).map_err(|source| io_error(checkpoint, source))?;
-    for entry in entries {
-        let from = entry.map_err(|source| io_error(checkpoint, source))?.path();
-        let to = folder.path().join(from.file_name().unwrap_or_default());
-        // Of what kind each is, and whether it is whole, was asked when the checkpoint was read.
-        fs::copy(&from, &to)
-            .and_then(|_| fs::File::open(&to)?.sync_all())
-            .map_err(|source| io_error(&from, source))?;
-    }
+    // Of what kind each file is, and whether it is whole, was asked when the checkpoint was read.
+    vitral_files::copy_folder(checkpoint, folder.path(), Kind::TENSORS)
+        .map_err(|error| io_error(&error.path, error.source))?;
     folder.finish().map(drop).map_err(|source| io_error(&place, source))
 }
 

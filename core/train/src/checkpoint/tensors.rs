@@ -10,7 +10,8 @@ use safetensors::{
     Dtype, SafeTensors,
     tensor::{Metadata, TensorInfo},
 };
-use vitral_model::{kernels::lasting, parameters::ParameterInfo};
+use vitral_burn::kernels::lasting;
+use vitral_model::parameters::ParameterInfo;
 
 use super::expected::{Shapes, average_name, compare, of_model};
 use crate::{Error, experiment::Experiment, plugins::Programs};

@@ -1,6 +1,6 @@
 //! Where a run's weights start: fresh, or from a model that was trained before, here or elsewhere.
 
-mod config;
+pub(crate) mod config;
 mod head;
 
 use std::path::Path;

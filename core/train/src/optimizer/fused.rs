@@ -5,8 +5,8 @@ use burn::{
     backend::{Flex, flex::FlexTensor},
     tensor::Tensor,
 };
+use vitral_burn::kernels::covers;
 use vitral_kernels::optimizer::{Parameter, Rule, Step};
-use vitral_model::kernels::covers;
 
 use super::{Hyper, Optimizer, OptimizerState, muon};
 use crate::{

@@ -14,10 +14,8 @@ mod tests;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vitral_model::{
-    kernels::{covers, lasting},
-    parameters::ParameterInfo,
-};
+use vitral_burn::kernels::{covers, lasting};
+use vitral_model::parameters::ParameterInfo;
 
 pub use self::muon::UpdateScale;
 use crate::{ema::Ema, gradients::scale, groups::ParameterGroup};

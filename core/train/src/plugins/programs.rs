@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
+use vitral_burn::program::{Executable, Value};
 use vitral_config::PluginUse;
 use vitral_host::{Batch, Kind, Layer};
 use vitral_model::{
-    AttentionPrograms, ConfigProblem, ViTConfig,
-    config::LayerAttention,
-    program::{Executable, Value},
+    AttentionPrograms, ConfigProblem, ViTConfig, config::LayerAttention,
     program_attention::layer_type,
 };
 use vitral_program::{DType, Dim, Limits, Program, Shape, TensorType};

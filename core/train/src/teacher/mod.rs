@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Int, Tensor, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vitral_model::{ConfigProblem, Mode, ViT, kernels::cross_entropy};
+use vitral_burn::kernels::cross_entropy;
+use vitral_model::{ConfigProblem, Mode, ViT};
 
 pub(crate) use self::open::{Opened, change, open};
 

@@ -3,10 +3,7 @@
 //! Rust has no stable intrinsics for it, but its assembler knows the instructions. Each call leaves
 //! the tiles as it found them, unused, so that a thread at rest has no state to save.
 
-use std::{
-    arch::{asm, x86_64::__cpuid_count},
-    sync::OnceLock,
-};
+use std::arch::asm;
 
 use super::{Kernel, LANES, Sums, Tile};
 
@@ -21,39 +18,6 @@ const BYTES: usize = 64;
 
 /// Two times two tiles of sums.
 pub(super) static KERNEL: Kernel = Kernel { rows: 2 * HEIGHT, step: PAIRS, left_by_row: true, run };
-
-/// Whether the processor has AMX for `bf16`, and the system lets this process use it, which is asked
-/// once.
-pub(super) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        const BF16: u32 = 1 << 22;
-        const TILE: u32 = 1 << 24;
-        let features = __cpuid_count(7, 0).edx;
-        features & BF16 != 0 && features & TILE != 0 && ask_for_leave()
-    })
-}
-
-/// `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`: for all threads of this process.
-fn ask_for_leave() -> bool {
-    const ARCH_PRCTL: i64 = 158;
-    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-    const XFEATURE_XTILEDATA: i64 = 18;
-    let result: i64;
-    // SAFETY: the call touches no memory of ours; the kernel overwrites `rcx` and `r11`.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") ARCH_REQ_XCOMP_PERM,
-            in("rsi") XFEATURE_XTILEDATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
 
 /// What `ldtilecfg` reads.
 #[repr(C, align(64))]

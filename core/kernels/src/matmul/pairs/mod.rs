@@ -91,14 +91,6 @@ impl Kernel {
     }
 }
 
-/// Whether this machine has AMX, and this process may use it.
-pub(crate) fn has_amx() -> bool {
-    #[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
-    return amx::is_available();
-    #[cfg(not(all(feature = "amx", target_arch = "x86_64", target_os = "linux")))]
-    return false;
-}
-
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{

@@ -38,11 +38,11 @@ float! {
 }
 
 pub(super) fn abs(mut call: Call<'_>) -> Value {
-    number!(call.next(), x => x.abs())
+    number!(call.operand(), x => x.abs())
 }
 
 pub(super) fn identity(mut call: Call<'_>) -> Value {
-    call.next()
+    call.operand()
 }
 
 pub(super) fn logical_not(mut call: Call<'_>) -> Value {
@@ -50,11 +50,11 @@ pub(super) fn logical_not(mut call: Call<'_>) -> Value {
 }
 
 pub(super) fn neg(mut call: Call<'_>) -> Value {
-    number!(call.next(), x => x.neg())
+    number!(call.operand(), x => x.neg())
 }
 
 pub(super) fn relu(mut call: Call<'_>) -> Value {
-    match call.next() {
+    match call.operand() {
         Value::Float(x) => Value::Float(activation::relu(x)),
         Value::Int(x) => Value::Int(x.clamp_min(0)),
         Value::Bool(_) => mistyped(),
@@ -62,5 +62,5 @@ pub(super) fn relu(mut call: Call<'_>) -> Value {
 }
 
 pub(super) fn sign(mut call: Call<'_>) -> Value {
-    number!(call.next(), x => x.sign())
+    number!(call.operand(), x => x.sign())
 }

@@ -23,14 +23,13 @@ mod patch_embedding;
 mod residual;
 
 pub(crate) use activation::activate;
-pub(crate) use attention::softmax_attention;
+pub use attention::softmax_attention;
 pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;
 pub use memory::{Buffer, lasting};
-pub use multiplied::covers;
-pub(crate) use multiplied::{Multiplied, of_type};
+pub use multiplied::{Multiplied, covers, of_type};
 
 use burn::{
     backend::DispatchTensor,
@@ -45,7 +44,7 @@ use operation::Input;
 
 /// What runs a composite.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kernel {
+pub enum Kernel {
     /// A kernel of `vitral-kernels`.
     Ours(Multiplied),
     /// Burn's own.
@@ -54,7 +53,7 @@ pub(crate) enum Kernel {
 
 /// The kernel of a composite for its input, in a model that computes in some type, if there is one.
 /// Branches take and give `f32`, whatever they multiply in.
-pub(crate) fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Option<Kernel> {
+pub fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Option<Kernel> {
     let ours = of_type(compute, &input.device()).map(Kernel::Ours);
     match composite {
         Composite::AttentionBranch(_)
@@ -66,7 +65,10 @@ pub(crate) fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) 
 }
 
 /// The result of a composite by a kernel that [`find`] has found, and how many dimensions it has.
-pub(crate) fn run(
+///
+/// # Panics
+/// If the composite has others than these operands.
+pub fn run(
     composite: Composite,
     kernel: Kernel,
     input: Tensor<RANK>,

@@ -6,7 +6,7 @@ use vitral_program::{DType, ops};
 use super::value::{Call, Value, mistyped};
 
 pub(super) fn cast(op: &ops::Cast, mut call: Call<'_>) -> Value {
-    match (call.next(), op.to) {
+    match (call.operand(), op.to) {
         (Value::Float(x), DType::I32) => Value::Int(x.cast(IntDType::I32)),
         (Value::Float(x), DType::Bool) => Value::Bool(x.not_equal_scalar(0.0)),
         (Value::Int(x), DType::F32) => Value::Float(x.float()),
@@ -22,7 +22,7 @@ pub(super) fn cast(op: &ops::Cast, mut call: Call<'_>) -> Value {
 /// An infinite bound is none; a GPU need not know infinity.
 pub(super) fn clamp(op: &ops::Clamp, mut call: Call<'_>) -> Value {
     let (min, max) = (op.min_value, op.max_value);
-    match call.next() {
+    match call.operand() {
         Value::Float(mut x) => {
             if min != f64::NEG_INFINITY {
                 x = x.clamp_min(min);

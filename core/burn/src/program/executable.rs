@@ -1,9 +1,6 @@
 //! Programs made ready to run.
 
-use burn::{
-    module::Param,
-    tensor::{Device, Tensor},
-};
+use burn::tensor::{Device, Tensor};
 use vitral_program::{Dim, Node, Op, Program, TensorType, ValueId, reference};
 use vitral_seed::Seed;
 
@@ -12,7 +9,6 @@ use super::{
     op::run,
     value::{Call, Value, padded},
 };
-use crate::init::{Fill, Init, Initializer};
 
 /// Why a program could not be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -249,35 +245,5 @@ impl Executable {
 
     fn wrong(&self, name: String, given: String, wanted: String) -> ExecuteError {
         ExecuteError::Type { program: self.program.name().to_owned(), name, given, wanted }
-    }
-}
-
-/// The values that a program's parameters start with, flat and in its order, each drawn from a
-/// stream of its own name.
-pub fn initial_values(program: &Program, seed: Seed, device: &Device) -> Vec<Tensor<1>> {
-    let init = Initializer::new(seed, Init::default(), device).of(program.name());
-    parameters(program, &init).iter().map(Param::val).collect()
-}
-
-/// A program's parameters, flat and in its order, as parts of the model that `init` is for.
-pub(crate) fn parameters(program: &Program, init: &Initializer) -> Vec<Param<Tensor<1>>> {
-    let parameter = |parameter: &vitral_program::Parameter| {
-        // A parameter's shape is without the batch.
-        let count = parameter.shape.elements().per_item();
-        init.parameter(&parameter.name, [count], fill(parameter.initializer))
-    };
-    program.parameters().iter().map(parameter).collect()
-}
-
-pub(super) fn fill(initializer: vitral_program::Initializer) -> Fill {
-    use vitral_program::Initializer as From;
-    match initializer {
-        From::Constant(value) => Fill::Constant(value),
-        From::Normal { std } => Fill::Normal { std },
-        From::TruncatedNormal { std } => Fill::TruncatedNormal { std },
-        From::Uniform { limit } => Fill::Uniform { limit },
-        From::XavierUniform { fan_in, fan_out } => {
-            Fill::Uniform { limit: (6.0 / (fan_in + fan_out) as f64).sqrt() }
-        }
     }
 }

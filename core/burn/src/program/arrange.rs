@@ -10,19 +10,19 @@ use super::value::{Call, RANK, Value, any};
 /// `[1 or n..]` to `[n..]`.
 pub(super) fn expand(mut call: Call<'_>) -> Value {
     let shape = call.shape();
-    any!(call.next(), x => x.expand(shape))
+    any!(call.operand(), x => x.expand(shape))
 }
 
 /// `[..]` to as many elements in another shape.
 pub(super) fn reshape(mut call: Call<'_>) -> Value {
     let shape = call.shape();
-    any!(call.next(), x => x.reshape(shape))
+    any!(call.operand(), x => x.reshape(shape))
 }
 
 /// `[..]` to the same.
 pub(super) fn reverse(op: &ops::Reverse, mut call: Call<'_>) -> Value {
     let axes: Vec<_> = op.axes.iter().map(|&axis| call.axis(axis)).collect();
-    axes.into_iter().fold(call.next(), |value, axis| any!(value, x => x.flip([axis])))
+    axes.into_iter().fold(call.operand(), |value, axis| any!(value, x => x.flip([axis])))
 }
 
 /// `[..]` to the dimensions in another order: a view.
@@ -32,7 +32,7 @@ pub(super) fn transpose(op: &ops::Transpose, mut call: Call<'_>) -> Value {
         Some(axis) => front + op.permutation[axis],
         None => axis,
     });
-    any!(call.next(), x => x.permute(axes))
+    any!(call.operand(), x => x.permute(axes))
 }
 
 /// `[.., rows, columns]` to the same.
@@ -51,7 +51,7 @@ pub(super) fn triangular(op: &ops::Triangular, mut call: Call<'_>) -> Value {
     let dropped: Tensor<RANK, Bool> =
         Tensor::from_data(TensorData::new(dropped, mask), call.device);
     let dropped = dropped.expand(shape);
-    match call.next() {
+    match call.operand() {
         Value::Float(x) => Value::Float(x.mask_fill(dropped, 0.0)),
         Value::Int(x) => Value::Int(x.mask_fill(dropped, 0)),
         Value::Bool(x) => Value::Bool(x.bool_and(dropped.bool_not())),

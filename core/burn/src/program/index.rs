@@ -8,7 +8,7 @@ use super::value::{Call, RANK, Value, any, integers, mistyped};
 /// `[a.., n, b..]` and indices `[i..]` to `[a.., i.., b..]`.
 pub(super) fn gather(op: &ops::Gather, mut call: Call<'_>) -> Value {
     let (axis, shape, size) = (call.axis(op.axis), call.shape(), call.shapes[0][op.axis]);
-    let input = call.next();
+    let input = call.operand();
     let indices = positions(call.int(), size);
     let count = indices.dims().iter().product::<usize>();
     let indices = indices.reshape([count]);
@@ -18,7 +18,7 @@ pub(super) fn gather(op: &ops::Gather, mut call: Call<'_>) -> Value {
 /// `[a.., n, b..]` and indices `[a.., i, b..]` to `[a.., i, b..]`.
 pub(super) fn gather_elements(op: &ops::GatherElements, mut call: Call<'_>) -> Value {
     let (axis, size) = (call.axis(op.axis), call.shapes[0][op.axis]);
-    let input = call.next();
+    let input = call.operand();
     let indices = positions(call.int(), size);
     any!(input, x => x.gather(axis, indices))
 }
@@ -35,7 +35,7 @@ fn positions(indices: Tensor<RANK, Int>, size: usize) -> Tensor<RANK, Int> {
 /// elements is not the same everywhere, and its GPU backends sort on the host as well.
 pub(super) fn top_k(op: &ops::TopK, mut call: Call<'_>) -> Vec<Value> {
     let (axis, shape) = (call.axis(op.axis), call.shape());
-    let input = call.next();
+    let input = call.operand();
     let (k, size) = (shape[axis], call.shapes[0][op.axis]);
     let values: Vec<f64> = match input.clone() {
         Value::Float(x) => x.without_autodiff().into_data().iter::<f64>().collect(),

@@ -6,14 +6,16 @@ use crate::cpu::is_cpu;
 
 /// The type that a kernel multiplies in, and keeps for backward what it keeps of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Multiplied {
+pub enum Multiplied {
+    /// `f32`.
     F32,
+    /// `bf16`, summed in `f32`.
     Bf16,
 }
 
 /// The type that kernels multiply in on a device for a model that computes in some type, if there are
 /// any: `f32` or `bf16`, on the CPU.
-pub(crate) fn of_type(dtype: DType, device: &Device) -> Option<Multiplied> {
+pub fn of_type(dtype: DType, device: &Device) -> Option<Multiplied> {
     match dtype {
         DType::F32 if is_cpu(device) => Some(Multiplied::F32),
         DType::BF16 if is_cpu(device) => Some(Multiplied::Bf16),

@@ -39,7 +39,8 @@ impl Compute {
         device.supports_dtype(DType::from(self.dtype()))
     }
 
-    pub(crate) const fn dtype(self) -> FloatDType {
+    /// As Burn names it.
+    pub const fn dtype(self) -> FloatDType {
         match self {
             Self::F32 => FloatDType::F32,
             Self::BF16 => FloatDType::BF16,
@@ -55,7 +56,7 @@ impl Compute {
 /// else is computed in `f32` where an operand is not `f32`, and rounded once,
 /// but for sums, which are as exact as the more exact summand: so a residual stream of `f32` stays so.
 /// Products, LayerNorm and attention say themselves what they add up in `f32`.
-pub(crate) fn prepared(
+pub fn prepared(
     op: &Op,
     operands: Vec<Value>,
     compute: FloatDType,
@@ -94,7 +95,7 @@ pub(crate) fn prepared(
 }
 
 /// Operands whose floats are of a type.
-pub(crate) fn cast(operands: Vec<Value>, dtype: FloatDType) -> Vec<Value> {
+pub fn cast(operands: Vec<Value>, dtype: FloatDType) -> Vec<Value> {
     let cast = operands.into_iter().map(|operand| match operand {
         Value::Float(values) if FloatDType::from(values.dtype()) != dtype => {
             Value::Float(values.cast(dtype))

@@ -26,8 +26,6 @@ mod unary;
 mod value;
 mod window;
 
-pub(crate) use executable::parameters;
-pub use executable::{Executable, ExecuteError, initial_values};
-pub(crate) use op::run;
-pub(crate) use value::{Call, padded};
-pub use value::{RANK, Value};
+pub use executable::{Executable, ExecuteError};
+pub use op::run;
+pub use value::{Call, RANK, Value, padded};

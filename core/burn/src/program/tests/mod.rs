@@ -13,10 +13,9 @@ use vitral_program::{
 use vitral_seed::Seed;
 
 use super::{
-    executable::{Executable, fill, initial_values},
+    executable::Executable,
     value::{Value, padded},
 };
-use crate::init::Fill;
 use cases::{array, case, cases, shape};
 
 const BATCHES: [usize; 2] = [1, 3];
@@ -297,19 +296,6 @@ fn window_attention_and_its_gradients_equal_the_reference() {
         assert_runs(&Device::flex(), &program, &inputs, &parameters, batch);
         assert_gradients(&Device::flex(), &program, &inputs, &parameters, batch);
     }
-}
-
-#[test]
-fn parameters_start_as_declared() {
-    let program = window_attention();
-    let start = || initial_values(&program, Seed::new(3), &Device::flex());
-    let [table] = &start()[..] else { panic!("one parameter") };
-    let values = host(Value::from(table.clone()));
-    assert_eq!(values.len(), 18);
-    assert!(values.iter().all(|value| value.abs() < 0.05) && values.iter().any(|&v| v != 0.0));
-    assert_eq!(values, host(Value::from(start().remove(0))), "the same for the same seed");
-    let xavier = vitral_program::Initializer::XavierUniform { fan_in: 4, fan_out: 2 };
-    assert_eq!(fill(xavier), Fill::Uniform { limit: 1.0 });
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::compute::in_f32;
 /// `softmax(scale * q kᵀ + bias) v`, with `q` `[batch, heads, queries, head_dim]`, `k` and `v`
 /// `[batch, heads, keys, …]`, and `bias` `[1, heads, queries, keys]`. Both products are of the type of
 /// `q`; the bias is `f32`, and so is all between them.
-pub(crate) fn softmax_attention(
+pub fn softmax_attention(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,

@@ -222,7 +222,7 @@ pub(crate) fn release() {
 }
 
 /// A type of values that kernels keep: `f32` or `bf16`.
-pub(crate) trait Stored: vitral_kernels::element::Element + Element + Pod {
+pub(crate) trait Stored: vitral_kernels::Compiled + Element + Pod {
     /// Whether branches keep what their LayerNorm gave in the place of what went into it: in `bf16` that is
     /// half of it.
     const KEEPS_NORM: bool;

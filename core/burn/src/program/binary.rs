@@ -7,7 +7,7 @@ use super::value::{Call, Value, mistyped};
 macro_rules! numbers {
     ($call:ident, $a:ident, $b:ident => $result:expr) => {{
         let shape = $call.shape();
-        match ($call.next(), $call.next()) {
+        match ($call.operand(), $call.operand()) {
             (Value::Float($a), Value::Float($b)) => {
                 let ($a, $b) = ($a.expand(shape), $b.expand(shape));
                 Value::Float($result)
@@ -25,7 +25,7 @@ macro_rules! numbers {
 macro_rules! arithmetic {
     ($($name:ident($operator:tt);)*) => {$(
         pub(super) fn $name(mut call: Call<'_>) -> Value {
-            match (call.next(), call.next()) {
+            match (call.operand(), call.operand()) {
                 (Value::Float(a), Value::Float(b)) => Value::Float(a $operator b),
                 (Value::Int(a), Value::Int(b)) => Value::Int(a $operator b),
                 _ => mistyped(),

@@ -29,7 +29,7 @@ pub(super) fn concat(op: &ops::Concat, call: Call<'_>) -> Value {
 /// `[n..]` to `[before + n + after..]`.
 pub(super) fn pad(op: &ops::Pad, mut call: Call<'_>) -> Value {
     let shape = call.shape();
-    let value = call.next();
+    let value = call.operand();
     let front = RANK - op.beginning_padding.len();
     let inside = value.padded();
     let place: [Range<usize>; RANK] = array::from_fn(|axis| {
@@ -63,13 +63,13 @@ pub(super) fn slice(op: &ops::Slice, mut call: Call<'_>) -> Value {
         }
         None => Slice::new(0, Some(1), 1),
     });
-    any!(call.next(), x => x.slice(slices))
+    any!(call.operand(), x => x.slice(slices))
 }
 
 /// `[a.., n, b..]` to `[a.., part of n, b..]` each.
 pub(super) fn split(op: &ops::Split, mut call: Call<'_>) -> Vec<Value> {
     let axis = call.axis(op.axis);
-    let value = call.next();
+    let value = call.operand();
     let mut start = 0;
     let part = |shape: &&[usize]| {
         let size = shape[op.axis];

@@ -5,7 +5,7 @@ use vitral_kernels::activation::Activation;
 /// A part of a model with what it is besides its operands. What it computes is said by the layer that
 /// asks for it, in smaller ops; what runs it where is said by [`kernels`](crate::kernels).
 #[derive(Clone, Debug)]
-pub(crate) enum Composite {
+pub enum Composite {
     /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` of `x` `[B, tokens, width]`,
     /// with softmax attention. Its input is `x`, and its other operands are [`Composite::BRANCH`]
     /// parameters: LayerNorm's factors and summands, `Wqkv`, its bias or none, `Wproj`, its bias or none,
@@ -30,28 +30,32 @@ pub(crate) enum Composite {
 
 impl Composite {
     /// How many parameters each branch has, those counted that are left out.
-    pub(crate) const BRANCH: usize = 7;
+    pub const BRANCH: usize = 7;
 }
 
 /// What an attention branch is besides its operands.
 #[derive(Clone, Debug)]
-pub(crate) struct AttentionBranch {
-    pub(crate) around: Around,
-    pub(crate) heads: usize,
+pub struct AttentionBranch {
+    /// What lies around it.
+    pub around: Around,
+    /// Heads, which share the width.
+    pub heads: usize,
 }
 
 /// What an MLP branch is besides its operands.
 #[derive(Clone, Debug)]
-pub(crate) struct MlpBranch {
-    pub(crate) around: Around,
-    pub(crate) activation: Activation,
+pub struct MlpBranch {
+    /// What lies around it.
+    pub around: Around,
+    /// What lies between its layers.
+    pub activation: Activation,
 }
 
 /// What lies around a residual branch and is no operand.
 #[derive(Clone, Debug)]
-pub(crate) struct Around {
+pub struct Around {
     /// Added to LayerNorm's variance.
-    pub(crate) eps: f64,
+    pub eps: f64,
     /// Drop path's factor of each sample.
-    pub(crate) sample_scales: Option<Vec<f32>>,
+    pub sample_scales: Option<Vec<f32>>,
 }

@@ -35,17 +35,17 @@ float! {
 
 pub(super) fn sum(axes: &[usize], mut call: Call<'_>) -> Value {
     let axes = places(axes, &call);
-    number!(call.next(), x => x.sum_dims(&axes).reshape(call.shape()))
+    number!(call.operand(), x => x.sum_dims(&axes).reshape(call.shape()))
 }
 
 pub(super) fn max(axes: &[usize], mut call: Call<'_>) -> Value {
     let axes = places(axes, &call);
-    number!(call.next(), x => x.max_dims(&axes).reshape(call.shape()))
+    number!(call.operand(), x => x.max_dims(&axes).reshape(call.shape()))
 }
 
 pub(super) fn min(axes: &[usize], mut call: Call<'_>) -> Value {
     let axes = places(axes, &call);
-    number!(call.next(), x => x.min_dims(&axes).reshape(call.shape()))
+    number!(call.operand(), x => x.min_dims(&axes).reshape(call.shape()))
 }
 
 /// Where axes are in the padded tensor.
@@ -75,5 +75,5 @@ pub(super) fn cumulative_sum(op: &ops::CumulativeSum, mut call: Call<'_>) -> Val
             if op.reversed { x.flip([axis]) } else { x }
         }};
     }
-    number!(call.next(), x => sum!(x))
+    number!(call.operand(), x => sum!(x))
 }

@@ -7,7 +7,7 @@ macro_rules! compare {
     ($($name:ident($function:ident);)*) => {$(
         pub(super) fn $name(mut call: Call<'_>) -> Value {
             let shape = call.shape();
-            Value::Bool(match (call.next(), call.next()) {
+            Value::Bool(match (call.operand(), call.operand()) {
                 (Value::Float(a), Value::Float(b)) => a.expand(shape).$function(b.expand(shape)),
                 (Value::Int(a), Value::Int(b)) => a.expand(shape).$function(b.expand(shape)),
                 _ => mistyped(),
@@ -25,7 +25,7 @@ compare! {
 
 pub(super) fn equal(mut call: Call<'_>) -> Value {
     let shape = call.shape();
-    Value::Bool(match (call.next(), call.next()) {
+    Value::Bool(match (call.operand(), call.operand()) {
         (Value::Float(a), Value::Float(b)) => a.expand(shape).equal(b.expand(shape)),
         (Value::Int(a), Value::Int(b)) => a.expand(shape).equal(b.expand(shape)),
         (Value::Bool(a), Value::Bool(b)) => a.expand(shape).equal(b.expand(shape)),
@@ -44,7 +44,7 @@ pub(super) fn not_equal(call: Call<'_>) -> Value {
 pub(super) fn choose(mut call: Call<'_>) -> Value {
     let shape = call.shape();
     let condition = call.bool().expand(shape);
-    match (call.next(), call.next()) {
+    match (call.operand(), call.operand()) {
         (Value::Float(yes), Value::Float(no)) => {
             Value::Float(no.expand(shape).mask_where(condition, yes.expand(shape)))
         }

@@ -63,7 +63,10 @@ pub(super) fn mistyped() -> ! {
 }
 
 /// A shape of at most [`RANK`] dimensions with ones in front.
-pub(crate) fn padded(shape: &[usize]) -> [usize; RANK] {
+///
+/// # Panics
+/// If it has more.
+pub fn padded(shape: &[usize]) -> [usize; RANK] {
     let mut dims = [1; RANK];
     dims[RANK - shape.len()..].copy_from_slice(shape);
     dims
@@ -113,12 +116,7 @@ impl Value {
     }
 
     /// A value of this type and shape from host memory.
-    pub(crate) fn from_host(
-        dtype: DType,
-        shape: [usize; RANK],
-        values: &[f64],
-        device: &Device,
-    ) -> Self {
+    pub fn from_host(dtype: DType, shape: [usize; RANK], values: &[f64], device: &Device) -> Self {
         match dtype {
             DType::F32 => {
                 let values: Vec<_> = values.iter().map(|&value| value as f32).collect();
@@ -171,7 +169,7 @@ impl<const D: usize> From<Tensor<D, Bool>> for Value {
 }
 
 /// What an op gets.
-pub(crate) struct Call<'c> {
+pub struct Call<'c> {
     /// Its operands, to be taken in order.
     pub operands: IntoIter<Value>,
     /// The operands' shapes.
@@ -192,13 +190,13 @@ pub(crate) struct Call<'c> {
 
 impl Call<'_> {
     /// The next operand. There are as many as the op has: programs are verified.
-    pub fn next(&mut self) -> Value {
+    pub fn operand(&mut self) -> Value {
         self.operands.next().unwrap_or_else(|| mistyped())
     }
 
     /// The next operand, of floats.
     pub fn float(&mut self) -> Tensor<RANK> {
-        self.next().float().unwrap_or_else(|| mistyped())
+        self.operand().float().unwrap_or_else(|| mistyped())
     }
 
     /// The next operand, of floats, unless it is left out.
@@ -208,12 +206,12 @@ impl Call<'_> {
 
     /// The next operand, of integers.
     pub fn int(&mut self) -> Tensor<RANK, Int> {
-        self.next().int().unwrap_or_else(|| mistyped())
+        self.operand().int().unwrap_or_else(|| mistyped())
     }
 
     /// The next operand, of truth values.
     pub fn bool(&mut self) -> Tensor<RANK, Bool> {
-        self.next().bool().unwrap_or_else(|| mistyped())
+        self.operand().bool().unwrap_or_else(|| mistyped())
     }
 
     /// Where an axis of the first operand is in the padded tensor.

@@ -1,0 +1,20 @@
+//! What Vitral computes in Burn: the ops of tensor programs, and the parts of a model for which
+//! `vitral-kernels` has a kernel, both with automatic differentiation and on any device.
+//!
+//! [`program`] runs a program's ops, [`kernels`] says which [`Composite`] has a kernel for which device and
+//! type, [`compute`] what is rounded in `bf16` and `f16`, and [`device`] where all of it runs. Nothing here
+//! knows what a model is made of.
+
+#![recursion_limit = "256"]
+
+pub mod composite;
+pub mod compute;
+mod cpu;
+pub mod device;
+pub mod kernels;
+mod padding;
+pub mod program;
+
+pub use composite::Composite;
+pub use compute::Compute;
+pub use padding::same_padding;
