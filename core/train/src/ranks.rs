@@ -202,36 +202,6 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| Error::Message(error.to_string()))
 }
 
-/// What must be the same for two ranks to train one model: the fields of the experiment, by their path. Where a
-/// rank writes and computes is its own affair, and the data is told by what it is, wherever it lies.
-pub(crate) fn fields_of(experiment: &Experiment) -> Result<Vec<(String, String)>, Error> {
-    let value = serde_json::to_value(experiment);
-    let value = value.map_err(|error| Error::Message(error.to_string()))?;
-    let mut fields = Vec::new();
-    flatten("", &value, &mut fields);
-    const OWN: [&str; 4] = ["output", "device", "data.train", "data.val"];
-    let is_own = |field: &str| {
-        OWN.iter().any(|own| {
-            field.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
-    };
-    fields.retain(|(field, _)| !is_own(field));
-    Ok(fields.into_iter().map(|(field, value)| (format!("`{field}`"), value)).collect())
-}
-
-fn flatten(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
-    let inner = |name: &str| match path {
-        "" => name.to_owned(),
-        _ => format!("{path}.{name}"),
-    };
-    match value {
-        serde_json::Value::Object(fields) if !fields.is_empty() => {
-            fields.iter().for_each(|(name, value)| flatten(&inner(name), value, into));
-        }
-        _ => into.push((path.to_owned(), value.to_string())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use vitral_distributed::threads::ranks;
@@ -303,16 +273,5 @@ mod tests {
             let told = if rank == 2 { own.to_owned() } else { format!("rank 2: {own}") };
             assert_eq!(failed, told);
         }
-    }
-
-    #[test]
-    fn another_experiment_is_named_by_its_field_and_places_do_not_count() {
-        let mut other = experiment("learning_rate: 2e-3");
-        other.output = "elsewhere".into();
-        let (one, other) = (experiment("learning_rate: 1e-3"), fields_of(&other).unwrap());
-        let one = fields_of(&one).unwrap();
-        let differ = one.iter().zip(&other).filter(|(one, other)| one != other);
-        let differ: Vec<_> = differ.map(|(one, _)| one.0.as_str()).collect();
-        assert_eq!(differ, ["`train.learning_rate`"]);
     }
 }

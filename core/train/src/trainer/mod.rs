@@ -1,6 +1,7 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod agreement;
 mod asked;
 mod changes;
 mod decide;

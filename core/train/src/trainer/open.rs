@@ -3,16 +3,17 @@
 use std::time::Instant;
 
 use vitral_bundle::Lock;
-use vitral_data::{ClassList, Datasets, Fingerprint, Stage};
+use vitral_data::{ClassList, Datasets, Stage};
 use vitral_model::{ConfigProblem, device::Device};
 use vitral_seed::Seed;
 
 use super::{
     Trainer,
+    agreement::in_common,
     asked::Asked,
     changes::{Meaning, changes, doubts, other_data},
     files::Files,
-    together::{Pace, digest_of_weights},
+    together::Pace,
 };
 use crate::{
     Error,
@@ -28,7 +29,7 @@ use crate::{
     place::Place,
     plan::Plan,
     plugins::{Monitors, Programs, Registry, open_stages},
-    ranks::{Ranks, fields_of},
+    ranks::Ranks,
     run_folder::RunFolder,
     teacher::{self, Opened},
 };
@@ -329,21 +330,8 @@ impl Parts {
         if self.ranks.size() == 1 {
             return Ok(());
         }
-        let mut things = fields_of(&self.experiment)?;
-        things.extend(lock.plugins().iter().map(|plugin| {
-            let code = plugin.sha256.as_ref().map_or_else(String::new, |code| format!(" {code}"));
-            (format!("plugin {}", plugin.name), format!("{}{code}", plugin.version))
-        }));
         let data = self.datasets.fingerprints();
-        for (name, set) in [("data.train", data.train), ("data.val", data.val)] {
-            let Fingerprint { images, labels, index } = set;
-            let found = format!("{images} images (classes {labels:016x}, index {index:016x})");
-            things.push((name.into(), found));
-        }
-        things.push(("list of classes".into(), state.class_names.join(", ")));
-        things.push(("teacher".into(), state.teacher.clone().unwrap_or_else(|| "none".into())));
-        things.push(("step to go on from".into(), state.step.to_string()));
-        things.push(("weights".into(), digest_of_weights(&self.learner)?));
+        let things = in_common(&self.experiment, lock, &data, state, &self.learner)?;
         self.ranks.check_same(&things)
     }
 

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use vitral_data::Skipped;
-use vitral_model::parameters;
 
-use super::{Trainer, decide::Next, feed::DeviceBatch};
-use crate::{Error, Observer, flat::flat, learner::Share, ranks::Ranks};
+use super::{Trainer, agreement::digest_of_weights, decide::Next, feed::DeviceBatch};
+use crate::{Error, Observer, learner::Share, ranks::Ranks};
 
 /// Who the user is told these things by.
 const FROM: &str = "ranks";
@@ -157,15 +156,6 @@ impl Trainer {
         let weights = digest_of_weights(&self.learner)?;
         self.ranks.check_same(&[("weights".to_owned(), weights)])
     }
-}
-
-/// What tells a learner's weights from any others, as a text.
-pub(super) fn digest_of_weights(learner: &crate::Learner) -> Result<String, Error> {
-    let bytes: Vec<u8> = flat(&parameters::values(learner.model()))?
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
-    Ok(format!("{:08x}", crc32c::crc32c(&bytes)))
 }
 
 /// How many of the ranks are on this one's host.
