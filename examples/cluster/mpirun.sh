@@ -7,8 +7,8 @@
 # program was built with `--features mpi`; it, the experiment, the data and the run's folder are at the same
 # place on all machines. `accum_steps` of the experiment is a multiple of all slots together.
 #
-# A job that has lost a rank ends with its name. It is started again as it was, and goes on from its last checkpoint:
-# five times in a row at most, and at once only if it had run for a while.
+# A job that has lost a rank ends with its name. It is started again, and goes on from its last checkpoint, five
+# times at most.
 set -uo pipefail
 
 hostfile=$1 experiment=$2

@@ -106,9 +106,9 @@ mod with_mpi {
         /// Joins the ranks that a launcher has started, and shares the cores with those on this host.
         pub fn join(single_process: bool) -> Result<Self, Failure> {
             let start = Start::of_this_process();
-            let (launcher, size) = match start {
+            let (launcher, rank, size) = match start {
                 _ if single_process => return Ok(Self::alone()),
-                Start::Launched { launcher, size, .. } => (launcher, size),
+                Start::Launched { launcher, rank, size, .. } => (launcher, rank, size),
                 start => {
                     start.check_single()?;
                     return Ok(Self::alone());
@@ -119,14 +119,17 @@ mod with_mpi {
             let world = World::start(Limits::default(), report)
                 .map_err(|error| Failure::Other(error.to_string()))?;
             let found = world.size();
-            if size.is_some_and(|size| size as usize != found) {
-                let size = size.unwrap_or(0);
+            // Where a launcher does not say how many there are, ranks that MPI does not know of end the job.
+            let is_other = size.map_or(rank as usize >= found, |size| size as usize != found);
+            if is_other {
+                let size = size.map_or_else(|| "several".into(), |size| size.to_string());
                 let library = world.library();
                 world.finish();
                 return Err(Failure::Usage(format!(
-                    "{launcher} has started {size} processes, and MPI knows of {found}: it would be several times \
-                     the same run\n  help: this vitral was built with {library}; start it with the `mpirun` of that, \
-                     or with `srun --mpi=...` where SLURM can start its processes"
+                    "{launcher} has started this process as rank {rank} of {size}, and MPI knows of {found}: it \
+                     would be several times the same run\n  help: this vitral was built with {library}; start it \
+                     with the `mpirun` of that, or with `srun --mpi=...` where SLURM can start its processes; runs \
+                     that have nothing to do with each other, each with its own `output`, take `--single-process`"
                 )));
             }
             let world = Rc::new(world);

@@ -281,7 +281,7 @@ fn placed(counts: &[usize]) -> (Vec<Count>, Vec<Count>) {
 /// What the MPI library calls itself.
 fn library() -> String {
     let said = mpi::environment::library_version().unwrap_or_default();
-    said.lines().next().unwrap_or_default().trim().to_owned()
+    said.lines().next().unwrap_or_default().trim_matches(['\0', ' ']).to_owned()
 }
 
 /// A communicator for another thread.

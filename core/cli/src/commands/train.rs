@@ -26,7 +26,7 @@ use crate::{
     plugins::registry,
     progress::{Progress, duration},
     same_experiment::check_same,
-    stop::{exit_code, stop_on_signals},
+    stop::{exit_code_of, signalled, stop_on_signals},
     words::counted,
 };
 
@@ -70,8 +70,8 @@ pub fn run(arguments: &TrainArguments, job: &Job) -> Result<ExitCode, Failure> {
     let outcome = trainer.run(&mut progress, &stop);
     progress.finish();
     let outcome = outcome.map_err(|error| job.lost(error.into()))?;
-    // The first rank's; a signal may have come to another one.
-    let code = job.ranks().decide(exit_code())?;
+    // A signal may have come to any of them.
+    let code = exit_code_of(job.ranks().gather(signalled())?);
     job.finish();
     if outcome.interrupted {
         println!(

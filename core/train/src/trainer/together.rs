@@ -1,6 +1,8 @@
 //! What the ranks of a run tell each other between steps: rank 0 what comes next, and each what has become of its
 //! part of the batch.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use vitral_data::Skipped;
 
@@ -11,6 +13,8 @@ use crate::{Error, Observer, learner::Share, ranks::Ranks};
 const FROM: &str = "ranks";
 /// How much longer than the median a rank takes that is named, and at least how much of a step that is.
 const SLOW: f64 = 1.2;
+/// Steps over which it has to be so.
+const WINDOW: u64 = 10;
 const WORTH_NAMING: f64 = 1e-3;
 
 /// What rank 0 has all ranks do.
@@ -52,7 +56,7 @@ pub(super) struct Pace {
     pub(super) own: f64,
     seconds: Vec<f64>,
     steps: u64,
-    named: Vec<usize>,
+    named: BTreeSet<usize>,
 }
 
 impl Pace {
@@ -63,9 +67,12 @@ impl Pace {
         self.steps += 1;
     }
 
-    /// The ranks that were slower than the median since this was last asked, with how many times longer they
-    /// took; nothing where it is the same ones again.
+    /// The ranks that were slower than the median over some steps, with how many times longer they took; each is
+    /// told once.
     fn slow(&mut self) -> Option<Vec<(usize, f64)>> {
+        if self.steps < WINDOW {
+            return None;
+        }
         let (seconds, steps) = (std::mem::take(&mut self.seconds), std::mem::take(&mut self.steps));
         let mut sorted = seconds.clone();
         sorted.sort_by(f64::total_cmp);
@@ -75,11 +82,9 @@ impl Pace {
             seconds > SLOW * median && seconds - median > WORTH_NAMING * steps as f64
         };
         let slow = seconds.into_iter().enumerate().filter(|(_, seconds)| is_slow(*seconds));
-        let slow: Vec<_> = slow.map(|(rank, seconds)| (rank, seconds / median)).collect();
-        let ranks: Vec<usize> = slow.iter().map(|(rank, _)| *rank).collect();
-        let is_new = ranks != self.named;
-        self.named = ranks;
-        (is_new && !slow.is_empty()).then_some(slow)
+        let slow = slow.map(|(rank, seconds)| (rank, seconds / median));
+        let new: Vec<_> = slow.filter(|(rank, _)| self.named.insert(*rank)).collect();
+        (!new.is_empty()).then_some(new)
     }
 }
 
@@ -171,16 +176,15 @@ mod tests {
     #[test]
     fn ranks_that_others_wait_for_are_named_once() {
         let mut pace = Pace::default();
-        let mut slow = |steps: &[[f64; 3]]| {
-            steps.iter().for_each(|step| pace.add(step.iter().copied()));
+        let mut slow = |steps: u64, of_each: [f64; 3]| {
+            (0..steps).for_each(|_| pace.add(of_each.into_iter()));
             pace.slow()
         };
-        assert_eq!(slow(&[[1.0, 1.1, 1.0], [1.0, 1.2, 1.0]]), None);
-        assert_eq!(slow(&[[1.0, 1.0, 1.0], [1.0, 3.0, 1.0]]), Some(vec![(1, 2.0)]));
-        assert_eq!(slow(&[[1.0, 2.0, 1.0]]), None, "it was named");
-        assert_eq!(slow(&[[1.0, 1.0, 1.0]]), None);
-        assert_eq!(slow(&[[1.0, 2.0, 1.0]]), Some(vec![(1, 2.0)]), "it was faster meanwhile");
-        assert_eq!(slow(&[[1e-5, 1e-4, 1e-5]]), None, "nobody waits long for it");
-        assert_eq!(slow(&[]), None);
+        assert_eq!(slow(WINDOW, [1.0, 1.1, 1.0]), None);
+        assert_eq!(slow(WINDOW, [1e-5, 1e-4, 1e-5]), None, "nobody waits long for it");
+        assert_eq!(slow(WINDOW - 1, [1.0, 2.0, 1.0]), None, "it may catch up");
+        assert_eq!(slow(1, [1.0, 2.0, 1.0]), Some(vec![(1, 2.0)]));
+        assert_eq!(slow(WINDOW, [1.0, 2.0, 1.0]), None, "it was named");
+        assert_eq!(slow(WINDOW, [3.0, 1.0, 1.0]), Some(vec![(0, 3.0)]));
     }
 }
