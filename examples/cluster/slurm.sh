@@ -3,7 +3,7 @@
 #
 #   sbatch examples/cluster/slurm.sh imagenet.ron
 #
-# One task with all cores of a node, as a run trains in one process. Two minutes before its time is over, SLURM
+# One task with all cores of a node; slurm-ranks.sh has several. Two minutes before its time is over, SLURM
 # sends SIGUSR1: the run writes a checkpoint and ends, and the job is put into the queue again. So it is if its
 # node fails, or another job takes its place.
 #SBATCH --job-name=vitral

@@ -49,9 +49,11 @@ fn trained(device: &Device, precision: Precision) -> Result<Vec<(String, Vec<f32
     let (images, targets): (Tensor<4>, Tensor<2>) =
         (batch.tensor("input_nhwc"), batch.tensor("labels_onehot"));
     for step in 0..4 {
-        learner.step(step, images.clone().to_device(device), targets.clone().to_device(device));
+        learner
+            .step(step, images.clone().to_device(device), targets.clone().to_device(device))
+            .unwrap();
     }
-    let evaluated = vitral_model::parameters::values(&learner.evaluated());
+    let evaluated = vitral_model::parameters::values(&learner.evaluated().unwrap());
     let names = learner.parameters().iter().map(|info| info.name.clone());
     Ok(names.zip(evaluated.into_iter().map(values)).collect())
 }

@@ -41,6 +41,7 @@ mod precision;
 mod predicting;
 mod presets;
 mod quickstart;
+mod ranks;
 mod report;
 mod resume;
 mod support;

@@ -93,7 +93,7 @@ fn training_trace_equals_vit_jax() {
     assert_eq!(losses.len(), 20);
     let (images, targets) = batch();
     for (step, expected) in losses.iter().enumerate() {
-        let learned = learner.step(step as u64, images.clone(), targets.clone());
+        let learned = learner.step(step as u64, images.clone(), targets.clone()).unwrap();
         let loss = f64::from(learned.loss.into_scalar::<f32>());
         let expected = expected.as_f64().unwrap();
         assert!((loss - expected).abs() < 1e-4, "step {step}: {loss} is not {expected}");

@@ -146,6 +146,34 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Opens the device of one of several processes on this machine, by its number: each GPU of the kind is
+    /// the next process's, and where there are fewer they are shared.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(self, process: usize) -> Result<Device, DeviceError> {
+        let devices: Vec<Device> = match self {
+            Self::Cpu => Vec::new(),
+            Self::Auto => {
+                // Those of the first way that there is: others lead to the same ones.
+                let hardware = |gpu: Gpu| {
+                    let devices = gpu.devices().into_iter();
+                    devices.filter(|device| !is_software(device)).collect::<Vec<_>>()
+                };
+                Gpu::ALL
+                    .into_iter()
+                    .map(hardware)
+                    .find(|found| !found.is_empty())
+                    .unwrap_or_default()
+            }
+            Self::Gpu(gpu, _) => gpu.devices(),
+        };
+        match devices.len() {
+            0 => self.open(),
+            count => devices.into_iter().nth(process % count).map_or_else(|| self.open(), Ok),
+        }
+    }
+
     /// Opens the device. `Auto` never fails: it ends at the CPU.
     ///
     /// # Errors

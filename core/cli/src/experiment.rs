@@ -116,8 +116,13 @@ impl Loaded {
     }
 
     /// Opens the device that the command line names, else the experiment's.
-    pub fn open_device(&self, argument: Option<&str>) -> Result<Device, Failure> {
-        let opened = open_device(argument, &self.experiment);
+    /// It is that of one of several processes on this machine where that has a number, as [`open_device_of`] has it.
+    pub fn open_device(
+        &self,
+        process: Option<usize>,
+        argument: Option<&str>,
+    ) -> Result<Device, Failure> {
+        let opened = open_device_of(process, argument, &self.experiment);
         opened.map_err(|failure| match (argument, failure) {
             (None, Failure::Device(error @ DeviceError::Unknown(_))) => {
                 Failure::Config(self.document.error_at("device", error.to_string(), None))
@@ -222,6 +227,20 @@ pub fn merge_tokens(experiment: &mut Experiment, r: Option<usize>) -> Result<(),
 
 /// Opens the device that the command line names, else the experiment's.
 pub fn open_device(argument: Option<&str>, experiment: &Experiment) -> Result<Device, Failure> {
-    let choice: DeviceChoice = argument.unwrap_or(&experiment.device).parse()?;
-    Ok(choice.open()?)
+    open_device_of(None, argument, experiment)
+}
+
+/// The same for one of several processes on this machine, by its number: each has a GPU of its own, where the name
+/// does not say which.
+pub fn open_device_of(
+    process: Option<usize>,
+    argument: Option<&str>,
+    experiment: &Experiment,
+) -> Result<Device, Failure> {
+    let name = argument.unwrap_or(&experiment.device);
+    let choice: DeviceChoice = name.parse()?;
+    Ok(match process.filter(|_| !name.contains(':')) {
+        Some(process) => choice.open_for(process)?,
+        None => choice.open()?,
+    })
 }

@@ -1,6 +1,6 @@
 //! How a command fails: what the user sees, and the exit code.
 
-use std::process::ExitCode;
+use std::{fmt, fmt::Display as _, process::ExitCode};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use vitral_config::{ConfigError, visible, visible_with};
@@ -91,6 +91,26 @@ impl From<vitral_train::Error> for Failure {
 }
 
 impl Failure {
+    /// Writes what failed without where in a text it stands.
+    pub fn in_a_sentence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Device(error) => error.fmt(f),
+            Self::Run(
+                vitral_train::Error::Experiment(problem) | vitral_train::Error::Name(problem),
+            ) => write!(f, "`{}`: {problem}", problem.field),
+            Self::Run(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Author(error) => error.fmt(f),
+            Self::Bundle(error) => error.fmt(f),
+            Self::NotAllowed(requests) => {
+                let all = requests.iter().map(ToString::to_string).collect::<Vec<_>>();
+                f.write_str(&all.join("; "))
+            }
+            Self::Usage(message) | Self::Other(message) => f.write_str(message),
+        }
+    }
+
     /// Shows the failure on standard error.
     pub fn report(self) -> ExitCode {
         let code = match &self {

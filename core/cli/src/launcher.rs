@@ -108,7 +108,8 @@ impl Start {
         }
     }
 
-    /// Makes sure that this process is the only one of its job, which is all that it knows to train in.
+    /// Makes sure that this process is the only one of its job, which is all that it knows to train in, unless it
+    /// is one of the ranks of MPI.
     ///
     /// # Errors
     /// There are others, or there were to be.
@@ -118,17 +119,19 @@ impl Start {
             Self::Launched { launcher, rank, size, .. } => {
                 let count = size.map_or("several".into(), |size| size.to_string());
                 Err(Failure::Usage(format!(
-                    "{launcher} has started this process as rank {rank} of {count}, and this vitral trains in \
-                     one process: it would be {count} times the same run\n  help: start it without {launcher}, \
-                     or as one process; runs that have nothing to do with each other, each with its own \
-                     `output`, take `--single-process`"
+                    "{launcher} has started this process as rank {rank} of {count}, and this vitral was built to \
+                     train in one process: it would be {count} times the same run\n  help: build it with \
+                     `cargo build --release --features mpi` to train in all of them; or start it without \
+                     {launcher}, or as one process; runs that have nothing to do with each other, each with its \
+                     own `output`, take `--single-process`"
                 )))
             }
             Self::InJob { tasks } => Err(Failure::Usage(format!(
                 "this job of SLURM has {tasks} tasks, and `srun` has started none of them: one process would \
-                 train, and what the others have would be idle\n  help: ask for one task with all of the \
-                 cores, `#SBATCH --ntasks=1 --cpus-per-task=...`; or, where one process in this job is what \
-                 you want, give it `--single-process`"
+                 train, and what the others have would be idle\n  help: start it with `srun`, in all of whose \
+                 tasks a vitral trains that was built with `--features mpi`; or ask for one task with all of \
+                 the cores, `#SBATCH --ntasks=1 --cpus-per-task=...`; or, where one process in this job is \
+                 what you want, give it `--single-process`"
             ))),
         }
     }

@@ -13,6 +13,7 @@ mod excerpt;
 mod experiment;
 mod failure;
 mod files;
+mod job;
 mod json;
 mod launcher;
 mod logging;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::{args::Arguments, commands::Command};
+use crate::{args::Arguments, commands::Command, job::Job};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
@@ -45,13 +46,21 @@ fn main() -> ExitCode {
         return failure.report();
     }
     stop::outlive_full_files();
+    let job = match &arguments.command {
+        Command::Train(train) => Job::join(train.single_process),
+        _ => Ok(Job::alone()),
+    };
+    let job = match job {
+        Ok(job) => job,
+        Err(failure) => return failure.report(),
+    };
     // A process that only compiles gives up what threads are made with before it makes any.
     if !matches!(arguments.command, Command::CompilePlugin) {
         compute_on_this_thread();
     }
     let result = match arguments.command {
         Command::Quickstart(arguments) => commands::quickstart::run(&arguments),
-        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments, &job),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Average(arguments) => commands::average::run(&arguments),

@@ -31,6 +31,17 @@ macro_rules! eprintln {
 }
 
 static UNREAD: AtomicBool = AtomicBool::new(false);
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process prints nothing: another one of its job speaks for it.
+#[cfg(feature = "mpi")]
+pub fn be_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
 
 /// Whether nobody reads the results any more, so that those which are only printed need not be made.
 pub fn is_unread() -> bool {
@@ -44,7 +55,7 @@ pub fn out(text: Arguments<'_>, end: &str) {
 
 /// Writes text of which nothing acts on the terminal.
 pub fn write_out(text: &str, end: &str) {
-    if is_unread() {
+    if is_unread() || is_silent() {
         return;
     }
     match write!(io::stdout().lock(), "{text}{end}") {
@@ -61,11 +72,26 @@ pub fn write_out(text: &str, end: &str) {
 
 /// Writes progress or a message. Where it cannot be written, the work goes on all the same.
 pub fn err(text: Arguments<'_>) {
+    if !is_silent() {
+        write_err(text);
+    }
+}
+
+/// Writes why the job ends, whoever else speaks for it: that one may be what is lost.
+#[cfg(feature = "mpi")]
+pub fn err_of_job(text: Arguments<'_>) {
+    write_err(text);
+}
+
+fn write_err(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{}", visible(&text.to_string()));
 }
 
 /// Writes a message that must not be overlooked.
 pub fn warning(text: &str, is_coloured: bool) {
+    if is_silent() {
+        return;
+    }
     let warning = if is_coloured { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
     let _ = writeln!(io::stderr().lock(), "{warning} {}", visible(text));
 }
@@ -73,6 +99,9 @@ pub fn warning(text: &str, is_coloured: bool) {
 /// Writes a message that a library has drawn, with colours: nothing else that it has is let through.
 /// Names and texts of others must be [`visible`] before they are drawn.
 pub fn styled(text: &str) {
+    if is_silent() {
+        return;
+    }
     let _ = writeln!(io::stderr().lock(), "{}", visible_styled(text));
 }
 

@@ -19,11 +19,18 @@ static FIRST: AtomicU8 = AtomicU8::new(0);
 
 /// The exit code of a command that a signal has ended: that of the first one.
 pub fn exit_code() -> u8 {
-    match FIRST.load(Ordering::SeqCst) {
-        // A process that it started has heard of Ctrl-C before it.
-        0 => INTERRUPTED,
-        code => code,
-    }
+    exit_code_of([signalled()])
+}
+
+/// The same of a job, of whose processes these are the first signals. Where there is none, a process that it
+/// started has heard of Ctrl-C before it.
+pub fn exit_code_of(signals: impl IntoIterator<Item = Option<u8>>) -> u8 {
+    signals.into_iter().flatten().next().unwrap_or(INTERRUPTED)
+}
+
+/// The exit code of the first signal that came to this process.
+pub fn signalled() -> Option<u8> {
+    Some(FIRST.load(Ordering::SeqCst)).filter(|code| *code != 0)
 }
 
 /// Has a file that grows beyond its limit be an error of its writing, and not the end of the process.

@@ -32,6 +32,8 @@ pub struct ImageBatch {
     pub channels: Channels,
     /// The index of each image in its source.
     pub samples: Vec<u32>,
+    /// The place of each image among those that should be in the batch of all processes, from 0.
+    pub places: Vec<u32>,
     /// Images that should have been in this batch, but could not be read, or made a plugin fail.
     pub skipped: Vec<Skipped>,
     /// Why plugins are no longer used, as far as that is known with this batch.
@@ -65,6 +67,8 @@ pub struct Skipped {
 pub(crate) struct BatchPlan {
     pub number: u64,
     pub epoch: u64,
+    /// The place of the first sample in the batch of all processes.
+    pub first: u32,
     pub samples: Vec<Drawn>,
 }
 
@@ -96,7 +100,7 @@ impl Worker {
             Err(error) => return Some(Err(error)),
         };
         let bytes = self.pipeline.image_bytes(plan.epoch);
-        for &drawn in &plan.samples {
+        for (place, &drawn) in (plan.first..).zip(&plan.samples) {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
@@ -117,6 +121,7 @@ impl Worker {
                 (Ok(label), _) => {
                     batch.labels.push(label);
                     batch.samples.push(drawn.sample);
+                    batch.places.push(place);
                 }
                 (Err(failure), on_error) if failure.skip || on_error == OnError::Skip => {
                     let ReadError { name, reason } = failure.error;
@@ -152,6 +157,7 @@ impl Worker {
             size: self.pipeline.size(plan.epoch),
             channels: self.pipeline.channels(),
             samples: Vec::with_capacity(count),
+            places: Vec::with_capacity(count),
             skipped: Vec::new(),
             disabled: Vec::new(),
             epoch: plan.epoch,

@@ -9,8 +9,8 @@ use std::{
 };
 
 use vitral_distributed::{
-    Limits, Peers as _, TreeSum, World, all_gather, all_reduce, check_agreement, parts_of,
-    reduce_scatter, segment,
+    Limits, Peers as _, Segments, TreeSum, World, all_gather, all_reduce, check_agreement,
+    parts_of, reduce_scatter,
 };
 
 const PARTS: usize = 8;
@@ -59,9 +59,10 @@ fn sums(world: &World) {
         sum.add(part, (0..VALUES).map(value).collect());
     }
     let whole = all_reduce(world, &sum).expect("the rank's own parts");
-    let segment_of_it = reduce_scatter(world, &sum).expect("the rank's own parts");
-    assert!(segment_of_it == whole[segment(world.rank(), world.size(), VALUES)]);
-    assert!(all_gather(world, &segment_of_it, VALUES) == whole);
+    let segments = Segments::even(world.size(), VALUES);
+    let own = reduce_scatter(world, &sum, &segments).expect("the rank's own parts");
+    assert!(own == whole[segments.of(world.rank())]);
+    assert!(all_gather(world, &own, &segments) == whole);
     let digest = whole.iter().fold(0_u64, |digest, value| {
         digest.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ u64::from(value.to_bits())
     });

@@ -30,9 +30,12 @@ impl fmt::Display for Disagreement {
 ///
 /// # Errors
 /// What differs.
-pub fn check_agreement(peers: &impl Peers, things: &[(&str, String)]) -> Result<(), Disagreement> {
+pub fn check_agreement<N: AsRef<str>>(
+    peers: &(impl Peers + ?Sized),
+    things: &[(N, String)],
+) -> Result<(), Disagreement> {
     let own: String =
-        things.iter().map(|(name, value)| format!("{name}{END}{value}{END}")).collect();
+        things.iter().map(|(name, value)| format!("{}{END}{value}{END}", name.as_ref())).collect();
     let all = peers.all_gather(own.as_bytes());
     let all: Vec<Vec<(String, String)>> = all.iter().map(|bytes| read(bytes)).collect();
     let first = &all[0];

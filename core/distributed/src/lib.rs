@@ -10,22 +10,26 @@
 //! not heard of any more, or does not come where the others wait.
 //!
 //! All of this is on top of [`Peers`], what ranks need of each other. With the feature `mpi`, `World` is those
-//! that `mpirun` or `srun` has started.
+//! that `mpirun` or `srun` has started. For tests, `threads` has ranks that are threads of one process.
 
 mod agreement;
+mod cores;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 mod peers;
 mod reduce;
-#[cfg(test)]
-mod threads;
+#[doc(hidden)]
+pub mod threads;
 mod tree;
 mod watch;
 
 pub use agreement::{Disagreement, check_agreement};
+pub use cores::take_cores;
 #[cfg(feature = "mpi")]
 pub use mpi_world::{StartError, World};
 pub use peers::Peers;
-pub use reduce::{ReduceError, all_gather, all_reduce, parts_of, reduce_scatter, segment};
-pub use tree::TreeSum;
+pub use reduce::{
+    ReduceError, Segments, all_gather, all_reduce, parts_of, reduce_scatter, segment,
+};
+pub use tree::{Summand, TreeSum};
 pub use watch::{Limits, Lost, Watch};

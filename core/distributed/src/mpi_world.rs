@@ -1,6 +1,7 @@
 //! The ranks that MPI has started.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -71,7 +72,7 @@ pub struct World {
     shared: Arc<Shared>,
     watching: Option<JoinHandle<()>>,
     /// Whether it has come to its end.
-    is_whole: bool,
+    is_whole: Cell<bool>,
     world: SimpleCommunicator,
     // Ended last.
     _universe: Universe,
@@ -100,7 +101,7 @@ impl World {
             hosts: Vec::new(),
             shared: Arc::default(),
             watching: None,
-            is_whole: false,
+            is_whole: Cell::new(false),
             world,
             _universe: universe,
         };
@@ -125,6 +126,11 @@ impl World {
         self.local_rank
     }
 
+    /// What the MPI library calls itself.
+    pub fn library(&self) -> String {
+        library()
+    }
+
     /// How many ranks there are on its host.
     pub fn local_size(&self) -> usize {
         self.local_size
@@ -143,9 +149,14 @@ impl World {
         self.world.abort(FAILED)
     }
 
-    /// Ends it once all ranks have come here.
-    pub fn finish(mut self) {
-        self.is_whole = true;
+    /// This rank has done its part: letting go of it ends the job once all have come there.
+    pub fn finish(&self) {
+        self.is_whole.set(true);
+    }
+
+    /// Ends all ranks at once, as this one cannot go on and has said itself why.
+    pub fn abort(&self) -> ! {
+        self.world.abort(FAILED)
     }
 
     fn meet(&self) {
@@ -155,7 +166,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if !self.is_whole && self.size() > 1 {
+        if !self.is_whole.get() && self.size() > 1 {
             self.fail(match thread::panicking() {
                 true => "has panicked, as it says itself",
                 false => "has ended before the others",
@@ -176,6 +187,10 @@ impl Peers for World {
 
     fn size(&self) -> usize {
         self.world.size() as usize
+    }
+
+    fn host(&self, rank: usize) -> Option<String> {
+        self.hosts.get(rank).cloned()
     }
 
     fn barrier(&self) {
@@ -266,7 +281,7 @@ fn placed(counts: &[usize]) -> (Vec<Count>, Vec<Count>) {
 /// What the MPI library calls itself.
 fn library() -> String {
     let said = mpi::environment::library_version().unwrap_or_default();
-    said.lines().next().unwrap_or_default().trim().to_owned()
+    said.lines().next().unwrap_or_default().trim_matches(['\0', ' ']).to_owned()
 }
 
 /// A communicator for another thread.

@@ -9,6 +9,12 @@ pub trait Peers {
     /// How many there are.
     fn size(&self) -> usize;
 
+    /// The name of a rank's host, where it is known.
+    fn host(&self, rank: usize) -> Option<String> {
+        let _ = rank;
+        None
+    }
+
     /// Returns once all have come here.
     fn barrier(&self);
 

@@ -34,38 +34,87 @@ pub fn parts_of(rank: usize, size: usize, parts: usize) -> Range<usize> {
 
 /// The values that a rank has of so many, where each has a piece.
 pub fn segment(rank: usize, size: usize, values: usize) -> Range<usize> {
-    let start = |rank: usize| (values as u128 * rank as u128 / size as u128) as usize;
+    let start = |rank: usize| even(rank, size, values);
     start(rank)..start(rank + 1)
+}
+
+/// Where a rank's piece begins, where each has as much as any other.
+fn even(rank: usize, size: usize, values: usize) -> usize {
+    (values as u128 * rank as u128 / size as u128) as usize
+}
+
+/// Which of the values of a sum each rank has: neighbouring ones, in the order of ranks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// Where each rank's values begin, and where the last one's end.
+    bounds: Vec<usize>,
+}
+
+impl Segments {
+    /// As many values for each rank as for any other, or one more.
+    pub fn even(size: usize, values: usize) -> Self {
+        Self { bounds: (0..=size).map(|rank| even(rank, size, values)).collect() }
+    }
+
+    /// About as many for each, cut at some of these places, which ascend from 0 to the number of values.
+    pub fn between(size: usize, places: &[usize]) -> Self {
+        let values = places.last().copied().unwrap_or(0);
+        let bound = |rank| {
+            let even = even(rank, size, values);
+            let after = places.partition_point(|place| *place < even).min(places.len() - 1);
+            let (before, after) = (places[after.saturating_sub(1)], places[after]);
+            if even - before.min(even) < after - even { before } else { after }
+        };
+        match places.is_empty() {
+            true => Self::even(size, 0),
+            false => Self { bounds: (0..=size).map(bound).collect() },
+        }
+    }
+
+    /// The values that a rank has.
+    pub fn of(&self, rank: usize) -> Range<usize> {
+        self.bounds[rank]..self.bounds[rank + 1]
+    }
+
+    /// How many values each rank has.
+    pub fn counts(&self) -> Vec<usize> {
+        self.bounds.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
 }
 
 /// The sum over all parts of a batch, of which each rank has added up its own ([`parts_of`]). Each has it whole.
 ///
 /// # Errors
 /// This rank has added up other parts.
-pub fn all_reduce(peers: &impl Peers, own: &TreeSum) -> Result<Vec<f32>, ReduceError> {
-    let segment = reduce_scatter(peers, own)?;
+pub fn all_reduce(peers: &(impl Peers + ?Sized), own: &TreeSum) -> Result<Vec<f32>, ReduceError> {
+    // A rank without parts has no values to count.
     let values = own.nodes().first().map_or(0, |(_, values)| values.len());
-    Ok(all_gather(peers, &segment, values))
+    let segments = Segments::even(peers.size(), most(peers, values));
+    let segment = reduce_scatter(peers, own, &segments)?;
+    Ok(all_gather(peers, &segment, &segments))
 }
 
-/// The same, of which each rank has only its [`segment`].
+/// The same, of which each rank has only its segment.
 ///
 /// # Errors
 /// As [`all_reduce`].
-pub fn reduce_scatter(peers: &impl Peers, own: &TreeSum) -> Result<Vec<f32>, ReduceError> {
-    reduce_in_buckets(peers, own, BUCKET)
+pub fn reduce_scatter(
+    peers: &(impl Peers + ?Sized),
+    own: &TreeSum,
+    segments: &Segments,
+) -> Result<Vec<f32>, ReduceError> {
+    reduce_in_buckets(peers, own, segments, BUCKET)
 }
 
-/// Values of which each rank has its [`segment`], whole.
-pub fn all_gather(peers: &impl Peers, own: &[f32], values: usize) -> Vec<f32> {
-    let counts: Vec<usize> =
-        (0..peers.size()).map(|rank| segment(rank, peers.size(), values).len()).collect();
-    peers.all_gather_values(own, &counts)
+/// Values of which each rank has its segment, whole.
+pub fn all_gather(peers: &(impl Peers + ?Sized), own: &[f32], segments: &Segments) -> Vec<f32> {
+    peers.all_gather_values(own, &segments.counts())
 }
 
 fn reduce_in_buckets(
-    peers: &impl Peers,
+    peers: &(impl Peers + ?Sized),
     own: &TreeSum,
+    segments: &Segments,
     bucket: usize,
 ) -> Result<Vec<f32>, ReduceError> {
     let (rank, size, parts) = (peers.rank(), peers.size(), own.parts());
@@ -76,24 +125,23 @@ fn reduce_in_buckets(
         return Err(ReduceError::Parts { rank, range, parts });
     }
     let theirs: Vec<_> = (0..size).map(nodes).collect();
-    // A rank without parts has no values to count.
-    let values = own.nodes().first().map_or(0, |(_, values)| values.len());
-    let values = most(peers, values);
-    let segments: Vec<Range<usize>> = (0..size).map(|rank| segment(rank, size, values)).collect();
+    let segments: Vec<Range<usize>> = (0..size).map(|rank| segments.of(rank)).collect();
     let longest = segments.iter().map(Range::len).max().unwrap_or(0);
     let piece = (bucket / size).max(1);
     let mut sum = Vec::with_capacity(segments[rank].len());
+    let mut send = Vec::new();
     for start in (0..longest).step_by(piece) {
         let piece_of = |rank: usize| {
             let all = &segments[rank];
             let at = |offset: usize| (all.start + offset).min(all.end);
             at(start)..at(start + piece)
         };
-        let send: Vec<f32> = (0..size)
-            .flat_map(|to| own.nodes().iter().map(move |(_, values)| (to, values)))
-            .flat_map(|(to, values)| &values[piece_of(to)])
-            .copied()
-            .collect();
+        send.clear();
+        for to in 0..size {
+            for (_, values) in own.nodes() {
+                send.extend_from_slice(&values[piece_of(to)]);
+            }
+        }
         let counts: Vec<usize> =
             (0..size).map(|to| own.nodes().len() * piece_of(to).len()).collect();
         let length = piece_of(rank).len();
@@ -114,7 +162,7 @@ fn reduce_in_buckets(
 }
 
 /// The largest of what all ranks have.
-fn most(peers: &impl Peers, own: usize) -> usize {
+fn most(peers: &(impl Peers + ?Sized), own: usize) -> usize {
     let all = peers.all_gather(&(own as u64).to_le_bytes());
     let numbers =
         all.iter().filter_map(|bytes| Some(u64::from_le_bytes(bytes[..].try_into().ok()?)));
@@ -139,8 +187,17 @@ mod tests {
         ranks(size, |peers| {
             let mut own = TreeSum::new(parts);
             parts_of(peers.rank(), size, parts).for_each(|part| own.add(part, values(part, count)));
-            let segment = reduce_in_buckets(peers, &own, bucket).unwrap();
-            all_gather(peers, &segment, count)
+            // Even ones, and such as are cut at few places.
+            let segments = [
+                Segments::even(size, count),
+                Segments::between(size, &[0, count / 7, count / 2, count]),
+            ];
+            let sums = segments.map(|segments| {
+                let segment = reduce_in_buckets(peers, &own, &segments, bucket).unwrap();
+                all_gather(peers, &segment, &segments)
+            });
+            assert_eq!(sums[0], sums[1]);
+            sums.into_iter().next().unwrap()
         })
     }
 
@@ -173,9 +230,19 @@ mod tests {
         let found = ranks(1, |peers| {
             let mut own = TreeSum::new(2);
             own.add(0, vec![1.0]);
-            reduce_scatter(peers, &own).unwrap_err()
+            reduce_scatter(peers, &own, &Segments::even(1, 1)).unwrap_err()
         });
         assert!(found[0].to_string().contains("rank 0 has parts 0 to 2 of 2"), "{}", found[0]);
+    }
+
+    #[test]
+    fn segments_are_cut_where_they_may_be() {
+        let cut = |size, places: &[usize]| Segments::between(size, places).bounds;
+        assert_eq!(cut(2, &[0, 3, 6, 9, 10]), [0, 6, 10]);
+        assert_eq!(cut(4, &[0, 9, 10]), [0, 0, 9, 9, 10]);
+        assert_eq!(cut(3, &[0, 1, 2, 3, 4, 5, 6]), Segments::even(3, 6).bounds);
+        assert_eq!((cut(1, &[0, 5]), cut(2, &[])), (vec![0, 5], vec![0, 0, 0]));
+        assert_eq!(Segments::between(4, &[0, 9, 10]).counts(), [0, 9, 0, 1]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Ranks that are threads of one process, for tests.
 
 use std::{
-    sync::{Barrier, Mutex},
+    sync::{Arc, Barrier, Mutex, PoisonError},
     thread,
 };
 
@@ -16,38 +16,54 @@ struct Table {
 }
 
 /// One of the ranks.
-pub(crate) struct Rank<'a> {
+#[derive(Clone)]
+pub struct Rank {
     rank: usize,
     size: usize,
-    table: &'a Table,
+    table: Arc<Table>,
 }
 
 /// Has all ranks of a job do something at the same time, and gives what came of it.
-pub(crate) fn ranks<R: Send>(size: usize, act: impl Fn(&Rank<'_>) -> R + Sync) -> Vec<R> {
-    let table = Table {
+///
+/// # Panics
+/// One of them does.
+pub fn ranks<R: Send>(size: usize, act: impl Fn(&Rank) -> R + Sync) -> Vec<R> {
+    let table = Arc::new(Table {
         barrier: Barrier::new(size),
         bytes: Mutex::new(vec![Vec::new(); size]),
         values: Mutex::new(vec![Vec::new(); size]),
-    };
-    let (table, act) = (&table, &act);
+    });
+    let act = &act;
     thread::scope(|scope| {
-        let start = |rank| scope.spawn(move || act(&Rank { rank, size, table }));
+        let start = |rank| {
+            let own = Rank { rank, size, table: Arc::clone(&table) };
+            scope.spawn(move || act(&own))
+        };
         let all: Vec<_> = (0..size).map(start).collect();
-        all.into_iter().map(|rank| rank.join().unwrap()).collect()
+        let ended = all.into_iter().map(|rank| rank.join());
+        ended.map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
 }
 
-impl Rank<'_> {
+impl Rank {
     fn exchange(&self, own: Vec<Vec<f32>>) -> Vec<f32> {
-        self.table.values.lock().unwrap()[self.rank] = own;
+        put(&self.table.values, self.rank, own);
         self.barrier();
-        let all = self.table.values.lock().unwrap().clone();
+        let all = all_of(&self.table.values);
         self.barrier();
         all.into_iter().flat_map(|mut of_rank| of_rank.swap_remove(self.rank)).collect()
     }
 }
 
-impl Peers for Rank<'_> {
+fn put<T>(table: &Mutex<Vec<T>>, rank: usize, own: T) {
+    table.lock().unwrap_or_else(PoisonError::into_inner)[rank] = own;
+}
+
+fn all_of<T: Clone>(table: &Mutex<Vec<T>>) -> Vec<T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl Peers for Rank {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -65,9 +81,9 @@ impl Peers for Rank<'_> {
     }
 
     fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        self.table.bytes.lock().unwrap()[self.rank] = own.to_vec();
+        put(&self.table.bytes, self.rank, own.to_vec());
         self.barrier();
-        let all = self.table.bytes.lock().unwrap().clone();
+        let all = all_of(&self.table.bytes);
         self.barrier();
         all
     }

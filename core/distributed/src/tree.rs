@@ -65,42 +65,61 @@ pub(crate) fn nodes_of(part: std::ops::Range<usize>, parts: usize) -> Vec<Node> 
     nodes.into_iter().map(|(node, ())| node).collect()
 }
 
+/// What parts have to be summed: values of any kind, wherever they are.
+pub trait Summand {
+    /// Adds another one, value by value.
+    fn add(&mut self, other: Self);
+}
+
+impl Summand for Vec<f32> {
+    fn add(&mut self, other: Self) {
+        self.iter_mut().zip(other).for_each(|(left, right)| *left += right);
+    }
+}
+
 /// The sum over some neighbouring parts of a batch, as far as the tree has it: of all parts, or of a number of
 /// parts that is a power of two and starts at a multiple of it, one list of values.
 #[derive(Clone, Debug)]
-pub struct TreeSum {
+pub struct TreeSum<T = Vec<f32>> {
     parts: usize,
-    nodes: Vec<(Node, Vec<f32>)>,
+    nodes: Vec<(Node, T)>,
 }
 
-impl TreeSum {
+impl<T: Summand> TreeSum<T> {
     /// Nothing yet, of a batch of so many parts.
     pub fn new(parts: usize) -> Self {
         Self { parts, nodes: Vec::new() }
     }
 
     /// Adds the values of a part, which follows the one before it.
-    pub fn add(&mut self, part: usize, values: Vec<f32>) {
+    pub fn add(&mut self, part: usize, values: T) {
         self.add_node(Node::of_part(part), values);
     }
 
-    pub(crate) fn add_node(&mut self, node: Node, values: Vec<f32>) {
-        add(&mut self.nodes, self.parts, node, values, |left: &mut Vec<f32>, right| {
-            left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
-        });
+    pub(crate) fn add_node(&mut self, node: Node, values: T) {
+        add(&mut self.nodes, self.parts, node, values, T::add);
     }
 
     /// The sum over all parts; nothing as long as some are missing.
-    pub fn finish(mut self) -> Option<Vec<f32>> {
+    pub fn finish(mut self) -> Option<T> {
         let (node, values) = self.nodes.pop()?;
         (self.nodes.is_empty() && node.is_root(self.parts)).then_some(values)
+    }
+
+    /// The same sums as values of another kind.
+    ///
+    /// # Errors
+    /// Some cannot be had.
+    pub fn try_map<U, E>(&self, mut to: impl FnMut(&T) -> Result<U, E>) -> Result<TreeSum<U>, E> {
+        let nodes = self.nodes.iter().map(|(node, values)| Ok((*node, to(values)?)));
+        Ok(TreeSum { parts: self.parts, nodes: nodes.collect::<Result<_, E>>()? })
     }
 
     pub(crate) fn parts(&self) -> usize {
         self.parts
     }
 
-    pub(crate) fn nodes(&self) -> &[(Node, Vec<f32>)] {
+    pub(crate) fn nodes(&self) -> &[(Node, T)] {
         &self.nodes
     }
 }

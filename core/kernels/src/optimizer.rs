@@ -5,12 +5,11 @@ use pulp::{Simd, WithSimd};
 
 use crate::{
     rows::{self, Shared},
-    scratch,
     simd::{dispatch, each_vector, load, store},
 };
 
-/// Values that a task takes at once.
-const PIECE: usize = 16 * 1024;
+/// Values that a task takes at once, and of which [`squared_norm`] adds up one sum after the other.
+pub const PIECE: usize = 16 * 1024;
 
 /// The rule that turns a gradient into an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -227,14 +226,19 @@ impl WithSimd for Piece<'_> {
 
 /// The sum of squares of all values, the same with any number of threads.
 pub fn squared_norm(parts: &[&[f32]]) -> f64 {
+    squared_norms(parts).iter().map(|&sum| f64::from(sum)).sum()
+}
+
+/// The sums of squares of each part's pieces, of [`PIECE`] values and a last one of fewer.
+pub fn squared_norms(parts: &[&[f32]]) -> Vec<f32> {
     let pieces: Vec<&[f32]> = parts.iter().flat_map(|part| part.chunks(PIECE)).collect();
-    let mut sums = scratch::take(pieces.len());
+    let mut sums = vec![0.0; pieces.len()];
     let shared = Shared::new(&mut sums);
     rows::for_each(pieces.len(), |task| {
         // SAFETY: each piece has a sum of its own.
         unsafe { *shared.at(task) = dispatch(SquaredNorm(pieces[task])) };
     });
-    sums.iter().map(|&sum| f64::from(sum)).sum()
+    sums
 }
 
 struct SquaredNorm<'a>(&'a [f32]);

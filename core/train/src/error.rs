@@ -93,6 +93,20 @@ pub enum Error {
     /// The folder holds a run already.
     #[error("{} holds a run already: go on with it by `--resume {}`, or choose another `output`", .0.display(), .0.display())]
     Exists(PathBuf),
+    /// Another rank cannot go on.
+    #[error("{name}: {reason}")]
+    Rank {
+        /// Which, and on which host.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Ranks have not the same of what they have to have in common.
+    #[error(transparent)]
+    Disagreement(vitral_distributed::Disagreement),
+    /// Ranks could not be told something.
+    #[error("ranks cannot be told what they need to know: {0}")]
+    Message(String),
     /// A file of the run.
     #[error("{}: {source}", path.display())]
     Io {

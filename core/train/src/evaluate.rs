@@ -1,6 +1,7 @@
 //! How good a model is: loss, top-1, top-5 and per-class accuracy over every image of a set.
 
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 use vitral_data::{DataConfig, Loader, Skipped};
 use vitral_model::{Mode, ViT};
 
@@ -12,11 +13,11 @@ use crate::{
 };
 
 /// The sums behind an [`Evaluation`], batch by batch.
-#[derive(Default)]
-struct Tally {
-    images: u64,
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Tally {
     left_out: Vec<Skipped>,
-    loss: f64,
+    /// The bits of each image's loss: their sum depends on its order, which must be that of the images.
+    losses: Vec<u32>,
     top1: u64,
     top5: u64,
     classes: Vec<(u64, u64)>,
@@ -27,8 +28,7 @@ impl Tally {
         let classes = self.classes.len();
         for ((row, loss), &label) in logits.chunks(classes).zip(losses).zip(labels) {
             let rank = rank_of(row, label as usize);
-            self.images += 1;
-            self.loss += f64::from(*loss);
+            self.losses.push(loss.to_bits());
             self.top1 += u64::from(rank == 0);
             self.top5 += u64::from(rank < 5);
             let (images, correct) = &mut self.classes[label as usize];
@@ -37,19 +37,38 @@ impl Tally {
         }
     }
 
-    fn finish(self, names: &[String]) -> Evaluation {
-        let images = self.images.max(1) as f64;
+    /// This, and what the images after these come to.
+    pub(crate) fn and(mut self, mut after: Self) -> Self {
+        self.left_out.append(&mut after.left_out);
+        self.losses.append(&mut after.losses);
+        self.top1 += after.top1;
+        self.top5 += after.top5;
+        for ((images, correct), (more, more_correct)) in self.classes.iter_mut().zip(after.classes)
+        {
+            *images += more;
+            *correct += more_correct;
+        }
+        self
+    }
+
+    fn images(&self) -> u64 {
+        self.losses.len() as u64
+    }
+
+    pub(crate) fn finish(self, names: &[String]) -> Evaluation {
+        let images = self.images().max(1) as f64;
+        let loss: f64 = self.losses.iter().map(|bits| f64::from(f32::from_bits(*bits))).sum();
         let class = |(name, (images, correct)): (&String, (u64, u64))| ClassAccuracy {
             name: name.clone(),
             images,
             correct,
         };
         Evaluation {
-            images: self.images,
+            images: self.images(),
             skipped: self.left_out.len() as u64,
             left_out: self.left_out,
             notes: Vec::new(),
-            loss: self.loss / images,
+            loss: loss / images,
             top1: self.top1 as f64 / images,
             top5: self.top5 as f64 / images,
             classes: names.iter().zip(self.classes).map(class).collect(),
@@ -111,9 +130,19 @@ impl Evaluator<'_> {
         &self,
         loader: Loader,
         class_names: &[String],
+        each: impl FnMut(&[f32], &[u32]),
+        progress: impl FnMut(u64) -> Result<(), Error>,
+    ) -> Result<Evaluation, Error> {
+        Ok(self.tally(loader, each, progress)?.finish(class_names))
+    }
+
+    /// What the images that the loader brings come to, which may be some of those of a set.
+    pub fn tally(
+        &self,
+        loader: Loader,
         mut each: impl FnMut(&[f32], &[u32]),
         mut progress: impl FnMut(u64) -> Result<(), Error>,
-    ) -> Result<Evaluation, Error> {
+    ) -> Result<Tally, Error> {
         // A model may have more classes than there are names.
         let classes = self.model.config().classes;
         let mut tally = Tally { classes: vec![(0, 0); classes], ..Tally::default() };
@@ -127,9 +156,9 @@ impl Evaluator<'_> {
             let logits = read(logits)?;
             tally.add(&logits, &read(losses)?, &batch.labels);
             each(&logits, &batch.labels);
-            progress(tally.images + tally.left_out.len() as u64)?;
+            progress(tally.images() + tally.left_out.len() as u64)?;
         }
-        Ok(tally.finish(class_names))
+        Ok(tally)
     }
 
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
@@ -166,9 +195,11 @@ mod tests {
         let mut tally = Tally { classes: vec![(0, 0); 6], ..Tally::default() };
         let logits =
             [[6., 5., 4., 3., 2., 1.], [6., 5., 4., 3., 2., 1.], [1., 5., 4., 3., 2., 0.]].concat();
-        tally.add(&logits, &[0.5, 1.0, 1.5], &[0, 5, 1]);
         let names: Vec<String> = (0..6).map(|n| n.to_string()).collect();
-        let found = tally.finish(&names);
+        let mut after = Tally { classes: vec![(0, 0); 6], ..Tally::default() };
+        tally.add(&logits[..6], &[0.5], &[0]);
+        after.add(&logits[6..], &[1.0, 1.5], &[5, 1]);
+        let found = tally.and(after).finish(&names);
         assert_eq!((found.images, found.loss), (3, 1.0));
         assert!((found.top1 - 2.0 / 3.0).abs() < 1e-12 && (found.top5 - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(found.classes[5].accuracy(), Some(0.0));

@@ -277,6 +277,8 @@ pub struct StepReport {
     pub data_wait: Duration,
     /// Time of forward and backward; on a GPU, of asking for them, as it computes meanwhile.
     pub gradients_time: Duration,
+    /// How long of it the rank waited for others and exchanged gradients with them, where ranks share steps.
+    pub communication: Option<Duration>,
     /// Time of clipping, update and moving average; on a GPU likewise.
     pub update_time: Duration,
     /// What the data path has done, on the steps that are logged.

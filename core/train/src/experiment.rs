@@ -197,6 +197,10 @@ pub struct TrainConfig {
     #[schemars(range(min = 0.0, max = 0.999_999_9))]
     #[schemars(extend("otherNames" = ["model_ema", "ema_decay"]))]
     pub ema: Option<f64>,
+    /// Has each rank of a job (`mpirun`, `srun`) keep and move a part of the weights' averages, and pass on what
+    /// has become of its weights (ZeRO, stage 1): less memory, the same result. With AdamW, Sgd and Lion.
+    #[schemars(extend("otherNames" = ["zero", "zero_stage", "zero_redundancy_optimizer"]))]
+    pub shard_optimizer: bool,
     /// When the model is evaluated; always at the end, too.
     pub eval_every: Every,
     /// Steps between two lines of the log.
@@ -242,6 +246,7 @@ impl Default for TrainConfig {
             teacher: None,
             batch_augment: Vec::new(),
             ema: None,
+            shard_optimizer: false,
             eval_every: Every::Epochs(1.0),
             log_every: 10,
         }
@@ -398,6 +403,13 @@ impl Experiment {
                 "leave `warmup_prefix` out",
             );
         }
+        if train.shard_optimizer && !train.optimizer.is_elementwise() {
+            return problem(
+                "train.shard_optimizer",
+                "Lamb and Muon move parameters as a whole, of which each rank has a part".into(),
+                "use AdamW, Sgd or Lion, or leave `shard_optimizer` out",
+            );
+        }
         if train.patch_dropout_epochs.is_some() && self.model.patch_dropout == 0.0 {
             return problem(
                 "train.patch_dropout_epochs",
@@ -531,10 +543,15 @@ mod tests {
         assert_eq!(refused(stable.clone()), None);
         let stable = TrainConfig { warmup_prefix: false, ..stable };
         assert_eq!(refused(stable), Some("train.warmup_prefix".into()));
-        let whole = TrainConfig { target_threshold: Some(0.0), ..train };
+        let whole = TrainConfig { target_threshold: Some(0.0), ..train.clone() };
         assert_eq!(refused(whole.clone()), Some("train.target_threshold".into()));
         let whole = TrainConfig { loss: Loss::SigmoidMean, ..whole };
         assert_eq!(refused(whole.clone()), None);
+        let sharded = TrainConfig { shard_optimizer: true, ..train.clone() };
+        assert_eq!(refused(sharded.clone()), None);
+        let lamb = Optimizer::Lamb { beta1: 0.9, beta2: 0.999, eps: 1e-6 };
+        let sharded = TrainConfig { optimizer: lamb, ..sharded };
+        assert_eq!(refused(sharded), Some("train.shard_optimizer".into()));
         let smoothed = TrainConfig { label_smoothing: 0.1, ..whole };
         assert_eq!(refused(smoothed), Some("train.target_threshold".into()));
     }

@@ -8,7 +8,7 @@ use burn::{
 use vitral_burn::kernels::{Buffer, covers};
 use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
 
-use crate::groups::ParameterGroup;
+use crate::{Error, groups::ParameterGroup, read_back::scalar};
 
 /// Sums the gradients of micro-batches.
 #[derive(Default)]
@@ -19,21 +19,25 @@ pub(crate) struct Accumulator {
 impl Accumulator {
     /// Adds a micro-batch's gradients; its loss must already be weighted by its share of the batch.
     pub(crate) fn add(&mut self, gradients: Vec<Tensor<1>>) {
-        if self.sum.is_empty() {
-            self.sum = gradients;
-            return;
-        }
-        for (sum, gradient) in self.sum.iter_mut().zip(gradients) {
-            if covers(&*sum) {
-                sum.inplace(|sum| add_on_cpu(sum, &gradient));
-            } else {
-                sum.inplace(|sum| sum + gradient);
-            }
+        match self.sum.is_empty() {
+            true => self.sum = gradients,
+            false => add(&mut self.sum, gradients),
         }
     }
 
     pub(crate) fn finish(self) -> Vec<Tensor<1>> {
         self.sum
+    }
+}
+
+/// Adds gradients to others, parameter by parameter.
+pub(crate) fn add(sums: &mut [Tensor<1>], gradients: Vec<Tensor<1>>) {
+    for (sum, gradient) in sums.iter_mut().zip(gradients) {
+        if covers(&*sum) {
+            sum.inplace(|sum| add_on_cpu(sum, &gradient));
+        } else {
+            sum.inplace(|sum| sum + gradient);
+        }
     }
 }
 
@@ -71,6 +75,17 @@ pub(crate) fn squared_norm(values: &Tensor<1>) -> Tensor<1> {
     let piece =
         |start: usize| values.clone().narrow(0, start, PIECE.min(count - start)).square().sum();
     (PIECE..count).step_by(PIECE).fold(piece(0), |sum, start| sum + piece(start))
+}
+
+/// The squared norms of the pieces that [`global_norm`] adds up, of the gradients or of some of their pieces.
+pub(crate) fn squared_norms(gradients: &[Tensor<1>]) -> Result<Vec<f32>, Error> {
+    if gradients.iter().all(covers) {
+        let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
+        let parts: Vec<&[f32]> = gradients.iter().filter_map(FlexTensor::as_slice).collect();
+        return Ok(optimizer::squared_norms(&parts));
+    }
+    let squares = gradients.iter().map(|gradient| scalar(squared_norm(gradient)));
+    squares.collect()
 }
 
 /// The norm of all gradients as one vector, `[1]`.

@@ -75,6 +75,9 @@ fn step_line(report: &StepReport) -> Option<Value> {
         line["loss_scale"] = json!(scaling.scale);
         line["skipped_steps"] = json!(scaling.skipped_steps);
     }
+    if let Some(communication) = report.communication {
+        line["communication"] = json!(communication.as_secs_f64());
+    }
     if let Some(images) = report.micro_batch {
         line["micro_batch"] = images.into();
     }

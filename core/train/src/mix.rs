@@ -50,6 +50,11 @@ enum Plan {
 }
 
 impl Mix {
+    /// Whether anything is ever mixed.
+    pub(crate) fn is_on(&self) -> bool {
+        (self.mixup > 0.0 || self.cutmix > 0.0) && self.probability > 0.0
+    }
+
     /// Mixes images `[batch, height, width, channels]` and targets `[batch, classes]`.
     pub fn apply(
         &self,

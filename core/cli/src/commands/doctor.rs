@@ -16,10 +16,9 @@ use crate::{
 };
 
 #[cfg(feature = "mpi")]
-const MPI: &str = "built in, for `bench all-reduce`";
+const MPI: &str = "built in: `mpirun` and `srun` start ranks that train together";
 #[cfg(not(feature = "mpi"))]
-const MPI: &str =
-    "not built in; build with `cargo build --release --features mpi`, for `bench all-reduce`";
+const MPI: &str = "not built in; build with `cargo build --release --features mpi`, to train in several processes";
 
 pub fn run() -> Result<ExitCode, Failure> {
     println!("vitral {}", env!("CARGO_PKG_VERSION"));

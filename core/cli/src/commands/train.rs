@@ -6,9 +6,10 @@ use std::{
 };
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use vitral_config::path_text;
 use vitral_host::Interrupt;
-use vitral_model::device;
+use vitral_model::device::{self, Device};
 use vitral_train::{
     Error, Outcome, Trainer,
     checkpoint::{self, Checkpoint, CheckpointError},
@@ -18,14 +19,14 @@ use vitral_train::{
 
 use crate::{
     consent::Allowed,
-    experiment::{Loaded, open_device},
+    experiment::{Loaded, open_device_of},
     failure::Failure,
-    launcher::Start,
+    job::Job,
     overrides::{self, Overrides},
     plugins::registry,
     progress::{Progress, duration},
     same_experiment::check_same,
-    stop::{exit_code, stop_on_signals},
+    stop::{exit_code_of, signalled, stop_on_signals},
     words::counted,
 };
 
@@ -60,22 +61,18 @@ pub struct TrainArguments {
     pub allowed: Allowed,
 }
 
-pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
-    if !arguments.single_process {
-        Start::of_this_process().check_single()?;
-    }
+pub fn run(arguments: &TrainArguments, job: &Job) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();
     let interrupt = Interrupt::default();
-    let registry = registry(&arguments.allowed.allow)?.with_interrupt(interrupt.clone());
-    let mut trainer = match (&arguments.resume, &arguments.experiment) {
-        (Some(run), _) => resume(run, arguments, &registry, &progress)?,
-        (None, Some(experiment)) => start(experiment, arguments, &registry, &progress)?,
-        (None, None) => return Err(Failure::Other("no experiment given".into())),
-    };
-    let stop = stop_on_signals(interrupt)?;
+    // What one rank cannot begin, none does: they all end by themselves.
+    let mut trainer = begin(arguments, job, &interrupt, &progress).inspect_err(|_| job.finish())?;
+    let stop = stop_on_signals(interrupt).map_err(|failure| job.lost(failure))?;
     let outcome = trainer.run(&mut progress, &stop);
     progress.finish();
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| job.lost(error.into()))?;
+    // A signal may have come to any of them.
+    let code = exit_code_of(job.ranks().gather(signalled())?);
+    job.finish();
     if outcome.interrupted {
         println!(
             "stopped after step {}; go on with: {} train --resume {}",
@@ -83,7 +80,7 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
             program(),
             outcome.run.display()
         );
-        return Ok(ExitCode::from(exit_code()));
+        return Ok(ExitCode::from(code));
     }
     if let Some(reason) = &outcome.stopped {
         println!("ended early by {reason}");
@@ -92,12 +89,64 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A run that is about to begin or to go on, in all ranks of the job or in none.
+fn begin(
+    arguments: &TrainArguments,
+    job: &Job,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Trainer, Failure> {
+    let registry = job.all_succeed(registry(&arguments.allowed.allow))?;
+    let registry = registry.with_interrupt(interrupt.clone());
+    match (&arguments.resume, &arguments.experiment) {
+        (Some(run), _) => resume(run, arguments, job, &registry, progress),
+        (None, Some(experiment)) => start(experiment, arguments, job, &registry, progress),
+        (None, None) => Err(Failure::Other("no experiment given".into())),
+    }
+}
+
+/// What becomes of an experiment: its run goes on from a checkpoint, or a new one goes to a folder.
+#[derive(Serialize, Deserialize)]
+enum Begin {
+    At(#[serde(with = "path_text")] PathBuf),
+    In(#[serde(with = "path_text")] PathBuf),
+}
+
 fn start(
     path: &Path,
     arguments: &TrainArguments,
+    job: &Job,
     registry: &Registry,
     progress: &Progress,
 ) -> Result<Trainer, Failure> {
+    let loaded = job.all_succeed(load(path, arguments, progress))?;
+    let output = &loaded.experiment.output;
+    let begin = job.of_first(|| match arguments.resume_if_any && holds_run(output) {
+        true => Ok(Begin::At(newest_of(output)?)),
+        false => Ok(Begin::In(free_folder(output))),
+    })?;
+    let output = match begin {
+        // By its own plugins, whatever has been installed since.
+        Begin::At(checkpoint) => {
+            return resume_same(&checkpoint, &loaded, arguments, job, registry, progress);
+        }
+        Begin::In(output) => output,
+    };
+    let opened = || {
+        registry.check_allowed(&loaded.experiment).map_err(|error| loaded.locate(error))?;
+        loaded.open_device(job.local_rank(), arguments.device.as_deref())
+    };
+    let device = job.all_succeed(opened())?;
+    let mut experiment = loaded.experiment.clone();
+    tell_other(&experiment.output, &output, progress);
+    experiment.output = output;
+    tell_where(path, &device, job, progress);
+    let trainer = Trainer::new_among(job.ranks(), experiment, registry, &device);
+    trainer.map_err(|error| loaded.locate(error))
+}
+
+/// Reads an experiment, and tells what is to be known of how it was read.
+fn load(path: &Path, arguments: &TrainArguments, progress: &Progress) -> Result<Loaded, Failure> {
     let mut set = arguments.overrides.set.clone();
     if let Some(init) = &arguments.init {
         set.push(format!("init=Pretrained(path: {})", path_text::quoted(init)));
@@ -109,44 +158,34 @@ fn start(
     for twice in overrides::given_twice(loaded.document(), &loaded.experiment.train) {
         progress.line(&twice);
     }
-    // By its own plugins, whatever has been installed since.
-    if arguments.resume_if_any && holds_run(&loaded.experiment.output) {
-        return resume_same(&loaded, arguments, registry, progress);
-    }
-    registry.check_allowed(&loaded.experiment).map_err(|error| loaded.locate(error))?;
-    let device = loaded.open_device(arguments.device.as_deref())?;
-    let mut experiment = loaded.experiment.clone();
-    let output = free_folder(&experiment.output);
-    tell_other(&experiment.output, &output, progress);
-    experiment.output = output;
-    progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Trainer::new(experiment, registry, &device).map_err(|error| loaded.locate(error))
+    Ok(loaded)
 }
 
 fn resume(
     run: &Path,
     arguments: &TrainArguments,
+    job: &Job,
     registry: &Registry,
     progress: &Progress,
 ) -> Result<Trainer, Failure> {
-    let path = checkpoint::find(run).map_err(Error::from)?;
-    let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
-    if !arguments.overrides.set.is_empty() {
-        let changed = Loaded::of_checkpoint(&checkpoint, &arguments.overrides.set)?;
-        overrides::check_resume(changed.document())?;
-        if changed.document().assigned().any(|field| field == "output") {
-            let output = free_folder(&changed.experiment.output);
-            tell_other(&changed.experiment.output, &output, progress);
-            checkpoint.branch = Some(output);
-        }
-        checkpoint.experiment = changed.experiment;
-        if let Some(branch) = &checkpoint.branch {
-            checkpoint.experiment.output.clone_from(branch);
-        }
+    let found =
+        job.of_first(|| Ok(path_text::to_text(&checkpoint::find(run).map_err(Error::from)?)))?;
+    let path = path_text::from_text(&found).map_err(Failure::Other)?;
+    let mut checkpoint = job.all_succeed(changed(&path, arguments))?;
+    // Where a branch goes, the first rank says.
+    let branch = checkpoint.branch.as_deref().map(path_text::to_text);
+    if let Some(branch) = job.ranks().decide(branch)? {
+        let branch = path_text::from_text(&branch).map_err(Failure::Other)?;
+        tell_other(&checkpoint.experiment.output, &branch, progress);
+        checkpoint.experiment.output.clone_from(&branch);
+        checkpoint.branch = Some(branch);
     }
-    let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
-    progress.line(&format!("{} on {}", path.display(), device::describe(&device)));
-    Trainer::resume(checkpoint, registry, &device).map_err(|error| match error {
+    let device =
+        open_device_of(job.local_rank(), arguments.device.as_deref(), &checkpoint.experiment);
+    let device = job.all_succeed(device)?;
+    tell_where(&path, &device, job, progress);
+    let resumed = Trainer::resume_among(job.ranks(), checkpoint, registry, &device);
+    resumed.map_err(|error| match error {
         // The checkpoint is right: it is what `--set` makes of its experiment that is another model.
         Error::Checkpoint(CheckpointError::Mismatch { problem, .. })
             if !arguments.overrides.set.is_empty() =>
@@ -163,6 +202,26 @@ fn resume(
     })
 }
 
+/// A checkpoint as `--set` changes it.
+fn changed(path: &Path, arguments: &TrainArguments) -> Result<Checkpoint, Failure> {
+    let mut checkpoint = Checkpoint::load(path).map_err(Error::from)?;
+    if !arguments.overrides.set.is_empty() {
+        let changed = Loaded::of_checkpoint(&checkpoint, &arguments.overrides.set)?;
+        overrides::check_resume(changed.document())?;
+        if changed.document().assigned().any(|field| field == "output") {
+            checkpoint.branch = Some(free_folder(&changed.experiment.output));
+        }
+        checkpoint.experiment = changed.experiment;
+    }
+    Ok(checkpoint)
+}
+
+/// Says what is trained where.
+fn tell_where(what: &Path, device: &Device, job: &Job, progress: &Progress) {
+    let ranks = job.size().map_or_else(String::new, |ranks| format!(", {ranks}"));
+    progress.line(&format!("{} on {}{ranks}", what.display(), device::describe(device)));
+}
+
 /// Says where a run goes whose folder is taken.
 fn tell_other(meant: &Path, output: &Path, progress: &Progress) {
     if output != meant {
@@ -171,26 +230,36 @@ fn tell_other(meant: &Path, output: &Path, progress: &Progress) {
     }
 }
 
-/// Goes on with the run in an experiment's folder, of which it has to be the experiment.
-fn resume_same(
-    loaded: &Loaded,
-    arguments: &TrainArguments,
-    registry: &Registry,
-    progress: &Progress,
-) -> Result<Trainer, Failure> {
-    let run = &loaded.experiment.output;
-    let newest = checkpoint::newest(run).ok_or_else(|| {
+/// The newest checkpoint of a run, from which it goes on.
+fn newest_of(run: &Path) -> Result<PathBuf, Failure> {
+    checkpoint::newest(run).ok_or_else(|| {
         Failure::Other(format!(
             "{} holds a run without a checkpoint to go on from: another process trains there, or somebody has \
              taken its checkpoints away; wait for it, or choose another `output`",
             run.display()
         ))
-    })?;
-    let checkpoint = Checkpoint::load(&newest).map_err(Error::from)?;
-    check_same(&loaded.experiment, &checkpoint.experiment, run)?;
-    let device = loaded.open_device(arguments.device.as_deref())?;
-    progress.line(&format!("{} on {}", newest.display(), device::describe(&device)));
-    Trainer::resume(checkpoint, registry, &device).map_err(|error| loaded.locate(error))
+    })
+}
+
+/// Goes on with the run in an experiment's folder, of which it has to be the experiment.
+fn resume_same(
+    newest: &Path,
+    loaded: &Loaded,
+    arguments: &TrainArguments,
+    job: &Job,
+    registry: &Registry,
+    progress: &Progress,
+) -> Result<Trainer, Failure> {
+    let opened = || {
+        let checkpoint = Checkpoint::load(newest).map_err(Error::from)?;
+        check_same(&loaded.experiment, &checkpoint.experiment, &loaded.experiment.output)?;
+        let device = loaded.open_device(job.local_rank(), arguments.device.as_deref())?;
+        Ok((checkpoint, device))
+    };
+    let (checkpoint, device) = job.all_succeed(opened())?;
+    tell_where(newest, &device, job, progress);
+    let resumed = Trainer::resume_among(job.ranks(), checkpoint, registry, &device);
+    resumed.map_err(|error| loaded.locate(error))
 }
 
 /// The folder itself, or the first of `-2`, `-3`, ... that holds no run.

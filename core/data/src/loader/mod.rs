@@ -113,7 +113,8 @@ impl Loader {
             let places = start + part.start..start + part.end;
             let samples = orders
                 .with(epoch, |order| places.map(|at| drawn(order, at, options.repeats)).collect());
-            BatchPlan { number, epoch, samples }
+            // Below the number of samples, a u32.
+            BatchPlan { number, epoch, first: part.start as u32, samples }
         };
         Self::start(source, pipeline, options, batches, plan, false)
     }
@@ -164,6 +165,7 @@ impl Loader {
             BatchPlan {
                 number,
                 epoch: 0,
+                first: 0,
                 samples: (start..start.saturating_add(batch).min(end))
                     .map(|sample| Drawn { sample, repetition: 0 })
                     .collect(),

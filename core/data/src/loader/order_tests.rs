@@ -113,6 +113,7 @@ fn together(parts: &[ImageBatch]) -> ImageBatch {
         whole.images.extend(&part.images);
         whole.labels.extend(&part.labels);
         whole.samples.extend(&part.samples);
+        whole.places.extend(&part.places);
     }
     whole
 }

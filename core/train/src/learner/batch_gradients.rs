@@ -26,8 +26,30 @@ pub struct BatchGradients {
     pub loss: Tensor<1>,
     /// Images whose class got the highest logit, `[1]`.
     pub correct: Tensor<1>,
-    /// Their global norm, `[1]`, where the loss was scaled and they may have overflowed.
+    /// Their global norm, `[1]`, where it is known already: where the loss was scaled, so that they may have
+    /// overflowed, and where ranks have parts of them.
     pub(super) norm: Option<Tensor<1>>,
+}
+
+/// The images of a step that are at hand: all of them or, where several ranks share it, this one's.
+pub(super) struct AtHand {
+    pub(super) images: Tensor<4>,
+    pub(super) targets: Tensor<2>,
+    /// How many of the step come before them.
+    pub(super) first: usize,
+    /// How many the step has.
+    pub(super) batch: usize,
+    /// Whether they have been augmented already, the whole batch at once.
+    pub(super) is_augmented_whole: bool,
+}
+
+/// What a micro-batch adds to its step.
+pub(super) struct PartGradients {
+    pub(super) gradients: Vec<Tensor<1>>,
+    /// Its share of the mean loss, `[1]`.
+    pub(super) loss: Tensor<1>,
+    /// Its images whose class got the highest logit, `[1]`.
+    pub(super) correct: Tensor<1>,
 }
 
 impl Learner {
@@ -63,60 +85,83 @@ impl Learner {
         ended: &mut dyn FnMut(Stage),
     ) -> BatchGradients {
         let batch = images.dims()[0];
-        let step_seed = self.seed.named("step").indexed(step);
-        let is_cut_freely = self.micro_batch.is_some();
         // A program may look at any image of its batch, and draws for all of them.
-        let is_augmented_whole = is_cut_freely && !self.batch_programs.is_empty();
+        let is_augmented_whole = self.micro_batch.is_some() && !self.batch_programs.is_empty();
         if is_augmented_whole {
-            (images, targets) = self.augment(0..batch, images, targets, step_seed.indexed(0));
+            let seed = self.step_seed(step).indexed(0);
+            (images, targets) = self.augment(0..batch, images, targets, seed);
         }
+        let at_hand = AtHand { images, targets, first: 0, batch, is_augmented_whole };
         let mut accumulator = Accumulator::default();
         let mut losses = Vec::new();
         let mut hits = Vec::new();
-        for (micro, part) in parts.into_iter().enumerate() {
-            let (first, count) = (part.start, part.len());
-            let (mode, seed) = if is_cut_freely {
-                let seed = step_seed.indexed(0);
-                (Mode::TrainPart { seed, first }, seed)
-            } else {
-                let seed = step_seed.indexed(micro as u64);
-                (Mode::Train(seed), seed)
-            };
-            let (images, targets) = (images.clone(), targets.clone());
-            let (images, targets) = if is_augmented_whole {
-                (images.narrow(0, first, count), targets.narrow(0, first, count))
-            } else if is_cut_freely {
-                self.config.mix.apply_to(part, images, targets, seed)
-            } else {
-                let images = images.narrow(0, first, count);
-                self.augment(0..count, images, targets.narrow(0, first, count), seed)
-            };
-            let (logits, loss) = self.learned(images, targets.clone(), mode);
-            hits.push(count_hits(logits.without_autodiff(), targets));
-            // Weighted by its share of the batch, so that sums over micro-batches are means.
-            let loss = loss * (count as f64 / batch as f64);
-            ended(Stage::Forward);
-            self.fail_for_test(step, count);
-            let mut gradients = match &self.scaler {
-                Some(scaler) => scaler.scale(loss.clone()).backward(),
-                None => loss.backward(),
-            };
-            accumulator.add(parameters::gradients(&self.model, &mut gradients));
+        for (number, range) in parts.into_iter().enumerate() {
+            let part = self.part(step, number, range, &at_hand, ended);
+            accumulator.add(part.gradients);
             ended(Stage::Backward);
-            losses.push(loss.without_autodiff());
+            losses.push(part.loss);
+            hits.push(part.correct);
         }
-        let mut gradients = accumulator.finish();
+        let (loss, correct) = (Tensor::cat(losses, 0).sum(), Tensor::cat(hits, 0).sum());
+        let gradients = self.unscaled(accumulator.finish());
+        let norm = self.scaler.is_some().then(|| global_norm(&gradients));
+        BatchGradients { gradients, norm, loss, correct }
+    }
+
+    /// Where a step's randomness comes from.
+    fn step_seed(&self, step: u64) -> Seed {
+        self.seed.named("step").indexed(step)
+    }
+
+    /// Forward and backward of one micro-batch, the `number`th of its step: these of the images at hand.
+    pub(super) fn part(
+        &self,
+        step: u64,
+        number: usize,
+        range: Range<usize>,
+        at_hand: &AtHand,
+        ended: &mut dyn FnMut(Stage),
+    ) -> PartGradients {
+        let AtHand { images, targets, first, batch, is_augmented_whole } = at_hand;
+        let (start, count) = (range.start, range.len());
+        let step_seed = self.step_seed(step);
+        let is_cut_freely = self.micro_batch.is_some();
+        let (mode, seed) = if is_cut_freely {
+            let seed = step_seed.indexed(0);
+            (Mode::TrainPart { seed, first: first + start }, seed)
+        } else {
+            let seed = step_seed.indexed(number as u64);
+            (Mode::Train(seed), seed)
+        };
+        let (images, targets) = (images.clone(), targets.clone());
+        let (images, targets) = if *is_augmented_whole {
+            (images.narrow(0, start, count), targets.narrow(0, start, count))
+        } else if is_cut_freely {
+            self.config.mix.apply_to(range, images, targets, seed)
+        } else {
+            let images = images.narrow(0, start, count);
+            self.augment(0..count, images, targets.narrow(0, start, count), seed)
+        };
+        let (logits, loss) = self.learned(images, targets.clone(), mode);
+        let correct = count_hits(logits.without_autodiff(), targets);
+        // Weighted by its share of the batch, so that sums over micro-batches are means.
+        let loss = loss * (count as f64 / *batch as f64);
+        ended(Stage::Forward);
+        self.fail_for_test(step, count);
+        let mut gradients = match &self.scaler {
+            Some(scaler) => scaler.scale(loss.clone()).backward(),
+            None => loss.backward(),
+        };
+        let gradients = parameters::gradients(&self.model, &mut gradients);
+        PartGradients { gradients, loss: loss.without_autodiff(), correct }
+    }
+
+    /// Gradients as they count: none of what is frozen, and of the loss as it was before it was scaled.
+    pub(super) fn unscaled(&self, mut gradients: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         freeze(&mut gradients, &self.groups);
-        let mut norm = None;
-        if let Some(scaler) = &self.scaler {
-            gradients = scaler.unscale(gradients);
-            norm = Some(global_norm(&gradients));
-        }
-        BatchGradients {
-            gradients,
-            norm,
-            loss: Tensor::cat(losses, 0).sum(),
-            correct: Tensor::cat(hits, 0).sum(),
+        match &self.scaler {
+            Some(scaler) => scaler.unscale(gradients),
+            None => gradients,
         }
     }
 

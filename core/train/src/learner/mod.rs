@@ -2,7 +2,9 @@
 //! moving average.
 
 mod batch_gradients;
+mod optimizer_shard;
 mod rehearse;
+mod shared;
 mod tensors;
 mod within_memory;
 
@@ -18,6 +20,8 @@ use vitral_model::{
 use vitral_program::Program;
 use vitral_seed::Seed;
 
+use self::optimizer_shard::OptimizerShard;
+pub(crate) use self::shared::Share;
 pub use self::{
     batch_gradients::{BatchGradients, Stage},
     within_memory::MemoryFault,
@@ -31,6 +35,7 @@ use crate::{
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
+    ranks::Ranks,
     read_back::scalar,
     schedule::Schedule,
     statistics::parameter_statistics,
@@ -53,6 +58,10 @@ pub struct Learner {
     skipped_steps: u64,
     /// Images that go through the model at once, where the experiment leaves that open.
     micro_batch: Option<usize>,
+    ranks: Ranks,
+    /// The part of the weights that this rank moves, where each has one; then `groups`, `optimizer` and `ema` are
+    /// those of its pieces.
+    shard: Option<OptimizerShard>,
     fault: Option<MemoryFault>,
 }
 
@@ -149,6 +158,8 @@ impl Learner {
             scaler: config.precision.scaling().map(LossScaler::new),
             skipped_steps: 0,
             micro_batch: config.batch.is_auto().then_some(config.batch.effective()),
+            ranks: Ranks::default(),
+            shard: None,
             fault: None,
         })
     }
@@ -192,19 +203,20 @@ impl Learner {
     /// # Panics
     /// If they are not as many, or not as long, as the model's.
     pub fn set_values(&mut self, values: Vec<Tensor<1>>) {
-        if let Some(ema) = &mut self.ema {
-            ema.values = values.clone();
-        }
+        self.restart_average(values.clone());
         self.model = parameters::with_values(self.model.clone(), values);
     }
 
     /// The model to evaluate, without autodiff: the moving average where there is one.
-    pub fn evaluated(&self) -> ViT {
+    ///
+    /// # Errors
+    /// Each rank has a part of that, and the device fails.
+    pub fn evaluated(&self) -> Result<ViT, Error> {
         let model = self.model.valid();
-        match &self.ema {
-            Some(ema) => parameters::with_values(model, ema.values.clone()),
+        Ok(match &self.ema {
+            Some(ema) => parameters::with_values(model, self.whole(&ema.values)?),
             None => model,
-        }
+        })
     }
 
     /// Names and shapes of the model's parameters.
@@ -214,12 +226,19 @@ impl Learner {
 
     /// Forward, backward, clip and update, for the step of this number (counted from 0).
     ///
-    /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`. A step whose
-    /// gradients cannot be read back to look for an overflow is skipped, too.
-    pub fn step(&mut self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> Learned {
+    /// Images are `[batch, height, width, channels]`, targets `[batch, classes]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn step(
+        &mut self,
+        step: u64,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+    ) -> Result<Learned, Error> {
         let gradients = self.gradients(step, images, targets);
-        if self.overflowed(&gradients).unwrap_or(true) {
-            return self.skip(gradients);
+        if self.overflowed(&gradients)? {
+            return Ok(self.skip(gradients));
         }
         self.apply(step, gradients, 1.0)
     }
@@ -230,7 +249,9 @@ impl Learner {
     /// # Errors
     /// The device fails.
     pub fn overflowed(&self, batch: &BatchGradients) -> Result<bool, Error> {
-        let Some(norm) = &batch.norm else { return Ok(false) };
+        let Some(norm) = batch.norm.as_ref().filter(|_| self.scaler.is_some()) else {
+            return Ok(false);
+        };
         Ok(!scalar(norm.clone())?.is_finite())
     }
 
@@ -270,18 +291,27 @@ impl Learner {
     }
 
     /// The second half of a step: clip and update, with the scheduled learning rate times a scale.
-    pub fn apply(&mut self, step: u64, batch: BatchGradients, rate_scale: f64) -> Learned {
+    ///
+    /// # Errors
+    /// Each rank has moved a part of the weights, and the device fails.
+    pub fn apply(
+        &mut self,
+        step: u64,
+        batch: BatchGradients,
+        rate_scale: f64,
+    ) -> Result<Learned, Error> {
         let BatchGradients { gradients, loss, correct, norm } = batch;
         let gradient_norm = norm.unwrap_or_else(|| global_norm(&gradients));
         let clip = self.config.clip_norm.map(|limit| clip_factor(&gradient_norm, limit));
-        self.update(step, gradients, clip.as_ref(), rate_scale);
+        self.update(step, gradients, clip.as_ref(), rate_scale)?;
         if let Some(scaler) = &mut self.scaler {
             scaler.succeeded();
         }
-        Learned { loss, correct, gradient_norm }
+        Ok(Learned { loss, correct, gradient_norm })
     }
 
-    /// Statistics of every parameter's gradient and values.
+    /// Statistics of every parameter's gradient and values, on the rank that tells them; where each has a part,
+    /// all take part.
     ///
     /// # Errors
     /// The device fails.
@@ -290,7 +320,11 @@ impl Learner {
         gradients: &BatchGradients,
     ) -> Result<Vec<ParameterStatistics>, Error> {
         let values = parameters::values(&self.model);
-        parameter_statistics(&self.infos, &gradients.gradients, &values)
+        let gradients = self.whole(&gradients.gradients)?;
+        match self.ranks.is_first() {
+            true => parameter_statistics(&self.infos, &gradients, &values),
+            false => Ok(Vec::new()),
+        }
     }
 
     fn update(
@@ -299,7 +333,7 @@ impl Learner {
         gradients: Vec<Tensor<1>>,
         clip: Option<&Tensor<1>>,
         rate_scale: f64,
-    ) {
+    ) -> Result<(), Error> {
         let config = &self.config;
         // Averages have seen nothing of the steps that were skipped.
         let update = (step + 1).saturating_sub(self.skipped_steps).max(1);
@@ -312,13 +346,15 @@ impl Learner {
             ),
             update,
         };
-        let values = parameters::values(&self.model);
+        let values = self.moved(parameters::values(&self.model))?;
         let ema = self.ema.as_mut();
         let values = self.optimizer.step(values, gradients, clip, &self.groups, hyper, ema);
         if let Some(ema) = &mut self.ema {
             ema.keep_frozen(&values, &self.groups);
         }
+        let values = if self.shard.is_some() { self.whole(&values)? } else { values };
         self.model = parameters::with_values(self.model.clone(), values);
+        Ok(())
     }
 }
 

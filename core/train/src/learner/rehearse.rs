@@ -52,7 +52,7 @@ impl Learner {
             }
             parts.push(batch - size.min(batch)..batch);
             let gradients = self.gradients_of(0, parts, images, targets, &mut |_| {});
-            wait_for(&gradients)?;
+            wait_for(&gradients.gradients, &gradients.loss)?;
             // What clipping and the update hold at the same time.
             let norm = global_norm(&gradients.gradients);
             let clipped = match self.config.clip_norm {

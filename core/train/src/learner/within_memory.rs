@@ -38,7 +38,7 @@ impl Learner {
     ) -> Result<BatchGradients, Error> {
         within_memory(|| {
             let gradients = self.gradients(step, images, targets);
-            wait_for(&gradients)?;
+            wait_for(&gradients.gradients, &gradients.loss)?;
             Ok(gradients)
         })
     }
@@ -86,12 +86,12 @@ fn is_out_of_memory(message: &str) -> bool {
 }
 
 /// Waits until a GPU has computed gradients, and tells whether it could.
-pub(super) fn wait_for(batch: &BatchGradients) -> Result<(), Error> {
-    if is_cpu(&batch.loss.device()) {
+pub(super) fn wait_for(gradients: &[Tensor<1>], loss: &Tensor<1>) -> Result<(), Error> {
+    if is_cpu(&loss.device()) {
         return Ok(());
     }
     // It depends on all of them.
-    scalar(global_norm(&batch.gradients) + batch.loss.clone()).map(drop)
+    scalar(global_norm(gradients) + loss.clone()).map(drop)
 }
 
 #[cfg(test)]

@@ -200,6 +200,11 @@ impl Optimizer {
         }
     }
 
+    /// Whether each value moves for itself, whatever else is in its parameter.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        matches!(self, Self::AdamW { .. } | Self::Sgd { .. } | Self::Lion { .. })
+    }
+
     /// How many averages are kept of every parameter; of some it may be more.
     pub(crate) fn fewest_slots(&self) -> usize {
         match self {

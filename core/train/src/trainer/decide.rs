@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use vitral_host::{Action, RateChange};
 
 use super::asked::{Asked, RollBack};
@@ -17,7 +18,7 @@ use crate::{
 const OTHER_BYTES: u64 = 64;
 
 /// What comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Next {
     /// Back to the last checkpoint.
     RollBack,

@@ -49,25 +49,25 @@ impl Trainer {
         }
     }
 
-    /// Finds the decoder, unless it is given, or was found before. Tells whether it is another one than
-    /// that of the batches so far, of which `batch` is the first; nothing has been computed with it.
+    /// Finds the decoder, unless it is given, or was found before. `batch` is the first of the batches so far,
+    /// which nothing has been computed with.
     pub(super) fn choose_decoder(
         &mut self,
         batch: &DeviceBatch,
         observer: &mut dyn Observer,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let data = &self.experiment.data;
         if data.decoder != Decoder::Auto {
             // A resumed run may have had one before its experiment was changed.
             self.state.decoder = None;
-            return Ok(false);
+            return Ok(());
         }
         if self.state.decoder.is_some() {
-            return Ok(false);
+            return Ok(());
         }
         if is_cpu(&self.device) || data.check_hybrid().is_err() {
             self.state.decoder = Some(Decoder::Cpu);
-            return Ok(false);
+            return Ok(());
         }
         let start = Instant::now();
         self.emit(Event::MeasuringDecoders, observer)?;
@@ -87,8 +87,7 @@ impl Trainer {
         let message = format!("{chosen:?}; Cpu would take {}, Hybrid {}", show(cpu), show(hybrid));
         self.state.decoder = Some(chosen);
         self.state.seconds += start.elapsed().as_secs_f64();
-        self.notice(FROM, message, observer)?;
-        Ok(chosen != Decoder::Cpu)
+        self.notice(FROM, message, observer)
     }
 
     /// Time of a step's forward and backward, which leave no trace.

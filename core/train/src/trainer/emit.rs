@@ -16,7 +16,9 @@ impl Trainer {
     /// Writes an event to the metrics and the log, shows it, and tells it to the monitors. What these ask for
     /// is done at once where that can be; the rest is left in `asked`.
     pub(super) fn emit(&mut self, event: Event, observer: &mut dyn Observer) -> Result<(), Error> {
-        let set_aside = self.folder.note(&event, self.state.step)?;
+        // What happens, happens to all ranks; one tells it.
+        let Some(files) = &mut self.files else { return Ok(()) };
+        let set_aside = files.folder.note(&event, self.state.step)?;
         log(&event);
         observer.on_event(&event);
         if let Some(message) = set_aside {

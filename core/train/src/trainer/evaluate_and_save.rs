@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Trainer, decide::is_best, loaders::eval_loader};
+use super::{Trainer, decide::is_best, loaders::eval_loader_of};
 use crate::{
     Error, Evaluation, Event, Observer,
     checkpoint::{Checkpoint, State},
     error::AtPath,
-    evaluate::evaluate,
+    evaluate::{Evaluator, Tally},
 };
 
 impl Trainer {
@@ -38,16 +38,17 @@ impl Trainer {
         let start = Instant::now();
         let (data, device) = (self.experiment.data.clone(), self.device.clone());
         let val = Arc::clone(&self.datasets.val);
-        let total = val.len() as u64;
-        let evaluation = evaluate(
-            &self.learner.evaluated(),
-            eval_loader(&self.experiment, &val, self.state.micro_batch.as_ref())?,
-            &data,
-            val.class_names(),
-            self.experiment.train.loss,
-            &device,
-            |done| self.emit(Event::Evaluating { done, total }, observer),
-        )?;
+        let (loss, shard) = (self.experiment.train.loss, self.ranks.shard()?);
+        let (model, micro_batch) = (self.learner.evaluated()?, self.state.micro_batch.as_ref());
+        let loader = eval_loader_of(shard, &self.experiment, &val, micro_batch)?;
+        let total = shard.part(val.len()).len() as u64;
+        let evaluator =
+            Evaluator { model: &model, data: &data, loss, device: &device, flips: false };
+        let progress = |done| self.emit(Event::Evaluating { done, total }, observer);
+        let own = evaluator.tally(loader, |_, _| {}, progress)?;
+        // Each has some of the images, in their order.
+        let whole = self.ranks.gather(own)?.into_iter().reduce(Tally::and);
+        let evaluation = whole.unwrap_or_default().finish(val.class_names());
         self.state.seconds += start.elapsed().as_secs_f64();
         self.last_eval = Instant::now();
         self.last_evaluation = Some(evaluation.clone());
@@ -56,17 +57,19 @@ impl Trainer {
 
     /// Writes a checkpoint, unless there is one of this step.
     pub(super) fn save_unless_saved(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        match self.checkpoints.has(self.state.step)? {
-            true => Ok(()),
-            false => self.save(false, observer),
+        match &self.files {
+            Some(files) if !files.checkpoints.has(self.state.step)? => self.save(false, observer),
+            _ => Ok(()),
         }
     }
 
     /// Writes a checkpoint of a run whose data is not there any more, if it has come further than step
     /// `first`. Data fails between steps, so that the run is whole.
     pub(super) fn save_if_data_is_lost(&mut self, first: u64, observer: &mut dyn Observer) {
+        // Other ranks take part in a checkpoint, and are elsewhere.
         let sources = [&self.datasets.train, &self.datasets.val];
-        if sources.iter().any(|source| source.check_whole().is_err())
+        if self.ranks.size() == 1
+            && sources.iter().any(|source| source.check_whole().is_err())
             && self.state.step > first
             && let Err(error) = self.save_unless_saved(observer)
         {
@@ -75,21 +78,29 @@ impl Trainer {
         }
     }
 
-    /// Writes a checkpoint.
+    /// Writes a checkpoint, one for all ranks.
     pub(super) fn save(&mut self, is_best: bool, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.check_same_weights()?;
+        if self.files.is_none() && !self.experiment.train.shard_optimizer {
+            return Ok(());
+        }
         let tensors = self.learner.export()?;
+        let place = self.place();
+        let run = std::path::absolute(self.run_path()).at(&self.run_path())?;
+        let saved = self.newest();
+        let Some(files) = &mut self.files else { return Ok(()) };
         tensors.check_finite().map_err(|problem| Error::NotFinite {
             problem,
             step: self.state.step,
-            saved: self.checkpoints.newest(),
+            saved,
         })?;
         let checkpoint = Checkpoint {
-            path: self.checkpoints.path_of(self.state.step),
+            path: files.checkpoints.path_of(self.state.step),
             experiment: self.experiment.clone(),
             written: self.experiment.clone(),
             state: State {
-                place: Some(self.place()),
-                folder: Some(std::path::absolute(self.folder.path()).at(self.folder.path())?),
+                place: Some(place),
+                folder: Some(run),
                 loss_scale: self.learner.loss_scale(),
                 skipped_steps: self.learner.skipped_steps(),
                 ..self.state.clone()
@@ -102,8 +113,8 @@ impl Trainer {
             branch: None,
         };
         // A run that goes on from a checkpoint has its metrics until there.
-        self.folder.flush()?;
-        let told = self.checkpoints.save(&checkpoint, is_best)?;
+        files.folder.flush()?;
+        let told = files.checkpoints.save(&checkpoint, is_best)?;
         told.into_iter().try_for_each(|told| self.notice("checkpoints", told, observer))?;
         self.last_save = Instant::now();
         let (step, path) = (self.state.step, checkpoint.path);

@@ -8,7 +8,7 @@ use vitral_data::{ImageBatch, Loader, LoaderTimings, Normalization, Skipped};
 use vitral_model::device::{Device, is_cpu};
 
 use super::Trainer;
-use crate::{DataReport, Error, batch::images_to_device, loss::targets};
+use crate::{DataReport, Error, batch::images_to_device, learner::Share, loss::targets};
 
 /// A batch on the device, and what is told of it when its step is made.
 pub(super) struct DeviceBatch {
@@ -18,6 +18,11 @@ pub(super) struct DeviceBatch {
     pub(super) targets: Tensor<2>,
     /// Its images.
     pub(super) count: usize,
+    /// Their places among those that should be in the batch.
+    pub(super) places: Vec<u32>,
+    /// Which part of a step they are, where ranks share it; `count`, `skipped` and `disabled` are then those of
+    /// all ranks.
+    pub(super) share: Option<Share>,
     /// Images that were left out.
     pub(super) skipped: Vec<Skipped>,
     /// Why plugins are no longer used, as far as that is known with this batch.
@@ -163,6 +168,8 @@ impl Upload {
             images: images_to_device(batch, &self.normalize, &self.device)?,
             targets: targets(&batch.labels, self.classes, self.label_smoothing, &self.device),
             count: batch.len(),
+            places: std::mem::take(&mut batch.places),
+            share: None,
             skipped: std::mem::take(&mut batch.skipped),
             disabled: std::mem::take(&mut batch.disabled),
         })

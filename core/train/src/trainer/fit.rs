@@ -1,6 +1,6 @@
 //! Steps that fit into memory, where the experiment leaves open how a batch is cut.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 use vitral_model::{
@@ -8,11 +8,12 @@ use vitral_model::{
     device::{is_cpu, release_memory},
 };
 
-use super::Trainer;
+use super::{Trainer, together::on_this_host};
 use crate::{
     BatchGradients, Error, Event, MemoryFault, Observer,
     batch_size::{BatchSize, MemorySize},
     event::images_of,
+    learner::Share,
     memory::{Peak, available, memory},
     micro_batch::{Conditions, Found, MicroBatch, Probe, search},
 };
@@ -47,7 +48,8 @@ impl Trainer {
         }
         let Conditions { effective, memory, on_cpu } = conditions;
         let start = Instant::now();
-        let limit = if on_cpu { Some(limit(memory)?) } else { None };
+        let sharers = on_this_host(&self.ranks) as u64;
+        let limit = if on_cpu { Some(limit(memory, sharers)?) } else { None };
         let is_fresh = self.state.step == 0;
         let found = search(effective, limit, &mut |size| {
             self.emit(Event::Probing { images: size }, observer)?;
@@ -66,6 +68,9 @@ impl Trainer {
         });
         release_memory(&self.device);
         let found = found.map_err(explain)?;
+        // What fits on every rank.
+        let sizes = self.ranks.gather(found.size)?;
+        let found = Found { size: sizes.into_iter().min().unwrap_or(found.size), ..found };
         let micro_batch = MicroBatch::new(found.size, conditions);
         let mut message = describe(&found, &micro_batch, limit);
         if !on_cpu && memory.is_some() {
@@ -81,7 +86,8 @@ impl Trainer {
         let BatchSize::Auto { effective, memory } = self.experiment.train.batch else {
             return None;
         };
-        let effective = effective.min(self.datasets.train.len());
+        // Each of several ranks has a part.
+        let effective = effective.min(self.datasets.train.len()).div_ceil(self.ranks.size());
         Some(Conditions { effective, memory, on_cpu: is_cpu(&self.device) })
     }
 
@@ -124,10 +130,55 @@ impl Trainer {
         }
         result
     }
+
+    /// The gradients of a step that ranks share, and how long others were waited for and exchanged with. Where
+    /// memory runs out on one of them, all make the step again.
+    pub(super) fn shared_gradients(
+        &mut self,
+        step: u64,
+        share: &Share,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        observer: &mut dyn Observer,
+    ) -> Result<(BatchGradients, Option<Duration>), Error> {
+        let own = loop {
+            if let Some(micro_batch) = &self.state.micro_batch {
+                self.learner.set_micro_batch(micro_batch.size());
+            }
+            let own = self.learner.own_gradients(step, share, images.clone(), targets.clone());
+            let Some(mut micro_batch) = self.state.micro_batch.take() else { break own? };
+            let failed = match &own {
+                Err(Error::OutOfMemory(reason)) => Some(reason.clone()),
+                _ => None,
+            };
+            let failed = self.ranks.gather(failed)?.into_iter().flatten().next();
+            let Some(reason) = failed else {
+                let tries_larger = micro_batch.succeeded();
+                let images = micro_batch.size();
+                self.state.micro_batch = Some(micro_batch);
+                if tries_larger {
+                    self.emit(Event::LargerMicroBatch { images }, observer)?;
+                }
+                break own?;
+            };
+            let size = micro_batch.size();
+            // The same on all ranks, whose parts may differ by an image.
+            if !micro_batch.failed(share.batch.div_ceil(self.ranks.size())) {
+                return Err(Error::OutOfMemory(reason));
+            }
+            release_memory(&self.device);
+            let smaller = micro_batch.size();
+            self.state.micro_batch = Some(micro_batch);
+            self.emit(Event::OutOfMemory { images: size, smaller, reason }, observer)?;
+        };
+        let communicating = Instant::now();
+        let gradients = self.learner.summed(own)?;
+        Ok((gradients, Some(communicating.elapsed())))
+    }
 }
 
-/// Bytes that the process may take on the CPU.
-fn limit(stated: Option<MemorySize>) -> Result<u64, Error> {
+/// Bytes that the process may take on the CPU, where so many share what is free.
+fn limit(stated: Option<MemorySize>, sharers: u64) -> Result<u64, Error> {
     let problem = |message: &str, help: &str| ConfigProblem {
         field: "train.batch".into(),
         message: message.into(),
@@ -149,7 +200,7 @@ fn limit(stated: Option<MemorySize>) -> Result<u64, Error> {
             "say how much training may take: `Auto(effective: 1024, memory: \"8 GiB\")`",
         )
     })?;
-    Ok(used + available / 5 * 4)
+    Ok(used + available / sharers.max(1) / 5 * 4)
 }
 
 /// Points to the field where even one image is too much.

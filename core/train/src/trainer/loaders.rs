@@ -28,7 +28,9 @@ impl Trainer {
     pub(super) fn train_loader_with(&self, data: DataConfig) -> Result<Loader, Error> {
         let experiment = Experiment { data, ..self.experiment.clone() };
         let batches = self.plan.batch(self.state.step)..self.plan.batch(self.plan.total);
-        train_loader(&experiment, &self.datasets.train, self.stages.clone(), batches)
+        let shard = self.ranks.shard()?;
+        let stages = self.stages.clone();
+        train_loader_of(shard, &experiment, &self.datasets.train, stages, batches)
     }
 
     /// Tells what the data sets have found and do not read.
@@ -80,13 +82,24 @@ pub fn train_loader(
     stages: Vec<Stage>,
     batches: Range<u64>,
 ) -> Result<Loader, Error> {
+    train_loader_of(Shard::default(), experiment, images, stages, batches)
+}
+
+/// The same for one process of several.
+fn train_loader_of(
+    shard: Shard,
+    experiment: &Experiment,
+    images: &Arc<dyn Source>,
+    stages: Vec<Stage>,
+    batches: Range<u64>,
+) -> Result<Loader, Error> {
     let (channels, size) = experiment.input()?;
     let mut pipeline = Pipeline::new(channels, size, stages)?
         .with_image_sizes(experiment.train.image_size.clone())?;
     if experiment.data.decoder == Decoder::Hybrid {
         pipeline = pipeline.with_hybrid_decoder()?;
     }
-    let options = loader_options(experiment);
+    let options = LoaderOptions { shard, ..loader_options(experiment) };
     Ok(Loader::train(Arc::clone(images), Arc::new(pipeline), options, batches)?)
 }
 
@@ -115,8 +128,18 @@ pub fn eval_loader(
     images: &Arc<dyn Source>,
     micro_batch: Option<&MicroBatch>,
 ) -> Result<Loader, Error> {
+    eval_loader_of(Shard::default(), experiment, images, micro_batch)
+}
+
+/// The same for one process of several, each of which has a part of the images.
+pub(super) fn eval_loader_of(
+    shard: Shard,
+    experiment: &Experiment,
+    images: &Arc<dyn Source>,
+    micro_batch: Option<&MicroBatch>,
+) -> Result<Loader, Error> {
     let batch = evaluated_at_once(experiment, micro_batch);
-    let options = LoaderOptions { batch, ..loader_options(experiment) };
+    let options = LoaderOptions { batch, shard, ..loader_options(experiment) };
     let (channels, size) = experiment.input()?;
     let pipeline = experiment.data.eval_pipeline(channels, size)?;
     Ok(Loader::eval(Arc::clone(images), Arc::new(pipeline), options)?)

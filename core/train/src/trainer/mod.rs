@@ -1,6 +1,7 @@
 //! The loop: batches to gradients, gradients to updates, and now and then an evaluation or a
 //! checkpoint.
 
+mod agreement;
 mod asked;
 mod changes;
 mod decide;
@@ -8,12 +9,14 @@ mod decoder;
 mod emit;
 mod evaluate_and_save;
 mod feed;
+mod files;
 mod fit;
 mod loaders;
 mod open;
 mod prepare;
 mod roll_back;
 mod step;
+mod together;
 mod told;
 
 use std::{
@@ -35,16 +38,18 @@ pub use self::loaders::{eval_loader, train_loader};
 use self::{
     asked::Asked,
     decide::{Due, Next, Situation, is_last, next, why_ended},
+    files::Files,
+    together::Pace,
 };
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,
-    checkpoint::{CheckpointManager, State},
+    checkpoint::State,
     experiment::Experiment,
     learner::Learner,
     place::Place,
     plan::Plan,
     plugins::{Monitors, Programs},
-    run_folder::RunFolder,
+    ranks::Ranks,
 };
 
 /// How a run ended.
@@ -79,8 +84,12 @@ pub struct Outcome {
 /// A run: a model in training, and where it is.
 pub struct Trainer {
     experiment: Experiment,
-    folder: RunFolder,
-    checkpoints: CheckpointManager,
+    /// Where it is written, on the rank that does so.
+    files: Option<Files>,
+    ranks: Ranks,
+    pace: Pace,
+    /// Whether the statistics of the next step are wanted.
+    wants_layers: bool,
     datasets: Datasets,
     plan: Plan,
     device: Device,
@@ -134,16 +143,18 @@ impl Trainer {
         loop {
             (now.step, now.total) = (self.state.step, self.plan.total);
             now.is_stopped = self.stopped.is_some();
-            match next(&now, &self.asked) {
+            match self.ordered(next(&now, &self.asked))? {
                 Next::Step => {
                     self.asked = Asked::default();
                     let Some(batch) = feed.next() else { break };
-                    if stop.load(Ordering::Relaxed) {
+                    let arrived = self.arrived(&batch, stop.load(Ordering::Relaxed))?;
+                    if arrived.is_stopping {
                         // It may have been made without plugins whose calls ended early, or have failed for that.
                         now = self.at_rest(true)?;
                         continue;
                     }
-                    let batch = batch?;
+                    let mut batch = batch?;
+                    self.take_share(&mut batch, arrived);
                     self.report_skipped(&batch, observer)?;
                     self.step(batch, &mut feed, observer)?;
                     now = self.after_step(stop.load(Ordering::Relaxed));
@@ -161,9 +172,8 @@ impl Trainer {
                     now.is_saved = true;
                 }
                 Next::RollBack => {
-                    if let Some(change) = self.asked.roll_back.take()
-                        && self.roll_back(change, observer)?
-                    {
+                    let change = self.asked.roll_back.take();
+                    if self.roll_back(change, observer)? {
                         feed = self.feed()?;
                         self.asked = Asked::default();
                         now = self.at_rest(now.is_interrupted)?;
@@ -174,12 +184,14 @@ impl Trainer {
         }
         let reason = why_ended(self.stopped.as_deref(), now.is_interrupted);
         self.emit(Event::Ended(reason), observer)?;
-        self.folder.flush()?;
+        self.files.as_ref().map_or(Ok(()), |files| files.folder.flush())?;
+        // That the last thing is written all know before the first one ends.
+        let is_interrupted = self.ranks.decide(now.is_interrupted)?;
         Ok(Outcome {
-            run: self.folder.path().into(),
+            run: self.run_path(),
             step: self.state.step,
             length: self.experiment.train.length().0,
-            interrupted: now.is_interrupted && self.state.step < self.plan.total,
+            interrupted: is_interrupted && self.state.step < self.plan.total,
             evaluation: self.last_evaluation.clone(),
             best: self.state.best,
             time: Duration::from_secs_f64(self.state.seconds),
@@ -197,9 +209,12 @@ impl Trainer {
         let (step, total) = (self.state.step, self.plan.total);
         let (is_stopped, is_evaluated) = (self.stopped.is_some(), self.last_evaluation.is_some());
         // Where it comes to nothing else, the metrics need not be read.
-        let is_noted = is_last(step, total, is_stopped)
-            && !is_evaluated
-            && self.folder.has_evaluation(step)?;
+        let is_noted = match &self.files {
+            Some(files) if is_last(step, total, is_stopped) && !is_evaluated => {
+                files.folder.has_evaluation(step)?
+            }
+            _ => false,
+        };
         Ok(Situation {
             step,
             total,
@@ -209,7 +224,10 @@ impl Trainer {
             is_evaluated,
             is_noted,
             is_best: false,
-            is_saved: self.checkpoints.has(step)?,
+            is_saved: match &self.files {
+                Some(files) => files.checkpoints.has(step)?,
+                None => false,
+            },
         })
     }
 
@@ -233,7 +251,18 @@ impl Trainer {
 
     /// The loss is no longer a number.
     fn diverged(&self, loss: f32, step: u64) -> Error {
-        Error::Diverged { loss, step, saved: self.checkpoints.newest() }
+        Error::Diverged { loss, step, saved: self.newest() }
+    }
+
+    /// The newest checkpoint that this run has.
+    fn newest(&self) -> Option<PathBuf> {
+        self.files.as_ref().and_then(|files| files.checkpoints.newest())
+    }
+
+    /// The run's folder, whoever writes to it.
+    fn run_path(&self) -> PathBuf {
+        let files = self.files.as_ref().map(|files| files.folder.path());
+        files.unwrap_or(&self.experiment.output).into()
     }
 
     fn epoch(&self) -> f64 {

@@ -9,11 +9,15 @@ use vitral_seed::Seed;
 
 use super::{
     Trainer,
+    agreement::in_common,
     asked::Asked,
     changes::{Meaning, changes, doubts, other_data},
+    files::Files,
+    together::Pace,
 };
 use crate::{
     Error,
+    batch_size::MemorySize,
     checkpoint::{
         Checkpoint, CheckpointError, CheckpointManager, State, begin_branch, compare_model, run_of,
     },
@@ -25,6 +29,7 @@ use crate::{
     place::Place,
     plan::Plan,
     plugins::{Monitors, Programs, Registry, open_stages},
+    ranks::Ranks,
     run_folder::RunFolder,
     teacher::{self, Opened},
 };
@@ -40,8 +45,41 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<Self, Error> {
+        Self::new_among(&Ranks::default(), experiment, registry, device)
+    }
+
+    /// The same as one of several ranks, all of which make it; the first one writes.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; a rank cannot start, or has not the same as the first; or the ranks cannot share a
+    /// step equally.
+    pub fn new_among(
+        ranks: &Ranks,
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let opened = Self::open_new(ranks, experiment, registry, device);
+        let (parts, lock, state, notes) = ranks.all_succeed(opened)?;
+        parts.check_same(&lock, &state)?;
+        let folder = || {
+            let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
+            folder.write_lock(&lock)?;
+            parts.files(folder)
+        };
+        let files = ranks.all_succeed(ranks.is_first().then(folder).transpose())?;
+        Ok(parts.trainer(files, lock, state, notes))
+    }
+
+    /// A new run, of which nothing is written yet.
+    fn open_new(
+        ranks: &Ranks,
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<(Parts, Lock, State, Notes), Error> {
         let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
-        let mut parts = Parts::open(experiment, registry, device, Start::Fresh, trace)?;
+        let mut parts = Parts::open(ranks, experiment, registry, device, Start::Fresh, trace)?;
         let class_names = parts.datasets.train.class_names().to_vec();
         let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
         let notes = notes.into_iter().map(|note| ("init", note));
@@ -49,14 +87,9 @@ impl Trainer {
         let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note)));
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
         let notes: Vec<_> = doubts.chain(notes).collect();
-        let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
-        let lock = registry.lock();
-        folder.write_lock(&lock)?;
         let data = Some(parts.datasets.fingerprints());
         let state = State { class_names, data, teacher, ..State::default() };
-        let mut trainer = parts.in_folder(folder, lock, state)?;
-        trainer.notes.extend(notes);
-        Ok(trainer)
+        Ok((parts, registry.lock(), state, notes))
     }
 
     /// Goes on from a checkpoint, in the folder of its run.
@@ -71,16 +104,74 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<Self, Error> {
+        Self::resume_among(&Ranks::default(), checkpoint, registry, device)
+    }
+
+    /// The same as one of several ranks, as [`Trainer::new_among`]. How many there were before does not matter.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`] and [`Trainer::new_among`].
+    pub fn resume_among(
+        ranks: &Ranks,
+        checkpoint: Checkpoint,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let (path, branch) = (checkpoint.path.clone(), checkpoint.branch.clone());
+        let opened = Self::open_resumed(ranks, checkpoint, registry, device);
+        let (parts, lock, state, Resumed { mut notes, taught }) = ranks.all_succeed(opened)?;
+        parts.check_same(&lock, &state)?;
+        let folder = || {
+            let run = run_of(&path).at(&path)?;
+            let branched = branch.as_ref().map(|_| {
+                format!(
+                    "a run of its own from {} on; that in {} stays",
+                    path.display(),
+                    run.display()
+                )
+            });
+            let (step, best) = (state.step, state.best.map(|(_, step)| step));
+            let run = match &branch {
+                Some(branch) => {
+                    begin_branch(&path, best, branch)?;
+                    branch.clone()
+                }
+                None => run,
+            };
+            let mut files = parts.files(RunFolder::reopen(&run)?)?;
+            // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
+            files.checkpoints.rewind(step, best)?;
+            let set_aside = files.folder.forget_after(step)?;
+            files.folder.write_config(&parts.experiment)?;
+            Ok((files, set_aside.into_iter().chain(branched)))
+        };
+        let files = ranks.all_succeed(ranks.is_first().then(folder).transpose())?;
+        let files = files.map(|(files, told)| {
+            notes.extend(told.map(|note| ("resume", note)));
+            files
+        });
+        notes.extend(taught);
+        Ok(parts.trainer(files, lock, state, notes))
+    }
+
+    /// A run that goes on, of which nothing is written yet.
+    fn open_resumed(
+        ranks: &Ranks,
+        checkpoint: Checkpoint,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<(Parts, Lock, State, Resumed), Error> {
         checkpoint.check_resumable()?;
         registry.go_on_with(&checkpoint.lock);
         let resume =
             |experiment: &Experiment| checkpoint.programs.clone().resume(experiment, registry);
         let experiment = checkpoint.experiment.clone();
-        let mut parts = Parts::open(experiment, registry, device, Start::At(&checkpoint), resume)?;
+        let start = Start::At(&checkpoint);
+        let mut parts = Parts::open(ranks, experiment, registry, device, start, resume)?;
         let place = checkpoint.place(parts.images());
         let before = Meaning::of(&checkpoint.written, place, checkpoint.state.step);
         let changes = changes(&before, &parts.meaning()).map_err(Error::Experiment)?;
-        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, branch, .. } =
+        let Checkpoint { path, mut state, tensors, monitors, lock, written, notes, .. } =
             checkpoint;
         let lock = registry.relock(&lock)?;
         let restored = parts.monitors.restore(&written.monitors, &monitors)?;
@@ -108,33 +199,23 @@ impl Trainer {
         state.teacher = teacher;
         parts.learner.import(&tensors, device).map_err(mismatch)?;
         parts.learner.restore_scale(state.loss_scale, state.skipped_steps);
-        let run = run_of(&path).at(&path)?;
-        let branched = branch.as_ref().map(|_| {
-            format!("a run of its own from {} on; that in {} stays", path.display(), run.display())
-        });
-        let run = match branch {
-            Some(branch) => {
-                begin_branch(&path, state.best.map(|(_, step)| step), &branch)?;
-                branch
-            }
-            None => run,
-        };
-        let folder = RunFolder::reopen(&run)?;
-        let mut trainer = parts.in_folder(folder, lock, state)?;
-        let (step, best) = (trainer.state.step, trainer.state.best);
-        // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
-        trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
-        let set_aside = trainer.folder.forget_after(step)?;
-        trainer.folder.write_config(&trainer.experiment)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
-        let notes = notes.chain(restored).chain(average).chain(set_aside).chain(branched);
-        let notes = notes.chain(other_teacher.clone()).map(|note| ("resume", note));
-        trainer.notes.extend(notes);
+        let notes = notes.chain(restored).chain(average).chain(other_teacher.clone());
+        let notes = notes.map(|note| ("resume", note)).collect();
         // As at the start, where it is another one.
         let taught = taught.into_iter().filter(|_| other_teacher.is_some());
-        trainer.notes.extend(taught.map(|note| ("teacher", note)));
-        Ok(trainer)
+        let taught = taught.map(|note| ("teacher", note)).collect();
+        Ok((parts, lock, state, Resumed { notes, taught }))
     }
+}
+
+/// What is to be told before the first step, with who tells it.
+type Notes = Vec<(&'static str, String)>;
+
+/// What is to be told of a run that goes on, before and after what becomes of its files.
+struct Resumed {
+    notes: Notes,
+    taught: Notes,
 }
 
 /// Where a run begins.
@@ -173,11 +254,13 @@ struct Parts {
     stages: Vec<Stage>,
     monitors: Monitors,
     step: u64,
+    ranks: Ranks,
 }
 
 impl Parts {
     /// Opens everything that an experiment names; `programs` gives those of its plugins.
     fn open(
+        ranks: &Ranks,
         experiment: Experiment,
         registry: &Registry,
         device: &Device,
@@ -185,6 +268,7 @@ impl Parts {
         programs: impl FnOnce(&Experiment) -> Result<Programs, Error>,
     ) -> Result<Self, Error> {
         let (experiment, datasets) = open(experiment)?;
+        ranks.check_shared(&experiment, datasets.train.len())?;
         let step = start.step();
         let place = start.place(experiment.train.batch.effective(), datasets.train.len());
         let plan = experiment.train.plan(place, step);
@@ -196,10 +280,16 @@ impl Parts {
                 .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
         }
         footprint::check(&experiment, &programs.attention, purpose(&experiment), device)?;
+        let mut learner = learner(&experiment, &programs, &plan, device)?;
+        learner.join(ranks);
+        // All have them, as the lock says; one tells them what happens, and hears what they ask for.
+        let opened = Monitors::open(&experiment, registry)?;
+        let monitors = if ranks.is_first() { opened } else { Monitors::default() };
         Ok(Self {
             stages: open_stages(&experiment, registry)?,
-            monitors: Monitors::open(&experiment, registry)?,
-            learner: learner(&experiment, &programs, &plan, device)?,
+            monitors,
+            learner,
+            ranks: ranks.clone(),
             experiment,
             datasets,
             place,
@@ -229,13 +319,32 @@ impl Parts {
         Meaning::of(&self.experiment, self.place, self.step)
     }
 
-    fn in_folder(self, folder: RunFolder, lock: Lock, state: State) -> Result<Trainer, Error> {
+    /// Takes charge of the run's folder.
+    fn files(&self, folder: RunFolder) -> Result<Files, Error> {
         let keep = self.experiment.checkpoints.keep;
-        let notes = one_class(&state.class_names).into_iter().collect();
-        Ok(Trainer {
-            checkpoints: CheckpointManager::open(folder.path(), keep)?,
+        Ok(Files { checkpoints: CheckpointManager::open(folder.path(), keep)?, folder })
+    }
+
+    /// Makes sure that all ranks are about to train one model in one way.
+    fn check_same(&self, lock: &Lock, state: &State) -> Result<(), Error> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        let data = self.datasets.fingerprints();
+        let things = in_common(&self.experiment, lock, &data, state, &self.learner)?;
+        self.ranks.check_same(&things)
+    }
+
+    fn trainer(self, files: Option<Files>, lock: Lock, state: State, notes: Notes) -> Trainer {
+        let mut all: Notes = one_class(&state.class_names).into_iter().collect();
+        all.extend(self.of_optimizer());
+        all.extend(notes);
+        Trainer {
             experiment: self.experiment,
-            folder,
+            files,
+            ranks: self.ranks,
+            pace: Pace::default(),
+            wants_layers: false,
             datasets: self.datasets,
             plan: self.plan,
             device: self.device,
@@ -247,12 +356,21 @@ impl Parts {
             state,
             asked: Asked::default(),
             stopped: None,
-            notes,
+            notes: all,
             disabled: Vec::new(),
             last_evaluation: None,
             last_eval: Instant::now(),
             last_save: Instant::now(),
-        })
+        }
+    }
+
+    /// What is told of an optimizer of which each rank has a part.
+    fn of_optimizer(&self) -> Option<(&'static str, String)> {
+        let size = self.ranks.size();
+        let is_shared = self.experiment.train.shard_optimizer && size > 1;
+        let bytes = MemorySize::new(self.learner.optimizer_bytes() as u64).rounded();
+        let message = format!("{bytes} of averages on this rank, about a {size}th of all");
+        is_shared.then_some(("shard_optimizer", message))
     }
 }
 

@@ -14,16 +14,20 @@ impl Trainer {
         stop: &AtomicBool,
     ) -> Result<Feed, Error> {
         let mut feed = self.feed()?;
-        if is_last(self.state.step, self.plan.total, self.stopped.is_some()) {
+        let is_last = is_last(self.state.step, self.plan.total, self.stopped.is_some());
+        if self.ranks.decide(is_last)? {
             return Ok(feed);
         }
         // What workers prepare meanwhile counts, too, when memory is measured.
-        let Some(batch) = feed.first() else { return Ok(feed) };
-        if stop.load(Ordering::Relaxed) {
+        let batch = feed.first().filter(|_| !stop.load(Ordering::Relaxed));
+        let are_ready = self.ranks.gather(batch.is_some())?;
+        let Some(batch) = batch.filter(|_| are_ready.into_iter().all(|is_ready| is_ready)) else {
             return Ok(feed);
-        }
+        };
         self.choose_micro_batch(observer)?;
-        let is_other_decoder = self.choose_decoder(batch, observer)?;
-        if is_other_decoder { self.feed() } else { Ok(feed) }
+        let before = self.decoder();
+        self.choose_decoder(batch, observer)?;
+        self.state.decoder = self.ranks.decide(self.state.decoder)?;
+        if self.decoder() == before { Ok(feed) } else { self.feed() }
     }
 }

@@ -1,5 +1,6 @@
 //! Back to the last checkpoint, as a monitor asks for it.
 
+use vitral_config::path_text;
 use vitral_host::RateChange;
 
 use super::{Trainer, asked::RollBack, decide::rate_after_roll_back};
@@ -11,14 +12,24 @@ use crate::{
 };
 
 impl Trainer {
-    /// Goes back to the last checkpoint; tells whether there is one.
+    /// Goes back to the last checkpoint; tells whether there is one. Only the rank that monitors talk to knows
+    /// what is asked for.
     pub(super) fn roll_back(
         &mut self,
-        RollBack { monitor, change: RateChange { factor, reason } }: RollBack,
+        asked: Option<RollBack>,
         observer: &mut dyn Observer,
     ) -> Result<bool, Error> {
+        let (monitor, RateChange { factor, reason }) = match asked {
+            Some(RollBack { monitor, change }) => (monitor, change),
+            None => (String::new(), RateChange { factor: 1.0, reason: String::new() }),
+        };
         let scale = rate_after_roll_back(self.rate(), factor);
-        let Some(path) = self.checkpoints.newest() else {
+        let newest = self.newest().map(|path| path_text::to_text(&path));
+        let (newest, scale) = self.ranks.decide((newest, scale.to_bits()))?;
+        let scale = f64::from_bits(scale);
+        let newest = newest.map(|path| path_text::from_text(&path)).transpose();
+        let newest = newest.map_err(Error::Message)?;
+        let Some(path) = newest else {
             self.state.rate_scale = scale;
             let from = self.state.step;
             self.emit(Event::RolledBack { monitor, from, to: None, scale, reason }, observer)?;
@@ -47,7 +58,11 @@ impl Trainer {
             decoder,
             ..loaded.state
         };
-        if let Some(message) = self.folder.forget_after(self.state.step)? {
+        let set_aside = match &mut self.files {
+            Some(files) => files.folder.forget_after(self.state.step)?,
+            None => None,
+        };
+        if let Some(message) = set_aside {
             self.emit(Event::notice(METRICS, message), observer)?;
         }
         let to = Some(self.state.step);

@@ -24,14 +24,17 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
-        let DeviceBatch { images, targets, count, .. } = batch;
+        let DeviceBatch { images, targets, count, share, .. } = batch;
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total;
         let computing = Instant::now();
         self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
-        let gradients = self.gradients(step, images, targets, observer)?;
+        let (gradients, communication) = match share {
+            Some(share) => self.shared_gradients(step, &share, images, targets, observer)?,
+            None => (self.gradients(step, images, targets, observer)?, None),
+        };
         let gradients_time = computing.elapsed();
         let skipped = self.learner.overflowed(&gradients)?;
-        if self.monitors.want_layers(step + 1) && !skipped {
+        if self.wants_layers && !skipped {
             let parameters = self.learner.statistics(&gradients)?;
             let epoch = self.plan.epoch(step + 1);
             let report = LayerReport { step: step + 1, epoch, parameters };
@@ -42,12 +45,16 @@ impl Trainer {
         let learned = if skipped {
             self.skip(gradients)?
         } else {
-            self.learner.apply(step, gradients, self.state.rate_scale)
+            self.learner.apply(step, gradients, self.state.rate_scale)?
         };
         let update_time = updating.elapsed();
         feed.fetch_ahead();
-        let figures = is_logged.then(|| self.figures(learned, count, skipped)).transpose()?;
+        // One rank judges and tells.
+        let is_told = is_logged && self.ranks.is_first();
+        let figures = is_told.then(|| self.figures(learned, count, skipped)).transpose()?;
         let (time, data_wait) = feed.stepped();
+        let waited = communication.unwrap_or_default();
+        self.pace.own = (data_wait + gradients_time.saturating_sub(waited)).as_secs_f64();
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();
         let report = StepReport {
@@ -66,10 +73,14 @@ impl Trainer {
             time,
             data_wait,
             gradients_time,
+            communication,
             update_time,
             data: is_logged.then(|| feed.report()),
         };
         self.emit(Event::Stepped(report), observer)?;
+        if is_told {
+            self.tell_slow_ranks(observer)?;
+        }
         let is_taken_back = self.asked.roll_back.is_some();
         match figures.map(|figures| figures.loss) {
             Some(loss) if has_diverged(loss, skipped, is_taken_back) => {

@@ -127,6 +127,7 @@ mod tests {
             scaling: Some(ScalingReport { skipped, scale: 2.0, skipped_steps: 1 }),
             time: Duration::ZERO,
             data_wait: Duration::ZERO,
+            communication: None,
             gradients_time: Duration::ZERO,
             update_time: Duration::ZERO,
             data: Some(data),

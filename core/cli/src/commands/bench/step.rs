@@ -267,7 +267,7 @@ fn train(
     let learned = if learner.overflowed(&gradients)? {
         learner.skip(gradients)
     } else {
-        learner.apply(step, gradients, 1.0)
+        learner.apply(step, gradients, 1.0)?
     };
     wait(device)?;
     let end = Instant::now();

@@ -1,0 +1,362 @@
+//! Steps that the ranks of a job share: each computes the gradients of its micro-batches, and their sum is the
+//! same to the byte however many ranks there are.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use vitral_distributed::{Summand, TreeSum, all_reduce, parts_of, reduce_scatter};
+use vitral_model::{device::Device, parameters::ParameterInfo};
+
+use super::{
+    BatchGradients, Learner,
+    batch_gradients::{AtHand, PartGradients},
+    within_memory::{wait_for, within_memory},
+};
+use crate::{
+    Error,
+    flat::{flat, on_device},
+    gradients::{add, global_norm, squared_norms},
+    ranks::Ranks,
+    read_back::scalar,
+};
+
+/// A rank's part of a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    /// Images of the whole step that can be used.
+    pub(crate) batch: usize,
+    /// How many of them are those of ranks before this one.
+    pub(crate) first: usize,
+    /// How many micro-batches the step has, where the experiment says so.
+    pub(crate) micro_batches: usize,
+    /// Those of this rank: the number of each in the step, and which of the images at hand it has.
+    pub(crate) own: Vec<(usize, Range<usize>)>,
+}
+
+impl Share {
+    /// The part of one rank of several, whose images have these places among the `planned` ones of a step: of
+    /// those that could be read, `batch` in all ranks and `first` in those before it.
+    pub(crate) fn new(
+        ranks: &Ranks,
+        micro_batches: usize,
+        planned: usize,
+        places: &[u32],
+        (batch, first): (usize, usize),
+    ) -> Self {
+        // It has been made sure that they divide the batch.
+        let size = planned.div_ceil(micro_batches);
+        let before = |place: usize| places.partition_point(|own| (*own as usize) < place);
+        let own = parts_of(ranks.rank(), ranks.size(), micro_batches);
+        let own = own.map(|number| (number, before(number * size)..before((number + 1) * size)));
+        Self { batch, first, micro_batches, own: own.collect() }
+    }
+}
+
+/// What a rank's micro-batches come to, as far as the order of the sum allows.
+pub(crate) struct OwnSum(TreeSum<PartGradients>);
+
+impl Summand for PartGradients {
+    fn add(&mut self, other: Self) {
+        add(&mut self.gradients, other.gradients);
+        self.loss = self.loss.clone() + other.loss;
+        self.correct = self.correct.clone() + other.correct;
+    }
+}
+
+impl Learner {
+    /// Has this learner be that of one rank, which has as much of the optimizer as the experiment says.
+    pub(crate) fn join(&mut self, ranks: &Ranks) {
+        self.ranks = ranks.clone();
+        if self.config.shard_optimizer && ranks.size() > 1 {
+            self.shard_optimizer();
+        }
+    }
+
+    /// The gradients of a rank's part of a step.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] where the cut is open, after which everything is as it was before; or the device
+    /// fails.
+    pub(crate) fn own_gradients(
+        &self,
+        step: u64,
+        share: &Share,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+    ) -> Result<OwnSum, Error> {
+        let count = images.dims()[0];
+        let Share { batch, first, .. } = *share;
+        let at_hand = AtHand { images, targets, first, batch, is_augmented_whole: false };
+        let part = |number: usize, range: &Range<usize>| match range.is_empty() {
+            true => self.nothing(),
+            false => self.part(step, number, range.clone(), &at_hand, &mut |_| {}),
+        };
+        let Some(size) = self.micro_batch else {
+            let mut sum = TreeSum::new(share.micro_batches);
+            share.own.iter().for_each(|(number, range)| sum.add(*number, part(*number, range)));
+            return Ok(OwnSum(sum));
+        };
+        within_memory(|| {
+            // However it is cut, what a rank has is one part of the sum.
+            let mut own: Option<PartGradients> = None;
+            for start in (0..count).step_by(size) {
+                let next = part(0, &(start..count.min(start + size)));
+                match &mut own {
+                    Some(own) => own.add(next),
+                    None => own = Some(next),
+                }
+            }
+            let own = own.unwrap_or_else(|| self.nothing());
+            wait_for(&own.gradients, &own.loss)?;
+            let mut sum = TreeSum::new(self.ranks.size());
+            sum.add(self.ranks.rank(), own);
+            Ok(OwnSum(sum))
+        })
+    }
+
+    /// The gradients of a step of which each rank has computed its own.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(crate) fn summed(&self, OwnSum(own): OwnSum) -> Result<BatchGradients, Error> {
+        let device = self.device();
+        let alone = |own: TreeSum<PartGradients>| {
+            let PartGradients { gradients, loss, correct } =
+                own.finish().unwrap_or_else(|| self.nothing());
+            BatchGradients { gradients: self.unscaled(gradients), norm: None, loss, correct }
+        };
+        let batch = match self.ranks.peers().filter(|peers| peers.size() > 1) {
+            None => alone(own),
+            Some(peers) => {
+                let summed =
+                    |error: vitral_distributed::ReduceError| Error::Message(error.to_string());
+                let figures = own.try_map(|part| {
+                    Ok::<_, Error>(vec![scalar(part.loss.clone())?, scalar(part.correct.clone())?])
+                })?;
+                let figures = all_reduce(peers, &figures).map_err(summed)?;
+                let values = own.try_map(|part| flat(&part.gradients))?;
+                drop(own);
+                let gradients = match &self.shard {
+                    None => {
+                        let lengths = self.infos.iter().map(ParameterInfo::elements);
+                        on_device(&all_reduce(peers, &values).map_err(summed)?, lengths, &device)
+                    }
+                    Some(shard) => {
+                        let own = reduce_scatter(peers, &values, shard.segments());
+                        on_device(&own.map_err(summed)?, shard.lengths(), &device)
+                    }
+                };
+                let figure = |value: f32| Tensor::from_floats([value], &device);
+                BatchGradients {
+                    gradients: self.unscaled(gradients),
+                    norm: None,
+                    loss: figure(figures[0]),
+                    correct: figure(figures[1]),
+                }
+            }
+        };
+        let norm = match &self.shard {
+            None if self.scaler.is_none() => None,
+            None => Some(global_norm(&batch.gradients)),
+            Some(_) => Some(self.norm_of_all(&batch.gradients)?),
+        };
+        Ok(BatchGradients { norm, ..batch })
+    }
+
+    /// The global norm where each rank has a part of the gradients: the same as where each has all of them.
+    fn norm_of_all(&self, gradients: &[Tensor<1>]) -> Result<Tensor<1>, Error> {
+        let own = squared_norms(gradients)?;
+        let all = match self.ranks.peers() {
+            Some(peers) => {
+                let counts = self.ranks.gather(own.len())?;
+                peers.all_gather_values(&own, &counts)
+            }
+            None => own,
+        };
+        let squared: f64 = all.iter().map(|&sum| f64::from(sum)).sum();
+        Ok(Tensor::from_floats([squared.sqrt() as f32], &self.device()))
+    }
+
+    /// What a micro-batch adds of which no image could be read.
+    fn nothing(&self) -> PartGradients {
+        let device = self.device();
+        let zeros = |count: usize| Tensor::<1>::zeros([count], &device);
+        PartGradients {
+            gradients: self.infos.iter().map(|info| zeros(info.elements())).collect(),
+            loss: zeros(1),
+            correct: zeros(1),
+        }
+    }
+
+    pub(super) fn device(&self) -> Device {
+        self.model.head.weight.val().device().without_autodiff()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use vitral_distributed::threads::ranks;
+    use vitral_model::ViTConfig;
+    use vitral_seed::Seed;
+
+    use super::*;
+    use crate::{
+        batch_size::BatchSize,
+        experiment::TrainConfig,
+        mix::Mix,
+        schedule::{Decay, Schedule},
+    };
+
+    const BATCH: usize = 16;
+
+    fn model() -> ViTConfig {
+        ViTConfig {
+            image_size: 8,
+            patch_size: Some(4),
+            // More than a piece of the norm in one parameter.
+            width: Some(80),
+            depth: Some(2),
+            heads: Some(2),
+            classes: 3,
+            dropout: 0.1,
+            drop_path: 0.2,
+            ..ViTConfig::default()
+        }
+    }
+
+    fn train(accum_steps: usize) -> TrainConfig {
+        TrainConfig {
+            batch: BatchSize::Fixed(BATCH),
+            accum_steps,
+            ema: Some(0.9),
+            clip_norm: Some(0.5),
+            frozen: vec!["blocks.0.mlp.fc1.bias".into()],
+            mix: Mix { mixup: 0.8, cutmix: 1.0, ..Mix::default() },
+            ..TrainConfig::default()
+        }
+    }
+
+    fn learner(train: &TrainConfig) -> Learner {
+        let schedule = Schedule {
+            decay: Decay::Constant,
+            peak: 1e-2,
+            floor: 0.0,
+            warmup: 0,
+            total: 9,
+            ..Schedule::default()
+        };
+        Learner::new(&model(), train, schedule, Seed::new(3), &Device::flex()).unwrap()
+    }
+
+    /// The images of a step with these places.
+    fn images(step: u64, places: &[u32]) -> (Tensor<4>, Tensor<2>) {
+        let model = model();
+        let values = model.image_size * model.image_size * model.channels;
+        let value = |place: u32, at: usize| {
+            ((step as usize * 31 + place as usize * 7 + at * 13) % 97) as f32 / 97.0
+        };
+        let pixels = places.iter().flat_map(|&place| (0..values).map(move |at| value(place, at)));
+        let shape = [places.len(), model.image_size, model.image_size, model.channels];
+        let pixels = burn::tensor::TensorData::new(pixels.collect::<Vec<f32>>(), shape);
+        let labels: Vec<u32> = places.iter().map(|place| place % 3).collect();
+        let device = Device::flex();
+        (Tensor::from_data(pixels, &device), crate::loss::targets(&labels, 3, 0.1, &device))
+    }
+
+    /// All that a few steps leave: losses, norms, weights, averages; `lost` are the places that cannot be read.
+    fn trained(size: usize, train: &TrainConfig, lost: &[u32]) -> Vec<f32> {
+        let all = ranks(size, |rank| {
+            let shared = Ranks::new(Rc::new(rank.clone()));
+            let mut learner = learner(train);
+            learner.join(&shared);
+            let mut found = Vec::new();
+            for step in 0..3 {
+                let part = parts_of(shared.rank(), size, BATCH);
+                let own = |part: Range<usize>| -> Vec<u32> {
+                    part.map(|place| place as u32).filter(|place| !lost.contains(place)).collect()
+                };
+                let (before, all) = (own(0..part.start).len(), own(0..BATCH).len());
+                let places = own(part);
+                let share = Share::new(&shared, train.accum_steps, BATCH, &places, (all, before));
+                let (images, targets) = images(step, &places);
+                let own = learner.own_gradients(step, &share, images, targets).unwrap();
+                let learned = learner.apply(step, learner.summed(own).unwrap(), 1.0).unwrap();
+                for figure in [learned.loss, learned.correct, learned.gradient_norm] {
+                    found.push(scalar(figure).unwrap());
+                }
+            }
+            let tensors = learner.export().unwrap();
+            let ema = tensors.ema.unwrap();
+            for tensor in tensors.model.iter().chain(&ema).chain(&tensors.optimizer) {
+                found.extend(&tensor.values);
+            }
+            found
+        });
+        assert!(all.iter().all(|one| *one == all[0]), "ranks have other results");
+        all.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn any_number_of_ranks_comes_to_the_same_bytes() {
+        let train = train(4);
+        let one = trained(1, &train, &[]);
+        assert!(one.iter().all(|value| value.is_finite()));
+        for size in [2, 4] {
+            assert!(trained(size, &train, &[]) == one, "{size} ranks");
+        }
+        let sharded = TrainConfig { shard_optimizer: true, ..train };
+        for size in [1, 2, 4] {
+            assert!(
+                trained(size, &sharded, &[]) == one,
+                "{size} ranks with a part of the optimizer"
+            );
+        }
+    }
+
+    #[test]
+    fn images_that_cannot_be_read_change_no_others_place() {
+        let train = train(4);
+        // Some of a micro-batch, and all of another.
+        let lost = [1, 8, 9, 10, 11, 15];
+        let one = trained(1, &train, &lost);
+        assert!(one != trained(1, &train, &[]));
+        for size in [2, 4] {
+            assert!(trained(size, &train, &lost) == one, "{size} ranks");
+        }
+    }
+
+    /// The noise of a batch that is cut freely is that of the whole; only the order of the sum differs.
+    #[test]
+    fn ranks_that_cut_their_part_freely_come_to_the_whole() {
+        let auto = BatchSize::Auto { effective: BATCH, memory: None };
+        let train = TrainConfig { batch: auto, mix: Mix::default(), ..train(1) };
+        let one = trained(1, &train, &[]);
+        for size in [2, 3] {
+            let found = trained(size, &train, &[]);
+            let figures = found.iter().zip(&one).take(9);
+            figures
+                .for_each(|(found, one)| assert!((found - one).abs() < 1e-3 * one.abs().max(1.0)));
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_optimizer_is_less_and_is_saved_whole() {
+        let train = TrainConfig { shard_optimizer: true, ..train(2) };
+        let bytes = ranks(2, |rank| {
+            let shared = Ranks::new(Rc::new(rank.clone()));
+            let mut learner = learner(&train);
+            let whole = learner.optimizer_bytes();
+            learner.join(&shared);
+            let mut tensors = learner.export().unwrap();
+            tensors.optimizer.iter_mut().for_each(|tensor| tensor.values.fill(0.25));
+            learner.import(&tensors, &Device::flex()).unwrap();
+            assert!(learner.export().unwrap().optimizer == tensors.optimizer);
+            (learner.optimizer_bytes(), whole)
+        });
+        let ((first, whole), (second, _)) = (bytes[0], bytes[1]);
+        assert_eq!(first + second, whole);
+        assert!(first.abs_diff(second) < whole / 10, "{first} and {second} of {whole}");
+    }
+}
