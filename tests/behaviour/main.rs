@@ -40,6 +40,7 @@ mod plugins;
 mod precision;
 mod predicting;
 mod presets;
+mod pruning;
 mod quickstart;
 mod report;
 mod resume;

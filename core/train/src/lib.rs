@@ -38,6 +38,7 @@ pub mod plugins;
 pub mod precision;
 mod predict;
 mod predictions;
+pub mod prune;
 mod read_back;
 mod run_folder;
 pub mod schedule;

@@ -187,7 +187,8 @@ fn resume_same(
         ))
     })?;
     let checkpoint = Checkpoint::load(&newest).map_err(Error::from)?;
-    check_same(&loaded.experiment, &checkpoint.experiment, run)?;
+    let begun = checkpoint.state.begun(&checkpoint.experiment);
+    check_same(&loaded.experiment, &begun, run)?;
     let device = loaded.open_device(arguments.device.as_deref())?;
     progress.line(&format!("{} on {}", newest.display(), device::describe(&device)));
     Trainer::resume(checkpoint, registry, &device).map_err(|error| loaded.locate(error))

@@ -2,6 +2,7 @@
 //! moving average.
 
 mod batch_gradients;
+mod prune;
 mod rehearse;
 mod tensors;
 mod within_memory;
@@ -31,6 +32,7 @@ use crate::{
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
+    prune::{Importance, Tracker},
     read_back::scalar,
     schedule::Schedule,
     statistics::parameter_statistics,
@@ -49,6 +51,8 @@ pub struct Learner {
     teacher: Option<Teacher>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
+    /// What heads and hidden neurons matter, where the model is pruned by it.
+    importance: Option<Tracker>,
     scaler: Option<LossScaler>,
     skipped_steps: u64,
     /// Images that go through the model at once, where the experiment leaves that open.
@@ -117,7 +121,8 @@ impl Learner {
         let batch_programs =
             programs.batch.iter().enumerate().map(batch_program).collect::<Result<_, _>>()?;
         let infos = parameters::infos(&model);
-        if let Some((index, group)) = unmatched(&infos, &config.groups) {
+        let whole = prune::whole_infos(&model, &infos, &programs.attention, &autodiff)?;
+        if let Some((index, group)) = unmatched(&whole, &config.groups) {
             return Err(Error::Experiment(ConfigProblem {
                 field: format!("train.groups[{index}].parameters"),
                 message: format!("`{}` matches no parameter of the model", group.parameters),
@@ -125,7 +130,7 @@ impl Learner {
                     .into(),
             }));
         }
-        if let Some((index, pattern)) = unmatched_frozen(&infos, &config.frozen) {
+        if let Some((index, pattern)) = unmatched_frozen(&whole, &config.frozen) {
             return Err(Error::Experiment(ConfigProblem {
                 field: format!("train.frozen[{index}]"),
                 message: format!("`{pattern}` matches no parameter of the model"),
@@ -135,11 +140,18 @@ impl Learner {
         }
         let depth = model.config().depth();
         let values = parameters::values(&model);
+        let groups = groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen);
+        if config.prune.is_some() {
+            prune::check_trained(&infos, &groups)?;
+        }
+        let tracked = config.prune.is_some_and(|prune| prune.importance == Importance::Taylor);
+        let tracker = || Tracker::new(model.config(), &infos, device);
         Ok(Self {
             config: config.clone(),
             schedule,
             seed,
-            groups: groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen),
+            importance: tracked.then(tracker),
+            groups,
             optimizer: OptimizerState::new(config.optimizer, &infos, &values),
             infos,
             ema: config.ema.map(|decay| Ema::new(decay, values)),

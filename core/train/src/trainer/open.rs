@@ -11,6 +11,7 @@ use super::{
     Trainer,
     asked::Asked,
     changes::{Meaning, changes, doubts, other_data},
+    prune::check_prunable,
 };
 use crate::{
     Error,
@@ -125,7 +126,8 @@ impl Trainer {
         // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
         trainer.checkpoints.rewind(step, best.map(|(_, step)| step))?;
         let set_aside = trainer.folder.forget_after(step)?;
-        trainer.folder.write_config(&trainer.experiment)?;
+        let begun = trainer.state.begun(&trainer.experiment);
+        trainer.folder.write_config(&begun)?;
         let notes = notes.into_iter().chain(changes).chain(others.into_iter().flatten());
         let notes = notes.chain(restored).chain(average).chain(set_aside).chain(branched);
         let notes = notes.chain(other_teacher.clone()).map(|note| ("resume", note));
@@ -196,10 +198,12 @@ impl Parts {
                 .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;
         }
         footprint::check(&experiment, &programs.attention, purpose(&experiment), device)?;
+        let learner = learner(&experiment, &programs, &plan, device)?;
+        check_prunable(&experiment, &plan, &learner, &programs, device)?;
         Ok(Self {
             stages: open_stages(&experiment, registry)?,
             monitors: Monitors::open(&experiment, registry)?,
-            learner: learner(&experiment, &programs, &plan, device)?,
+            learner,
             experiment,
             datasets,
             place,
