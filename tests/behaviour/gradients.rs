@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_model::{
     ViTConfig,
-    config::{AttentionKind, LayerAttention},
+    config::{AttentionKind, LayerAttention, LayerSize},
     layers::Normalization,
     mlp::Mlp,
     pool::Pool,
@@ -195,6 +195,25 @@ fn gradients_of_every_model_option_equal_finite_differences() {
             ViTConfig { pool: Pool::Mean, patch_dropout: 0.3, ..merging(base(), true) },
         ),
         ("token merging with map", ViTConfig { pool: Pool::Map, ..merging(base(), true) }),
+        ("pruned", pruned([(1, 20), (2, 7)], base())),
+        (
+            "without a branch",
+            pruned([(0, 20), (1, 0)], ViTConfig { layer_scale: Some(0.1), ..base() }),
+        ),
+        (
+            "pruned with bias, norms, swiglu and dropout",
+            pruned(
+                [(1, 9), (0, 5)],
+                ViTConfig {
+                    relative_position_bias: true,
+                    qk_norm: true,
+                    mlp: Mlp::SwiGlu,
+                    dropout: 0.3,
+                    ..base()
+                },
+            ),
+        ),
+        ("pruned with rope", pruned([(1, 9), (0, 0)], ViTConfig { rope: Some(100.0), ..base() })),
         (
             "attention by layer",
             ViTConfig {
@@ -215,6 +234,11 @@ fn gradients_of_every_model_option_equal_finite_differences() {
 fn merging(model: ViTConfig, proportional_attention: bool) -> ViTConfig {
     let r = MergeSchedule::Layers(vec![3, 2]);
     ViTConfig { token_merging: Some(TokenMerging { r, proportional_attention }), ..model }
+}
+
+fn pruned(layers: [(usize, usize); 2], model: ViTConfig) -> ViTConfig {
+    let layers = layers.map(|(heads, hidden)| LayerSize { heads, hidden }).to_vec();
+    ViTConfig { layers, ..model }
 }
 
 /// Positions of the model's size learn from images of another one, through their resizing.

@@ -40,6 +40,7 @@ mod plugins;
 mod precision;
 mod predicting;
 mod presets;
+mod pruning;
 mod quickstart;
 mod ranks;
 mod report;

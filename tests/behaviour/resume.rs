@@ -11,12 +11,15 @@ use crate::support::{
 };
 
 const FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
+/// Of a run that prunes.
+const IMPORTANCE: &str = "importance.safetensors";
 
 /// The tensors of a run's last checkpoint, and its metrics without what depends on time.
 fn result(run: &Path) -> (Vec<Vec<u8>>, Vec<serde_json::Value>) {
     let last = fs::read_to_string(run.join("last")).unwrap();
     let checkpoint = run.join(last.trim());
-    let tensors = FILES.iter().filter_map(|file| fs::read(checkpoint.join(file)).ok()).collect();
+    let files = FILES.iter().chain([&IMPORTANCE]);
+    let tensors = files.filter_map(|file| fs::read(checkpoint.join(file)).ok()).collect();
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let metrics = metrics.lines().map(|line| {
         let mut line: serde_json::Value = serde_json::from_str(line).unwrap();

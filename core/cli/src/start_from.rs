@@ -89,6 +89,7 @@ fn take_over(
         width,
         depth,
         heads,
+        layers,
         token_mixing,
         mlp_ratio,
         mlp,

@@ -178,6 +178,17 @@ fn check_layers(config: &ViTConfig) -> Result<(), String> {
             return Err(format!("the attention `{name}` of layer {layer} (`attention`)"));
         }
         let norm = config.attention_of(layer).qk_norm();
+        if config.heads_of(layer) != config.whole_heads_of(layer)
+            || config.hidden_of(layer) != config.mlp_dim()
+        {
+            return Err(format!(
+                "layer {layer}, which was pruned to {} of {} heads and {} of {} hidden neurons (`layers`)",
+                config.heads_of(layer),
+                config.whole_heads_of(layer),
+                config.hidden_of(layer),
+                config.mlp_dim()
+            ));
+        }
         if config.heads_of(layer) != config.heads() || norm.is_some_and(|n| n != config.qk_norm) {
             return Err(format!("other heads or norms in layer {layer} (`attention`)"));
         }

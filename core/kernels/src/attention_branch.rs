@@ -30,20 +30,20 @@ use crate::{
 pub struct AttentionBranch<'a> {
     /// What lies around it.
     pub residual: Residual<'a>,
-    /// `[width, 3 * width]`: queries, keys and values, each with its heads side by side.
+    /// `[width, 3 * inner]`: queries, keys and values, each with its heads side by side.
     pub qkv: Linear<'a>,
-    /// `[width, width]`
+    /// `[inner, width]`
     pub proj: Linear<'a>,
-    /// Heads, which divide the width.
+    /// Heads, which divide the inner width. That is the width, unless heads were pruned.
     pub heads: usize,
 }
 
 /// What forward leaves for backward.
 #[derive(Debug)]
 pub struct AttentionSaved<'a, T = f32> {
-    /// `[kept_rows, 3 * width]`
+    /// `[kept_rows, 3 * inner]`
     pub qkv: &'a mut [T],
-    /// `[kept_rows, width]`: the heads' results.
+    /// `[kept_rows, inner]`: the heads' results.
     pub attended: &'a mut [T],
     /// `[kept_samples, heads, tokens]`
     pub logsumexp: &'a mut [f32],
@@ -82,6 +82,11 @@ instances! {
 }
 
 impl AttentionBranch<'_> {
+    /// Width of all heads together.
+    fn inner(&self) -> usize {
+        self.proj.inputs
+    }
+
     /// `x` to `out`, both `[batch, tokens, width]`. Fills what backward needs, if that is asked for.
     /// Products, and what is kept, are of type `T`.
     pub fn forward<T: Instances>(
@@ -101,7 +106,7 @@ impl AttentionBranch<'_> {
     ) {
         assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
         let kept = self.residual.kept();
-        let width = self.residual.width();
+        let (width, inner) = (self.residual.width(), self.inner());
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;
             out[rows.clone()].copy_from_slice(&x[rows]);
@@ -110,9 +115,9 @@ impl AttentionBranch<'_> {
         let saved = match saved {
             Some(saved) => saved,
             None => {
-                memory = scratch::take(kept.rows * 4 * width);
+                memory = scratch::take(kept.rows * 4 * inner);
                 sums = scratch::take(kept.rows * self.heads);
-                let (qkv, attended) = memory.split_at_mut(kept.rows * 3 * width);
+                let (qkv, attended) = memory.split_at_mut(kept.rows * 3 * inner);
                 AttentionSaved { qkv, attended, logsumexp: &mut sums, norm: None }
             }
         };
@@ -129,8 +134,13 @@ impl AttentionBranch<'_> {
         });
     }
 
+    /// Sums of each block: of LayerNorm's two gradients and of the packed projection's bias.
+    fn sums(&self) -> usize {
+        2 * self.residual.width() + 3 * self.inner()
+    }
+
     fn shape(&self, kept: &Kept) -> AttentionShape {
-        let head_dim = self.residual.width() / self.heads;
+        let head_dim = self.inner() / self.heads;
         AttentionShape {
             batch: kept.samples.len(),
             heads: self.heads,
@@ -157,7 +167,7 @@ impl AttentionBranch<'_> {
 
     /// Where the heads' results lie.
     fn attended_strides(&self) -> HeadStrides {
-        let head_dim = self.residual.width() / self.heads;
+        let head_dim = self.inner() / self.heads;
         HeadStrides::packed(0, 1, self.heads, self.residual.tokens, head_dim)
     }
 
@@ -171,8 +181,8 @@ impl AttentionBranch<'_> {
         logsumexp: &mut [f32],
         norm: Option<SharedNorm<T>>,
     ) {
-        let width = self.residual.width();
-        assert_eq!((qkv.len(), attended.len()), (kept.rows * 3 * width, kept.rows * width));
+        let inner = self.inner();
+        assert_eq!((qkv.len(), attended.len()), (kept.rows * 3 * inner, kept.rows * inner));
         let shared = Shared::new(qkv);
         Packed::<T>::lend(self.qkv.view(), None, |weight| {
             rows::for_each(kept.blocks.len(), |task| {
@@ -209,7 +219,7 @@ impl AttentionBranch<'_> {
         assert_eq!((gradient.len(), x_gradient.len()), (len, len));
         assert!(saved.norm.is_some() || x.len() == len);
         let kept = self.residual.kept();
-        let width = self.residual.width();
+        let (width, inner) = (self.residual.width(), self.inner());
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;
             x_gradient[rows.clone()].copy_from_slice(&gradient[rows]);
@@ -218,7 +228,7 @@ impl AttentionBranch<'_> {
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
 
         // Through the projection of the heads' results; LayerScale goes into its weights.
-        let mut attended_gradient = scratch::take::<T>(kept.rows * width);
+        let mut attended_gradient = scratch::take::<T>(kept.rows * inner);
         let shared = Shared::new(&mut attended_gradient);
         Packed::<T>::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
             let blocks = rows::blocks(kept.rows);
@@ -228,13 +238,13 @@ impl AttentionBranch<'_> {
                     left: &branch_gradient[rows.start * width..rows.end * width],
                     right: proj,
                     // SAFETY: each task has rows of its own.
-                    to: unsafe { shared.at(rows.start * width) },
-                    width,
+                    to: unsafe { shared.at(rows.start * inner) },
+                    width: inner,
                 });
             });
         });
         outer::<T, _, _>(
-            View::new(saved.attended, kept.rows, width),
+            View::new(saved.attended, kept.rows, inner),
             View::new(branch_gradient, kept.rows, width),
             gradients.proj.weight,
         );
@@ -250,7 +260,7 @@ impl AttentionBranch<'_> {
         }
 
         // Through the attention.
-        let mut qkv_gradient = scratch::take::<T>(kept.rows * 3 * width);
+        let mut qkv_gradient = scratch::take::<T>(kept.rows * 3 * inner);
         let attention = self.attention(&kept, saved.qkv);
         let strides = self.attended_strides();
         attention.backward_as(
@@ -274,7 +284,7 @@ impl AttentionBranch<'_> {
             Some((units, statistics)) => (units, Some(&*statistics)),
             None => (&mut *memory, None),
         };
-        let mut sums = scratch::take(kept.blocks.len() * 5 * width);
+        let mut sums = scratch::take(kept.blocks.len() * self.sums());
         let shared_normalized = Shared::new(normalized);
         let [shared_out, shared_sums] = [x_gradient, &mut sums[..]].map(Shared::new);
         Packed::<T>::lend(self.qkv.view().transposed(), None, |weight| {
@@ -298,10 +308,10 @@ impl AttentionBranch<'_> {
         });
         outer::<T, _, _>(
             View::new(normalized, kept.rows, width),
-            View::new(&qkv_gradient, kept.rows, 3 * width),
+            View::new(&qkv_gradient, kept.rows, 3 * inner),
             gradients.qkv.weight,
         );
-        let mut total = scratch::take(5 * width);
+        let mut total = scratch::take(self.sums());
         sum_partials(&sums, &mut total);
         let (norm_weight, rest) = total.split_at(width);
         let (norm_bias, qkv_bias) = rest.split_at(width);
@@ -331,6 +341,7 @@ impl<T: Element> WithSimd for ProjectIn<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let norm = self.branch.residual.norm;
         let (width, rows) = (norm.width(), self.rows.len());
+        let projected = 3 * self.branch.inner();
         let mut normalized = scratch::take::<T>(rows * width);
         let mut statistics = scratch::take(rows * 2);
         let x = &self.x[self.rows.start * width..self.rows.end * width];
@@ -349,8 +360,8 @@ impl<T: Element> WithSimd for ProjectIn<'_, T> {
                 &self.weight,
                 &Biased {
                     bias: self.branch.qkv.bias,
-                    to: self.qkv.at(self.first * 3 * width),
-                    width: 3 * width,
+                    to: self.qkv.at(self.first * projected),
+                    width: projected,
                 },
             );
         }
@@ -375,12 +386,13 @@ impl<T: Element> WithSimd for ProjectOut<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let residual = &self.branch.residual;
         let (width, start) = (residual.width(), self.rows.start * residual.width());
-        let attended = &self.attended[self.first * width..][..self.rows.len() * width];
+        let inner = self.branch.inner();
+        let attended = &self.attended[self.first * inner..][..self.rows.len() * inner];
         // SAFETY: each block has rows of its own, as large as the product.
         unsafe {
             product(
                 simd,
-                Left::rows(attended, width),
+                Left::rows(attended, inner),
                 &self.proj,
                 &AddResidual {
                     bias: self.branch.proj.bias,
@@ -442,7 +454,8 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
         let norm = self.branch.residual.norm;
         let (width, rows) = (norm.width(), self.rows.len());
         let whole = self.rows.start * width..self.rows.end * width;
-        let qkv_gradient = &self.qkv_gradient[self.first * 3 * width..][..rows * 3 * width];
+        let projected = 3 * self.branch.inner();
+        let qkv_gradient = &self.qkv_gradient[self.first * projected..][..rows * projected];
         let mut memory = scratch::take(rows * (width + 2));
         let (normalized_gradient, new_statistics) = memory.split_at_mut(rows * width);
         // SAFETY: each block has rows, and sums, of its own.
@@ -450,7 +463,7 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
             (
                 self.normalized.slice(self.first * width, rows * width),
                 self.x_gradient.slice(whole.start, whole.len()),
-                self.sums.slice(self.task * 5 * width, 5 * width),
+                self.sums.slice(self.task * self.branch.sums(), self.branch.sums()),
             )
         };
         let known = match self.statistics {
@@ -462,7 +475,7 @@ impl<T: Element> WithSimd for BackIn<'_, T> {
         unsafe {
             product(
                 simd,
-                Left::rows(qkv_gradient, 3 * width),
+                Left::rows(qkv_gradient, projected),
                 &self.weight,
                 &Store {
                     to: normalized_gradient.as_mut_ptr(),
@@ -492,17 +505,17 @@ mod tests {
 
     const BATCH: usize = 3;
     const TOKENS: usize = 5;
-    const HEADS: usize = 2;
     const WIDTH: usize = 6;
+    const HEAD_WIDTH: usize = 3;
 
     /// From packed queries, keys and values to the heads' results, by plain loops.
-    fn attend(qkv: &[f64]) -> Vec<f64> {
-        let dim = WIDTH / HEADS;
+    fn attend(qkv: &[f64], heads: usize) -> Vec<f64> {
+        let (dim, inner) = (HEAD_WIDTH, heads * HEAD_WIDTH);
         let at = |sample: usize, token: usize, part: usize, head: usize, i: usize| {
-            qkv[(sample * TOKENS + token) * 3 * WIDTH + part * WIDTH + head * dim + i]
+            qkv[(sample * TOKENS + token) * 3 * inner + part * inner + head * dim + i]
         };
-        let mut out = vec![0.0; BATCH * TOKENS * WIDTH];
-        for (sample, head) in (0..BATCH).flat_map(|s| (0..HEADS).map(move |h| (s, h))) {
+        let mut out = vec![0.0; BATCH * TOKENS * inner];
+        for (sample, head) in (0..BATCH).flat_map(|s| (0..heads).map(move |h| (s, h))) {
             for query in 0..TOKENS {
                 let weights: Vec<f64> = (0..TOKENS)
                     .map(|key| {
@@ -513,7 +526,7 @@ mod tests {
                     .collect();
                 let sum: f64 = weights.iter().sum();
                 for i in 0..dim {
-                    out[(sample * TOKENS + query) * WIDTH + head * dim + i] = (0..TOKENS)
+                    out[(sample * TOKENS + query) * inner + head * dim + i] = (0..TOKENS)
                         .map(|key| weights[key] / sum * at(sample, key, 2, head, i))
                         .sum();
                 }
@@ -527,20 +540,25 @@ mod tests {
         on_each_instruction_set(|set| {
             for scales in [None, Some([0.0f32, 1.25, 1.25])] {
                 for scaled in [false, true] {
-                    check(&format!("{set:?} {scales:?} {scaled}"), scales, scaled);
+                    // All heads, one that others were pruned beside, and more than the width has.
+                    for heads in [2, 1, 3] {
+                        let name = format!("{set:?} {scales:?} {scaled} {heads} heads");
+                        check(&name, scales, scaled, heads);
+                    }
                 }
             }
         });
     }
 
-    fn check(name: &str, scales: Option<[f32; 3]>, scaled: bool) {
+    fn check(name: &str, scales: Option<[f32; 3]>, scaled: bool, heads: usize) {
+        let inner = heads * HEAD_WIDTH;
         let x = values(BATCH * TOKENS * WIDTH, 1);
         let gradient = values(x.len(), 2);
         let [norm_weight, norm_bias, proj_bias, gamma] = [3, 4, 5, 6].map(|s| values(WIDTH, s));
-        let (qkv, qkv_bias) = (values(3 * WIDTH * WIDTH, 7), values(3 * WIDTH, 8));
-        let proj = values(WIDTH * WIDTH, 9);
+        let (qkv, qkv_bias) = (values(WIDTH * 3 * inner, 7), values(3 * inner, 8));
+        let proj = values(inner * WIDTH, 9);
         let norm = LayerNorm { weight: &norm_weight, bias: &norm_bias, eps: 1e-3 };
-        let linear = |weight, bias, outputs| Linear { weight, bias, inputs: WIDTH, outputs };
+        let linear = |weight, bias, inputs, outputs| Linear { weight, bias, inputs, outputs };
         let branch = AttentionBranch {
             residual: Residual {
                 batch: BATCH,
@@ -549,9 +567,9 @@ mod tests {
                 layer_scale: scaled.then_some(&gamma[..]),
                 sample_scales: scales.as_ref().map(|scales| &scales[..]),
             },
-            qkv: linear(&qkv, Some(&qkv_bias), 3 * WIDTH),
-            proj: linear(&proj, Some(&proj_bias), WIDTH),
-            heads: HEADS,
+            qkv: linear(&qkv, Some(&qkv_bias), WIDTH, 3 * inner),
+            proj: linear(&proj, Some(&proj_bias), inner, WIDTH),
+            heads,
         };
         let inputs = [&x[..], &norm_weight, &norm_bias, &qkv, &qkv_bias, &proj, &proj_bias, &gamma];
         let exact = |inputs: &[Vec<f64>]| {
@@ -559,7 +577,7 @@ mod tests {
                 unreachable!()
             };
             let x1 = testing::layer_norm(x, norm_weight, norm_bias, f64::from(1e-3f32));
-            let attended = attend(&testing::linear(&x1, qkv, qkv_bias));
+            let attended = attend(&testing::linear(&x1, qkv, qkv_bias), heads);
             let branch = testing::linear(&attended, proj, proj_bias);
             let ones = vec![1.0; WIDTH];
             let scales = testing::wide(&scales.unwrap_or([1.0; 3]));
@@ -567,8 +585,8 @@ mod tests {
         };
         let (rows, samples) = (branch.residual.kept_rows(), branch.residual.kept_samples());
         let mut out = vec![f32::NAN; x.len()];
-        let (mut qkv_kept, mut attended) = (vec![0.0; rows * 3 * WIDTH], vec![0.0; rows * WIDTH]);
-        let mut logsumexp = vec![0.0; samples * HEADS * TOKENS];
+        let (mut qkv_kept, mut attended) = (vec![0.0; rows * 3 * inner], vec![0.0; rows * inner]);
+        let mut logsumexp = vec![0.0; samples * heads * TOKENS];
         macro_rules! saved {
             () => {
                 AttentionSaved {

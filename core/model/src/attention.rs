@@ -16,7 +16,8 @@ use crate::{
 /// Multi-head self-attention of one layer.
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// `[width, 3 * width]`: queries, keys and values, each with its heads side by side.
+    /// `[width, 3 * inner]`: queries, keys and values, each with its heads side by side. The inner
+    /// width is that of all heads: the width of a token, unless some were pruned.
     pub qkv: Linear,
     /// The norm over the head width of the queries.
     pub q_norm: Option<Norm>,
@@ -26,7 +27,7 @@ pub struct Attention {
     pub rel_pos: Option<RelativePositionBias>,
     /// A plugin's attention, in place of softmax attention.
     pub program: Option<ProgramAttention>,
-    /// `[width, width]`
+    /// `[inner, width]`
     pub proj: Linear,
     #[module(skip)]
     pub(crate) heads: usize,
@@ -46,14 +47,16 @@ impl Attention {
         program: Option<ProgramAttention>,
     ) -> Self {
         let (width, heads) = (config.width(), config.heads_of(layer));
+        let head_width = config.head_width_of(layer);
+        let inner = heads * head_width;
         let qk_norm = config.attention_of(layer).qk_norm().unwrap_or(config.qk_norm);
-        let norm = |name| qk_norm.then(|| Norm::new(&init.of(name), config, width / heads));
+        let norm = |name| qk_norm.then(|| Norm::new(&init.of(name), config, head_width));
         Self {
             qkv: Linear::new(
                 &init.of("qkv"),
                 Role::Attention { parts: 3 },
                 width,
-                3 * width,
+                3 * inner,
                 config.qkv_bias,
             ),
             q_norm: norm("q_norm"),
@@ -67,7 +70,7 @@ impl Attention {
                 )
             }),
             program,
-            proj: Linear::new(&init.of("proj"), Role::Attention { parts: 1 }, width, width, true),
+            proj: Linear::new(&init.of("proj"), Role::Attention { parts: 1 }, inner, width, true),
             heads,
             layer,
             attention_dropout: config.attention_dropout,

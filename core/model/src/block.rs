@@ -33,11 +33,12 @@ pub(crate) trait Blocks: Ops {
     }
 }
 
-/// A pre-norm block of a transformer or an MLP-Mixer: it has either `attn` or `mlp_tokens`.
+/// A pre-norm block of a transformer or an MLP-Mixer: it has either `attn` or `mlp_tokens`. A branch that
+/// was pruned away is not there, nor are its norm and scale.
 #[derive(Module, Debug)]
 pub struct Block {
     /// The norm before attention or token mixing.
-    pub norm1: Norm,
+    pub norm1: Option<Norm>,
     /// Multi-head attention.
     pub attn: Option<Attention>,
     /// The MLP over the tokens of each channel, in the place of attention.
@@ -45,9 +46,9 @@ pub struct Block {
     /// LayerScale of that branch.
     pub ls1: Option<LayerScale>,
     /// The norm before the MLP.
-    pub norm2: Norm,
+    pub norm2: Option<Norm>,
     /// The MLP.
-    pub mlp: MlpBlock,
+    pub mlp: Option<MlpBlock>,
     /// LayerScale of the MLP branch.
     pub ls2: Option<LayerScale>,
     #[module(skip)]
@@ -64,21 +65,29 @@ impl Block {
         layer: usize,
         program: Option<ProgramAttention>,
     ) -> Self {
-        let width = config.width();
-        let scale =
-            |name| config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value));
+        let (width, hidden) = (config.width(), config.hidden_of(layer));
+        let has_heads = !config.is_mixer() && config.heads_of(layer) > 0;
+        let (mixes, has_mlp) = (config.is_mixer() || has_heads, hidden > 0);
+        let norm = |name: &str| Norm::new(&init.of(name), config, width);
+        let scale = |name: &str| {
+            config.layer_scale.map(|value| LayerScale::new(&init.of(name), width, value))
+        };
         Self {
-            norm1: Norm::new(&init.of("norm1"), config, width),
-            attn: (!config.is_mixer())
-                .then(|| Attention::new(&init.of("attn"), config, layer, program)),
+            norm1: mixes.then(|| norm("norm1")),
+            attn: has_heads.then(|| Attention::new(&init.of("attn"), config, layer, program)),
             mlp_tokens: MlpBlock::over_tokens(&init.of("mlp_tokens"), config),
-            ls1: scale("ls1"),
-            norm2: Norm::new(&init.of("norm2"), config, width),
-            mlp: MlpBlock::new(&init.of("mlp"), config),
-            ls2: scale("ls2"),
+            ls1: if mixes { scale("ls1") } else { None },
+            norm2: has_mlp.then(|| norm("norm2")),
+            mlp: has_mlp.then(|| MlpBlock::new(&init.of("mlp"), config, hidden)),
+            ls2: if has_mlp { scale("ls2") } else { None },
             drop_path: config.drop_path_of(layer),
             merged: config.merged_of(layer),
         }
+    }
+
+    /// Whether both branches were pruned away.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.norm1.is_none() && self.norm2.is_none()
     }
 
     /// `[B, tokens, width]` to the same, or to fewer tokens where it merges some.
@@ -106,8 +115,9 @@ impl Block {
         if let Some(tokens) = by_kernel {
             return tokens;
         }
-        let normed = self.norm2.forward(ops, tokens.clone());
-        let branch = ops.within("mlp", |ops| self.mlp.forward(ops, normed, mode.of("mlp")));
+        let (Some(norm), Some(mlp)) = (&self.norm2, &self.mlp) else { return tokens };
+        let normed = norm.forward(ops, tokens.clone());
+        let branch = ops.within("mlp", |ops| mlp.forward(ops, normed, mode.of("mlp")));
         self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of("drop_path2"))
     }
 
@@ -121,9 +131,10 @@ impl Block {
         mode: Mode,
     ) -> O::Tensor {
         let path = mode.of("drop_path1");
+        let Some(norm) = &self.norm1 else { return tokens };
         match (&self.attn, &self.mlp_tokens) {
             (Some(attn), _) => {
-                let normed = self.norm1.forward(ops, tokens.clone());
+                let normed = norm.forward(ops, tokens.clone());
                 let (branch, keys) = ops.within("attn", |ops| {
                     attn.forward(ops, normed, rotary, sizes, mode.of("attention"))
                 });
@@ -131,7 +142,7 @@ impl Block {
                 ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
             }
             (None, Some(mlp)) => {
-                let normed = self.norm1.forward(ops, tokens.clone());
+                let normed = norm.forward(ops, tokens.clone());
                 let branch = ops.within("mlp_tokens", |ops| {
                     mix_tokens(ops, mlp, normed, mode.of("mlp_tokens"))
                 });
@@ -189,14 +200,14 @@ impl Block {
         let plain = self.merged == 0
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
-        let around = self.around(ops, &self.norm1, mode.of("drop_path1"));
+        let around = self.around(ops, self.norm1.as_ref()?, mode.of("drop_path1"));
         around.filter(|_| plain).map(|around| AttentionBranch { around, heads: attn.heads })
     }
 
     /// The MLP half, if it is what kernels are for.
     fn plain_mlp<O: Ops>(&self, ops: &O, mode: Mode) -> Option<MlpBranch> {
-        let activation = self.mlp.plain(mode.of("mlp"))?;
-        let around = self.around(ops, &self.norm2, mode.of("drop_path2"))?;
+        let activation = self.mlp.as_ref()?.plain(mode.of("mlp"))?;
+        let around = self.around(ops, self.norm2.as_ref()?, mode.of("drop_path2"))?;
         Some(MlpBranch { around, activation })
     }
 
@@ -206,16 +217,17 @@ impl Block {
     }
 
     fn attention_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {
-        let Some(attn) = &self.attn else { return Vec::new() };
-        let layers = [self.norm1.parameters(ops), attn.qkv.parameters(ops)];
+        let (Some(norm), Some(attn)) = (&self.norm1, &self.attn) else { return Vec::new() };
+        let layers = [norm.parameters(ops), attn.qkv.parameters(ops)];
         let scale = self.ls1.as_ref().map(|scale| ops.parameter(&scale.gamma));
         let last = attn.proj.parameters(ops);
         layers.into_iter().chain([last]).flatten().chain([scale]).collect()
     }
 
     fn mlp_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {
-        let layers = [self.norm2.parameters(ops), self.mlp.fc1.parameters(ops)];
-        let last = self.mlp.fc2.parameters(ops);
+        let (Some(norm), Some(mlp)) = (&self.norm2, &self.mlp) else { return Vec::new() };
+        let layers = [norm.parameters(ops), mlp.fc1.parameters(ops)];
+        let last = mlp.fc2.parameters(ops);
         let scale = self.ls2.as_ref().map(|scale| ops.parameter(&scale.gamma));
         layers.into_iter().chain([last]).flatten().chain([scale]).collect()
     }

@@ -128,13 +128,14 @@ impl Counter {
         self.keep(&rows);
     }
 
-    fn attention(&mut self, input: &Counted, branch: &AttentionBranch) {
-        let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2));
+    /// `inner` is the width of all heads together.
+    fn attention(&mut self, input: &Counted, branch: &AttentionBranch, inner: usize) {
+        let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2) as f64);
         // Queries, keys and values, the heads' results, and the sums of each head's weights.
-        self.keep_rows(input, 4 * width + branch.heads);
-        let width = width as f64;
-        self.compute(2.0 * tokens * width * 4.0 * width);
-        self.compute(2.0 * 2.0 * tokens * tokens * width);
+        self.keep_rows(input, 4 * inner + branch.heads);
+        let inner = inner as f64;
+        self.compute(2.0 * tokens * width * 4.0 * inner);
+        self.compute(2.0 * 2.0 * tokens * tokens * inner);
     }
 
     fn mlp(&mut self, input: &Counted, hidden: usize) {
@@ -250,7 +251,12 @@ impl Ops for Counter {
             return None;
         }
         match &composite {
-            Composite::AttentionBranch(branch) => self.attention(input, branch),
+            Composite::AttentionBranch(branch) => {
+                let others = others(self);
+                // The packed projection, `[width, 3 * inner]`.
+                let packed = others[2].as_ref().map_or(0, |weight| self.size(weight, 1));
+                self.attention(input, branch, packed / 3);
+            }
             Composite::MlpBranch(_) => {
                 let others = others(self);
                 // The first projection, `[width, hidden]`.
@@ -292,7 +298,7 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::ViTConfig;
+    use crate::{ViTConfig, config::LayerSize};
 
     fn model(variant: &str) -> ViT {
         let config = ViTConfig { classes: 1000, ..ViTConfig::of_variant(variant.parse().unwrap()) };
@@ -332,5 +338,35 @@ mod tests {
         let separate = Costs::counted(&model, 4.0, false).kept_by_blocks[0];
         let published = 4.0 * tokens * width * (17.0 + 2.5 * heads * tokens / width);
         assert!((0.7..1.3).contains(&(separate / published)), "{}", separate / published);
+    }
+
+    /// A layer's products and what it keeps are in proportion to its heads and to its hidden neurons, and what
+    /// is not there costs nothing.
+    #[test]
+    fn what_is_pruned_costs_nothing() {
+        let of = |layers: &[(usize, usize)]| {
+            let layers = layers.iter().map(|&(heads, hidden)| LayerSize { heads, hidden });
+            let config = ViTConfig {
+                classes: 10,
+                depth: Some(2),
+                layers: layers.collect(),
+                ..ViTConfig::default()
+            };
+            let model = ViT::new(&config, Seed::new(0), &Device::flex()).unwrap();
+            let [fused, separate] = [true, false].map(|fused| Costs::counted(&model, 4.0, fused));
+            assert_eq!(fused.forward_flops, separate.forward_flops);
+            fused
+        };
+        let (whole, pruned) = (of(&[]), of(&[(1, 256), (0, 0)]));
+        let [attention, mlp] = [
+            2.0 * 197.0 * 192.0 * (4.0 * 192.0) + 4.0 * 197.0 * 197.0 * 192.0,
+            4.0 * 197.0 * 192.0 * 768.0,
+        ];
+        let block = attention + mlp;
+        let removed = whole.forward_flops - pruned.forward_flops;
+        assert_eq!(removed, block * 5.0 / 3.0);
+        assert_eq!(pruned.kept_by_blocks[1], 0.0);
+        // The inputs of both branches, a head's queries, keys, values and results, and hidden neurons.
+        assert_eq!(pruned.kept_by_blocks[0], 4.0 * 197.0 * f64::from(2 * 192 + 4 * 64 + 1 + 256));
     }
 }

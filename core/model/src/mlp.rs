@@ -26,9 +26,10 @@ pub struct MlpBlock {
 }
 
 impl MlpBlock {
-    pub(crate) fn new(init: &Initializer, config: &ViTConfig) -> Self {
+    /// The MLP over the channels of a token, of so many hidden neurons.
+    pub(crate) fn new(init: &Initializer, config: &ViTConfig, hidden: usize) -> Self {
         let role = if config.is_mixer() { Role::MixerMlp } else { Role::Mlp };
-        Self::of_size(init, config, role, config.width(), config.mlp_dim())
+        Self::of_size(init, config, role, config.width(), hidden)
     }
 
     /// The MLP over the tokens of a channel, where there is one: `tokens` stand for the width.

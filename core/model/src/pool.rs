@@ -49,7 +49,7 @@ impl AttentionPool {
             kv: attention("kv", 2 * width, 2),
             proj: attention("proj", width, 1),
             norm: Norm::new(&init.of("norm"), config, width),
-            mlp: MlpBlock::new(&init.of("mlp"), config),
+            mlp: MlpBlock::new(&init.of("mlp"), config, config.mlp_dim()),
             heads: config.heads(),
         }
     }

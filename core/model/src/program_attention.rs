@@ -97,7 +97,7 @@ fn fill(initializer: vitral_program::Initializer) -> Fill {
 pub fn layer_type(config: &ViTConfig, layer: usize) -> Result<TensorType, Misfit> {
     let heads = config.heads_of(layer);
     let tokens = config.prefix_tokens() + config.grid() * config.grid();
-    let dims = [Dim::Batch(1), heads.into(), tokens.into(), (config.width() / heads).into()];
+    let dims = [Dim::Batch(1), heads.into(), tokens.into(), config.head_width_of(layer).into()];
     Ok(TensorType::new(DType::F32, Shape::new(dims)?))
 }
 

@@ -33,7 +33,8 @@ impl Blocks for Eager {
         checkpointed: bool,
         mode: Mode,
     ) -> EagerTensor {
-        if !checkpointed {
+        // Without a branch, there is nothing to compute again.
+        if !checkpointed || block.is_empty() {
             return block.forward(self, tokens, rotary, sizes, mode);
         }
         // Kernels compute again only what backward asks for.

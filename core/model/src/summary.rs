@@ -120,7 +120,9 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{ViTConfig, parameters::count, pool::Pool, token_merging::TokenMerging};
+    use crate::{
+        ViTConfig, config::LayerSize, parameters::count, pool::Pool, token_merging::TokenMerging,
+    };
 
     fn model(variant: &str, change: fn(&mut ViTConfig)) -> ViT {
         let mut config =
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn nothing_of_a_model_is_in_no_layer_or_in_two() {
         type Change = fn(&mut ViTConfig);
-        let cases: [(&str, Change); 7] = [
+        let cases: [(&str, Change); 8] = [
             ("Ti/16", |_| {}),
             ("Ti/16", |config| {
                 config.token_merging = Some(TokenMerging::constant(8));
@@ -146,6 +148,10 @@ mod tests {
             ("Ti/16", |config| {
                 config.pool = Pool::Mean;
                 config.fc_norm = true;
+            }),
+            ("Ti/16", |config| {
+                let size = |layer: usize| LayerSize { heads: layer % 3, hidden: 100 * (layer % 4) };
+                config.layers = (0..12).map(size).collect();
             }),
             ("Mixer-S/32", |_| {}),
             ("R+ViT-Ti/16", |_| {}),

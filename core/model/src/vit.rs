@@ -313,6 +313,7 @@ impl ViT {
         for (layer, block) in self.blocks.iter().enumerate() {
             let head_dim = block.attn.as_ref().map_or(0, |attn| attn.head_dim());
             if let Some(rope) = self.config.rotary()
+                && head_dim > 0
                 && rotary.iter().all(|&(known, _)| known != head_dim)
             {
                 let table = RotaryTable::new(ops, grid, head_dim, &rope);

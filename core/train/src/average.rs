@@ -66,6 +66,7 @@ impl Soup {
                 model: self.sums.iter().map(mean).collect(),
                 ema: None,
                 optimizer: Vec::new(),
+                importance: None,
             },
             monitors: Vec::new(),
             lock: first.lock.clone(),

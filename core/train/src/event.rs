@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 use vitral_data::Skipped;
 use vitral_host::LayerReport;
 
-use crate::Evaluation;
+use crate::{Evaluation, metrics_line::PRUNE, prune::Pruned};
 
 /// Something that happened in a run.
 ///
@@ -89,6 +89,17 @@ pub enum Event {
         path: PathBuf,
         /// Whether it is the best one.
         is_best: bool,
+    },
+    /// Heads and hidden neurons were taken out of the model.
+    Pruned {
+        /// Steps made.
+        step: u64,
+        /// Epochs made.
+        epoch: f64,
+        /// What was removed.
+        pruned: Pruned,
+        /// What is known of the run with the model that is left.
+        run: RunInfo,
     },
     /// A monitor has measured something.
     Figure {
@@ -183,6 +194,7 @@ impl Event {
             Self::LargerMicroBatch { images } => {
                 ("batch", format!("tries micro-batches of {} again", images_of(*images)))
             }
+            Self::Pruned { pruned, .. } => (PRUNE, pruned.words()),
             Self::Said { monitor, said } => return Some((monitor, said.words())),
             Self::RolledBack { monitor, to, scale, reason, .. } => {
                 let message = match to {

@@ -22,6 +22,7 @@ use crate::{
     optimizer::Optimizer,
     plugins::PluginConfig,
     precision::Precision,
+    prune::PruneConfig,
     schedule::{Decay, ScheduleOn},
     teacher::TeacherConfig,
 };
@@ -191,6 +192,10 @@ pub struct TrainConfig {
     /// `(checkpoint: "runs/large", hard: true)`.
     #[schemars(extend("otherNames" = ["distillation", "teacher_model", "distill"]))]
     pub teacher: Option<TeacherConfig>,
+    /// Attention heads and hidden neurons that are taken out of the model while it is trained, so that steps
+    /// become faster and the model smaller: as in `(flops: 0.6, from_epoch: 2, until_epoch: 12)`.
+    #[schemars(extend("otherNames" = ["pruning", "sparsity"]))]
+    pub prune: Option<PruneConfig>,
     /// Batch augmentations of plugins, after `mix`.
     pub batch_augment: Vec<PluginUse>,
     /// Decay of an exponential moving average of the weights, which is then what is evaluated.
@@ -244,6 +249,7 @@ impl Default for TrainConfig {
             label_smoothing: 0.0,
             mix: Mix::default(),
             teacher: None,
+            prune: None,
             batch_augment: Vec::new(),
             ema: None,
             shard_optimizer: false,
@@ -427,6 +433,7 @@ impl Experiment {
             );
         }
         train.teacher.as_ref().map_or(Ok(()), TeacherConfig::check)?;
+        train.prune.as_ref().map_or(Ok(()), |prune| prune.check(&self.model, train))?;
         crate::image_size::check(&self.model, &train.image_size, &train.batch_augment)?;
         self.input()?;
         Ok(())

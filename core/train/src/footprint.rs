@@ -123,9 +123,18 @@ impl Footprint {
             .fold(0, u64::saturating_add);
         let pixels = product(&[model.image_size, model.image_size, model.channels]);
         let tokens = (model.grid() * model.grid() + model.prefix_tokens()) as u64;
-        let hidden = model.mlp_dim() * if model.mlp == Mlp::SwiGlu { 2 } else { 1 };
+        let largest = |of_layer: &dyn Fn(usize) -> usize| {
+            (0..model.depth()).map(of_layer).max().unwrap_or_default()
+        };
+        let gated = if model.mlp == Mlp::SwiGlu { 2 } else { 1 };
+        let hidden = gated * largest(&|layer| model.hidden_of(layer));
+        // Of queries, keys or values; an MLP over tokens has as many channels.
+        let inner = match model.is_mixer() {
+            true => model.width(),
+            false => largest(&|layer| model.heads_of(layer) * model.head_width_of(layer)),
+        };
         // A token itself beside what its block makes of it, one branch after the other.
-        let values_of_token = (model.width() + hidden.max(3 * model.width())) as u64;
+        let values_of_token = (model.width() + hidden.max(3 * inner)) as u64;
         let of_program = programs.values().map(|program| program.peak().0).max().unwrap_or(0);
         let of_block = tokens.saturating_mul(values_of_token * VALUE).max(of_program);
         Self {
@@ -203,7 +212,7 @@ fn tables(model: &ViTConfig, programs: &AttentionPrograms) -> u64 {
     let layers = 0..model.depth();
     if model.rope.is_some() {
         let widths: HashSet<usize> =
-            layers.clone().map(|layer| model.width() / model.heads_of(layer)).collect();
+            layers.clone().map(|layer| model.head_width_of(layer)).collect();
         let of_one = |width: usize| patches.saturating_mul(width as u64);
         values = widths.into_iter().map(of_one).fold(values, u64::saturating_add);
     }

@@ -39,6 +39,7 @@ pub mod plugins;
 pub mod precision;
 mod predict;
 mod predictions;
+pub mod prune;
 mod ranks;
 mod read_back;
 mod run_folder;

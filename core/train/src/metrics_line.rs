@@ -13,6 +13,9 @@ use crate::{
 /// The kind of an evaluation's line.
 pub(crate) const EVALUATION: &str = "eval";
 
+/// Who the user is told by what was pruned.
+pub(crate) const PRUNE: &str = "prune";
+
 /// What the data sets are called where it is said which of them something is about.
 pub(crate) const TRAIN: &str = "data.train";
 pub(crate) const VAL: &str = "data.val";
@@ -47,6 +50,18 @@ pub(crate) fn lines(event: &Event, step: u64, named: &mut HashMap<String, u64>) 
             "value": value,
         })],
         Event::Skipped { step, image } => left_out(*step, TRAIN, std::slice::from_ref(image)),
+        Event::Pruned { step, epoch, pruned, run } => {
+            let line = json!({
+                "kind": "prune",
+                "step": step,
+                "epoch": epoch,
+                "heads": pruned.after.iter().map(|size| size.heads).collect::<Vec<_>>(),
+                "hidden": pruned.after.iter().map(|size| size.hidden).collect::<Vec<_>>(),
+                "flops": pruned.share_of_whole(),
+                "parameters": run.parameters,
+            });
+            vec![line, notice_line(*step, PRUNE, &pruned.words())]
+        }
         Event::Notice { is_kept: false, .. } => Vec::new(),
         told => told
             .words()

@@ -141,6 +141,13 @@ impl Ranks {
         if self.peers().is_none() {
             return Ok(());
         }
+        if train.prune.is_some() && size > 1 {
+            return refused(
+                "train.prune",
+                format!("a model is pruned while one process trains it, and here are {size}"),
+                "train it whole and prune it afterwards with `vitral prune`, or train in one process".into(),
+            );
+        }
         if train.batch.is_auto() {
             // Each image's partner, and all that a plugin looks at, may be another rank's.
             if train.mix.is_on() || !train.batch_augment.is_empty() {

@@ -93,10 +93,11 @@ impl<T: Stored> Branch<T> {
         let branch = self.of(x, parameters);
         let mut out = Buffer::<f32>::new(count(x));
         let rows = branch.residual.kept_rows();
-        let (qkv, width) = (branch.qkv.outputs, branch.proj.inputs);
+        let (qkv, inner) = (branch.qkv.outputs, branch.proj.inputs);
         let mut kept = keep.then(|| {
-            let kept = [qkv, width].map(|size| Buffer::<T>::new(rows * size));
-            (kept, Buffer::<f32>::new(rows * self.heads), NormMemory::<T>::new(rows, width))
+            let kept = [qkv, inner].map(|size| Buffer::<T>::new(rows * size));
+            let norm = NormMemory::<T>::new(rows, branch.qkv.inputs);
+            (kept, Buffer::<f32>::new(rows * self.heads), norm)
         });
         let saved = kept.as_mut().map(|([qkv, attended], logsumexp, norm)| AttentionSaved {
             qkv,
@@ -107,7 +108,7 @@ impl<T: Stored> Branch<T> {
         branch.forward(values(x), &mut out, saved);
         let kept = kept.map(|([of_qkv, attended], logsumexp, norm)| Kept {
             qkv: of_qkv.into_tensor([rows, qkv]),
-            attended: attended.into_tensor([rows, width]),
+            attended: attended.into_tensor([rows, inner]),
             logsumexp: logsumexp.into_tensor([rows, self.heads]),
             norm: norm.map(NormMemory::into_kept),
         });

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod man;
 pub mod plugin;
 pub mod predict;
+pub mod prune;
 pub mod quickstart;
 pub mod report;
 pub mod train;
@@ -23,8 +24,8 @@ use self::{
     average::AverageArguments, bench::BenchCommand, completions::CompletionsArguments,
     config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
     import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
-    predict::PredictArguments, quickstart::QuickstartArguments, report::ReportArguments,
-    train::TrainArguments,
+    predict::PredictArguments, prune::PruneArguments, quickstart::QuickstartArguments,
+    report::ReportArguments, train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Average the weights of several checkpoints into one model (a model soup).
     Average(AverageArguments),
+    /// Take the attention heads and hidden neurons out of a trained model that matter least.
+    Prune(PruneArguments),
     /// Show what a model is made of and what it costs: parameters, operations and memory, layer by layer.
     Inspect(InspectArguments),
     /// Import a model that was trained elsewhere: weights of google-research/vision_transformer,

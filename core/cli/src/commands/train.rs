@@ -252,7 +252,8 @@ fn resume_same(
 ) -> Result<Trainer, Failure> {
     let opened = || {
         let checkpoint = Checkpoint::load(newest).map_err(Error::from)?;
-        check_same(&loaded.experiment, &checkpoint.experiment, &loaded.experiment.output)?;
+        let begun = checkpoint.state.begun(&checkpoint.experiment);
+        check_same(&loaded.experiment, &begun, &loaded.experiment.output)?;
         let device = loaded.open_device(job.local_rank(), arguments.device.as_deref())?;
         Ok((checkpoint, device))
     };

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_model::{
     AttentionPrograms, ViT, ViTConfig,
-    config::{AttentionKind, LayerAttention},
+    config::{AttentionKind, LayerAttention, LayerSize},
     layers::Normalization,
     mlp::Mlp,
     parameters,
@@ -91,6 +91,12 @@ fn hybrid(layers: &[usize], patch: usize) -> ViTConfig {
     }
 }
 
+/// A model with so many heads and hidden neurons left in its layers.
+fn pruned(layers: [(usize, usize); 2], model: ViTConfig) -> ViTConfig {
+    let layers = layers.map(|(heads, hidden)| LayerSize { heads, hidden }).to_vec();
+    ViTConfig { layers, ..model }
+}
+
 /// A model for every option.
 pub fn options() -> Vec<(&'static str, ViTConfig)> {
     let attention = LayerAttention {
@@ -141,6 +147,23 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
             merging(ViTConfig { pool: Pool::Mean, class_token: false, ..base() }, true),
         ),
         ("token merging with map", merging(ViTConfig { pool: Pool::Map, ..base() }, true)),
+        ("pruned", pruned([(1, 20), (2, 32)], base())),
+        (
+            "without a branch",
+            pruned([(0, 20), (1, 0)], ViTConfig { layer_scale: Some(0.1), ..base() }),
+        ),
+        (
+            "pruned with rope, bias, norms and swiglu",
+            pruned(
+                [(1, 9), (0, 0)],
+                ViTConfig {
+                    relative_position_bias: true,
+                    qk_norm: true,
+                    mlp: Mlp::SwiGlu,
+                    ..rope.clone()
+                },
+            ),
+        ),
         ("attention by layer", ViTConfig { attention: vec![attention], ..rope }),
     ]
 }

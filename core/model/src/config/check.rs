@@ -142,6 +142,7 @@ impl ViTConfig {
             for layer in 0..self.depth() {
                 self.check_heads(layer)?;
             }
+            self.check_layers()?;
         }
         if self.pool == Pool::Map && !self.width().is_multiple_of(self.heads()) {
             return Err(self.heads_problem("heads".into(), self.heads()));
@@ -195,6 +196,7 @@ impl ViTConfig {
         for (is_there, field, help) in [
             (self.heads.is_some(), "heads", NO_ATTENTION),
             (!self.attention.is_empty(), "attention", NO_ATTENTION),
+            (!self.layers.is_empty(), "layers", "its layers are all alike: leave it out"),
             (self.qk_norm, "qk_norm", NO_ATTENTION),
             (!self.qkv_bias, "qkv_bias", NO_ATTENTION),
             (self.attention_dropout > 0.0, "attention_dropout", NO_ATTENTION),

@@ -1,6 +1,7 @@
 //! What a model is made of: every field that a user can set, with its default.
 
 mod check;
+mod layers;
 mod of_variant;
 mod options;
 mod rope;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use vitral_config::{OnPluginError, PluginSettings, PluginUse};
 
 pub use self::check::ConfigProblem;
+pub use self::layers::LayerSize;
 pub use self::of_variant::model_of_variant;
 pub use self::options::{Mlp, Normalization, Pool, Position, TokenMixing};
 pub use self::stem::{GROUPS, Stem};
@@ -61,6 +63,11 @@ pub struct ViTConfig {
     /// Attention heads of each block.
     #[schemars(range(min = 1, max = 1024))]
     pub heads: Option<usize>,
+    /// What each layer has left of heads and of the MLP's hidden neurons, in a pruned model:
+    /// `[(heads: 5, hidden: 384), ...]`. A branch with none of them is left out, and heads stay as
+    /// wide as `heads` makes them. Without it, all layers are whole.
+    #[schemars(length(max = 1024))]
+    pub layers: Vec<LayerSize>,
     /// How the tokens of a block are mixed: `Attention`, or `Mlp()` of an MLP-Mixer, which has no
     /// class token, no positions and no attention.
     pub token_mixing: TokenMixing,
@@ -167,6 +174,7 @@ impl Default for ViTConfig {
             width: None,
             depth: None,
             heads: None,
+            layers: Vec::new(),
             token_mixing: TokenMixing::Attention,
             mlp_ratio: 4.0,
             mlp: Mlp::GeluTanh,
@@ -326,7 +334,7 @@ impl ViTConfig {
         self.heads.unwrap_or(self.variant.size.dimensions().2)
     }
 
-    /// Hidden width of the MLP.
+    /// Hidden width of the MLP, where a layer does not have less.
     pub fn mlp_dim(&self) -> usize {
         (self.width() as f64 * self.mlp_ratio).round() as usize
     }
@@ -369,11 +377,6 @@ impl ViTConfig {
     /// The entry of `attention` that a layer has, by its index.
     pub fn attention_entry(&self, layer: usize) -> Option<usize> {
         self.attention.iter().position(|entry| entry.range().contains(&layer))
-    }
-
-    /// Heads of one layer.
-    pub fn heads_of(&self, layer: usize) -> usize {
-        self.attention_of(layer).heads().unwrap_or(self.heads())
     }
 
     /// The stochastic-depth rate of one layer: 0 at the first and `drop_path` at the last, or the same

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     experiment::Experiment, footprint::model_parameters, optimizer::Optimizer, plugins::Programs,
+    prune::branch_units,
 };
 
 /// Names and shapes.
@@ -22,6 +23,12 @@ pub(super) fn of_optimizer(optimizer: &Optimizer, model: &Shapes) -> Shapes {
         slots.map(move |slot| (average_name(slot, name), shape.clone()))
     });
     averages.collect()
+}
+
+/// What heads and hidden neurons of each branch matter.
+pub(super) fn of_importance(experiment: &Experiment) -> Shapes {
+    let units = branch_units(&experiment.model.resolved()).into_iter();
+    units.map(|(name, units)| (name, vec![units])).collect()
 }
 
 /// The name of an average of a parameter.

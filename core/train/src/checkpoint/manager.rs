@@ -334,6 +334,7 @@ mod tests {
                 model: vec![tensor(vec![1.0, 2.0])],
                 ema: None,
                 optimizer: vec![tensor(vec![1.0])],
+                importance: None,
             },
             monitors: Vec::new(),
             lock: Default::default(),

@@ -5,6 +5,7 @@
 //! | `model.safetensors` | the weights, by timm's names |
 //! | `ema.safetensors` | their moving average, if the run keeps one |
 //! | `optimizer.safetensors` | the optimizer's averages, `<slot>/<parameter>`, if it keeps any |
+//! | `importance.safetensors` | what heads and hidden neurons matter, if the run prunes by it |
 //! | `state.ron` | step, place in the data, best score, loss scale, counters, the micro-batch of `batch: Auto` |
 //! | `config.ron` | the resolved experiment |
 //! | `attention-<layer>.program.ron` | the program of a layer whose attention is a plugin's |
@@ -50,9 +51,9 @@ use vitral_interchange::{Array, Pretrained};
 use self::{
     checksum::Listed,
     expected::Shapes,
-    names::{CONFIG, EMA, FORMAT, MODEL, OPTIMIZER, STATE},
+    names::{CONFIG, EMA, FORMAT, IMPORTANCE, MODEL, OPTIMIZER, STATE},
 };
-use crate::{experiment::Experiment, place::Place, plugins::Programs};
+use crate::{experiment::Experiment, place::Place, plugins::Programs, prune::Importance};
 
 /// A checkpoint in memory.
 pub struct Checkpoint {
@@ -131,6 +132,7 @@ impl Checkpoint {
             plugins::read(&mut folder, &experiment).map_err(damaged)?;
         let tensors = read_tensors(&mut folder, &experiment, &programs).map_err(damaged)?;
         check_average(&experiment, &state, &tensors).map_err(damaged)?;
+        check_importance(&experiment, &state, &tensors).map_err(damaged)?;
         folder.finish().map_err(damaged)?;
         let notes = match &state.folder {
             Some(written) => {
@@ -166,6 +168,7 @@ impl Checkpoint {
                 model: model.tensors.into_iter().map(tensor).collect(),
                 ema: None,
                 optimizer: Vec::new(),
+                importance: None,
             },
             monitors: Vec::new(),
             lock: Lock::default(),
@@ -208,7 +211,8 @@ impl Checkpoint {
         };
         self.tensors.model = self.tensors.ema.take().unwrap_or(self.tensors.model);
         self.tensors.optimizer.clear();
-        (self.state.place, self.state.folder) = (None, None);
+        self.tensors.importance = None;
+        (self.state.place, self.state.folder, self.state.begun_with) = (None, None, None);
         self.monitors.clear();
         self.experiment.monitors.clear();
         let parent = match folder.parent() {
@@ -253,6 +257,9 @@ impl Checkpoint {
         }
         if !self.tensors.optimizer.is_empty() {
             put_tensors(OPTIMIZER, &self.tensors.optimizer)?;
+        }
+        if let Some(importance) = &self.tensors.importance {
+            put_tensors(IMPORTANCE, importance)?;
         }
         let mut put = |name: &str, content: io::Result<Vec<u8>>, kind: Kind| {
             let content = content.and_then(|content| within(kind, content)).map_err(at(name))?;
@@ -309,7 +316,11 @@ fn read_tensors(
     // A model that was exported or imported has none.
     let optimizer = folder.read_if_there(OPTIMIZER, Kind::TENSORS)?;
     let optimizer = optimizer.map(|bytes| read(OPTIMIZER, &bytes, &averages)).transpose()?;
-    Ok(Tensors { model: weights, ema, optimizer: optimizer.unwrap_or_default() })
+    let importance = folder
+        .read_if_there(IMPORTANCE, Kind::TENSORS)?
+        .map(|bytes| read(IMPORTANCE, &bytes, &expected::of_importance(experiment)))
+        .transpose()?;
+    Ok(Tensors { model: weights, ema, optimizer: optimizer.unwrap_or_default(), importance })
 }
 
 /// Makes sure that a run has a moving average where its experiment says so, and only there.
@@ -321,6 +332,23 @@ fn check_average(experiment: &Experiment, state: &State, tensors: &Tensors) -> R
             Err(format!("{EMA} is missing, but {CONFIG} has the run keep a moving average"))
         }
         (None, Some(_)) => Err(format!("{EMA} is there, but {CONFIG} has no moving average")),
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that what heads and neurons matter is there where a run goes by it, and only there.
+fn check_importance(
+    experiment: &Experiment,
+    state: &State,
+    tensors: &Tensors,
+) -> Result<(), String> {
+    let is_run = state.place.is_some() || !tensors.optimizer.is_empty();
+    let prune = experiment.train.prune.filter(|prune| prune.importance == Importance::Taylor);
+    match (prune, &tensors.importance) {
+        (Some(_), None) if is_run => {
+            Err(format!("{IMPORTANCE} is missing, but {CONFIG} has the run prune by it"))
+        }
+        (None, Some(_)) => Err(format!("{IMPORTANCE} is there, but {CONFIG} does not prune by it")),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const EMA: &str = "ema.safetensors";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(super) const IMPORTANCE: &str = "importance.safetensors";
 pub(super) const STATE: &str = "state.ron";
 pub(super) const CONFIG: &str = "config.ron";
 

@@ -8,12 +8,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use vitral_data::{Decoder, Fingerprints};
+use vitral_model::config::LayerSize;
 
 use super::{
     manager,
     names::{FORMAT, STATE},
 };
 use crate::{
+    experiment::Experiment,
     loss_scale::LossScale,
     micro_batch::MicroBatch,
     monitor_use::{MonitorUse, RATE_SCALES},
@@ -70,6 +72,9 @@ pub struct State {
     /// The decoder of training images, where the experiment leaves it open and one was found.
     #[serde(default)]
     pub decoder: Option<Decoder>,
+    /// The model's `layers` that the run began with, where they were pruned since.
+    #[serde(default)]
+    pub begun_with: Option<Vec<LayerSize>>,
 }
 
 fn unchanged() -> f64 {
@@ -77,6 +82,15 @@ fn unchanged() -> f64 {
 }
 
 impl State {
+    /// The experiment that a run began with, of which layers may have been pruned since.
+    pub fn begun(&self, experiment: &Experiment) -> Experiment {
+        let mut begun = experiment.clone();
+        if let Some(layers) = &self.begun_with {
+            begun.model.layers.clone_from(layers);
+        }
+        begun
+    }
+
     /// The names of a model's classes, as many as it has: where the data had fewer, the others are called
     /// by their numbers. None where no class has a name.
     pub fn class_names_of(&self, classes: usize) -> Vec<String> {
@@ -107,6 +121,7 @@ impl Default for State {
             monitors: MonitorUse::default(),
             micro_batch: None,
             decoder: None,
+            begun_with: None,
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Tensors {
     pub model: Vec<NamedTensor>,
     pub ema: Option<Vec<NamedTensor>>,
     pub optimizer: Vec<NamedTensor>,
+    /// What heads and hidden neurons matter, of a run that prunes by it.
+    pub importance: Option<Vec<NamedTensor>>,
 }
 
 impl Tensors {
@@ -80,8 +82,9 @@ impl Tensors {
     /// # Errors
     /// The first tensor that has others.
     pub(crate) fn check_finite(&self) -> Result<(), String> {
-        let ema = self.ema.as_deref().unwrap_or_default();
-        [&self.model, ema, &self.optimizer].into_iter().try_for_each(check_finite)
+        let [ema, importance] =
+            [&self.ema, &self.importance].map(|tensors| tensors.as_deref().unwrap_or_default());
+        [&self.model, ema, &self.optimizer, importance].into_iter().try_for_each(check_finite)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod batch_gradients;
 mod optimizer_shard;
+mod prune;
 mod rehearse;
 mod shared;
 mod tensors;
@@ -35,6 +36,7 @@ use crate::{
     loss_scale::{LossScale, LossScaler},
     optimizer::{Hyper, OptimizerState},
     plugins::{BatchProgram, Programs},
+    prune::{Importance, Tracker},
     ranks::Ranks,
     read_back::scalar,
     schedule::Schedule,
@@ -54,6 +56,8 @@ pub struct Learner {
     teacher: Option<Teacher>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
+    /// What heads and hidden neurons matter, where the model is pruned by it.
+    importance: Option<Tracker>,
     scaler: Option<LossScaler>,
     skipped_steps: u64,
     /// Images that go through the model at once, where the experiment leaves that open.
@@ -126,7 +130,8 @@ impl Learner {
         let batch_programs =
             programs.batch.iter().enumerate().map(batch_program).collect::<Result<_, _>>()?;
         let infos = parameters::infos(&model);
-        if let Some((index, group)) = unmatched(&infos, &config.groups) {
+        let whole = prune::whole_infos(&model, &infos, &programs.attention, &autodiff)?;
+        if let Some((index, group)) = unmatched(&whole, &config.groups) {
             return Err(Error::Experiment(ConfigProblem {
                 field: format!("train.groups[{index}].parameters"),
                 message: format!("`{}` matches no parameter of the model", group.parameters),
@@ -134,7 +139,7 @@ impl Learner {
                     .into(),
             }));
         }
-        if let Some((index, pattern)) = unmatched_frozen(&infos, &config.frozen) {
+        if let Some((index, pattern)) = unmatched_frozen(&whole, &config.frozen) {
             return Err(Error::Experiment(ConfigProblem {
                 field: format!("train.frozen[{index}]"),
                 message: format!("`{pattern}` matches no parameter of the model"),
@@ -144,11 +149,18 @@ impl Learner {
         }
         let depth = model.config().depth();
         let values = parameters::values(&model);
+        let groups = groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen);
+        if config.prune.is_some() {
+            prune::check_trained(&infos, &groups)?;
+        }
+        let tracked = config.prune.is_some_and(|prune| prune.importance == Importance::Taylor);
+        let tracker = || Tracker::new(model.config(), &infos, device);
         Ok(Self {
             config: config.clone(),
             schedule,
             seed,
-            groups: groups(&infos, depth, config.layer_decay, &config.groups, &config.frozen),
+            importance: tracked.then(tracker),
+            groups,
             optimizer: OptimizerState::new(config.optimizer, &infos, &values),
             infos,
             ema: config.ema.map(|decay| Ema::new(decay, values)),

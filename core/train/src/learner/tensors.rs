@@ -10,6 +10,7 @@ use super::Learner;
 use crate::{
     Error,
     checkpoint::{NamedTensor, Tensors, average_name, averages_to_device, to_device},
+    prune::Tracker,
 };
 
 impl Learner {
@@ -31,6 +32,7 @@ impl Learner {
                 None => None,
             },
             optimizer,
+            importance: self.importance.as_ref().map(Tracker::export).transpose()?,
         })
     }
 
@@ -51,6 +53,24 @@ impl Learner {
         if let (Some(ema), Some(average)) = (&mut self.ema, average) {
             ema.values = average;
         }
+        if let (Some(tracker), Some(importance)) = (&mut self.importance, &tensors.importance) {
+            let averages = to_device(importance, &tracker.infos(), device)?;
+            tracker.import(averages);
+        }
+        Ok(())
+    }
+
+    /// Starts from the weights of a model.
+    ///
+    /// # Errors
+    /// As [`Learner::import`].
+    pub(crate) fn start_from(
+        &mut self,
+        weights: &[NamedTensor],
+        device: &Device,
+    ) -> Result<(), String> {
+        let values = to_device(weights, &self.infos, device)?;
+        self.set_values(values);
         Ok(())
     }
 

@@ -101,7 +101,7 @@ pub fn describe_layer(model: &ViTConfig, layer: usize) -> Layer {
         index: size(layer),
         depth: size(model.depth()),
         heads: size(heads),
-        head_width: size(model.width() / heads),
+        head_width: size(model.head_width_of(layer)),
         prefix_tokens: size(model.prefix_tokens()),
         grid_height: size(model.grid()),
         grid_width: size(model.grid()),

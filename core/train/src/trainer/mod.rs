@@ -14,6 +14,7 @@ mod fit;
 mod loaders;
 mod open;
 mod prepare;
+mod prune;
 mod roll_back;
 mod step;
 mod together;
@@ -157,6 +158,7 @@ impl Trainer {
                     self.take_share(&mut batch, arrived);
                     self.report_skipped(&batch, observer)?;
                     self.step(batch, &mut feed, observer)?;
+                    self.prune_if_due(observer)?;
                     now = self.after_step(stop.load(Ordering::Relaxed));
                 }
                 Next::Evaluate => {
@@ -277,10 +279,15 @@ impl Trainer {
         }
     }
 
+    /// Trainable values.
+    fn parameters(&self) -> usize {
+        self.learner.parameters().iter().map(ParameterInfo::elements).sum()
+    }
+
     fn info(&self) -> RunInfo {
         let costs = Costs::of(self.learner.model(), &self.device);
         RunInfo {
-            parameters: self.learner.parameters().iter().map(ParameterInfo::elements).sum(),
+            parameters: self.parameters(),
             class_names: self.state.class_names.clone(),
             train_images: self.datasets.train.len(),
             val_images: self.datasets.val.len(),

@@ -13,6 +13,7 @@ use super::{
     asked::Asked,
     changes::{Meaning, changes, doubts, other_data},
     files::Files,
+    prune::check_prunable,
     together::Pace,
 };
 use crate::{
@@ -142,7 +143,7 @@ impl Trainer {
             // Checkpoints before metrics: should this be interrupted, whatever is the newest then has its own.
             files.checkpoints.rewind(step, best)?;
             let set_aside = files.folder.forget_after(step)?;
-            files.folder.write_config(&parts.experiment)?;
+            files.folder.write_config(&state.begun(&parts.experiment))?;
             Ok((files, set_aside.into_iter().chain(branched)))
         };
         let files = ranks.all_succeed(ranks.is_first().then(folder).transpose())?;
@@ -281,6 +282,7 @@ impl Parts {
         }
         footprint::check(&experiment, &programs.attention, purpose(&experiment), device)?;
         let mut learner = learner(&experiment, &programs, &plan, device)?;
+        check_prunable(&experiment, &plan, &learner, &programs, device)?;
         learner.join(ranks);
         // All have them, as the lock says; one tells them what happens, and hears what they ask for.
         let opened = Monitors::open(&experiment, registry)?;

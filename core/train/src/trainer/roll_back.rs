@@ -42,6 +42,11 @@ impl Trainer {
         let place = loaded.place(images).with(batch, images);
         self.plan = self.experiment.train.plan(place, loaded.state.step);
         self.learner.set_schedule(self.plan.schedule);
+        if loaded.experiment.model.layers != self.experiment.model.layers {
+            // It is from before something was pruned.
+            self.experiment.model.layers.clone_from(&loaded.experiment.model.layers);
+            self.learner.reshape(&self.experiment.model, &self.programs, &self.device)?;
+        }
         self.learner
             .import(&loaded.tensors, &self.device)
             .map_err(|problem| CheckpointError::Mismatch { path: path.clone(), problem })?;

@@ -24,6 +24,7 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let (step, train) = (self.state.step, &self.experiment.train);
+        let prune = train.prune;
         let DeviceBatch { images, targets, count, share, .. } = batch;
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total;
         let computing = Instant::now();
@@ -41,6 +42,10 @@ impl Trainer {
             self.emit(Event::Statistics(report), observer)?;
         }
         let updating = Instant::now();
+        let is_pruned_further = prune.is_some_and(|prune| !prune.is_over(self.plan.epoch(step)));
+        if is_pruned_further && !skipped {
+            self.learner.see_importance(&gradients);
+        }
         let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
         let learned = if skipped {
             self.skip(gradients)?

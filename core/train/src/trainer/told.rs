@@ -6,7 +6,10 @@ use crate::{DataReport, RunInfo, StepReport, event::Event, memory::memory};
 /// is left out unless a monitor `wants_step`.
 pub(super) fn told(event: &Event, wants_step: bool) -> Vec<vitral_host::Event> {
     match event {
-        Event::Started(info) => vec![vitral_host::Event::Started(run(info))],
+        // A smaller model goes on: monitors know a run by what it was when it started.
+        Event::Started(info) | Event::Pruned { run: info, .. } => {
+            vec![vitral_host::Event::Started(run(info))]
+        }
         Event::Statistics(report) => vec![vitral_host::Event::Layers(report.clone())],
         Event::Stepped(report) => {
             let data = report.data.as_ref().map(|data| data_report(data, report));

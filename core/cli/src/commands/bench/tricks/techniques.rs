@@ -26,6 +26,9 @@ pub enum Technique {
     DropPath,
     /// Moving average of the weights (decay 0.99), which is what is evaluated
     Ema,
+    /// Pruning to 0.6 of the operations from a tenth to the half of the epochs: heads and hidden neurons that
+    /// matter least (Taylor, Molchanov et al. 2019) are taken out
+    Prune,
     /// Muon (Jordan 2024) for the weight matrices of the blocks, at the same learning rate
     Muon,
     /// Window attention (Swin) in every layer, by the plugin `window`; windows of half the grid
@@ -46,7 +49,8 @@ pub enum Technique {
 }
 
 /// The changes that turn every technique off. (A batch of `Auto` is made a number elsewhere.)
-pub const OFF: [&str; 10] = [
+pub const OFF: [&str; 11] = [
+    "train.prune=None",
     "train.accum_steps=1",
     "train.activation_checkpointing=None",
     "train.precision=F32",
@@ -107,6 +111,10 @@ impl Technique {
             }
             Self::DropPath => "model.drop_path=0.1".into(),
             Self::Ema => "train.ema=0.99".into(),
+            Self::Prune => {
+                let [from, until] = [0.1, 0.5].map(|share| share * train.epochs);
+                format!("train.prune=(flops: 0.6, from_epoch: {from}, until_epoch: {until})")
+            }
             Self::Muon => "train.optimizer=Muon()".into(),
             Self::Window => {
                 attention("window", &format!("{{\"size\": {}}}", grid.div_ceil(2).clamp(1, 64)))
