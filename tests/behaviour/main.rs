@@ -43,6 +43,7 @@ mod presets;
 mod quickstart;
 mod report;
 mod resume;
+mod runs;
 mod support;
 mod terminal;
 mod weights;

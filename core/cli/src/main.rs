@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Runs(arguments) => commands::run_list::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
         Command::Data { command } => commands::data::run(&command),

@@ -12,6 +12,8 @@ use crate::{
 
 /// The kind of an evaluation's line.
 pub(crate) const EVALUATION: &str = "eval";
+/// The kind of the line that ends a run which is over.
+pub(crate) const END: &str = "end";
 
 /// What the data sets are called where it is said which of them something is about.
 pub(crate) const TRAIN: &str = "data.train";
@@ -48,6 +50,9 @@ pub(crate) fn lines(event: &Event, step: u64, named: &mut HashMap<String, u64>) 
         })],
         Event::Skipped { step, image } => left_out(*step, TRAIN, std::slice::from_ref(image)),
         Event::Notice { is_kept: false, .. } => Vec::new(),
+        Event::Ended { reason, is_over: true } => {
+            vec![json!({ "kind": END, "step": step, "reason": reason })]
+        }
         told => told
             .words()
             .map(|(from, message)| notice_line(step, from, &message))

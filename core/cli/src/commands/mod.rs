@@ -15,6 +15,7 @@ pub mod plugin;
 pub mod predict;
 pub mod quickstart;
 pub mod report;
+pub mod run_list;
 pub mod train;
 
 use clap::Subcommand;
@@ -24,7 +25,7 @@ use self::{
     config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
     import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
     predict::PredictArguments, quickstart::QuickstartArguments, report::ReportArguments,
-    train::TrainArguments,
+    run_list::RunsArguments, train::TrainArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
     Report(ReportArguments),
+    /// List runs with their figures, and what differs between them.
+    Runs(RunsArguments),
     /// Show a resolved experiment, what a field means, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.

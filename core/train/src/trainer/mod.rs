@@ -173,7 +173,8 @@ impl Trainer {
             }
         }
         let reason = why_ended(self.stopped.as_deref(), now.is_interrupted);
-        self.emit(Event::Ended(reason), observer)?;
+        let is_over = is_last(self.state.step, self.plan.total, self.stopped.is_some());
+        self.emit(Event::Ended { reason, is_over }, observer)?;
         self.folder.flush()?;
         Ok(Outcome {
             run: self.folder.path().into(),
