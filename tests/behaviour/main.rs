@@ -46,4 +46,5 @@ mod resume;
 mod runs;
 mod support;
 mod terminal;
+mod tuning;
 mod weights;

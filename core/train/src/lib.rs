@@ -65,5 +65,8 @@ pub use place::Place;
 pub use predict::{EvaluateOptions, TrainedModel};
 pub use predictions::{PredictOptions, Predicted, Predictions};
 pub use run_folder::{holds_run, is_running};
-pub use trainer::{Outcome, Trainer, eval_loader, train_loader};
+pub use trainer::{
+    Outcome, RatePoint, RateRange, SuggestedRate, Trainer, eval_loader, range_test, suggested_rate,
+    train_loader,
+};
 pub use training_memory::TrainingMemory;

@@ -17,6 +17,7 @@ pub mod quickstart;
 pub mod report;
 pub mod run_list;
 pub mod train;
+pub mod tune;
 
 use clap::Subcommand;
 
@@ -25,7 +26,7 @@ use self::{
     config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
     import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
     predict::PredictArguments, quickstart::QuickstartArguments, report::ReportArguments,
-    run_list::RunsArguments, train::TrainArguments,
+    run_list::RunsArguments, train::TrainArguments, tune::TuneArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
     Report(ReportArguments),
+    /// Search for the values of a few fields that train best, or for a learning rate.
+    Tune(TuneArguments),
     /// List runs with their figures, and what differs between them.
     Runs(RunsArguments),
     /// Show a resolved experiment, what a field means, all defaults, or the JSON schema.

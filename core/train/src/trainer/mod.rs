@@ -12,6 +12,7 @@ mod fit;
 mod loaders;
 mod open;
 mod prepare;
+mod range_test;
 mod roll_back;
 mod step;
 mod told;
@@ -32,6 +33,7 @@ use vitral_model::{
 
 pub(crate) use self::loaders::{each_loader, evaluated_at_once};
 pub use self::loaders::{eval_loader, train_loader};
+pub use self::range_test::{RatePoint, RateRange, SuggestedRate, range_test, suggested_rate};
 use self::{
     asked::Asked,
     decide::{Due, Next, Situation, is_last, next, why_ended},

@@ -40,13 +40,8 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<Self, Error> {
-        let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
-        let mut parts = Parts::open(experiment, registry, device, Start::Fresh, trace)?;
-        let class_names = parts.datasets.train.class_names().to_vec();
-        let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
-        let notes = notes.into_iter().map(|note| ("init", note));
-        let (teacher, taught) = parts.teach(&class_names)?;
-        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note)));
+        let Fresh { parts, class_names, teacher, notes } =
+            Fresh::open(experiment, registry, device)?;
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
         let notes: Vec<_> = doubts.chain(notes).collect();
         let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
@@ -162,17 +157,46 @@ impl Start<'_> {
 }
 
 /// A run without its folder.
-struct Parts {
-    experiment: Experiment,
-    datasets: Datasets,
+pub(super) struct Parts {
+    pub(super) experiment: Experiment,
+    pub(super) datasets: Datasets,
     place: Place,
     plan: Plan,
     device: Device,
-    learner: Learner,
+    pub(super) learner: Learner,
     programs: Programs,
-    stages: Vec<Stage>,
+    pub(super) stages: Vec<Stage>,
     monitors: Monitors,
     step: u64,
+}
+
+/// What a new run begins with.
+pub(super) struct Fresh {
+    /// With the first weights.
+    pub(super) parts: Parts,
+    class_names: Vec<String>,
+    /// What tells the teacher from any other.
+    teacher: Option<String>,
+    /// What is to be known of the weights and the teacher.
+    notes: Vec<(&'static str, String)>,
+}
+
+impl Fresh {
+    /// Opens everything that a new run needs.
+    pub(super) fn open(
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
+        let mut parts = Parts::open(experiment, registry, device, Start::Fresh, trace)?;
+        let class_names = parts.datasets.train.class_names().to_vec();
+        let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
+        let notes = notes.into_iter().map(|note| ("init", note));
+        let (teacher, taught) = parts.teach(&class_names)?;
+        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note))).collect();
+        Ok(Self { parts, class_names, teacher, notes })
+    }
 }
 
 impl Parts {
