@@ -7,6 +7,7 @@ mod bench_data;
 mod bench_tricks;
 mod budgets;
 mod checkpoints;
+mod class_balance;
 mod classes;
 mod command_line;
 mod data;

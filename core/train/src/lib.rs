@@ -8,6 +8,7 @@ mod average;
 pub mod batch;
 pub mod batch_size;
 pub mod checkpoint;
+pub mod class_weights;
 mod ema;
 mod error;
 mod evaluate;

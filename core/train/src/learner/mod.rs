@@ -24,6 +24,7 @@ pub use self::{
 };
 use crate::{
     Error,
+    class_weights::ImageWeights,
     ema::Ema,
     experiment::TrainConfig,
     gradients::{clip_factor, global_norm},
@@ -47,6 +48,7 @@ pub struct Learner {
     model: ViT,
     batch_programs: Vec<BatchProgram>,
     teacher: Option<Teacher>,
+    class_weights: Option<ImageWeights>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
     scaler: Option<LossScaler>,
@@ -146,6 +148,7 @@ impl Learner {
             model,
             batch_programs,
             teacher: None,
+            class_weights: None,
             scaler: config.precision.scaling().map(LossScaler::new),
             skipped_steps: 0,
             micro_batch: config.batch.is_auto().then_some(config.batch.effective()),
@@ -168,6 +171,11 @@ impl Learner {
     /// Learns from a teacher, too, from now on.
     pub(crate) fn set_teacher(&mut self, teacher: Teacher) {
         self.teacher = Some(teacher);
+    }
+
+    /// Has images count in the loss by their class from now on.
+    pub(crate) fn set_class_weights(&mut self, weights: Option<ImageWeights>) {
+        self.class_weights = weights;
     }
 
     /// Follows another schedule from now on.

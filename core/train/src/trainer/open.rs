@@ -17,6 +17,7 @@ use crate::{
     checkpoint::{
         Checkpoint, CheckpointError, CheckpointManager, State, begin_branch, compare_model, run_of,
     },
+    class_weights::ImageWeights,
     error::AtPath,
     experiment::Experiment,
     footprint::{self, Purpose},
@@ -97,6 +98,7 @@ impl Trainer {
             other_data(&before, &data, experiments)
         });
         let (teacher, taught) = parts.teach(&state.class_names)?;
+        parts.weigh()?;
         let [before, now] = [&written.train, &parts.experiment.train];
         let other_teacher =
             teacher::change(before, state.teacher.as_deref(), now, teacher.as_deref())?;
@@ -194,6 +196,7 @@ impl Fresh {
         let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
         let notes = notes.into_iter().map(|note| ("init", note));
         let (teacher, taught) = parts.teach(&class_names)?;
+        parts.weigh()?;
         let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note))).collect();
         Ok(Self { parts, class_names, teacher, notes })
     }
@@ -242,6 +245,13 @@ impl Parts {
             self.learner.set_teacher(teacher);
             (Some(fingerprint), notes)
         }))
+    }
+
+    /// Has images count in the loss by their class, where the experiment says so.
+    fn weigh(&mut self) -> Result<(), Error> {
+        let weights = ImageWeights::open(&self.experiment, &*self.datasets.train, &self.device)?;
+        self.learner.set_class_weights(weights);
+        Ok(())
     }
 
     fn images(&self) -> usize {
