@@ -124,7 +124,8 @@ fn run_on_growing_images_resumes_across_a_change_of_size() {
     let said = vitral(workspace.path(), &["eval", "whole", "--json"]).succeeded().stdout;
     let found: serde_json::Value = serde_json::from_str(&said).unwrap();
     let metrics = fs::read_to_string(workspace.join("whole/metrics.jsonl")).unwrap();
-    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let last = metrics.lines().rfind(|line| line.contains("\"kind\":\"eval\"")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
     assert_eq!(found["loss"], last["loss"]);
     let text = fs::read_to_string(workspace.join("whole/config.ron")).unwrap();
     assert!(text.contains("until_epoch: 2"), "{text}");

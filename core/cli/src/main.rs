@@ -23,6 +23,7 @@ mod plugins;
 mod precision;
 mod progress;
 mod same_experiment;
+mod several_runs;
 mod start_from;
 mod stop;
 mod version;
@@ -69,6 +70,8 @@ fn main() -> ExitCode {
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Tune(arguments) => commands::tune::run(&arguments),
+        Command::Runs(arguments) => commands::run_list::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Plugin { command } => commands::plugin::run(&command),
         Command::Data { command } => commands::data::run(&command),

@@ -364,7 +364,7 @@ pub fn counting(what: &str) -> ProgressBar {
 }
 
 /// Up to two decimals, without trailing zeros.
-fn round(value: f64) -> String {
+pub fn round(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

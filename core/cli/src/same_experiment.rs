@@ -21,6 +21,22 @@ const WIDTH: usize = 60;
 /// # Errors
 /// The fields that differ, and what would be right.
 pub fn check_same(given: &Experiment, of_run: &Experiment, run: &Path) -> Result<(), Failure> {
+    let found = told(given, of_run, run)?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let run = run.display();
+    Err(Failure::Usage(format!(
+        "{run} holds a run of another experiment, with which it would go on:\n  {}\n  help: `train --resume {run}` \
+         goes on with the run, and takes changes by `--set`, with which both are the same again; another \
+         `output` starts a new run",
+        found.join("\n  ")
+    )))
+}
+
+/// The first fields in which an experiment is another than that of a run, in sentences, and how many more there
+/// are.
+pub fn told(given: &Experiment, of_run: &Experiment, run: &Path) -> Result<Vec<String>, Failure> {
     let given = given.resolved(match given.model.classes {
         // As many as the data has, which the run wrote out.
         0 => of_run.model.classes,
@@ -32,21 +48,12 @@ pub fn check_same(given: &Experiment, of_run: &Experiment, run: &Path) -> Result
         text.map_err(|error| Failure::Other(format!("an experiment cannot be compared: {error}")))
     };
     let differences = differences(&text(&given)?, &text(of_run)?);
-    if differences.is_empty() {
-        return Ok(());
-    }
     let mut found: Vec<String> = differences.iter().take(SHOWN).map(in_words).collect();
     let more = differences.len() - found.len();
     if more > 0 {
         found.push(format!("and {more} more"));
     }
-    let run = run.display();
-    Err(Failure::Usage(format!(
-        "{run} holds a run of another experiment, with which it would go on:\n  {}\n  help: `train --resume {run}` \
-         goes on with the run, and takes changes by `--set`, with which both are the same again; another \
-         `output` starts a new run",
-        found.join("\n  ")
-    )))
+    Ok(found)
 }
 
 /// The fields whose values differ in two texts of experiments. Two paths of one file are no difference.

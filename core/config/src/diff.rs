@@ -26,6 +26,43 @@ pub fn differences(first: &str, second: &str) -> Vec<Difference> {
     found
 }
 
+/// A field that has not the same value in all of several texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Varying {
+    /// Its path, as `train.optimizer`.
+    pub field: String,
+    /// Its value in each text, on one line; none where that does not have it.
+    pub values: Vec<Option<String>>,
+}
+
+/// The fields whose values are not the same in all texts, as [`differences`] finds them between the first one
+/// and each other. A group that differs as a whole from one of them is compared as a whole.
+pub fn varying(texts: &[impl AsRef<str>]) -> Vec<Varying> {
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    let mut fields: Vec<String> = Vec::new();
+    for other in texts.iter().skip(1) {
+        for Difference { field, .. } in differences(texts[0], other) {
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        }
+    }
+    let is_within = |field: &str, group: &String| {
+        field.strip_prefix(group.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    };
+    let whole = |field: &&String| !fields.iter().any(|group| is_within(field, group));
+    let sources: Vec<Source<'_>> = texts.iter().map(|text| Source::new(text)).collect();
+    let value = |source: &Source<'_>, path: &Path| {
+        source.exact(path).map(|node| on_one_line(source.text, node))
+    };
+    let varying = |field: &String| {
+        let path = Path::parse(field).ok()?;
+        let values = sources.iter().map(|source| value(source, &path)).collect();
+        Some(Varying { field: field.clone(), values })
+    };
+    fields.iter().filter(whole).filter_map(varying).collect()
+}
+
 struct Compare<'a> {
     first: &'a str,
     second: &'a str,
@@ -167,5 +204,29 @@ mod tests {
         assert_eq!(told(first, second), expected);
         let other_keys = told("(m: {\"x\": 1})", "(m: {\"y\": 1})");
         assert_eq!(other_keys, ["m: {\"x\": 1} | {\"y\": 1}"]);
+    }
+
+    #[test]
+    fn of_several_texts_the_fields_that_vary_are_told_with_each_value() {
+        let texts = [
+            "(a: 1, o: Adam(b: 1, c: 2), s: 7)",
+            "(a: 1, o: Adam(b: 1, c: 3), s: 7)",
+            "(a: 2, o: Adam(b: 1, c: 2), s: 7, e: 1)",
+        ];
+        let told = |texts: &[&str]| -> Vec<String> {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+            let line = |found: Varying| {
+                let values: Vec<String> = found.values.iter().map(shown).collect();
+                format!("{}: {}", found.field, values.join(" | "))
+            };
+            varying(texts).into_iter().map(line).collect()
+        };
+        assert_eq!(told(&texts), ["o.c: 2 | 3 | 2", "a: 1 | 1 | 2", "e: - | - | 1"]);
+        let other = "(a: 1, o: Sgd(b: 1), s: 7)";
+        assert_eq!(
+            told(&[texts[0], texts[1], other]),
+            ["o: Adam(b: 1, c: 2) | Adam(b: 1, c: 3) | Sgd(b: 1)"]
+        );
+        assert!(told(&texts[..1]).is_empty() && told(&[]).is_empty());
     }
 }

@@ -29,7 +29,7 @@ mod tree;
 mod visible;
 
 pub use describe::{choices, commented, explain, schema_of};
-pub use diff::{Difference, differences};
+pub use diff::{Difference, Varying, differences, varying};
 pub use document::Document;
 pub use error::{ConfigError, Mistake};
 pub use format::{to_ron, without};

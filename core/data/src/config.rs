@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DataError, OnError};
 use crate::normalize::Normalization;
 use crate::pixels::Channels;
+use crate::sampler::Sampling;
 use crate::source::{ClassList, Side, Source, SourceConfig, TRAINING, VALIDATION, Whose};
 use crate::transform::{Pipeline, Transform, check_hybrid};
 
@@ -33,6 +34,10 @@ pub struct DataConfig {
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("otherNames" = ["aug_repeats", "repeated_aug", "num_repeats", "repeats"]))]
     pub repeated_augmentation: u32,
+    /// Which training images an epoch has: `Shuffled`, each once, or `Balanced`, as many of each class.
+    #[serde(default)]
+    #[schemars(extend("otherNames" = ["sampler", "weighted_sampler", "class_balanced"]))]
+    pub sampling: Sampling,
     /// What happens to validation images. If empty, images of the model's input size stay as they
     /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
     /// Plugins have no place here.
@@ -304,12 +309,12 @@ mod tests {
         let root = schema.as_value();
         assert_eq!(root["additionalProperties"], false);
         let fields = root["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 10);
+        assert_eq!(fields.len(), 11);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description: {field}");
         }
         assert_eq!(fields["prefetch"]["maximum"], 1024);
-        for definition in ["Transform", "SourceConfig", "Normalization", "Decoder"] {
+        for definition in ["Transform", "SourceConfig", "Normalization", "Decoder", "Sampling"] {
             let variants = root["$defs"][definition]["oneOf"].as_array().unwrap();
             for variant in variants {
                 assert!(variant["description"].is_string(), "{variant}");

@@ -36,7 +36,7 @@ pub use image_size::ImageSizeStage;
 pub use loader::{Loader, LoaderOptions};
 pub use normalize::Normalization;
 pub use pixels::{Channels, Image, ImageView, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
-pub use sampler::{epoch_order, grouped_order};
+pub use sampler::{Sampling, epoch_order, grouped_order};
 pub use shard::Shard;
 pub use source::{
     Cifar, Cifar10Config, Cifar100Config, ClassList, Groups, Idx, IdxConfig, ImageFiles,

@@ -4,9 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rand::Rng as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use vitral_seed::{Rng, Seed};
 
-use crate::source::Groups;
+use crate::source::{Groups, Source};
+
+/// Which training images an epoch has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Sampling {
+    /// Each once, in a random order.
+    #[default]
+    Shuffled,
+    /// As many of each class, in a random order. Images of rare classes come several times, and of common ones
+    /// as many as have room, others in the next epoch. An epoch stays as long.
+    Balanced,
+}
 
 /// The numbers `0..len`, shuffled for one epoch (Fisher and Yates, from the end).
 pub fn epoch_order(seed: Seed, epoch: u64, len: u32) -> Vec<u32> {
@@ -40,6 +53,89 @@ pub(crate) fn shuffle(items: &mut [u32], rng: &mut Rng) {
     }
 }
 
+/// Images by their class, for epochs with as many of each.
+pub(crate) struct ByClass {
+    classes: Vec<Vec<u32>>,
+    len: u32,
+}
+
+impl ByClass {
+    /// Those of a source of `len` images; classes without any have no part.
+    pub(crate) fn of(source: &dyn Source, len: u32) -> Self {
+        let mut classes = BTreeMap::<u32, Vec<u32>>::new();
+        for index in 0..len {
+            classes.entry(source.label(index as usize)).or_default().push(index);
+        }
+        Self { classes: classes.into_values().collect(), len }
+    }
+
+    /// The samples of an epoch. Each class goes through its own images in a random order, and through all of
+    /// them before any comes again, across epochs, too.
+    fn order(&self, seed: Seed, epoch: u64) -> Vec<u32> {
+        let seed = seed.named("balanced");
+        let count = self.classes.len() as u64;
+        let mut order = Vec::with_capacity(self.len as usize);
+        for (class, samples) in self.classes.iter().enumerate() {
+            // How many of the class have come before an epoch: of all classes together they are whole
+            // epochs, and no class is ahead of another by more than one.
+            let before = |epoch: u64| {
+                let all = u128::from(epoch) * u128::from(self.len) + class as u128;
+                (all / u128::from(count)) as u64
+            };
+            let (mut at, end) = (before(epoch), before(epoch + 1));
+            let own = samples.len() as u64;
+            while at < end {
+                let (round, first) = (at / own, (at % own) as usize);
+                let taken = samples.len().min(first + (end - at) as usize) - first;
+                let mut shuffled = samples.clone();
+                let mut rng = seed.indexed(class as u64).indexed(round).rng();
+                shuffle(&mut shuffled, &mut rng);
+                order.extend(&shuffled[first..first + taken]);
+                at += taken as u64;
+            }
+        }
+        shuffle(&mut order, &mut seed.named("order").indexed(epoch).rng());
+        order
+    }
+}
+
+/// The samples of an epoch, in their order.
+#[derive(Debug)]
+pub(crate) struct Order {
+    samples: Vec<u32>,
+    /// How often the sample at each place came before, where one can come again.
+    before: Option<Vec<u32>>,
+}
+
+impl Order {
+    fn once(samples: Vec<u32>) -> Self {
+        Self { samples, before: None }
+    }
+
+    fn again(samples: Vec<u32>, len: u32) -> Self {
+        let mut counts = vec![0_u32; len as usize];
+        let count = |&sample: &u32| {
+            let count = &mut counts[sample as usize];
+            *count += 1;
+            *count - 1
+        };
+        let before = samples.iter().map(count).collect();
+        Self { samples, before: Some(before) }
+    }
+
+    /// What comes at a place of the epoch, whose samples each come `repeats` times in a row.
+    pub(crate) fn at(&self, place: usize, repeats: u32) -> Drawn {
+        let repeats = repeats.max(1);
+        let turn = place / repeats as usize;
+        let before = self.before.as_ref().map_or(0, |before| before[turn]);
+        Drawn {
+            sample: self.samples[turn],
+            // The remainder is below `repeats`, a u32.
+            repetition: before * repeats + (place % repeats as usize) as u32,
+        }
+    }
+}
+
 /// A sample that comes in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drawn {
@@ -49,43 +145,46 @@ pub(crate) struct Drawn {
     pub repetition: u32,
 }
 
-/// What comes at a place of an epoch whose samples each come `repeats` times in a row, in this order.
-pub(crate) fn drawn(order: &[u32], place: usize, repeats: u32) -> Drawn {
-    let repeats = repeats.max(1) as usize;
-    // The remainder is below `repeats`, a u32.
-    Drawn { sample: order[place / repeats], repetition: (place % repeats) as u32 }
-}
-
 /// The orders of the epochs that workers are busy with, each computed once by whoever needs it
 /// first and shared by all.
 pub(crate) struct EpochOrders {
     seed: Seed,
     len: u32,
-    groups: Option<Groups>,
-    recent: Mutex<BTreeMap<u64, Arc<OnceLock<Vec<u32>>>>>,
+    kind: Kind,
+    recent: Mutex<BTreeMap<u64, Arc<OnceLock<Order>>>>,
+}
+
+/// How an epoch's samples are chosen.
+pub(crate) enum Kind {
+    /// Each once, wherever it lies.
+    Shuffled,
+    /// Each once, those of a group together.
+    Grouped(Groups),
+    /// As many of each class.
+    Balanced(ByClass),
 }
 
 /// Epochs remembered. Workers are rarely in more than two; a forgotten one is computed again.
 const REMEMBERED: usize = 4;
 
 impl EpochOrders {
-    /// Orders of `len` samples, which lie in groups or anywhere.
-    pub(crate) fn new(seed: Seed, len: u32, groups: Option<&Groups>) -> Self {
-        let recent = Mutex::default();
-        Self { seed, len, groups: groups.cloned(), recent }
+    /// Orders of `len` samples.
+    pub(crate) fn new(seed: Seed, len: u32, kind: Kind) -> Self {
+        Self { seed, len, kind, recent: Mutex::default() }
     }
 
     /// Calls `take` with the order of `epoch`.
-    pub(crate) fn with<T>(&self, epoch: u64, take: impl FnOnce(&[u32]) -> T) -> T {
+    pub(crate) fn with<T>(&self, epoch: u64, take: impl FnOnce(&Order) -> T) -> T {
         let cell = self.cell(epoch);
         // Outside the lock: workers that are still in the epoch before need not wait.
-        take(cell.get_or_init(|| match &self.groups {
-            Some(groups) => grouped_order(self.seed, epoch, groups),
-            None => epoch_order(self.seed, epoch, self.len),
+        take(cell.get_or_init(|| match &self.kind {
+            Kind::Grouped(groups) => Order::once(grouped_order(self.seed, epoch, groups)),
+            Kind::Shuffled => Order::once(epoch_order(self.seed, epoch, self.len)),
+            Kind::Balanced(classes) => Order::again(classes.order(self.seed, epoch), self.len),
         }))
     }
 
-    fn cell(&self, epoch: u64) -> Arc<OnceLock<Vec<u32>>> {
+    fn cell(&self, epoch: u64) -> Arc<OnceLock<Order>> {
         // The map is never left half changed, so it may be used after a panic elsewhere.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let cell = Arc::clone(recent.entry(epoch).or_default());
@@ -137,11 +236,12 @@ mod tests {
     #[test]
     fn repeated_samples_follow_each_other() {
         let order = epoch_order(Seed::new(0), 0, 8);
-        let places: Vec<_> = (0..8).map(|place| drawn(&order, place, 3)).collect();
+        let shared = Order::once(order.clone());
+        let places: Vec<_> = (0..8).map(|place| shared.at(place, 3)).collect();
         let expected = [(6, 0), (6, 1), (6, 2), (4, 0), (4, 1), (4, 2), (7, 0), (7, 1)];
         let expected = expected.map(|(sample, repetition)| Drawn { sample, repetition });
         assert_eq!(places, expected);
-        let once: Vec<_> = (0..8).map(|place| drawn(&order, place, 1).sample).collect();
+        let once: Vec<_> = (0..8).map(|place| shared.at(place, 1).sample).collect();
         assert_eq!(once, order);
     }
 
@@ -163,10 +263,62 @@ mod tests {
 
     #[test]
     fn shared_orders_equal_computed_ones() {
-        let orders = EpochOrders::new(Seed::new(5), 50, None);
+        let orders = EpochOrders::new(Seed::new(5), 50, Kind::Shuffled);
         for epoch in [0, 1, 2, 9, 8, 7, 0, 1] {
-            let shared = orders.with(epoch, <[u32]>::to_vec);
+            let shared = orders.with(epoch, |order| order.samples.clone());
             assert_eq!(shared, epoch_order(Seed::new(5), epoch, 50));
         }
+    }
+
+    /// 12 images of class 0, 3 of class 2, and one of class 5.
+    fn unbalanced() -> ByClass {
+        ByClass { classes: vec![(0..12).collect(), vec![12, 13, 14], vec![15]], len: 16 }
+    }
+
+    #[test]
+    fn a_balanced_epoch_has_as_many_of_each_class() {
+        let classes = unbalanced();
+        let mut counts = [0_u32; 3];
+        for epoch in 0..30 {
+            let order = classes.order(Seed::new(1), epoch);
+            assert_eq!(order.len(), 16);
+            let mut own = [0_u32; 3];
+            order.iter().for_each(|&sample| match sample {
+                0..12 => own[0] += 1,
+                12..15 => own[1] += 1,
+                _ => own[2] += 1,
+            });
+            assert!(own.iter().all(|count| (5..=6).contains(count)), "{own:?}");
+            counts.iter_mut().zip(own).for_each(|(sum, count)| *sum += count);
+        }
+        assert_eq!(counts, [160; 3], "over three epochs each has exactly as many");
+        assert_eq!(classes.order(Seed::new(1), 7), classes.order(Seed::new(1), 7));
+        assert_ne!(classes.order(Seed::new(1), 7), classes.order(Seed::new(2), 7));
+    }
+
+    #[test]
+    fn a_class_goes_through_all_its_images_before_one_comes_again() {
+        let classes = unbalanced();
+        let seen = (0..9).flat_map(|epoch| {
+            let mut own = classes.order(Seed::new(3), epoch);
+            own.retain(|&sample| sample < 12);
+            own
+        });
+        let seen: Vec<u32> = seen.collect();
+        let mut counts = [0_usize; 12];
+        seen.iter().for_each(|&sample| counts[sample as usize] += 1);
+        assert_eq!(seen.len(), 48);
+        assert_eq!(counts, [4; 12]);
+    }
+
+    #[test]
+    fn each_time_that_an_image_comes_is_counted() {
+        let order = Order::again(vec![3, 1, 3, 3], 4);
+        let repetitions = |repeats| -> Vec<(u32, u32)> {
+            let drawn = (0..4).map(|place| order.at(place, repeats));
+            drawn.map(|drawn| (drawn.sample, drawn.repetition)).collect()
+        };
+        assert_eq!(repetitions(1), [(3, 0), (1, 0), (3, 1), (3, 2)]);
+        assert_eq!(repetitions(2), [(3, 0), (3, 1), (1, 0), (1, 1)]);
     }
 }

@@ -141,8 +141,13 @@ pub enum Event {
         /// Whether the run's metrics keep it.
         is_kept: bool,
     },
-    /// The run ends; why.
-    Ended(String),
+    /// The run ends.
+    Ended {
+        /// Why, in a word or in the monitor's.
+        reason: String,
+        /// Whether it has made all its steps, or a monitor says that they suffice; else it can go on.
+        is_over: bool,
+    },
 }
 
 /// What a monitor says, or asks for and is given.

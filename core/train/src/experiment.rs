@@ -14,6 +14,7 @@ use vitral_model::{ActivationCheckpointing, ConfigProblem, ViTConfig};
 
 use crate::{
     batch_size::BatchSize,
+    class_weights::ClassWeights,
     groups::GroupOverride,
     init::config::Init,
     logs::format::LogFormat,
@@ -182,6 +183,11 @@ pub struct TrainConfig {
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["bce_target_thresh", "target_thresh"]))]
     pub target_threshold: Option<f64>,
+    /// How much images count in the loss, by their class: `Balanced`, each class as much as any other, or a
+    /// number for each, in the order of the class names. A mixed image counts by the shares of its classes, a
+    /// teacher's answers as without, and evaluations are not weighted.
+    #[schemars(extend("otherNames" = ["weight", "class_weight", "loss_weights", "pos_weight"]))]
+    pub class_weights: Option<ClassWeights>,
     /// Share of each target that is spread over all classes.
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["smoothing"]))]
@@ -246,6 +252,7 @@ impl Default for TrainConfig {
             clip_norm: Some(1.0),
             loss: Loss::Softmax,
             target_threshold: None,
+            class_weights: None,
             label_smoothing: 0.0,
             mix: Mix::default(),
             teacher: None,

@@ -8,6 +8,7 @@ mod average;
 pub mod batch;
 pub mod batch_size;
 pub mod checkpoint;
+pub mod class_weights;
 mod ema;
 mod error;
 mod evaluate;
@@ -68,6 +69,9 @@ pub use place::Place;
 pub use predict::{EvaluateOptions, TrainedModel};
 pub use predictions::{PredictOptions, Predicted, Predictions};
 pub use ranks::Ranks;
-pub use run_folder::holds_run;
-pub use trainer::{Outcome, Trainer, eval_loader, train_loader};
+pub use run_folder::{holds_run, is_running};
+pub use trainer::{
+    Outcome, RatePoint, RateRange, SuggestedRate, Trainer, eval_loader, range_test, suggested_rate,
+    train_loader,
+};
 pub use training_memory::TrainingMemory;

@@ -25,6 +25,17 @@ impl Loss {
         self.per_image(logits, targets).sum().div_scalar(batch as f64)
     }
 
+    /// The same where each image counts as much as its weight, `[batch, 1]`, says.
+    pub(crate) fn weighted(
+        self,
+        logits: Tensor<2>,
+        targets: Tensor<2>,
+        weights: Tensor<2>,
+    ) -> Tensor<1> {
+        let batch = logits.dims()[0];
+        (self.per_image(logits, targets) * weights).sum().div_scalar(batch as f64)
+    }
+
     /// The loss of each image, `[batch, 1]`.
     pub(crate) fn per_image(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
         match self {
@@ -86,6 +97,25 @@ mod tests {
         );
         let mean = scalar(Loss::SigmoidMean.forward(tensor(logits), tensor(targets)));
         assert!((mean - sigmoid / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_weighted_loss_is_the_mean_of_each_image_times_its_weight() {
+        let device = Device::flex();
+        let tensor = |rows: [[f32; 3]; 2]| Tensor::<2>::from_data(TensorData::from(rows), &device);
+        let logits = tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]]);
+        let targets = tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
+        let weights = Tensor::<2>::from_data(TensorData::from([[0.5_f32], [3.0]]), &device);
+        for loss in [Loss::Softmax, Loss::Sigmoid, Loss::SigmoidMean] {
+            let of = |row: usize| {
+                let row = row..row + 1;
+                let part = |tensor: &Tensor<2>| tensor.clone().slice([row.clone(), 0..3]);
+                scalar(loss.forward(part(&logits), part(&targets)))
+            };
+            let expected = (0.5 * of(0) + 3.0 * of(1)) / 2.0;
+            let found = scalar(loss.weighted(logits.clone(), targets.clone(), weights.clone()));
+            assert!((found - expected).abs() < 1e-6, "{loss:?}: {found} and {expected}");
+        }
     }
 
     #[test]

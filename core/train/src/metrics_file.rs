@@ -5,7 +5,7 @@ use std::{fs::File, io, path::Path};
 use serde_json::Value;
 use vitral_files::{Access, Existing, Kind};
 
-use crate::{Error, error::AtPath};
+use crate::{Error, error::AtPath, metrics_line::END};
 
 /// What a run reports, a line of JSON each.
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -40,13 +40,13 @@ pub(crate) fn has(run: &Path, kind: &str, step: u64) -> Result<bool, Error> {
     Ok(lines.any(|line| line.is_ok_and(|line| line["kind"] == kind && line["step"] == step)))
 }
 
-/// Takes out the lines that are of later steps.
+/// Takes out the lines that are of later steps, and the end, as the run goes on.
 ///
 /// # Errors
 /// As [`rewrite`].
 pub(crate) fn keep_until(run: &Path, step: u64) -> Result<Option<String>, Error> {
     rewrite(run, |line| match line["step"].as_u64() {
-        Some(of_line) if of_line <= step => Fate::Stays,
+        Some(of_line) if of_line <= step && line["kind"] != END => Fate::Stays,
         _ => Fate::Goes,
     })
 }
@@ -164,6 +164,14 @@ mod tests {
     fn later_lines_are_forgotten() {
         let (kept, aside, told) = went_on(&lines(&LINES));
         assert_eq!((kept, aside, told), (lines(&LINES[..2]), Vec::new(), None));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_has_not_ended() {
+        let [first, second, _] = LINES;
+        let end = r#"{"kind":"end","step":2,"reason":"done"}"#;
+        let (kept, aside, told) = went_on(&lines(&[first, second, end]));
+        assert_eq!((kept, aside, told), (lines(&[first, second]), Vec::new(), None));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::{
 
 /// The kind of an evaluation's line.
 pub(crate) const EVALUATION: &str = "eval";
+/// The kind of the line that ends a run which is over.
+pub(crate) const END: &str = "end";
 
 /// Who the user is told by what was pruned.
 pub(crate) const PRUNE: &str = "prune";
@@ -63,6 +65,9 @@ pub(crate) fn lines(event: &Event, step: u64, named: &mut HashMap<String, u64>) 
             vec![line, notice_line(*step, PRUNE, &pruned.words())]
         }
         Event::Notice { is_kept: false, .. } => Vec::new(),
+        Event::Ended { reason, is_over: true } => {
+            vec![json!({ "kind": END, "step": step, "reason": reason })]
+        }
         told => told
             .words()
             .map(|(from, message)| notice_line(step, from, &message))

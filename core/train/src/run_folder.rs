@@ -147,6 +147,13 @@ pub fn holds_run(path: &Path) -> bool {
     path.join(CONFIG).exists() && (has_begun(path) || !is_left())
 }
 
+/// Whether a process trains in a folder now, as far as its file system can tell.
+pub fn is_running(path: &Path) -> bool {
+    let lock = vitral_files::open(&path.join(LOCK_FILE), Kind::LOCK);
+    // Shared, so that several who ask do not take each other for it.
+    lock.is_ok_and(|(lock, _)| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Whether a run has written a checkpoint, or been given one.
 fn has_begun(run: &Path) -> bool {
     let has = |name: &str| run.join(name).symlink_metadata().is_ok();

@@ -16,7 +16,9 @@ pub mod predict;
 pub mod prune;
 pub mod quickstart;
 pub mod report;
+pub mod run_list;
 pub mod train;
+pub mod tune;
 
 use clap::Subcommand;
 
@@ -25,7 +27,7 @@ use self::{
     config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
     import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
     predict::PredictArguments, prune::PruneArguments, quickstart::QuickstartArguments,
-    report::ReportArguments, train::TrainArguments,
+    report::ReportArguments, run_list::RunsArguments, train::TrainArguments, tune::TuneArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +53,10 @@ pub enum Command {
     Export(ExportArguments),
     /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
     Report(ReportArguments),
+    /// Search for the values of a few fields that train best, or for a learning rate.
+    Tune(TuneArguments),
+    /// List runs with their figures, and what differs between them.
+    Runs(RunsArguments),
     /// Show a resolved experiment, what a field means, all defaults, or the JSON schema.
     Config(ConfigArguments),
     /// Write, check, share and install plugins.

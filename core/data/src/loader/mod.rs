@@ -20,7 +20,7 @@ use vitral_seed::Seed;
 
 use self::crew::{Crew, Numbered, Plan};
 use crate::error::{DataError, OnError};
-use crate::sampler::{Drawn, EpochOrders, drawn};
+use crate::sampler::{ByClass, Drawn, EpochOrders, Kind, Sampling};
 use crate::shard::Shard;
 use crate::source::Source;
 use crate::timing::LoaderTimings;
@@ -37,6 +37,11 @@ const AHEAD_BYTES: usize = 64 << 20;
 
 /// Workers for each processor, at most, where reading takes them most of the time.
 pub(crate) const READERS: usize = 4;
+
+/// Why images of some sources cannot be balanced.
+const UNGROUPED: &str = "is `Balanced`, which takes images from anywhere, but these are read from the start of a file to its end; \
+     pack them into a cache (`vitral data cache`), use shards without `shuffle_buffer`, or weigh classes in the loss \
+     (`train.class_weights: Balanced`)";
 
 /// How a loader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +103,31 @@ impl Loader {
         options: LoaderOptions,
         batches: Range<u64>,
     ) -> Result<Self, DataError> {
+        Self::train_sampled(Sampling::Shuffled, source, pipeline, options, batches)
+    }
+
+    /// The same, with the images of an epoch chosen in this way.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train), and if images are to be balanced of a source that is read in groups.
+    pub fn train_sampled(
+        sampling: Sampling,
+        source: Arc<dyn Source>,
+        pipeline: Arc<Pipeline>,
+        options: LoaderOptions,
+        batches: Range<u64>,
+    ) -> Result<Self, DataError> {
         let count = check(&*source, &options)?;
         let shard = options.shard;
         shard.check("batch", options.batch)?;
         shard.check("source", source.len())?;
-        let orders = EpochOrders::new(options.seed, count, source.groups());
+        let kind = match (sampling, source.groups()) {
+            (Sampling::Shuffled, None) => Kind::Shuffled,
+            (Sampling::Shuffled, Some(groups)) => Kind::Grouped(groups.clone()),
+            (Sampling::Balanced, None) => Kind::Balanced(ByClass::of(&*source, count)),
+            (Sampling::Balanced, Some(_)) => return Err(DataError::setting("sampling", UNGROUPED)),
+        };
+        let orders = EpochOrders::new(options.seed, count, kind);
         let per_epoch = Self::batches_per_epoch(source.len(), options.batch);
         let plan = move |number| {
             let epoch = number / per_epoch;
@@ -112,7 +137,7 @@ impl Loader {
             let part = shard.part(end - start);
             let places = start + part.start..start + part.end;
             let samples = orders
-                .with(epoch, |order| places.map(|at| drawn(order, at, options.repeats)).collect());
+                .with(epoch, |order| places.map(|at| order.at(at, options.repeats)).collect());
             // Below the number of samples, a u32.
             BatchPlan { number, epoch, first: part.start as u32, samples }
         };

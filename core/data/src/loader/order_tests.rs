@@ -234,3 +234,50 @@ fn repeated_images_are_augmented_anew() {
     // Of 18 ways to cut and turn an image, two are the same now and then.
     assert!((12..=18).contains(&others), "{others} of 18 differ from the first");
 }
+
+/// Whatever the number of workers and processes, and wherever it goes on.
+#[test]
+fn balanced_epochs_have_as_many_of_each_class() {
+    let folder = TempDir::new().unwrap();
+    let mut balanced = 0;
+    for (name, source) in sources(folder.path()) {
+        let options = LoaderOptions {
+            batch: 6,
+            workers: 1,
+            prefetch: 1,
+            on_error: OnError::Stop,
+            seed: Seed::new(2),
+            shard: Shard::default(),
+            repeats: 1,
+        };
+        let loader = |options, batches: Range<u64>| {
+            let source = Arc::clone(&source);
+            Loader::train_sampled(Sampling::Balanced, source, pipeline(), options, batches)
+        };
+        if source.groups().is_some() {
+            let error = loader(options, 0..1).err().unwrap().to_string();
+            assert!(error.contains("sampling: is `Balanced`"), "{name}: {error}");
+            continue;
+        }
+        balanced += 1;
+        let drawn = |options, batches| -> Vec<ImageBatch> {
+            loader(options, batches).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let whole = drawn(options, 0..20);
+        let mut counts = vec![0_usize; source.class_names().len()];
+        whole.iter().flat_map(|batch| &batch.labels).for_each(|&label| counts[label as usize] += 1);
+        counts.retain(|&count| count > 0);
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        // 120 of the 124 images of four epochs: those that do not fill a batch are left out.
+        assert!(most - least <= 8, "{name}: {counts:?}");
+        let parts = [0, 1].map(|rank| {
+            let shard = Shard::new(rank, 2).unwrap();
+            drawn(LoaderOptions { shard, workers: 3, prefetch: 3, ..options }, 7..20)
+        });
+        for (at, expected) in whole[7..].iter().enumerate() {
+            let both = parts.each_ref().map(|part| part[at].clone());
+            assert!(together(&both) == *expected, "{name}, batch {at}");
+        }
+    }
+    assert!(balanced >= 4, "{balanced} sources were balanced");
+}

@@ -168,7 +168,11 @@ impl Learner {
     /// Logits of normalised images, and their mean loss: by the targets, and by the teacher's answers if
     /// there is one.
     fn learned(&self, images: Tensor<4>, targets: Tensor<2>, mode: Mode) -> (Tensor<2>, Tensor<1>) {
-        let loss = self.config.loss;
+        let weights = self.class_weights.as_ref().map(|weights| weights.of(targets.clone()));
+        let loss = |logits, targets| match weights {
+            Some(weights) => self.config.loss.weighted(logits, targets, weights.autodiff()),
+            None => self.config.loss.forward(logits, targets),
+        };
         let targets = match self.config.target_threshold {
             Some(threshold) => targets.greater_elem(threshold).float(),
             None => targets,
@@ -176,7 +180,7 @@ impl Learner {
         let targets = targets.autodiff();
         let Some(teacher) = &self.teacher else {
             let logits = self.model.forward(images.autodiff(), mode);
-            return (logits.clone(), loss.forward(logits, targets));
+            return (logits.clone(), loss(logits, targets));
         };
         let (logits, distilled) = self.model.forward_heads(images.clone().autodiff(), mode);
         let answer = match &distilled {
@@ -184,7 +188,7 @@ impl Learner {
             None => logits.clone(),
         };
         let taught = teacher.loss(images, distilled.unwrap_or_else(|| logits.clone()));
-        let labelled = loss.forward(logits, targets);
+        let labelled = loss(logits, targets);
         let weight = teacher.weight();
         (answer, labelled * (1.0 - weight) + taught * weight)
     }

@@ -29,6 +29,7 @@ pub use self::{
 };
 use crate::{
     Error,
+    class_weights::ImageWeights,
     ema::Ema,
     experiment::TrainConfig,
     gradients::{clip_factor, global_norm},
@@ -54,6 +55,7 @@ pub struct Learner {
     model: ViT,
     batch_programs: Vec<BatchProgram>,
     teacher: Option<Teacher>,
+    class_weights: Option<ImageWeights>,
     optimizer: OptimizerState,
     ema: Option<Ema>,
     /// What heads and hidden neurons matter, where the model is pruned by it.
@@ -167,6 +169,7 @@ impl Learner {
             model,
             batch_programs,
             teacher: None,
+            class_weights: None,
             scaler: config.precision.scaling().map(LossScaler::new),
             skipped_steps: 0,
             micro_batch: config.batch.is_auto().then_some(config.batch.effective()),
@@ -191,6 +194,11 @@ impl Learner {
     /// Learns from a teacher, too, from now on.
     pub(crate) fn set_teacher(&mut self, teacher: Teacher) {
         self.teacher = Some(teacher);
+    }
+
+    /// Has images count in the loss by their class from now on.
+    pub(crate) fn set_class_weights(&mut self, weights: Option<ImageWeights>) {
+        self.class_weights = weights;
     }
 
     /// Follows another schedule from now on.

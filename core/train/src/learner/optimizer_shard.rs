@@ -3,12 +3,10 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use vitral_burn::kernels::lasting;
 use vitral_distributed::{Segments, all_gather};
 use vitral_kernels::optimizer::PIECE;
-use vitral_model::{
-    kernels::lasting,
-    parameters::{self, ParameterInfo},
-};
+use vitral_model::parameters::{self, ParameterInfo};
 
 use super::Learner;
 use crate::{

@@ -8,7 +8,9 @@ use vitral_data::{ImageBatch, Loader, LoaderTimings, Normalization, Skipped};
 use vitral_model::device::{Device, is_cpu};
 
 use super::Trainer;
-use crate::{DataReport, Error, batch::images_to_device, learner::Share, loss::targets};
+use crate::{
+    DataReport, Error, Experiment, batch::images_to_device, learner::Share, loss::targets,
+};
 
 /// A batch on the device, and what is told of it when its step is made.
 pub(super) struct DeviceBatch {
@@ -85,12 +87,7 @@ impl Trainer {
 
     /// How batches go to the device.
     pub(super) fn upload(&self) -> Upload {
-        Upload {
-            normalize: self.experiment.data.normalize.clone(),
-            classes: self.experiment.model.classes,
-            label_smoothing: self.experiment.train.label_smoothing,
-            device: self.device.clone(),
-        }
+        Upload::new(&self.experiment, &self.device)
     }
 }
 
@@ -163,6 +160,16 @@ impl Feed {
 }
 
 impl Upload {
+    /// How batches of an experiment, with its number of classes, go to a device.
+    pub(super) fn new(experiment: &Experiment, device: &Device) -> Self {
+        Self {
+            normalize: experiment.data.normalize.clone(),
+            classes: experiment.model.classes,
+            label_smoothing: experiment.train.label_smoothing,
+            device: device.clone(),
+        }
+    }
+
     pub(super) fn batch(&self, batch: &mut ImageBatch) -> Result<DeviceBatch, Error> {
         Ok(DeviceBatch {
             images: images_to_device(batch, &self.normalize, &self.device)?,

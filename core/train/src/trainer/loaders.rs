@@ -100,7 +100,8 @@ fn train_loader_of(
         pipeline = pipeline.with_hybrid_decoder()?;
     }
     let options = LoaderOptions { shard, ..loader_options(experiment) };
-    Ok(Loader::train(Arc::clone(images), Arc::new(pipeline), options, batches)?)
+    let (sampling, images) = (experiment.data.sampling, Arc::clone(images));
+    Ok(Loader::train_sampled(sampling, images, Arc::new(pipeline), options, batches)?)
 }
 
 /// Images that are evaluated at once where `batch: Auto` has found no micro-batch yet.

@@ -15,6 +15,7 @@ mod loaders;
 mod open;
 mod prepare;
 mod prune;
+mod range_test;
 mod roll_back;
 mod step;
 mod together;
@@ -36,6 +37,7 @@ use vitral_model::{
 
 pub(crate) use self::loaders::{each_loader, evaluated_at_once};
 pub use self::loaders::{eval_loader, train_loader};
+pub use self::range_test::{RatePoint, RateRange, SuggestedRate, range_test, suggested_rate};
 use self::{
     asked::Asked,
     decide::{Due, Next, Situation, is_last, next, why_ended},
@@ -185,7 +187,8 @@ impl Trainer {
             }
         }
         let reason = why_ended(self.stopped.as_deref(), now.is_interrupted);
-        self.emit(Event::Ended(reason), observer)?;
+        let is_over = is_last(self.state.step, self.plan.total, self.stopped.is_some());
+        self.emit(Event::Ended { reason, is_over }, observer)?;
         self.files.as_ref().map_or(Ok(()), |files| files.folder.flush())?;
         // That the last thing is written all know before the first one ends.
         let is_interrupted = self.ranks.decide(now.is_interrupted)?;

@@ -22,6 +22,7 @@ use crate::{
     checkpoint::{
         Checkpoint, CheckpointError, CheckpointManager, State, begin_branch, compare_model, run_of,
     },
+    class_weights::ImageWeights,
     error::AtPath,
     experiment::Experiment,
     footprint::{self, Purpose},
@@ -79,13 +80,8 @@ impl Trainer {
         registry: &Registry,
         device: &Device,
     ) -> Result<(Parts, Lock, State, Notes), Error> {
-        let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
-        let mut parts = Parts::open(ranks, experiment, registry, device, Start::Fresh, trace)?;
-        let class_names = parts.datasets.train.class_names().to_vec();
-        let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
-        let notes = notes.into_iter().map(|note| ("init", note));
-        let (teacher, taught) = parts.teach(&class_names)?;
-        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note)));
+        let Fresh { parts, class_names, teacher, notes } =
+            Fresh::open(ranks, experiment, registry, device)?;
         let doubts = doubts(&parts.meaning()).into_iter().map(|doubt| ("train", doubt));
         let notes: Vec<_> = doubts.chain(notes).collect();
         let data = Some(parts.datasets.fingerprints());
@@ -194,6 +190,7 @@ impl Trainer {
             other_data(&before, &data, experiments)
         });
         let (teacher, taught) = parts.teach(&state.class_names)?;
+        parts.weigh()?;
         let [before, now] = [&written.train, &parts.experiment.train];
         let other_teacher =
             teacher::change(before, state.teacher.as_deref(), now, teacher.as_deref())?;
@@ -244,18 +241,49 @@ impl Start<'_> {
 }
 
 /// A run without its folder.
-struct Parts {
-    experiment: Experiment,
-    datasets: Datasets,
+pub(super) struct Parts {
+    pub(super) experiment: Experiment,
+    pub(super) datasets: Datasets,
     place: Place,
     plan: Plan,
     device: Device,
-    learner: Learner,
+    pub(super) learner: Learner,
     programs: Programs,
-    stages: Vec<Stage>,
+    pub(super) stages: Vec<Stage>,
     monitors: Monitors,
     step: u64,
     ranks: Ranks,
+}
+
+/// What a new run begins with.
+pub(super) struct Fresh {
+    /// With the first weights.
+    pub(super) parts: Parts,
+    class_names: Vec<String>,
+    /// What tells the teacher from any other.
+    teacher: Option<String>,
+    /// What is to be known of the weights and the teacher.
+    notes: Vec<(&'static str, String)>,
+}
+
+impl Fresh {
+    /// Opens everything that a new run needs.
+    pub(super) fn open(
+        ranks: &Ranks,
+        experiment: Experiment,
+        registry: &Registry,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let trace = |experiment: &Experiment| Programs::trace(experiment, registry);
+        let mut parts = Parts::open(ranks, experiment, registry, device, Start::Fresh, trace)?;
+        let class_names = parts.datasets.train.class_names().to_vec();
+        let notes = init::start(&parts.experiment, &class_names, &mut parts.learner, device)?;
+        let notes = notes.into_iter().map(|note| ("init", note));
+        let (teacher, taught) = parts.teach(&class_names)?;
+        parts.weigh()?;
+        let notes = notes.chain(taught.into_iter().map(|note| ("teacher", note))).collect();
+        Ok(Self { parts, class_names, teacher, notes })
+    }
 }
 
 impl Parts {
@@ -310,6 +338,13 @@ impl Parts {
             self.learner.set_teacher(teacher);
             (Some(fingerprint), notes)
         }))
+    }
+
+    /// Has images count in the loss by their class, where the experiment says so.
+    fn weigh(&mut self) -> Result<(), Error> {
+        let weights = ImageWeights::open(&self.experiment, &*self.datasets.train, &self.device)?;
+        self.learner.set_class_weights(weights);
+        Ok(())
     }
 
     fn images(&self) -> usize {

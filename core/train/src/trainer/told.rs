@@ -39,7 +39,7 @@ pub(super) fn told(event: &Event, wants_step: bool) -> Vec<vitral_host::Event> {
                 reason,
             })]
         }
-        Event::Ended(reason) => vec![vitral_host::Event::Ended(reason.clone())],
+        Event::Ended { reason, .. } => vec![vitral_host::Event::Ended(reason.clone())],
         _ => Vec::new(),
     }
 }

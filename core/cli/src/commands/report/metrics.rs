@@ -13,6 +13,7 @@ pub enum Line {
     Step(Step),
     Eval(Eval),
     Notice(Notice),
+    End(End),
     /// A monitor's figure, or what a newer version notes.
     #[serde(other)]
     Other,
@@ -75,29 +76,43 @@ pub struct Notice {
     pub message: String,
 }
 
+/// The end of a run that is over; one that was stopped has none.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct End {
+    pub reason: String,
+}
+
 /// All of a run, in its order.
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub steps: Vec<Step>,
     pub evals: Vec<Eval>,
     pub notices: Vec<Notice>,
+    /// Its end, if it is over; the metrics of older versions do not say.
+    pub end: Option<End>,
     /// How many lines are none.
     pub damaged: usize,
 }
 
 impl Metrics {
-    /// Reads the metrics of the run in a folder.
+    /// Reads the metrics of the run in a folder, of which there are some.
     pub fn read(run: &Path) -> Result<Self, Failure> {
+        let metrics = Self::read_any(run)?;
         let path = run.join("metrics.jsonl");
-        let text = vitral_files::read(&path, vitral_files::Kind::METRICS).map_err(|error| {
-            Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
-        })?;
-        let metrics = Self::parse(&text);
         if metrics.steps.is_empty() && metrics.evals.is_empty() {
             let message = format!("{}: the run has logged nothing yet", path.display());
             return Err(Failure::Other(message));
         }
         Ok(metrics)
+    }
+
+    /// Reads the metrics of the run in a folder, be there none yet.
+    pub fn read_any(run: &Path) -> Result<Self, Failure> {
+        let path = run.join("metrics.jsonl");
+        let text = vitral_files::read(&path, vitral_files::Kind::METRICS).map_err(|error| {
+            Failure::Other(format!("{}: {error}; is this the folder of a run?", path.display()))
+        })?;
+        Ok(Self::parse(&text))
     }
 
     /// Lines that are damaged are counted. One that has no end is being written, or was when the run was
@@ -109,6 +124,7 @@ impl Metrics {
                 Ok(Line::Step(step)) => metrics.steps.push(step),
                 Ok(Line::Eval(eval)) => metrics.evals.push(eval),
                 Ok(Line::Notice(notice)) => metrics.notices.push(notice),
+                Ok(Line::End(end)) => metrics.end = Some(end),
                 Ok(Line::Other) => {}
                 Err(_) => metrics.damaged += usize::from(line.ends_with(b"\n")),
             }
@@ -149,6 +165,7 @@ mod tests {
 {"kind":"notice","step":2,"from":"early-stop","message":"a <b>"}
 {"kind":"eval","step":2,"epoch":1.0,"loss":1.5,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
 {"kind":"eval","step":3,"epoch":1.5,"loss":1.4,"top1":0.5,"top5":0.9,"images":10,"skipped":0,"classes":[]}
+{"kind":"end","step":3,"reason":"done"}
 {"kind":"step","step":3,"epo"#;
         assert_eq!(Metrics::parse(text.as_bytes()).damaged, 0);
         let (start, end) = text.as_bytes().split_at(text.find("\n").unwrap() + 1);
@@ -158,6 +175,7 @@ mod tests {
         assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
         assert_eq!((metrics.steps[0].left_out, metrics.steps[1].left_out), (0, 3));
         assert_eq!(metrics.best().unwrap().step, 2);
+        assert_eq!(metrics.end.as_ref().unwrap().reason, "done");
         let data = metrics.data().unwrap();
         assert_eq!((data.waiting_share(), data.stages["read"]), (Some(0.125), 2.0));
         assert_eq!(data.stages["decode"], 2.0);

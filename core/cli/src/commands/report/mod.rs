@@ -1,7 +1,7 @@
 //! `vitral report`: a run as one HTML page with its curves.
 
 mod chart;
-mod metrics;
+pub mod metrics;
 mod page;
 
 use std::{

@@ -176,8 +176,7 @@ mod tests {
             skipped: 0,
         };
         let notice = Notice { step: 3, from: "a&b".into(), message: "<script>".into() };
-        let metrics =
-            Metrics { steps: Vec::new(), evals: vec![eval], notices: vec![notice], damaged: 0 };
+        let metrics = Metrics { evals: vec![eval], notices: vec![notice], ..Metrics::default() };
         let text = page("<run>", &metrics, "(output: \"<x>\")").unwrap();
         for part in
             ["<h1>&lt;run&gt;</h1>", "&lt;script&gt;", "a&amp;b", "(output: &quot;&lt;x&gt;"]

@@ -6,7 +6,6 @@
 pub mod measure;
 mod plot;
 mod process;
-mod progress;
 mod table;
 mod techniques;
 
@@ -27,7 +26,6 @@ use vitral_train::Experiment;
 use self::{
     measure::Measured,
     process::{Ended, measure},
-    progress::Runs,
     table::{Row, Table},
     techniques::{OFF, Technique},
 };
@@ -40,6 +38,7 @@ use crate::{
     json,
     overrides::Overrides,
     plugins::registry,
+    several_runs::Runs,
     stop::{exit_code, on_signal},
 };
 

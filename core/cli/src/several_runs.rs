@@ -14,7 +14,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Parts of a run, for the bar.
 const PARTS: f64 = 1000.0;
 
-/// Shows a comparison's runs.
+/// Shows runs that are made one after the other.
 pub struct Runs {
     bar: ProgressBar,
     plain: bool,
