@@ -63,7 +63,7 @@ pub use micro_batch::MicroBatch;
 pub use monitor_use::MonitorUse;
 pub use place::Place;
 pub use predict::{EvaluateOptions, TrainedModel};
-pub use predictions::{PredictOptions, Predicted, Predictions};
+pub use predictions::{AttendedImage, PredictOptions, Predicted, Predictions};
 pub use run_folder::holds_run;
 pub use trainer::{Outcome, Trainer, eval_loader, train_loader};
 pub use training_memory::TrainingMemory;
