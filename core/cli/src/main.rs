@@ -17,6 +17,7 @@ mod json;
 mod launcher;
 mod logging;
 mod overrides;
+mod page;
 mod picture;
 mod plot;
 mod plugins;
