@@ -77,8 +77,17 @@ fn several_checkpoints_come_in_one_table_and_one_page() {
         assert!(page.contains(step.as_str()), "{step} is not on the page");
     }
     assert_eq!(page.matches("<svg").count(), 3);
+    assert!(page.matches(" src=\"data:image/jpeg;base64,").count() >= 3 * 24);
     assert_eq!(page.matches("class=\"matrix\"").count(), 3);
-    assert!(!page.contains("src=") && !page.contains("<link"), "it needs nothing beside it");
+    let sources = page.matches(" src=").count();
+    assert_eq!(page.matches(" src=\"data:").count(), sources, "it needs nothing beside it");
+    assert!(!page.contains("<link") && !page.contains("<script"));
+    // Merged tokens are no patches of which there could be a map; the images are there without.
+    let merged = ["eval", three[2], "--token-merging", "2", "--html", "merged.html"];
+    vitral(workspace.path(), &merged).succeeded();
+    let merged = fs::read_to_string(workspace.join("merged.html")).unwrap();
+    assert!(merged.contains("Without maps of attention: the model merges tokens"), "{merged}");
+    assert!(merged.matches("<div class=\"one\"><img ").count() >= 12);
     // One line of JSON each, whose figures are those of one alone.
     let all = eval(&workspace, &three);
     assert_eq!(all.len(), 3);

@@ -28,7 +28,8 @@ fn event_files(workspace: &Workspace, run: &str) -> Vec<PathBuf> {
 #[test]
 fn logs_of_a_run_that_goes_on_from_an_earlier_step_have_each_step_once() {
     let workspace = Workspace::new();
-    train(&workspace, &[&["experiment.ron"][..], &LOGS].concat());
+    let monitors = r#"monitors=[(name: "gradient-health", settings: {"every": 6})]"#;
+    train(&workspace, &[&["experiment.ron", "--set", monitors][..], &LOGS].concat());
     let all: Vec<u64> = (1..=12).collect();
     assert_eq!(steps(&workspace, "run", "train.csv"), all);
     assert_eq!(steps(&workspace, "run", "val.csv"), [4, 8, 12]);
@@ -52,6 +53,8 @@ fn logs_of_a_run_that_goes_on_from_an_earlier_step_have_each_step_once() {
     let resume = ["--resume", "later/checkpoints/step-00000009"];
     train(&workspace, &[&resume[..], &LOGS].concat());
     assert_eq!(steps(&workspace, "later", "train.csv"), all);
+    let metrics = fs::read_to_string(workspace.join("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"kind\":\"histograms\"").count(), 2);
     opened_by_tensorboard(&workspace);
 }
 
@@ -75,5 +78,17 @@ fn opened_by_tensorboard(workspace: &Workspace) {
         assert!(found["text"].as_str().unwrap().contains("learning_rate"), "{found}");
         assert_eq!(found["hparams"]["train.batch"], 16.0);
         assert_eq!(found["hparams"]["seed"], 0.0);
+        // Those of the steps that a monitor looked at, each once: 16 times 4 values.
+        let histograms = found["histograms"]["gradients/head.weight"].as_object();
+        match run {
+            "run" => {
+                let found: Vec<_> = histograms.unwrap().iter().collect();
+                assert_eq!(found.iter().map(|(step, _)| &***step).collect::<Vec<_>>(), ["12", "6"]);
+                assert!(
+                    found.iter().all(|(_, count)| (1.0..=64.0).contains(&count.as_f64().unwrap()))
+                );
+            }
+            _ => assert!(histograms.is_none(), "{found}"),
+        }
     }
 }

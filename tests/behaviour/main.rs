@@ -1,6 +1,7 @@
 //! The behaviour that users rely on, across crates and through the program itself.
 
 mod accumulation;
+mod attention_maps;
 mod auto_batch;
 mod bench;
 mod bench_data;

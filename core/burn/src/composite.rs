@@ -31,6 +31,11 @@ pub enum Composite {
 impl Composite {
     /// How many parameters each branch has, those counted that are left out.
     pub const BRANCH: usize = 7;
+
+    /// Whether attention is in it.
+    pub const fn has_attention(&self) -> bool {
+        matches!(self, Self::AttentionBranch(_) | Self::CheckpointedBlock(..))
+    }
 }
 
 /// What an attention branch is besides its operands.

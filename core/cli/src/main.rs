@@ -18,6 +18,8 @@ mod json;
 mod launcher;
 mod logging;
 mod overrides;
+mod page;
+mod picture;
 mod plot;
 mod plugins;
 mod precision;

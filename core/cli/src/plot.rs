@@ -31,6 +31,15 @@ pub fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<St
     Ok(text)
 }
 
+/// A picture for a page: its ink, lines and paper are the page's where that says what these are.
+pub fn themed(svg: &str) -> String {
+    let colours = [("--ink", INK), ("--line", LINE), ("--panel", WHITE)];
+    colours.iter().fold(svg.to_owned(), |svg, (name, RGBColor(red, green, blue))| {
+        let colour = format!("#{red:02X}{green:02X}{blue:02X}");
+        svg.replace(&format!("\"{colour}\""), &format!("\"var({name},{colour})\""))
+    })
+}
+
 /// Text of this size in pixels, and how it lies at its place.
 pub fn font(size: f64, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
     // What plotters calls the size of a font is 1.24 times what SVG does.

@@ -40,8 +40,8 @@ pub use sampler::{Sampling, epoch_order, grouped_order};
 pub use shard::Shard;
 pub use source::{
     Cifar, Cifar10Config, Cifar100Config, ClassList, Groups, Idx, IdxConfig, ImageFiles,
-    ImageFolder, ImageFolderConfig, Parquet, ParquetConfig, Source, SourceConfig, SplitConfig,
-    Stored, WebDataset, WebDatasetConfig, abridged, match_classes, parts_of_folder,
+    ImageFolder, ImageFolderConfig, Parquet, ParquetConfig, Part, Source, SourceConfig,
+    SplitConfig, Stored, WebDataset, WebDatasetConfig, abridged, match_classes, parts_of_folder,
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{

@@ -5,6 +5,7 @@ use vitral_program::ops as op;
 
 use crate::{
     Mode, ViTConfig,
+    attention_maps::with_weights,
     init::{Initializer, Role},
     layers::{Linear, Norm, shape},
     ops::Ops,
@@ -115,7 +116,11 @@ impl Attention {
         let keys = key.clone();
         let out = match &self.program {
             Some(program) => {
-                ops.program(program, [query, key, value], self.layer, mode.of("weights"))
+                let (inputs, mode) = ([query, key, value], mode.of("weights"));
+                match ops.keeps_attention() {
+                    false => ops.program(program, inputs, self.layer, mode),
+                    true => with_weights(ops, program, inputs, self.layer, mode),
+                }
             }
             None => {
                 let bias =
@@ -142,30 +147,47 @@ pub(crate) struct SoftmaxAttention<T> {
     pub(crate) weight_dropout: f64,
 }
 
-impl<T> SoftmaxAttention<T> {
+impl<T: Clone> SoftmaxAttention<T> {
     pub(crate) fn forward<O: Ops<Tensor = T>>(
         self,
         ops: &mut O,
         [query, key, value]: [T; 3],
         mode: Mode,
     ) -> T {
-        let Self { scale, bias, weight_dropout } = self;
-        if mode.noise(weight_dropout).is_none() {
-            let op = op::ScaledDotProductAttention { scale };
-            return ops.apply_some(op, [Some(query), Some(key), Some(value), bias]);
+        if ops.keeps_attention() {
+            let exact = [query.clone(), key.clone()].map(|tensor| ops.unrounded(tensor));
+            let weights = ops.in_f32(exact, |ops, [query, key]| {
+                let scores = self.scores(ops, query, key);
+                self.weights(ops, scores)
+            });
+            ops.keep_attention(weights, None);
         }
-        let scale = ops.scalar(scale);
-        let query = ops.mul(query, scale);
-        let keys = ops.transpose(key, &[0, 1, 3, 2]);
-        let scores = ops.matmul(query, keys);
+        if mode.noise(self.weight_dropout).is_none() {
+            let op = op::ScaledDotProductAttention { scale: self.scale };
+            return ops.apply_some(op, [Some(query), Some(key), Some(value), self.bias]);
+        }
+        let scores = self.scores(ops, query, key);
         let weights = ops.in_f32([scores], |ops, [scores]| {
-            let scores = match bias {
-                Some(bias) => ops.add(scores, bias),
-                None => scores,
-            };
-            let weights = ops.apply(op::Softmax { axis: 3 }, [scores]);
-            ops.dropout(weights, weight_dropout, mode)
+            let weights = self.weights(ops, scores);
+            ops.dropout(weights, self.weight_dropout, mode)
         });
         ops.matmul(weights, value)
+    }
+
+    /// `scale * q kᵀ`: `[B, heads, queries, keys]`.
+    fn scores<O: Ops<Tensor = T>>(&self, ops: &mut O, query: T, key: T) -> T {
+        let scale = ops.scalar(self.scale);
+        let query = ops.mul(query, scale);
+        let keys = ops.transpose(key, &[0, 1, 3, 2]);
+        ops.matmul(query, keys)
+    }
+
+    /// What values are weighted with.
+    fn weights<O: Ops<Tensor = T>>(&self, ops: &mut O, scores: T) -> T {
+        let scores = match self.bias.clone() {
+            Some(bias) => ops.add(scores, bias),
+            None => scores,
+        };
+        ops.apply(op::Softmax { axis: 3 }, [scores])
     }
 }

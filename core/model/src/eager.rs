@@ -39,6 +39,17 @@ pub(crate) struct Eager {
     /// Whether everything is `f32` now.
     exact: bool,
     tables: Tables,
+    /// The attention of each layer and of pooling, where somebody wants to know.
+    attention: Option<Vec<KeptAttention>>,
+}
+
+/// What values were weighted with.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptAttention {
+    /// `[B, heads, queries, keys]`.
+    pub(crate) weights: EagerTensor,
+    /// Of a plugin's attention, what it gave, and what the weights give.
+    pub(crate) given: Option<[EagerTensor; 2]>,
 }
 
 /// A tensor with the shape that its ops know it by. What is a float there may have any of the
@@ -109,7 +120,18 @@ impl Eager {
     /// For a batch of so many images on a device.
     pub(crate) fn new(batch: usize, device: &Device, compute: Compute) -> Self {
         let device = device.clone().without_autodiff();
-        Self { batch, device, compute, exact: false, tables: Tables::default() }
+        Self { batch, device, compute, exact: false, tables: Tables::default(), attention: None }
+    }
+
+    /// The same, which keeps the attention of each layer. Kernels of whole branches, which never have it in
+    /// one piece, are not used then.
+    pub(crate) fn keeping_attention(self) -> Self {
+        Self { attention: Some(Vec::new()), ..self }
+    }
+
+    /// What was kept, in the order of the layers.
+    pub(crate) fn kept_attention(self) -> Vec<KeptAttention> {
+        self.attention.unwrap_or_default()
     }
 
     /// The same, with constants of a model that are kept.
@@ -241,11 +263,24 @@ impl Ops for Eager {
         input: &EagerTensor,
         others: impl FnOnce(&mut Self) -> Vec<Option<EagerTensor>>,
     ) -> Option<EagerTensor> {
+        if self.keeps_attention() && composite.has_attention() {
+            return None;
+        }
         let input = input.clone().float();
         let kernel = kernels::find(&composite, &input, self.compute.dtype().into())?;
         let others = others(self).into_iter().map(|other| other.map(EagerTensor::operand));
         let (value, rank) = kernels::run(composite, kernel, input, others.collect());
         Some(self.of_batch(value, rank))
+    }
+
+    fn keeps_attention(&self) -> bool {
+        self.attention.is_some()
+    }
+
+    fn keep_attention(&mut self, weights: EagerTensor, given: Option<[EagerTensor; 2]>) {
+        if let Some(kept) = &mut self.attention {
+            kept.push(KeptAttention { weights, given });
+        }
     }
 
     fn table(

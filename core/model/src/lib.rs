@@ -10,6 +10,7 @@
 
 pub mod activation_checkpointing;
 pub mod attention;
+pub mod attention_maps;
 mod bicubic;
 pub mod block;
 pub mod config;

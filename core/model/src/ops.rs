@@ -56,6 +56,15 @@ pub(crate) trait Ops: Sized {
         None
     }
 
+    /// Whether somebody wants to know what each token takes from each other one.
+    fn keeps_attention(&self) -> bool {
+        false
+    }
+
+    /// Keeps what values of a layer, or of pooling, are weighted with, `[B, heads, queries, keys]` in `f32`;
+    /// of a plugin's attention also what it gave, and what these weights give.
+    fn keep_attention(&mut self, _weights: Self::Tensor, _given: Option<[Self::Tensor; 2]>) {}
+
     /// A part of the model under its name in it.
     fn within<T>(&mut self, _name: impl Display, part: impl FnOnce(&mut Self) -> T) -> T {
         part(self)

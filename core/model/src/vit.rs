@@ -11,7 +11,7 @@ use crate::{
     Compute, ConfigProblem, Mode, ViTConfig,
     block::{Block, Blocks},
     config::{Pool, Position},
-    eager::{Eager, Tables},
+    eager::{Eager, KeptAttention, Tables},
     grid::Grid,
     init::{Fill, Initializer, Role},
     layers::{Linear, Norm},
@@ -241,6 +241,18 @@ impl ViT {
         let (logits, features) = self.logits_and_features(&mut ops, images, mode);
         let features = ops.unrounded(features);
         (Eager::values(logits), Eager::values(features))
+    }
+
+    /// The same, and the attention that led there.
+    pub(crate) fn forward_keeping_attention(
+        &self,
+        images: Tensor<4>,
+    ) -> (Tensor<2>, Tensor<2>, Vec<KeptAttention>) {
+        let (ops, images) = self.eager(images);
+        let mut ops = ops.keeping_attention();
+        let (logits, features) = self.logits_and_features(&mut ops, images, Mode::Eval);
+        let features = ops.unrounded(features);
+        (Eager::values(logits), Eager::values(features), ops.kept_attention())
     }
 
     /// Images to tokens `[batch, prefix + patches, width]`, of the compute type, after the last block

@@ -71,6 +71,9 @@ pub enum Error {
         /// What is none, as in "the loss is".
         what: &'static str,
     },
+    /// There are no maps of a model's attention.
+    #[error("there is no attention map: {0}")]
+    NoAttention(#[from] vitral_model::attention_maps::NoAttention),
     /// The gradients are not finite, whatever the loss scale.
     #[error(
         "the gradients of step {step} are not finite in f16 even with a loss scale of {scale:e}, so training stopped; the weights are still whole. `train.precision: BF16`, a lower `train.learning_rate` or `model.qk_norm` usually helps"

@@ -111,7 +111,7 @@ pub fn evaluate(
     progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
     let evaluator = Evaluator { model, data, loss, device, flips: false };
-    evaluator.run(loader, class_names, |_, _| {}, progress)
+    evaluator.run(loader, class_names, |_| {}, progress)
 }
 
 /// What evaluates a model, and how.
@@ -124,13 +124,23 @@ pub(crate) struct Evaluator<'a> {
     pub flips: bool,
 }
 
+/// A batch, and what the model says of it.
+pub(crate) struct Answered<'a> {
+    /// Image by image.
+    pub logits: &'a [f32],
+    /// The class of each image.
+    pub labels: &'a [u32],
+    /// The index of each image in its source.
+    pub samples: &'a [u32],
+}
+
 impl Evaluator<'_> {
-    /// The same as [`evaluate`]; `each` is called with the logits and labels of each batch.
+    /// The same as [`evaluate`]; `each` is called with each batch.
     pub fn run(
         &self,
         loader: Loader,
         class_names: &[String],
-        each: impl FnMut(&[f32], &[u32]),
+        each: impl FnMut(&Answered<'_>),
         progress: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Evaluation, Error> {
         Ok(self.tally(loader, each, progress)?.finish(class_names))
@@ -140,7 +150,7 @@ impl Evaluator<'_> {
     pub fn tally(
         &self,
         loader: Loader,
-        mut each: impl FnMut(&[f32], &[u32]),
+        mut each: impl FnMut(&Answered<'_>),
         mut progress: impl FnMut(u64) -> Result<(), Error>,
     ) -> Result<Tally, Error> {
         // A model may have more classes than there are names.
@@ -155,7 +165,7 @@ impl Evaluator<'_> {
             let losses = self.loss.per_image(logits.clone(), targets);
             let logits = read(logits)?;
             tally.add(&logits, &read(losses)?, &batch.labels);
-            each(&logits, &batch.labels);
+            each(&Answered { logits: &logits, labels: &batch.labels, samples: &batch.samples });
             progress(tally.images() + tally.left_out.len() as u64)?;
         }
         Ok(tally)

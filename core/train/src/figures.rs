@@ -181,7 +181,7 @@ impl FiguresTally {
 }
 
 /// The class of the highest logit, of equal ones the first.
-fn highest(logits: &[f32]) -> usize {
+pub(crate) fn highest(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {
@@ -191,14 +191,14 @@ fn highest(logits: &[f32]) -> usize {
     best
 }
 
-/// The probability of the class with the highest logit.
-fn confidence(loss: Loss, logits: &[f32], highest: f32) -> f64 {
+/// The probability of a class with this one of the logits.
+pub(crate) fn confidence(loss: Loss, logits: &[f32], own: f32) -> f64 {
     match loss {
         Loss::Softmax => {
-            let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
+            let sum: f64 = logits.iter().map(|logit| f64::from(logit - own).exp()).sum();
             1.0 / sum
         }
-        Loss::Sigmoid | Loss::SigmoidMean => 1.0 / (1.0 + f64::from(-highest).exp()),
+        Loss::Sigmoid | Loss::SigmoidMean => 1.0 / (1.0 + f64::from(-own).exp()),
     }
 }
 

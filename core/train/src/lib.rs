@@ -33,6 +33,7 @@ mod metrics_line;
 mod micro_batch;
 pub mod mix;
 mod monitor_use;
+pub mod noted;
 pub mod optimizer;
 mod place;
 mod plan;
@@ -66,8 +67,8 @@ pub use memory::memory;
 pub use micro_batch::MicroBatch;
 pub use monitor_use::MonitorUse;
 pub use place::Place;
-pub use predict::{EvaluateOptions, TrainedModel};
-pub use predictions::{PredictOptions, Predicted, Predictions};
+pub use predict::{EvaluateOptions, Evaluated, TrainedModel};
+pub use predictions::{AttendedImage, PredictOptions, Predicted, Predictions};
 pub use ranks::Ranks;
 pub use run_folder::{holds_run, is_running};
 pub use trainer::{

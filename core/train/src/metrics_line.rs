@@ -8,6 +8,7 @@ use vitral_data::Skipped;
 use crate::{
     DataReport, Evaluation,
     event::{Event, StepReport},
+    logs::histogram,
 };
 
 /// The kind of an evaluation's line.
@@ -51,6 +52,7 @@ pub(crate) fn lines(event: &Event, step: u64, named: &mut HashMap<String, u64>) 
             "name": name,
             "value": value,
         })],
+        Event::Statistics(report) => vec![histogram::line(report)],
         Event::Skipped { step, image } => left_out(*step, TRAIN, std::slice::from_ref(image)),
         Event::Pruned { step, epoch, pruned, run } => {
             let line = json!({

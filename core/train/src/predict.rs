@@ -18,6 +18,7 @@ use crate::{
     experiment::Experiment,
     figures::{Figures, FiguresTally},
     footprint::{self, Purpose},
+    noted::{Noted, NotedTally},
     trainer::{eval_loader, evaluated_at_once},
 };
 
@@ -28,6 +29,20 @@ pub struct EvaluateOptions {
     pub flips: bool,
     /// Numbers of classes within whose highest logits the right one is to be counted.
     pub top_k: Vec<usize>,
+    /// Images of each kind that are to be noted, at most.
+    pub noted: usize,
+}
+
+/// What an evaluation found.
+pub struct Evaluated {
+    /// How good the model is.
+    pub evaluation: Evaluation,
+    /// What else can be told.
+    pub figures: Figures,
+    /// The images that tell most.
+    pub noted: Noted,
+    /// The images, labelled by the model's classes.
+    pub images: Arc<dyn Source>,
 }
 
 /// A model with the weights of a checkpoint: their moving average where the run kept one.
@@ -113,7 +128,7 @@ impl TrainedModel {
     /// # Errors
     /// The data cannot be read, or has other classes, or what comes out are no numbers.
     pub fn evaluate(&self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
-        Ok(self.evaluate_in_detail(&EvaluateOptions::default(), observer)?.0)
+        Ok(self.evaluate_in_detail(&EvaluateOptions::default(), observer)?.evaluation)
     }
 
     /// The same with all that can be told of it.
@@ -124,7 +139,7 @@ impl TrainedModel {
         &self,
         options: &EvaluateOptions,
         observer: &mut dyn Observer,
-    ) -> Result<(Evaluation, Figures), Error> {
+    ) -> Result<Evaluated, Error> {
         let at_once = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
         let purpose = Purpose::Evaluate(at_once);
         footprint::check(&self.experiment, &self.programs, purpose, &self.device)?;
@@ -142,20 +157,30 @@ impl TrainedModel {
         };
         let loader = eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?;
         let names = images.class_names();
-        let mut tally = FiguresTally::new(loss, self.model.config().classes, &options.top_k);
+        let classes = self.model.config().classes;
+        let mut tally = FiguresTally::new(loss, classes, &options.top_k);
+        let mut noted = NotedTally::new(loss, classes, options.noted);
         let evaluation = evaluator.run(
             loader,
             names,
-            |logits, labels| tally.add(logits, labels),
+            |batch| {
+                tally.add(batch.logits, batch.labels);
+                noted.add(batch);
+            },
             |done| {
                 observer.on_event(&Event::Evaluating { done, total });
                 Ok(())
             },
         )?;
-        match evaluation.loss.is_finite() {
-            true => Ok((Evaluation { notes, ..evaluation }, tally.finish(names))),
-            false => Err(Error::NoNumber { what: "the loss is" }),
+        if !evaluation.loss.is_finite() {
+            return Err(Error::NoNumber { what: "the loss is" });
         }
+        Ok(Evaluated {
+            evaluation: Evaluation { notes, ..evaluation },
+            figures: tally.finish(names),
+            noted: noted.finish(),
+            images,
+        })
     }
 
     /// The experiment's validation images, labelled by the model's classes.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, activation};
-use vitral_data::{ImageBatch, Loader, Skipped, Source};
-use vitral_model::Mode;
+use vitral_data::{Image, ImageBatch, Loader, Skipped, Source};
+use vitral_model::{Mode, attention_maps::AttentionMaps};
 
 use crate::{
     Error, TrainedModel,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Images that are classified at once at most, unless somebody says how many.
 const AT_ONCE: usize = 64;
+/// Values of attention in all layers that are kept at once, but for those of a single image: 256 MiB.
+const ATTENTION_AT_ONCE: usize = 64 << 20;
 
 /// How images are classified.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +27,17 @@ pub struct PredictOptions {
     pub batch: Option<usize>,
     /// Whether the features behind the classes are wanted, too.
     pub features: bool,
+    /// Whether the attention that led there is wanted, too; it is computed on a slower way.
+    pub attention: bool,
+}
+
+/// An image with the attention of a model to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttendedImage {
+    /// What the model was given of the image.
+    pub image: Image,
+    /// Where it looked.
+    pub maps: AttentionMaps,
 }
 
 /// Some images, classified.
@@ -36,6 +49,8 @@ pub struct Predicted {
     pub probabilities: Vec<f32>,
     /// What the head makes them of, image by image, if it is wanted.
     pub features: Option<Vec<f32>>,
+    /// The attention to each image, if it is wanted.
+    pub attention: Option<Vec<AttendedImage>>,
     /// Images between these that could not be read.
     pub skipped: Vec<Skipped>,
 }
@@ -44,17 +59,23 @@ impl TrainedModel {
     /// Classifies all images of a source, in its order. What cannot be read is left out and named.
     ///
     /// # Errors
-    /// There is too little memory for so many images at once, or the source has none.
+    /// There is too little memory for so many images at once, the source has none, or the model has no
+    /// attention where it is wanted.
     pub fn predict(
         &self,
         images: &Arc<dyn Source>,
         options: PredictOptions,
     ) -> Result<Predictions<'_>, Error> {
         let usual = evaluated_at_once(&self.experiment, self.state.micro_batch.as_ref());
-        let batch = options.batch.unwrap_or(usual.min(AT_ONCE)).min(images.len().max(1));
+        let mut batch = options.batch.unwrap_or(usual.min(AT_ONCE)).min(images.len().max(1));
+        if options.attention {
+            let config = self.vit().config();
+            config.check_attention_maps()?;
+            batch = batch.min(ATTENTION_AT_ONCE / config.attention_elements()).max(1);
+        }
         self.check_memory(Purpose::Evaluate(batch))?;
         let loader = each_loader(&self.experiment, images, batch)?;
-        Ok(Predictions { model: self, loader, features: options.features, ahead: None })
+        Ok(Predictions { model: self, loader, options, ahead: None })
     }
 
     /// How many values the features of an image have.
@@ -72,7 +93,7 @@ impl TrainedModel {
 pub struct Predictions<'a> {
     model: &'a TrainedModel,
     loader: Loader,
-    features: bool,
+    options: PredictOptions,
     /// The batch that the device computes while the one before it is used.
     ahead: Option<Result<Computing, Error>>,
 }
@@ -83,6 +104,7 @@ struct Computing {
     skipped: Vec<Skipped>,
     /// Probabilities, and features if they are wanted; none of no images.
     results: Option<(Tensor<2>, Option<Tensor<2>>)>,
+    attention: Option<Vec<AttendedImage>>,
 }
 
 impl Predictions<'_> {
@@ -97,17 +119,21 @@ impl Predictions<'_> {
 
     fn computed(&self, mut batch: ImageBatch) -> Result<Computing, Error> {
         let model = self.model;
+        let mut attention = self.options.attention.then(Vec::new);
         let results = match batch.is_empty() {
             true => None,
             false => {
                 let normalize = &model.experiment.data.normalize;
                 let images = images_to_device(&batch, normalize, model.device())?;
-                let (logits, features) = match self.features {
-                    true => {
-                        let found = model.vit().forward_with_features(images, Mode::Eval);
-                        (found.0, Some(found.1))
-                    }
-                    false => (model.vit().forward(images, Mode::Eval), None),
+                let (logits, features) = if let Some(attention) = &mut attention {
+                    let attended = model.vit().forward_with_attention(images)?;
+                    attention.extend(attended_images(&batch, attended.maps)?);
+                    (attended.logits, self.options.features.then_some(attended.features))
+                } else if self.options.features {
+                    let found = model.vit().forward_with_features(images, Mode::Eval);
+                    (found.0, Some(found.1))
+                } else {
+                    (model.vit().forward(images, Mode::Eval), None)
                 };
                 let probabilities = match model.experiment.train.loss {
                     Loss::Softmax => activation::softmax(logits, 1),
@@ -119,7 +145,7 @@ impl Predictions<'_> {
         let samples = std::mem::take(&mut batch.samples);
         let skipped = std::mem::take(&mut batch.skipped);
         self.loader.recycle(batch);
-        Ok(Computing { samples, skipped, results })
+        Ok(Computing { samples, skipped, results, attention })
     }
 }
 
@@ -138,9 +164,24 @@ impl Iterator for Predictions<'_> {
     }
 }
 
+/// Images as the model was given them, with its attention to each.
+fn attended_images(
+    batch: &ImageBatch,
+    maps: Vec<AttentionMaps>,
+) -> Result<Vec<AttendedImage>, Error> {
+    let bytes = batch.images.len() / batch.len();
+    let images = batch.images.chunks_exact(bytes).zip(maps);
+    let attended = images.map(|(pixels, maps)| {
+        let image = Image::new(batch.size, batch.size, batch.channels, pixels.to_vec());
+        let image = image.map_err(|error| Error::Device(error.to_string()))?;
+        Ok(AttendedImage { image, maps })
+    });
+    attended.collect()
+}
+
 /// Waits for what a device computes.
 fn read(batch: Computing) -> Result<Predicted, Error> {
-    let Computing { samples, skipped, results } = batch;
+    let Computing { samples, skipped, results, attention } = batch;
     let values = |tensor: Tensor<2>, what: &'static str| -> Result<Vec<f32>, Error> {
         let values: Vec<f32> =
             tensor.try_into_vec_as().map_err(|error| Error::Device(error.to_string()))?;
@@ -156,5 +197,5 @@ fn read(batch: Computing) -> Result<Predicted, Error> {
             features.map(|features| values(features, "the features are")).transpose()?,
         ),
     };
-    Ok(Predicted { samples, probabilities, features, skipped })
+    Ok(Predicted { samples, probabilities, features, attention, skipped })
 }

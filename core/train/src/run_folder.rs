@@ -114,6 +114,9 @@ impl RunFolder {
     /// Notes an event of a run that has made `step` steps. Tells what was damaged where an evaluation takes
     /// the place of the one that is there.
     pub(crate) fn note(&mut self, event: &Event, step: u64) -> Result<Option<String>, Error> {
+        if matches!(event, Event::Statistics(_)) && !self.logs.have_histograms() {
+            return Ok(None);
+        }
         let lines = lines(event, step, &mut self.left_out);
         if let (Event::Evaluated { step, is_again: true, .. }, [line]) = (event, &lines[..]) {
             let set_aside = metrics_file::replace(&self.path, EVALUATION, *step, line)?;

@@ -96,7 +96,7 @@ fn greedy(arguments: &AverageArguments, paths: &[PathBuf]) -> Result<Checkpoint,
     let evaluate = |mut model: Checkpoint| -> Result<Evaluation, Failure> {
         model.experiment.data.val = images.clone();
         let model = TrainedModel::new(model, &device)?;
-        Ok(evaluated(&model, &EvaluateOptions::default())?.0)
+        Ok(evaluated(&model, &EvaluateOptions::default())?.evaluation)
     };
     let width = paths.iter().map(|path| columns(&path.display().to_string())).max().unwrap_or(0);
     let name = |path: &Path| padded(&path.display().to_string(), width);

@@ -29,7 +29,7 @@ pub(crate) use matching::{TRAINING, Whose};
 pub use parquet::{Parquet, ParquetConfig};
 pub(crate) use settings::{Purpose, Settings, has_extension};
 pub(crate) use split::Side;
-pub use split::SplitConfig;
+pub use split::{Part, SplitConfig};
 pub(crate) use stored::read_loaded;
 pub use stored::{Source, Stored};
 pub use web_dataset::{WebDataset, WebDatasetConfig};

@@ -97,9 +97,7 @@ impl<Whole> SplitConfig<Whole> {
             let problem = "every class has one image, of which none can be held back";
             return Err(DataError::setting("data.val", problem));
         }
-        samples.sort_unstable();
-        let groups = whole.groups().map(|groups| groups.kept(&samples));
-        Ok(Part { whole, samples, groups })
+        Ok(Part::of(whole, samples))
     }
 }
 
@@ -126,7 +124,7 @@ impl<Whole: Settings> Settings for SplitConfig<Whole> {
 }
 
 /// Some images of a data set.
-pub(crate) struct Part {
+pub struct Part {
     whole: Arc<dyn Source>,
     /// Which, ascending.
     samples: Vec<u32>,
@@ -134,6 +132,13 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Those of a data set that are at these places in it, in their order there.
+    pub fn of(whole: Arc<dyn Source>, mut samples: Vec<u32>) -> Self {
+        samples.sort_unstable();
+        let groups = whole.groups().map(|groups| groups.kept(&samples));
+        Self { whole, samples, groups }
+    }
+
     fn whole(&self, index: usize) -> usize {
         self.samples[index] as usize
     }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A format that a run's figures are written in beside `metrics.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LogFormat {
-    /// Event files in the run's folder `tensorboard`: scalars, hyper-parameters and the experiment.
+    /// Event files in the run's folder `tensorboard`: scalars, hyper-parameters, the experiment,
+    /// and histograms of gradients and weights at the steps of which a monitor wants statistics.
     TensorBoard,
     /// Tables in the run's folder `csv`: `train.csv`, `val.csv` and `monitors.csv`.
     Csv,

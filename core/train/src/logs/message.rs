@@ -33,6 +33,12 @@ impl Message {
         self
     }
 
+    /// Several of them, packed.
+    pub fn doubles(self, field: u32, values: &[f64]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.bytes(field, &bytes)
+    }
+
     pub fn text(self, field: u32, value: &str) -> Self {
         self.bytes(field, value.as_bytes())
     }

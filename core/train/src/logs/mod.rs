@@ -4,6 +4,7 @@
 
 mod csv;
 pub(crate) mod format;
+pub(crate) mod histogram;
 mod message;
 mod tensorboard;
 
@@ -56,6 +57,13 @@ impl Logs {
             self.open.push(Box::new(TensorBoard::open(run, experiment, &lines)?));
         }
         Ok(())
+    }
+
+    /// Whether statistics of parameters have a place in a log: only then are they kept in the metrics, of
+    /// which they are the largest part.
+    pub fn have_histograms(&self) -> bool {
+        let asked = self.experiment.as_ref().map(|experiment| &experiment.log);
+        asked.is_some_and(|log| log.contains(&LogFormat::TensorBoard))
     }
 
     /// Adds a line of the metrics.
@@ -120,6 +128,12 @@ mod tests {
         assert_eq!(scalars("train/loss"), [(1, 2.5), (3, 2.5)]);
         assert_eq!(scalars("val/loss"), [(2, 2.0), (4, 9.0)]);
         assert_eq!(scalars("memory/a, \"b\""), [(2, 7.0)]);
+        let histograms = json!({
+            "kind": "histograms", "step": 5,
+            "parameters": [{ "name": "head.bias", "gradient": [0, 2, 1], "weight": [0, 0, 0] }]
+        });
+        logs.line(&histograms).unwrap();
+        assert_eq!(tensorboard::tags(run, 5), ["gradients/head.bias"]);
         let csv = |name: &str| fs::read_to_string(run.join("csv").join(name)).unwrap();
         assert_eq!(
             csv("val.csv"),

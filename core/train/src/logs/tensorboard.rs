@@ -12,7 +12,7 @@ use serde_json::Value;
 use vitral_files::{Access, Existing, Kind};
 
 use super::{
-    Log, folder,
+    Log, folder, histogram,
     message::{Field, Message, fields, records},
 };
 use crate::{Error, error::AtPath, experiment::Experiment};
@@ -68,7 +68,7 @@ impl TensorBoard {
             bytes.extend(event(now, 0, value).record());
         }
         for line in lines {
-            bytes.extend(scalars_of(line, |tag, step| times.get(&(tag, step)).copied()));
+            bytes.extend(event_of(line, |tag, step| times.get(&(tag, step)).copied()));
         }
         vitral_files::write(&path, &bytes, Existing::Replace, Access::Usual).at(&path)?;
         for old in before.iter().filter(|old| **old != path) {
@@ -81,7 +81,7 @@ impl TensorBoard {
 
 impl Log for TensorBoard {
     fn line(&mut self, line: &Value) -> Result<(), Error> {
-        self.file.write_all(&scalars_of(line, |_, _| None)).at(&self.path)
+        self.file.write_all(&event_of(line, |_, _| None)).at(&self.path)
     }
 }
 
@@ -114,15 +114,15 @@ fn event(time: f64, step: u64, values: Message) -> Message {
     Message::default().double(1, time).varint(2, step).message(5, values)
 }
 
-/// The figures of a line of the metrics as a record; nothing if it has none. `time` says when one of a tag and
-/// a step was made, if that is known.
-fn scalars_of(line: &Value, time: impl FnOnce(String, u64) -> Option<f64>) -> Vec<u8> {
+/// What a line of the metrics has for TensorBoard, as a record; nothing if it has none. `time` says when one of a
+/// tag and a step was made, if that is known.
+fn event_of(line: &Value, time: impl FnOnce(String, u64) -> Option<f64>) -> Vec<u8> {
     let Some(step) = line["step"].as_u64() else { return Vec::new() };
     let named = |names: &[(&str, &str)]| -> Vec<(String, f64)> {
         let figure = |(name, tag): &(&str, &str)| Some(((*tag).to_owned(), line[*name].as_f64()?));
         names.iter().filter_map(figure).collect()
     };
-    let figures = match line["kind"].as_str() {
+    let scalars = match line["kind"].as_str() {
         Some("step") => named(&OF_STEPS),
         Some("eval") => named(&OF_EVALUATIONS),
         Some("monitor") => match (line["monitor"].as_str(), line["name"].as_str()) {
@@ -134,11 +134,22 @@ fn scalars_of(line: &Value, time: impl FnOnce(String, u64) -> Option<f64>) -> Ve
         },
         _ => Vec::new(),
     };
-    let Some((first, _)) = figures.first() else { return Vec::new() };
+    let scalar = |(tag, figure): (String, f64)| {
+        let value = Message::default().text(1, &tag).float(2, figure as f32);
+        (tag, value)
+    };
+    let histogram = |(tag, histogram): (String, Message)| {
+        let value = Message::default().text(1, &tag).message(5, histogram);
+        (tag, value)
+    };
+    let found: Vec<(String, Message)> = match line["kind"].as_str() {
+        Some(histogram::KIND) => histogram::values_of(line).into_iter().map(histogram).collect(),
+        _ => scalars.into_iter().map(scalar).collect(),
+    };
+    let Some((first, _)) = found.first() else { return Vec::new() };
     let time = time(first.clone(), step).unwrap_or_else(now);
-    let values = figures.iter().fold(Message::default(), |values, (tag, figure)| {
-        values.message(1, Message::default().text(1, tag).float(2, *figure as f32))
-    });
+    let values =
+        found.into_iter().fold(Message::default(), |values, (_, value)| values.message(1, value));
     event(time, step, values).record()
 }
 
@@ -260,6 +271,13 @@ pub fn scalars(run: &Path, tag: &str) -> Vec<(u64, f32)> {
         found.extend(figures.filter_map(|(_, figure)| Some((step, figure?))));
     }
     found
+}
+
+/// The tags of a step.
+#[cfg(test)]
+pub fn tags(run: &Path, step: u64) -> Vec<String> {
+    let of_step = events(run).into_iter().filter(|event| event.1 == step);
+    of_step.flat_map(|event| event.2).map(|(tag, _)| tag).collect()
 }
 
 /// When each event with scalars was made.

@@ -45,7 +45,7 @@ impl Trainer {
         let evaluator =
             Evaluator { model: &model, data: &data, loss, device: &device, flips: false };
         let progress = |done| self.emit(Event::Evaluating { done, total }, observer);
-        let own = evaluator.tally(loader, |_, _| {}, progress)?;
+        let own = evaluator.tally(loader, |_| {}, progress)?;
         // Each has some of the images, in their order.
         let whole = self.ranks.gather(own)?.into_iter().reduce(Tally::and);
         let evaluation = whole.unwrap_or_default().finish(val.class_names());

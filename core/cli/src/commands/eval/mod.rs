@@ -1,7 +1,7 @@
 //! `vitral eval`.
 
-mod calibration;
 mod page;
+mod pictures;
 mod text;
 
 use std::{
@@ -15,10 +15,12 @@ use serde::Serialize;
 use vitral_data::SourceConfig;
 use vitral_model::device::Device;
 use vitral_train::{
-    Error, EvaluateOptions, Evaluation, Event, TrainedModel,
+    Error, EvaluateOptions, Evaluated, Evaluation, Event, TrainedModel,
     checkpoint::{self, Checkpoint},
     figures::Figures,
 };
+
+pub use self::pictures::{PICTURES, pictures};
 
 use super::data;
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
     files::write,
     json,
     overrides::{self, Overrides},
+    page::Pictures,
     precision::{PrecisionName, compute_in},
     progress::counting,
 };
@@ -72,30 +75,31 @@ pub struct EvalArguments {
 
 /// What was found of a checkpoint.
 #[derive(Serialize)]
-struct Found {
+pub struct Found {
     /// Where it is.
-    checkpoint: String,
-    step: u64,
+    pub checkpoint: String,
+    pub step: u64,
     /// Whether logits are means over mirror images, too.
-    flips: bool,
+    pub flips: bool,
     #[serde(flatten)]
-    evaluation: Evaluation,
+    pub evaluation: Evaluation,
     /// With classes that tell more than those of the evaluation, which is why they are last.
     #[serde(flatten)]
-    figures: Figures,
+    pub figures: Figures,
 }
 
 pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
     let given = arguments.data.as_deref().map(validation).transpose()?;
-    let mut all = Vec::new();
+    let (mut all, mut all_pictures) = (Vec::new(), Vec::new());
     for checkpoint in &arguments.checkpoints {
-        let found = evaluate(arguments, checkpoint, given.clone())?;
+        let (found, pictures) = evaluate(arguments, checkpoint, given.clone())?;
         if arguments.json {
             json::print(&found.to_json()?)?;
         } else if arguments.checkpoints.len() == 1 {
             text::print(&found, arguments.confusion);
         }
         all.push(found);
+        all_pictures.push(pictures);
     }
     if !arguments.json && all.len() > 1 {
         text::print_table(&all);
@@ -104,7 +108,7 @@ pub fn run(arguments: &EvalArguments) -> Result<ExitCode, Failure> {
         }
     }
     if let Some(path) = &arguments.html {
-        write(path, page::page(&all).map_err(Failure::Other)?)?;
+        write(path, page::page(&all, &all_pictures).map_err(Failure::Other)?)?;
         if !arguments.json {
             println!("{}", path.display());
         }
@@ -116,7 +120,7 @@ fn evaluate(
     arguments: &EvalArguments,
     checkpoint: &Path,
     given: Option<SourceConfig>,
-) -> Result<Found, Failure> {
+) -> Result<(Found, Pictures), Failure> {
     let path = checkpoint::find(checkpoint).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
     for note in &checkpoint.notes {
@@ -127,17 +131,18 @@ fn evaluate(
     let options = EvaluateOptions {
         flips: arguments.flips,
         top_k: arguments.top_k.iter().map(|k| k.get()).collect(),
+        noted: if arguments.html.is_some() { PICTURES } else { 0 },
     };
-    let (evaluation, figures) = evaluated(&model, &options)?;
+    let all = evaluated(&model, &options)?;
+    let pictures = pictures(&model, &all)?;
+    let Evaluated { evaluation, figures, .. } = all;
     let checkpoint = path.display().to_string();
-    Ok(Found { checkpoint, step: model.state.step, flips: arguments.flips, evaluation, figures })
+    let (step, flips) = (model.state.step, arguments.flips);
+    Ok((Found { checkpoint, step, flips, evaluation, figures }, pictures))
 }
 
 /// Evaluates a model, with its progress.
-pub fn evaluated(
-    model: &TrainedModel,
-    options: &EvaluateOptions,
-) -> Result<(Evaluation, Figures), Error> {
+pub fn evaluated(model: &TrainedModel, options: &EvaluateOptions) -> Result<Evaluated, Error> {
     let bar = counting("evaluating");
     let found = model.evaluate_in_detail(options, &mut |event: &Event| match event {
         Event::Evaluating { done, total } => {

@@ -4,7 +4,10 @@ use vitral_data::Skipped;
 use vitral_train::figures::ClassFigures;
 
 use super::Found;
-use crate::words::{aligned, columns, padded};
+use crate::{
+    page::percent,
+    words::{aligned, columns, padded},
+};
 
 /// Images left out that are named.
 const NAMED: usize = 10;
@@ -130,8 +133,4 @@ pub fn print_confusion(found: &Found) {
         rows.push(row);
     }
     aligned(&rows).iter().for_each(|row| println!("  {row}"));
-}
-
-pub fn percent(share: f64) -> String {
-    format!("{:.2}%", share * 100.0)
 }

@@ -1,7 +1,9 @@
 //! `vitral predict`: classifies images, and writes what they are.
 
 mod answer;
+mod attention;
 mod embeddings;
+mod file_names;
 mod inputs;
 mod ranking;
 mod sorted;
@@ -25,8 +27,8 @@ use vitral_train::{
 };
 
 use self::{
-    answer::Answer, embeddings::Embeddings, inputs::Input, ranking::Ranking, sorted::Sorted,
-    table::Table,
+    answer::Answer, attention::AttentionFolder, embeddings::Embeddings, inputs::Input,
+    ranking::Ranking, sorted::Sorted, table::Table,
 };
 use crate::{
     experiment::{merge_tokens, open_device},
@@ -67,6 +69,11 @@ pub struct PredictArguments {
     /// .safetensors.
     #[arg(long, value_name = "FILE")]
     pub embeddings: Option<PathBuf>,
+    /// Draw where the model looks into a new folder: over each image as the model is given it, attention
+    /// rollout (NAME.rollout.png), and what the class token, or else the mean of the patches, takes in each
+    /// head (NAME.heads.png: a row for each layer from the first, a column for each head). Bright is much.
+    #[arg(long, value_name = "FOLDER")]
+    pub attention_maps: Option<PathBuf>,
     /// Images that go through the model at once; by default as many as in the run's evaluations, and at
     /// most 64.
     #[arg(long)]
@@ -134,6 +141,7 @@ fn predict(
     let options = PredictOptions {
         batch: arguments.batch.map(NonZeroUsize::get),
         features: arguments.embeddings.is_some(),
+        attention: arguments.attention_maps.is_some(),
     };
     for batch in model.predict(&input.source, options)? {
         results.add(input, &batch?)?;
@@ -150,6 +158,7 @@ struct Results {
     table: Option<Table>,
     sorted: Option<Sorted>,
     embeddings: Option<Embeddings>,
+    attention: Option<AttentionFolder>,
     json: bool,
     bar: ProgressBar,
     images: usize,
@@ -175,6 +184,11 @@ impl Results {
         let embeddings = arguments.embeddings.as_deref();
         let embeddings =
             embeddings.map(|path| Embeddings::create(path, model.feature_width())).transpose()?;
+        let attention = arguments.attention_maps.as_deref();
+        if attention.is_some() {
+            model.vit().config().check_attention_maps().map_err(Error::from)?;
+        }
+        let attention = attention.map(AttentionFolder::create).transpose()?;
         // A bar between lines at the same terminal would be in their way.
         let prints = table.is_none() && std::io::stdout().is_terminal();
         let bar = if prints { ProgressBar::hidden() } else { counting("predicting") };
@@ -183,6 +197,7 @@ impl Results {
             table,
             sorted,
             embeddings,
+            attention,
             json: arguments.json,
             bar,
             images: 0,
@@ -193,7 +208,10 @@ impl Results {
     }
 
     fn has_files(&self) -> bool {
-        self.table.is_some() || self.sorted.is_some() || self.embeddings.is_some()
+        self.table.is_some()
+            || self.sorted.is_some()
+            || self.embeddings.is_some()
+            || self.attention.is_some()
     }
 
     fn add(&mut self, input: &Input, batch: &Predicted) -> Result<(), Failure> {
@@ -203,6 +221,11 @@ impl Results {
         self.damaged += batch.skipped.len();
         if let (Some(embeddings), Some(features)) = (&mut self.embeddings, &batch.features) {
             embeddings.add(features)?;
+        }
+        if let (Some(folder), Some(attended)) = (&mut self.attention, &batch.attention) {
+            for (&sample, attended) in batch.samples.iter().zip(attended) {
+                folder.add(&input.source.name(sample as usize), attended)?;
+            }
         }
         let classes = self.ranking.classes();
         for (&sample, row) in batch.samples.iter().zip(batch.probabilities.chunks_exact(classes)) {
@@ -237,6 +260,9 @@ impl Results {
         }
         if let Some(embeddings) = self.embeddings.take() {
             written(&embeddings.finish()?);
+        }
+        if let Some(attention) = self.attention.take() {
+            written(&attention.finish()?);
         }
         if let Some(sorted) = self.sorted.take() {
             sorted.renamed().iter().for_each(|renamed| note(renamed));

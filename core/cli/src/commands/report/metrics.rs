@@ -14,7 +14,8 @@ pub enum Line {
     Eval(Eval),
     Notice(Notice),
     End(End),
-    /// A monitor's figure, or what a newer version notes.
+    Monitor(Figure),
+    /// What a report does not show, or a newer version notes.
     #[serde(other)]
     Other,
 }
@@ -82,6 +83,15 @@ pub struct End {
     pub reason: String,
 }
 
+/// What a monitor has measured. A figure that is not finite is null.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Figure {
+    pub step: u64,
+    pub monitor: String,
+    pub name: String,
+    pub value: Option<f64>,
+}
+
 /// All of a run, in its order.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -90,6 +100,7 @@ pub struct Metrics {
     pub notices: Vec<Notice>,
     /// Its end, if it is over; the metrics of older versions do not say.
     pub end: Option<End>,
+    pub figures: Vec<Figure>,
     /// How many lines are none.
     pub damaged: usize,
 }
@@ -125,6 +136,7 @@ impl Metrics {
                 Ok(Line::Eval(eval)) => metrics.evals.push(eval),
                 Ok(Line::Notice(notice)) => metrics.notices.push(notice),
                 Ok(Line::End(end)) => metrics.end = Some(end),
+                Ok(Line::Monitor(figure)) => metrics.figures.push(figure),
                 Ok(Line::Other) => {}
                 Err(_) => metrics.damaged += usize::from(line.ends_with(b"\n")),
             }
@@ -144,6 +156,24 @@ impl Metrics {
             }
             sum
         }))
+    }
+
+    /// The epoch that a step is in, by the steps that tell; as far as none does, the step itself.
+    pub fn epoch_of(&self, step: u64) -> f64 {
+        let steps = self.steps.iter().map(|step| (step.step, step.epoch));
+        let evals = self.evals.iter().map(|eval| (eval.step, eval.epoch));
+        let told = steps.chain(evals).filter(|(step, _)| *step > 0);
+        match told.min_by_key(|(told, _)| told.abs_diff(step)) {
+            Some((told, epoch)) => epoch * step as f64 / told as f64,
+            None => step as f64,
+        }
+    }
+
+    /// The middle one of the speeds of logged steps, in images per second.
+    pub fn speed(&self) -> Option<f64> {
+        let mut speeds: Vec<f64> = self.steps.iter().map(|step| step.images_per_second).collect();
+        speeds.sort_by(f64::total_cmp);
+        speeds.get(speeds.len() / 2).copied()
     }
 
     /// The evaluation that recognised most.
@@ -174,11 +204,15 @@ mod tests {
         assert_eq!((metrics.steps.len(), metrics.evals.len(), metrics.notices.len()), (2, 2, 1));
         assert_eq!((metrics.steps[0].loss, metrics.steps[1].loss), (Some(2.5), None));
         assert_eq!((metrics.steps[0].left_out, metrics.steps[1].left_out), (0, 3));
+        let figure = &metrics.figures[0];
+        assert_eq!((&*figure.monitor, &*figure.name, figure.value), ("throughput", "x", Some(1.0)));
         assert_eq!(metrics.best().unwrap().step, 2);
         assert_eq!(metrics.end.as_ref().unwrap().reason, "done");
         let data = metrics.data().unwrap();
         assert_eq!((data.waiting_share(), data.stages["read"]), (Some(0.125), 2.0));
         assert_eq!(data.stages["decode"], 2.0);
         assert_eq!(Metrics::default().data(), None);
+        assert_eq!((metrics.speed(), Metrics::default().speed()), (Some(100.0), None));
+        assert!((metrics.epoch_of(4) - 2.0).abs() < 1e-12 && Metrics::default().epoch_of(7) == 7.0);
     }
 }

@@ -7,7 +7,7 @@ use plotters::{
 
 use super::results::{Results, Trial, name, rows};
 use crate::{
-    commands::report::{document, escape},
+    page::{document, escape},
     plot::{self, Area, Drawn, INK, LINE, font, range},
 };
 

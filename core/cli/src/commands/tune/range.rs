@@ -18,11 +18,11 @@ use vitral_train::{RatePoint, RateRange, SuggestedRate, range_test, suggested_ra
 
 use super::TuneArguments;
 use crate::{
-    commands::report::{document, escape},
     experiment::open_device,
     failure::Failure,
     files::write,
     json,
+    page::{document, escape},
     plot::{self, Area, Drawn, LINE, font, range},
     plugins::registry,
     progress::counting,

@@ -6,23 +6,28 @@ use plotters::{
 };
 use vitral_train::figures::Bin;
 
+use super::SERIES;
 use crate::plot::{self, Area, Drawn, LINE, font};
 
 /// Pixels.
-const SIZE: (u32, u32) = (420, 340);
-const BARS: RGBColor = RGBColor(60, 100, 180);
+const SIZE: (u32, u32) = (420, 320);
+const BARS: RGBColor = SERIES[0];
 
-/// An SVG of the diagram.
+/// The diagram as a figure in HTML.
 ///
 /// # Errors
 /// The picture cannot be drawn, in words.
-pub fn svg(bins: &[Bin]) -> Result<String, String> {
-    plot::svg(SIZE, |area| draw(area, bins))
+pub fn html(bins: &[Bin]) -> Result<String, String> {
+    let svg = plot::themed(&plot::svg(SIZE, |area| draw(area, bins))?);
+    Ok(format!(
+        "<figure>\n{svg}<figcaption>Points on the diagonal: a class with a probability of 80% is right \
+         in 80 of 100 cases. The fuller a bar, the more images it stands for.</figcaption></figure>\n"
+    ))
 }
 
 fn draw(area: &Area<'_>, bins: &[Bin]) -> Drawn {
     let title = "accuracy by confidence, %";
-    area.draw(&Text::new(title, (12, 8), font(14.0, HPos::Left, VPos::Top)))?;
+    area.draw(&Text::new(title, (8, 4), font(14.0, HPos::Left, VPos::Top)))?;
     let mut chart = ChartBuilder::on(area)
         .margin_top(34)
         .margin_right(16)
@@ -37,8 +42,10 @@ fn draw(area: &Area<'_>, bins: &[Bin]) -> Drawn {
         .axis_style(LINE)
         .bold_line_style(LINE.mix(0.35))
         .light_line_style(TRANSPARENT)
-        .x_label_style(font(11.0, HPos::Center, VPos::Top))
-        .y_label_style(font(11.0, HPos::Right, VPos::Center))
+        .x_label_formatter(&|share| format!("{share:.0}"))
+        .y_label_formatter(&|share| format!("{share:.0}"))
+        .x_label_style(font(12.0, HPos::Center, VPos::Top))
+        .y_label_style(font(12.0, HPos::Right, VPos::Center))
         .draw()?;
     let most = bins.iter().map(|bin| bin.images).max().unwrap_or(0).max(1) as f64;
     chart.draw_series(bins.iter().filter_map(|bin| {
