@@ -52,7 +52,7 @@ fn a_report_is_one_page_with_every_curve_and_what_the_best_model_sees() {
     assert!(page.contains("weight_decay"), "the experiment with its defaults");
     // Each picture with its map of attention: 12 images that are uncertain, and mistakes.
     let pictures = page.matches(" src=").count();
-    assert!(pictures >= 24 && pictures % 2 == 0, "{pictures}");
+    assert!(pictures >= 24 && pictures.is_multiple_of(2), "{pictures}");
     needs_nothing(&page);
     vitral(workspace.path(), &["report", "run", "--output", "other.html"]).succeeded();
     assert_eq!(fs::read_to_string(workspace.join("other.html")).unwrap(), page);

@@ -89,7 +89,7 @@ fn curves(runs: &[Run]) -> Vec<Chart> {
     };
     let training = |title: &str, figure: OfStep, is_noisy: bool| {
         let lines = runs.iter().enumerate().flat_map(|(colour, run)| {
-            let name = if runs.len() > 1 { &*run.name } else { title };
+            let name = if runs.len() > 1 { &run.name } else { title };
             let line = Line::new(name, colour, of_steps(run, figure));
             if is_noisy { smoothed(line) } else { vec![line] }
         });
@@ -145,8 +145,7 @@ fn monitors(runs: &[Run]) -> Vec<Chart> {
             points.extend(value.map(|value| (place, value)));
         }
         for (figure, points) in lines {
-            let line =
-                Line::new(if runs.len() > 1 { &*run.name } else { figure.1 }, colour, points);
+            let line = Line::new(if runs.len() > 1 { &run.name } else { figure.1 }, colour, points);
             charts.entry(figure).or_default().extend(smoothed(line));
         }
     }
