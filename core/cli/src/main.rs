@@ -15,6 +15,8 @@ mod failure;
 mod files;
 mod json;
 mod launcher;
+#[cfg(unix)]
+mod live;
 mod logging;
 mod overrides;
 mod plot;

@@ -47,6 +47,9 @@ pub struct TrainArguments {
     /// nothing to do with each other, each with its own `output`.
     #[arg(long)]
     pub single_process: bool,
+    /// Show progress as plain lines, and no live view, also at a terminal. In the view, `q` does the same.
+    #[arg(long)]
+    pub plain: bool,
     /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.
     /// The same as `init: Pretrained(path: ...)` in the experiment.
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
@@ -65,6 +68,9 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
         Start::of_this_process().check_single()?;
     }
     let mut progress = Progress::new();
+    if arguments.plain {
+        progress.be_plain();
+    }
     let interrupt = Interrupt::default();
     let registry = registry(&arguments.allowed.allow)?.with_interrupt(interrupt.clone());
     let mut trainer = match (&arguments.resume, &arguments.experiment) {
@@ -73,6 +79,8 @@ pub fn run(arguments: &TrainArguments) -> Result<ExitCode, Failure> {
         (None, None) => return Err(Failure::Other("no experiment given".into())),
     };
     let stop = stop_on_signals(interrupt)?;
+    #[cfg(unix)]
+    progress.want_view(trainer.run_folder());
     let outcome = trainer.run(&mut progress, &stop);
     progress.finish();
     let outcome = outcome?;

@@ -18,7 +18,7 @@ mod step;
 mod told;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -122,6 +122,11 @@ impl Trainer {
             self.save_if_data_is_lost(first, observer);
         }
         outcome
+    }
+
+    /// The folder of the run.
+    pub fn run_folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, Error> {
