@@ -70,6 +70,53 @@ fn a_report_goes_to_standard_output_where_a_hyphen_says_so() {
     assert!(!workspace.join("-").exists());
 }
 
+/// What a terminal shows on a screen of its own, and what behind it.
+#[cfg(target_os = "linux")]
+fn screen_and_rest(workspace: &Workspace, arguments: &[&str], typed: &str) -> (String, String) {
+    use crate::support::program::vitral_at_screen;
+
+    let train = [&["train", "experiment.ron"], arguments].concat();
+    let shown = vitral_at_screen(workspace.path(), &train, typed, (110, 32)).succeeded().stdout;
+    let (_, shown) = shown.split_once("\x1b[?1049h").expect("it takes a screen of its own");
+    let (screen, rest) = shown.split_once("\x1b[?1049l").expect("it gives the screen back");
+    (screen.to_owned(), rest.to_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_has_a_live_view_and_all_lines_in_the_end() {
+    use crate::support::program::vitral_at_screen;
+
+    let workspace = Workspace::new();
+    let (screen, rest) = screen_and_rest(&workspace, &[], "");
+    // Words alone: what is between them is not written.
+    for word in ["CPU,", "lines", "top-1,", "img/s", "classes:"] {
+        assert!(screen.contains(word), "{word} is not in {screen:?}");
+    }
+    for words in ["4 classes: ", "  val loss ", "trained 12 steps in ", "run/metrics.jsonl"] {
+        assert!(rest.contains(words), "{words} is not in {rest:?}");
+    }
+    assert_eq!(rest.matches("  val loss ").count(), 3, "{rest:?}");
+    assert!(!rest.contains("\x1b[?1049"), "{rest:?}");
+    // The same without one.
+    let plain = ["train", "experiment.ron", "--plain", "--set", "output=plain"];
+    let shown = vitral_at_screen(workspace.path(), &plain, "", (110, 32)).succeeded().stdout;
+    assert!(!shown.contains("\x1b[?1049h"), "{shown:?}");
+    assert_eq!(shown.matches("  val loss ").count(), 3, "{shown:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn q_gives_the_terminal_back_and_the_run_goes_on_in_lines() {
+    let workspace = Workspace::new();
+    // Long enough to be going on when the key has been seen.
+    let long = ["--set", "train.steps=600", "--set", "train.eval_every=Steps(300)"];
+    let (_, rest) = screen_and_rest(&workspace, &long, "q");
+    assert!(!rest.contains("\x1b[?1049"), "{rest:?}");
+    assert_eq!(rest.matches("  val loss ").count(), 2, "{rest:?}");
+    assert!(rest.contains("trained 600 steps in "), "{rest:?}");
+}
+
 /// Rust ends a process that is out of memory; before that, it is told what takes less.
 #[cfg(target_os = "linux")]
 #[test]

@@ -4,7 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::{failure::Failure, print::visible_styled};
+use crate::{
+    failure::Failure,
+    print::{err_as_it_is, visible_styled},
+};
 
 /// The variable that says what is logged.
 const VARIABLE: &str = "VITRAL_LOG";
@@ -31,7 +34,7 @@ struct Log;
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        io::stderr().lock().write_all(visible_styled(&text).as_bytes())?;
+        err_as_it_is(visible_styled(&text).trim_end_matches('\n'));
         Ok(line.len())
     }
 

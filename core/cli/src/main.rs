@@ -16,6 +16,8 @@ mod files;
 mod job;
 mod json;
 mod launcher;
+#[cfg(unix)]
+mod live;
 mod logging;
 mod overrides;
 mod page;

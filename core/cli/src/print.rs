@@ -14,6 +14,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use vitral_config::visible;
 
@@ -70,6 +71,16 @@ pub fn write_out(text: &str, end: &str) {
     }
 }
 
+/// Takes progress and messages in place of standard error, while that shows something else.
+pub type Taker = Box<dyn Fn(&str) + Send>;
+
+static TAKER: Mutex<Option<Taker>> = Mutex::new(None);
+
+/// Has progress and messages taken by something else from now on, or by standard error again.
+pub fn divert(taker: Option<Taker>) {
+    *TAKER.lock().unwrap_or_else(PoisonError::into_inner) = taker;
+}
+
 /// Writes progress or a message. Where it cannot be written, the work goes on all the same.
 pub fn err(text: Arguments<'_>) {
     if !is_silent() {
@@ -84,7 +95,17 @@ pub fn err_of_job(text: Arguments<'_>) {
 }
 
 fn write_err(text: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{}", visible(&text.to_string()));
+    err_as_it_is(&visible(&text.to_string()));
+}
+
+/// The same with a line of which nothing acts on the terminal but colours.
+pub fn err_as_it_is(line: &str) {
+    match &*TAKER.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(take) => take(line),
+        None => {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
+    }
 }
 
 /// Writes a message that must not be overlooked.
@@ -93,7 +114,7 @@ pub fn warning(text: &str, is_coloured: bool) {
         return;
     }
     let warning = if is_coloured { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
-    let _ = writeln!(io::stderr().lock(), "{warning} {}", visible(text));
+    err_as_it_is(&format!("{warning} {}", visible(text)));
 }
 
 /// Writes a message that a library has drawn, with colours: nothing else that it has is let through.
@@ -102,7 +123,7 @@ pub fn styled(text: &str) {
     if is_silent() {
         return;
     }
-    let _ = writeln!(io::stderr().lock(), "{}", visible_styled(text));
+    err_as_it_is(&visible_styled(text));
 }
 
 /// Makes everything visible but colours and weights, `ESC [ 1 ; 33 m`.

@@ -12,6 +12,8 @@ use vitral_config::visible;
 use vitral_data::{Skipped, abridged};
 use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport};
 
+#[cfg(unix)]
+use crate::live::{Live, View, is_free};
 use crate::{print::warning, words::counted};
 
 /// How often a line is printed where there is no terminal.
@@ -47,6 +49,11 @@ pub struct Progress {
     bar: ProgressBar,
     plain: bool,
     quiet: bool,
+    /// The folder of a run that is to have a live view, once it has started.
+    #[cfg(unix)]
+    wants_view: Option<String>,
+    #[cfg(unix)]
+    live: Option<Live>,
     info: Option<RunInfo>,
     /// Images per second, smoothed over steps.
     speed: Option<f64>,
@@ -75,6 +82,10 @@ impl Progress {
             bar,
             plain,
             quiet,
+            #[cfg(unix)]
+            wants_view: None,
+            #[cfg(unix)]
+            live: None,
             info: None,
             speed: None,
             loss: None,
@@ -84,6 +95,48 @@ impl Progress {
             last_line: Instant::now(),
             skipped: HashSet::new(),
             unread: Vec::new(),
+        }
+    }
+
+    /// Prints lines alone from now on, whatever the terminal can do.
+    pub fn be_plain(&mut self) {
+        self.bar.finish_and_clear();
+        self.bar = ProgressBar::hidden();
+        self.plain = true;
+    }
+
+    /// Has a run in this folder be shown by a live view once it starts, where there is a terminal for it.
+    #[cfg(unix)]
+    pub fn want_view(&mut self, run: &std::path::Path) {
+        let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if terminals && !self.plain && !self.quiet && is_free() {
+            self.wants_view = Some(run.display().to_string());
+        }
+    }
+
+    /// Starts the live view, if there is to be one.
+    #[cfg(unix)]
+    fn start_view(&mut self) {
+        let Some(run) = self.wants_view.take() else { return };
+        let is_plain = std::env::var_os("NO_COLOR").is_some();
+        self.bar.finish_and_clear();
+        // Without one, there is still the bar.
+        if let Ok(live) = Live::start(View::new(run, is_plain)) {
+            self.bar = ProgressBar::hidden();
+            self.live = Some(live);
+        }
+    }
+
+    /// Changes the live view, if there is one; goes on with lines where the user has ended it.
+    #[cfg(unix)]
+    fn update_view(&mut self, change: impl FnOnce(&mut View)) {
+        let Some(live) = &self.live else { return };
+        match live.is_shown() {
+            true => live.update(change),
+            false => {
+                self.live = None;
+                self.be_plain();
+            }
         }
     }
 
@@ -114,7 +167,9 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
+        #[cfg(unix)]
+        drop(self.live.take());
         self.bar.finish_and_clear();
         if self.skipped.len() > NAMED_SKIPS {
             let more = HumanCount((self.skipped.len() - NAMED_SKIPS) as u64);
@@ -205,6 +260,8 @@ impl Progress {
         parts.extend(self.waiting.clone());
         parts.push(format!("{speed:.0} img/s"));
         parts.push(format!("step {}/{}", report.step, info.total_steps));
+        #[cfg(unix)]
+        self.update_view(|view| view.stepped(report, speed, left));
         let message = visible(&parts.join("  ")).into_owned();
         self.bar.set_position(report.step);
         if self.last_line.elapsed() >= PLAIN_INTERVAL {
@@ -217,6 +274,13 @@ impl Progress {
 
 impl Observer for Progress {
     fn on_event(&mut self, event: &Event) {
+        #[cfg(unix)]
+        {
+            if matches!(event, Event::Started(_)) {
+                self.start_view();
+            }
+            self.update_view(|view| view.on_event(event));
+        }
         match event {
             Event::Started(info) => self.started(info),
             Event::Probing { images } => self.probing(*images),

@@ -54,6 +54,8 @@ pub fn stop_on_signals(interrupt: Interrupt) -> Result<Arc<AtomicBool>, Failure>
     let impatient = AtomicBool::new(false);
     on_signal(move |is_ctrl_c| {
         if is_ctrl_c && impatient.swap(true, Ordering::SeqCst) {
+            #[cfg(unix)]
+            crate::live::give_back();
             std::process::exit(i32::from(exit_code()));
         }
         if !flag.swap(true, Ordering::SeqCst) {

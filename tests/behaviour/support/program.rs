@@ -89,13 +89,32 @@ pub fn vitral_with(
 /// shows there is in `stdout`.
 #[cfg(target_os = "linux")]
 pub fn vitral_at_terminal(folder: &Path, arguments: &[&str], typed: &str) -> Finished {
+    at_terminal(folder, arguments, typed, "")
+}
+
+/// The same at a terminal of xterm's kind with so many columns and rows.
+#[cfg(target_os = "linux")]
+pub fn vitral_at_screen(
+    folder: &Path,
+    arguments: &[&str],
+    typed: &str,
+    (columns, rows): (u16, u16),
+) -> Finished {
+    let before = format!("stty cols {columns} rows {rows}; export TERM=xterm; ");
+    at_terminal(folder, arguments, typed, &before)
+}
+
+/// The same, with what the shell does before.
+#[cfg(target_os = "linux")]
+fn at_terminal(folder: &Path, arguments: &[&str], typed: &str, before: &str) -> Finished {
     use std::io::Write as _;
 
     let vitral = command(folder, arguments);
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap());
     let words = std::iter::once(vitral.get_program()).chain(vitral.get_args()).map(quoted);
     let mut script = Command::new("script");
-    script.args(["-qec", &words.collect::<Vec<_>>().join(" "), "/dev/null"]);
+    let words = format!("{before}{}", words.collect::<Vec<_>>().join(" "));
+    script.args(["-qec", &words, "/dev/null"]);
     let set = vitral.get_envs().filter_map(|(name, value)| Some((name, value?)));
     script.current_dir(folder).envs(set).env("SHELL", "/bin/sh");
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

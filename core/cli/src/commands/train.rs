@@ -48,6 +48,9 @@ pub struct TrainArguments {
     /// nothing to do with each other, each with its own `output`.
     #[arg(long)]
     pub single_process: bool,
+    /// Show progress as plain lines, and no live view, also at a terminal. In the view, `q` does the same.
+    #[arg(long)]
+    pub plain: bool,
     /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.
     /// The same as `init: Pretrained(path: ...)` in the experiment.
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
@@ -63,10 +66,17 @@ pub struct TrainArguments {
 
 pub fn run(arguments: &TrainArguments, job: &Job) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new();
+    if arguments.plain {
+        progress.be_plain();
+    }
     let interrupt = Interrupt::default();
     // What one rank cannot begin, none does: they all end by themselves.
     let mut trainer = begin(arguments, job, &interrupt, &progress).inspect_err(|_| job.finish())?;
     let stop = stop_on_signals(interrupt).map_err(|failure| job.lost(failure))?;
+    #[cfg(unix)]
+    if job.ranks().size() == 1 {
+        progress.want_view(trainer.run_folder());
+    }
     let outcome = trainer.run(&mut progress, &stop);
     progress.finish();
     let outcome = outcome.map_err(|error| job.lost(error.into()))?;

@@ -86,7 +86,7 @@ impl Trainer {
         }
         let tensors = self.learner.export()?;
         let place = self.place();
-        let run = std::path::absolute(self.run_path()).at(&self.run_path())?;
+        let run = std::path::absolute(self.run_folder()).at(self.run_folder())?;
         let saved = self.newest();
         let Some(files) = &mut self.files else { return Ok(()) };
         tensors.check_finite().map_err(|problem| Error::NotFinite {

@@ -22,7 +22,7 @@ mod together;
 mod told;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -193,7 +193,7 @@ impl Trainer {
         // That the last thing is written all know before the first one ends.
         let is_interrupted = self.ranks.decide(now.is_interrupted)?;
         Ok(Outcome {
-            run: self.run_path(),
+            run: self.run_folder().into(),
             step: self.state.step,
             length: self.experiment.train.length().0,
             interrupted: is_interrupted && self.state.step < self.plan.total,
@@ -265,9 +265,9 @@ impl Trainer {
     }
 
     /// The run's folder, whoever writes to it.
-    fn run_path(&self) -> PathBuf {
+    pub fn run_folder(&self) -> &Path {
         let files = self.files.as_ref().map(|files| files.folder.path());
-        files.unwrap_or(&self.experiment.output).into()
+        files.unwrap_or(&self.experiment.output)
     }
 
     fn epoch(&self) -> f64 {

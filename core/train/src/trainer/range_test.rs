@@ -15,9 +15,11 @@ use crate::{
     schedule::Decay,
 };
 
-/// Weight of what was before in the smoothed loss.
-const SMOOTHING: f64 = 0.95;
-/// The loss has diverged where it is so many times the lowest one.
+/// Share of the steps on either side that a smoothed loss is the mean of.
+const SMOOTHING: f64 = 0.05;
+/// Weight of what was before in the mean by which divergence is found.
+const MEMORY: f64 = 0.8;
+/// The loss has diverged where that mean is so many times the lowest one.
 const DIVERGED: f64 = 4.0;
 /// Steps without which nothing is suggested.
 const FEWEST: usize = 10;
@@ -50,7 +52,7 @@ pub struct RatePoint {
     pub learning_rate: f64,
     /// The loss before its update.
     pub loss: f64,
-    /// The mean of the losses until then, the older the less.
+    /// The mean of the losses around it, the nearest of which count most.
     pub smoothed: f64,
 }
 
@@ -64,7 +66,7 @@ pub struct SuggestedRate {
 }
 
 /// Makes the steps of a range test with an experiment's model, data, loss and optimizer, in place of its
-/// schedule. It ends early where the loss diverges, or `stop` is set. `each` is given every step's figures.
+/// schedule. It ends early where the loss diverges, or `stop` is set. `each` is called after every step.
 ///
 /// # Errors
 /// As [`Trainer::new`](super::Trainer::new) and [`Trainer::run`](super::Trainer::run).
@@ -74,7 +76,7 @@ pub fn range_test(
     device: &Device,
     range: RateRange,
     stop: &AtomicBool,
-    mut each: impl FnMut(&RatePoint),
+    mut each: impl FnMut(),
 ) -> Result<Vec<RatePoint>, Error> {
     let train = &mut experiment.train;
     (train.steps, train.decay, train.learning_rate) = (Some(range.steps), Decay::Constant, 1.0);
@@ -90,8 +92,7 @@ pub fn range_test(
     learner.set_patch_dropout(experiment.patch_dropout_at(0.0));
     let upload = Upload::new(&experiment, device);
     let mut loader = train_loader(&experiment, &datasets.train, stages, 0..range.steps)?;
-    let mut smoothed = Smoothed::default();
-    let mut points: Vec<RatePoint> = Vec::new();
+    let (mut losses, mut recent) = (Vec::new(), None::<f64>);
     let mut lowest = f64::INFINITY;
     for step in 0..range.steps {
         let Some(batch) = loader.next() else { break };
@@ -113,30 +114,33 @@ pub fn range_test(
         if !loss.is_finite() {
             break;
         }
-        let point = RatePoint { learning_rate, loss, smoothed: smoothed.next(loss) };
-        points.push(point);
-        each(&point);
-        lowest = lowest.min(point.smoothed);
-        if point.smoothed > DIVERGED * lowest {
+        losses.push((learning_rate, loss));
+        each();
+        let mean = recent.map_or(loss, |recent| MEMORY * recent + (1.0 - MEMORY) * loss);
+        recent = Some(mean);
+        lowest = lowest.min(mean);
+        if mean > DIVERGED * lowest {
             break;
         }
     }
-    Ok(points)
+    Ok(smoothed(&losses))
 }
 
-/// A mean in which what is older counts less, without a bias towards 0 at the start (Kingma and Ba 2015).
-#[derive(Default)]
-struct Smoothed {
-    sum: f64,
-    weight: f64,
-}
-
-impl Smoothed {
-    fn next(&mut self, value: f64) -> f64 {
-        self.sum = SMOOTHING * self.sum + (1.0 - SMOOTHING) * value;
-        self.weight = SMOOTHING * self.weight + (1.0 - SMOOTHING);
-        self.sum / self.weight
-    }
+/// The points of learning rates and losses, each loss with the mean of those around it, the nearest of which count
+/// most.
+fn smoothed(losses: &[(f64, f64)]) -> Vec<RatePoint> {
+    let reach = ((losses.len() as f64 * SMOOTHING).round() as usize).max(1);
+    let point = |(at, &(learning_rate, loss)): (usize, &(f64, f64))| {
+        let around = at.saturating_sub(reach)..losses.len().min(at + reach + 1);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for other in around {
+            let weight = (1 + reach - at.abs_diff(other)) as f64;
+            sum += weight * losses[other].1;
+            weights += weight;
+        }
+        RatePoint { learning_rate, loss, smoothed: sum / weights }
+    };
+    losses.iter().enumerate().map(point).collect()
 }
 
 /// What the figures of a range test say; nothing where there are too few, or the loss only rises.
@@ -201,10 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_loss_is_its_own_mean() {
-        let mut smoothed = Smoothed::default();
-        assert!((smoothed.next(3.0) - 3.0).abs() < 1e-12);
-        let expected = (0.05 * 1.0 + 0.95 * 0.05 * 3.0) / (0.05 + 0.95 * 0.05);
-        assert!((smoothed.next(1.0) - expected).abs() < 1e-12);
+    fn a_smoothed_loss_is_the_mean_of_those_around_it() {
+        // Of 40 losses, two on either side.
+        let mut losses: Vec<(f64, f64)> = (0..40).map(|n| (f64::from(n), 1.0)).collect();
+        losses[20].1 = 10.0;
+        let found = smoothed(&losses);
+        for (at, weight) in [(17, 0.0), (18, 1.0), (19, 2.0), (20, 3.0), (21, 2.0), (23, 0.0)] {
+            assert!((found[at].smoothed - (1.0 + weight)).abs() < 1e-12, "{at}: {:?}", found[at]);
+        }
+        assert_eq!((found[20].loss, found[0].smoothed), (10.0, 1.0));
+        assert!(smoothed(&[]).is_empty());
     }
 }

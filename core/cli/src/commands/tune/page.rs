@@ -11,6 +11,8 @@ use crate::{
     plot::{self, Area, Drawn, INK, LINE, font, range},
 };
 
+const STYLE: &str = "<style>th{text-align:left;font-weight:600;padding:2px 18px 2px 0}</style>\n";
+
 /// Pixels.
 const SIZE: (u32, u32) = (560, 280);
 const POINT: RGBColor = RGBColor(60, 100, 180);
@@ -21,7 +23,7 @@ const BEST: RGBColor = RGBColor(24, 128, 92);
 /// # Errors
 /// A picture cannot be drawn, in words.
 pub fn page(experiment: &str, results: &Results) -> Result<String, String> {
-    let mut body = String::from("<div class=\"charts\">\n");
+    let mut body = format!("{STYLE}<div class=\"charts\">\n");
     for at in 0..results.fields.len() {
         if let Some(picture) = panel(results, at) {
             body += &picture?;

@@ -76,7 +76,7 @@ pub fn run(arguments: &TuneArguments, rates: Rates) -> Result<ExitCode, Failure>
     };
     let bar = counting("steps");
     bar.set_length(tried.steps);
-    let found = range_test(loaded.experiment.clone(), &registry, &device, tried, &stop, |_| {
+    let found = range_test(loaded.experiment.clone(), &registry, &device, tried, &stop, || {
         bar.inc(1);
     });
     bar.finish_and_clear();
@@ -134,12 +134,21 @@ fn page(
 ) -> Result<String, String> {
     let mut body = format!("<p>{}</p>\n", escape(&words(suggested)));
     let across = range(points.iter().map(|point| point.learning_rate.log10()));
-    // Where the loss diverged, it would leave no room for the rest.
-    let up = range(points.iter().map(|point| point.smoothed));
+    let up = range(shown(points).map(|point| point.smoothed));
     if let (Some(across), Some(up)) = (across, up) {
         body += &plot::svg(SIZE, |area| draw(area, points, suggested, across, up))?;
     }
     Ok(document(&format!("{name}: learning-rate range test"), &body))
+}
+
+/// The points that have a place in the plot: where the loss diverged, it would leave no room for the rest.
+fn shown(points: &[RatePoint]) -> impl Iterator<Item = &RatePoint> + Clone {
+    let losses = points.iter().map(|point| point.smoothed);
+    let least = losses.clone().fold(f64::INFINITY, f64::min);
+    let first = losses.clone().next().unwrap_or_default();
+    // Of a loss that only rises, all there is.
+    let most = if first > least { first + 0.5 * (first - least) } else { f64::INFINITY };
+    points.iter().filter(move |point| point.smoothed <= most)
 }
 
 fn draw(
@@ -173,7 +182,7 @@ fn draw(
     let within = points.iter().filter(|point| (least..most).contains(&point.loss));
     let each = within.map(|point| (point.learning_rate.log10(), point.loss));
     chart.draw_series(each.map(|at| Circle::new(at, 2, COLOUR.mix(0.35).filled())))?;
-    let smoothed = points.iter().map(|point| (point.learning_rate.log10(), point.smoothed));
+    let smoothed = shown(points).map(|point| (point.learning_rate.log10(), point.smoothed));
     chart.draw_series([PathElement::new(smoothed.collect::<Vec<_>>(), COLOUR.stroke_width(2))])?;
     if let Some(found) = suggested {
         let x = found.steepest.log10();
@@ -211,7 +220,10 @@ mod tests {
             let (learning_rate, loss) = (1e-6 * f64::from(n * n + 1), 3.0 - f64::from(n) / 20.0);
             RatePoint { learning_rate, loss, smoothed: loss }
         };
-        let points: Vec<RatePoint> = (0..40).map(point).collect();
+        let mut points: Vec<RatePoint> = (0..40).map(point).collect();
+        let diverged = RatePoint { learning_rate: 1.0, loss: 99.0, smoothed: 99.0 };
+        points.push(diverged);
+        assert_eq!((shown(&points).count(), shown(&[diverged]).count()), (40, 1));
         let suggested = Some(SuggestedRate { steepest: 1.24e-3, lowest: 1e-2 });
         let page = page("<x>", &points, suggested).unwrap();
         for words in ["<svg", "falls fastest: 0.0012", "lowest at 0.01", "&lt;x&gt;"] {
