@@ -31,6 +31,7 @@ pub struct FileGrant {
 
 impl Permissions {
     /// Whether whoever has them calls the system for more than memory, threads and time.
+    #[cfg(feature = "wasm")]
     pub(crate) fn need_system(&self) -> bool {
         self.network || !self.files.is_empty()
     }
