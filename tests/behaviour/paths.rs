@@ -187,6 +187,17 @@ mod bytes {
         odd.works(&[b"inspect", b"experiment_\xe4.ron"]);
         odd.works(&[b"average", b"run", b"native_\xe4", b"--output", b"mean_\xe4"]);
         odd.works(&[b"config", b"diff", b"experiment_\xe4.ron", b"run"]);
+        odd.works(&[b"prune", b"run", b"--neurons", b"0.25", b"--out", b"pruned_\xe4"]);
+        odd.works(&[b"eval", b"pruned_\xe4"]);
+        odd.works(&[
+            b"tune",
+            b"experiment_\xe4.ron",
+            b"--over",
+            b"train.learning_rate=0.001,0.01",
+            b"--out",
+            b"trials_\xe4",
+        ]);
+        odd.works(&[b"runs", b"trials_\xe4", b"--json"]);
         odd.works(&[b"import", b"\xe4.npz", b"--heads", b"2", b"--out", b"imported_\xe4"]);
         odd.works(&[b"import", b"timm_\xe4", b"--out", b"imported_timm_\xe4"]);
         odd.works(&[b"predict", b"imported_\xe4", b"-k", b"1", image]);
@@ -249,7 +260,10 @@ mod bytes {
             assert_eq!(said.status.success(), succeeds, "{}\n{}", said.stdout, said.stderr);
         }
         // And where there is nothing of that name.
-        let nothing: [&[&[u8]]; 20] = [
+        let nothing: [&[&[u8]]; 23] = [
+            &[b"prune", b"\xe4", b"--flops", b"0.5", b"--out", b"other"],
+            &[b"tune", b"\xe4", b"--over", b"train.learning_rate=0.001,0.01", b"--out", b"other"],
+            &[b"runs", b"\xe4"],
             &[b"inspect", b"\xe4"],
             &[b"average", b"run", b"\xe4", b"--output", b"other"],
             &[b"config", b"diff", b"\xe4", b"run"],
