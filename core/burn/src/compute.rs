@@ -4,7 +4,7 @@
 //! automatic differentiation, its gradient comes back as `f32`. The operands of matrix products are of the
 //! compute type, and so are tokens, unless kernels add branches to a residual stream of `f32`
 //! ([`kernels`](crate::kernels)). Everything that adds up many values, or is sensitive to rounding, is
-//! computed [`in_f32`] and rounded once at its end: norms, softmax, activations, means, biases and scales
+//! computed `in_f32` and rounded once at its end: norms, softmax, activations, means, biases and scales
 //! (whose gradients are sums over batch and tokens), dropout, rotations.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};

@@ -1,7 +1,7 @@
 //! Where a model looks: what each token takes from each other one, and what of the image that leaves.
 //!
 //! The weights are those of the model's own attention, on a path that has them in one piece
-//! ([`Eager::keeping_attention`](crate::eager::Eager)). Of a plugin's attention nobody knows the weights, but
+//! (`Eager::keeping_attention`). Of a plugin's attention nobody knows the weights, but
 //! attention is linear in its values: run on values that are one for a single token, it gives what it takes
 //! from that token. Whether it is such attention is seen by what these weights make of the true values.
 
