@@ -95,13 +95,12 @@ fn mended(records: &[u8]) -> Vec<u8> {
         let count = u64::from_le_bytes(count.try_into().expect("eight bytes"));
         let length =
             usize::try_from(count).ok().and_then(|n| n.checked_mul(ENTRY)?.checked_add(24));
-        let Some(end) = length.and_then(|length| at.checked_add(length)) else { break };
-        if bytes.len() < end + 8 {
-            break;
-        }
+        let whole = length.and_then(|length| at.checked_add(length)?.checked_add(8));
+        let Some(whole) = whole.filter(|whole| *whole <= bytes.len()) else { break };
+        let end = whole - 8;
         let sum = XxHash3_64::oneshot(&bytes[at..end]);
         bytes[end..end + 8].copy_from_slice(&sum.to_le_bytes());
-        at = end + 8;
+        at = whole;
     }
     bytes
 }
