@@ -84,9 +84,12 @@ impl Learner {
         let (schedule, seed) = (self.schedule, self.seed);
         let fresh = Self::with_programs(model, &self.config, programs, schedule, seed, device)?;
         let before = std::mem::replace(self, fresh);
-        let Self { teacher, scaler, skipped_steps, micro_batch, fault, .. } = before;
-        (self.teacher, self.scaler, self.skipped_steps) = (teacher, scaler, skipped_steps);
-        self.fault = fault;
+        let Self {
+            teacher, class_weights, scaler, skipped_steps, micro_batch, ranks, fault, ..
+        } = before;
+        (self.teacher, self.class_weights) = (teacher, class_weights);
+        (self.scaler, self.skipped_steps) = (scaler, skipped_steps);
+        (self.ranks, self.fault) = (ranks, fault);
         if let Some(images) = micro_batch {
             self.set_micro_batch(images);
         }

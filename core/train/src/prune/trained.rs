@@ -12,6 +12,7 @@ use crate::{
     batch::images_to_device,
     batch_size::BatchSize,
     checkpoint::{Checkpoint, CheckpointError, Tensors},
+    class_weights::ImageWeights,
     experiment::{Experiment, TrainConfig},
     loss::targets,
     optimizer::Optimizer,
@@ -152,6 +153,8 @@ fn see(
         let classes = ClassList { owner: "the model", names, numbered: false };
         datasets = datasets.in_order_of(&classes)?;
     }
+    let weights = ImageWeights::open(&checkpoint.experiment, &*datasets.train, device)?;
+    learner.set_class_weights(weights);
     let (channels, size) = checkpoint.experiment.input()?;
     let options = LoaderOptions {
         batch: train.batch.effective().min(MOST_IMAGES),

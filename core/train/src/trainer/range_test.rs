@@ -82,6 +82,7 @@ pub fn range_test(
     (train.steps, train.decay, train.learning_rate) = (Some(range.steps), Decay::Constant, 1.0);
     (train.warmup_steps, train.warmup_epochs, train.warmup_learning_rate) = (Some(0), 0.0, 0.0);
     (train.min_learning_rate, train.warmup_prefix) = (0.0, true);
+    train.prune = None;
     experiment.monitors.clear();
     let Fresh { parts, .. } = Fresh::open(&Ranks::default(), experiment, registry, device)?;
     let Parts { experiment, datasets, mut learner, stages, .. } = parts;
