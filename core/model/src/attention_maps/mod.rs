@@ -27,7 +27,7 @@ pub struct AttentionMaps {
     /// Attention rollout (Abnar and Zuidema 2020): what is read at the end takes of each patch through all
     /// layers, of which each is the mean of its heads, and half the token itself, as the residual has it.
     pub rollout: Vec<f32>,
-    /// For each layer and each of its heads, what the tokens that are read at the end (the class token, or the
+    /// For each layer and each of its heads, of which pruning may have left none, what the tokens that are read at the end (the class token, or the
     /// mean of the patches) take from each patch.
     pub heads: Vec<Vec<Vec<f32>>>,
 }
@@ -113,11 +113,16 @@ impl ViT {
         config.check_attention_maps()?;
         let batch = images.dims()[0];
         let (logits, features, kept) = self.forward_keeping_attention(images);
-        let mut layers = Vec::with_capacity(kept.len());
-        for (layer, kept) in kept.into_iter().enumerate() {
-            layers.push(Weights::read(config, layer, kept)?);
+        let mut kept = kept.into_iter();
+        let mut layers = Vec::with_capacity(config.depth());
+        for layer in 0..config.depth() {
+            // One that was pruned of all heads has no attention.
+            let kept = if config.heads_of(layer) > 0 { kept.next() } else { None };
+            layers.push(kept.map(|kept| Weights::read(config, layer, kept)).transpose()?);
         }
-        let maps = (0..batch).map(|image| maps_of(config, &layers, image)).collect();
+        let pool = kept.next().map(|kept| Weights::read(config, config.depth(), kept));
+        let pool = pool.transpose()?;
+        let maps = (0..batch).map(|image| maps_of(config, &layers, pool.as_ref(), image)).collect();
         Ok(Attended { logits, features, maps })
     }
 }
@@ -244,17 +249,22 @@ fn read_at_the_end(config: &ViTConfig, pool: Option<&Weights>, image: usize) -> 
     read
 }
 
-fn maps_of(config: &ViTConfig, all: &[Weights], image: usize) -> AttentionMaps {
-    let (layers, pool) = all.split_at(config.depth().min(all.len()));
-    let read = read_at_the_end(config, pool.first(), image);
+fn maps_of(
+    config: &ViTConfig,
+    layers: &[Option<Weights>],
+    pool: Option<&Weights>,
+    image: usize,
+) -> AttentionMaps {
+    let read = read_at_the_end(config, pool, image);
     let prefix = config.prefix_tokens();
     let of_patches = |taken: &[f64]| taken[prefix..].iter().map(|&share| share as f32).collect();
     let of_heads = |layer: &Weights| -> Vec<Vec<f32>> {
         (0..layer.heads).map(|head| of_patches(&layer.through(image, head, &read))).collect()
     };
-    let heads = layers.iter().map(of_heads).collect();
+    let heads = layers.iter().map(|layer| layer.as_ref().map_or_else(Vec::new, of_heads)).collect();
     let mut rolled = read;
-    for layer in layers.iter().rev() {
+    // Where there is no attention, each token stays what it is.
+    for layer in layers.iter().flatten().rev() {
         let taken = layer.through_mean(image, &rolled);
         rolled.iter_mut().zip(taken).for_each(|(rolled, taken)| *rolled = 0.5 * (*rolled + taken));
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     AttentionPrograms, Compute,
     attention::SoftmaxAttention,
-    config::{LayerAttention, TokenMerging},
+    config::{LayerAttention, LayerSize, TokenMerging},
     program_attention::{INPUTS, layer_type},
 };
 
@@ -39,8 +39,9 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn sharp(config: &ViTConfig, programs: &AttentionPrograms) -> ViT {
     let mut model = ViT::with_programs(config, programs, Seed::new(3), &Device::flex()).unwrap();
     for block in &mut model.blocks {
-        let attn = block.attn.as_mut().unwrap();
-        attn.qkv.weight = attn.qkv.weight.clone().map(|weight| weight * 8.0);
+        if let Some(attn) = &mut block.attn {
+            attn.qkv.weight = attn.qkv.weight.clone().map(|weight| weight * 8.0);
+        }
     }
     model
 }
@@ -153,6 +154,31 @@ fn rollout_is_the_product_of_its_definition_however_a_model_is_read() {
         assert!(differ(&maps.rollout));
         assert_eq!(maps.heads.iter().map(Vec::len).collect::<Vec<_>>(), [2; 3]);
         assert!(maps.heads.iter().flatten().all(|map| map.len() == 9 && differ(map)));
+    }
+}
+
+#[test]
+fn layers_that_were_pruned_of_attention_pass_on_what_they_get() {
+    let sizes = [(0, 8), (2, 64), (1, 0)];
+    let layers = sizes.map(|(heads, hidden)| LayerSize { heads, hidden }).to_vec();
+    let pruned = ViTConfig { layers, ..config() };
+    let map = ViTConfig { class_token: false, pool: Pool::Map, ..pruned.clone() };
+    for config in [pruned, map] {
+        let model = sharp(&config, &AttentionPrograms::new());
+        let maps = model.forward_with_attention(noise([1, 12, 12, 1])).unwrap().maps.remove(0);
+        assert_eq!(maps.heads.iter().map(Vec::len).collect::<Vec<_>>(), [0, 2, 1]);
+        let mut matrices = mean_matrices(&model, noise([1, 12, 12, 1]), 0);
+        let read = match config.pool {
+            Pool::Map => matrices.pop().unwrap().remove(0),
+            _ => (0..10).map(|token| f64::from(u8::from(token == 0))).collect(),
+        };
+        let rolled = product(&matrices);
+        for (patch, found) in maps.rollout.iter().enumerate() {
+            let column = config.prefix_tokens() + patch;
+            let expected: f64 =
+                read.iter().zip(&rolled).map(|(share, row)| share * row[column]).sum();
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} is not {expected}");
+        }
     }
 }
 
