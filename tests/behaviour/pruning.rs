@@ -37,7 +37,7 @@ fn resumed_run_equals_uninterrupted_run_across_pruning() {
     let magnitude = HALVED.replace("events: 3", "events: 3, importance: Magnitude");
     for (name, changes) in [
         ("adamw", &[HALVED, "model.relative_position_bias=true", "model.patch_dropout=0"][..]),
-        ("weighed", &[HALVED, "train.class_weights=[1, 3]"]),
+        ("weighed", &[HALVED, "train.class_weights=[1, 3, 0.5, 2]"]),
         ("muon", &[flops, "train.optimizer=Muon()", "train.precision=BF16", "model.mlp=SwiGlu"]),
         ("auto", &[&magnitude, "train.batch=Auto(effective: 16)", "train.accum_steps=1"]),
     ] {
