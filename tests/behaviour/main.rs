@@ -27,6 +27,8 @@ mod going_on;
 #[cfg(feature = "gpu-tests")]
 mod gpu;
 mod gradients;
+#[cfg(unix)]
+mod guide;
 mod hints;
 mod hybrid_decoder;
 mod inspecting;

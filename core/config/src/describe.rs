@@ -181,34 +181,38 @@ fn refer(root: &Value, schema: &Value, definitions: &mut Map<String, Value>) {
 }
 
 /// All that a field says of itself, or else its type does.
-fn meaning(root: &Value, field: &Value) -> Option<String> {
+pub(crate) fn meaning(root: &Value, field: &Value) -> Option<String> {
     own_text(field).or_else(|| own_text(schema::target(root, field)?))
 }
 
-fn own_text(schema: &Value) -> Option<String> {
+pub(crate) fn own_text(schema: &Value) -> Option<String> {
     let text = schema.get("description")?.as_str()?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-fn names_elsewhere(field: &Value) -> Option<String> {
+pub(crate) fn names_elsewhere(field: &Value) -> Option<String> {
     let names: Vec<String> = schema::other_names(field).map(|name| format!("`{name}`")).collect();
     (!names.is_empty()).then(|| format!("Elsewhere called {}.", names.join(", ")))
 }
 
 /// The choices without values.
-fn words<'s>(root: &'s Value, field: &'s Value) -> Vec<&'s Value> {
+pub(crate) fn words<'s>(root: &'s Value, field: &'s Value) -> Vec<&'s Value> {
     let all = alternatives(root, field).into_iter();
     all.filter(|option| option.get("const").is_some_and(Value::is_string)).collect()
 }
 
 /// The branch that holds a variant, which has its description.
-fn variant_branch<'s>(root: &'s Value, field: &'s Value, name: &str) -> Option<&'s Value> {
+pub(crate) fn variant_branch<'s>(
+    root: &'s Value,
+    field: &'s Value,
+    name: &str,
+) -> Option<&'s Value> {
     let mut branches = schema::choices(root, field).into_iter();
     branches.find(|branch| schema::variant(branch).is_some_and(|(other, _)| other == name))
 }
 
 /// Type, range and default in a few words.
-fn takes(root: &Value, field: &Value) -> String {
+pub(crate) fn takes(root: &Value, field: &Value) -> String {
     let all = alternatives(root, field);
     let mut kinds: Vec<String> = Vec::new();
     let choices = schema::variants(root, field);

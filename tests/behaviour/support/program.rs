@@ -29,8 +29,18 @@ impl Finished {
     }
 }
 
+/// The program that tests run.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_vitral");
+
 fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(folder).args(arguments);
+    isolate(&mut command, folder);
+    command
+}
+
+/// Has a command that runs the program, itself or through a shell, know nothing of this machine.
+pub fn isolate(command: &mut Command, folder: &Path) {
     // Mesa's driver would print a complaint where this variable is not set.
     command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
     // Neither what the user has installed nor what is cached has a say in tests.
@@ -41,8 +51,7 @@ fn command(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     launchers.iter().chain(&["PMIX_RANK", "FLUX_JOB_SIZE", "WORLD_SIZE"]).for_each(|name| {
         command.env_remove(name);
     });
-    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("VITRAL_LOG");
-    command
+    command.env("NO_COLOR", "1").env_remove("VITRAL_LOG");
 }
 
 /// Runs the program in a folder to its end, with arguments that need not be Unicode.

@@ -47,6 +47,8 @@ pub enum ConfigShow {
         /// The field, as in `train.mix` or `data.augment`.
         field: String,
     },
+    /// Every field as a page in Markdown: what it takes, its range, its default and what it means.
+    Reference,
     /// The JSON schema of an experiment, or of one of its fields: types, ranges, defaults and what each
     /// field means.
     Schema {
@@ -98,6 +100,11 @@ pub fn run(arguments: &ConfigArguments) -> Result<ExitCode, Failure> {
             print!("{}", vitral_config::commented::<Experiment>(&text));
         }
         ConfigShow::Explain { field } => print!("{}", vitral_config::explain::<Experiment>(field)?),
+        ConfigShow::Reference => {
+            println!("# The fields of an experiment\n");
+            println!("Made by `vitral config reference`.");
+            print!("{}", vitral_config::reference::<Experiment>());
+        }
         ConfigShow::Schema { field: None } => {
             println!("{:#}", vitral_config::schema::<Experiment>());
         }
