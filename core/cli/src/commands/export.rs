@@ -36,7 +36,7 @@ pub struct ExportArguments {
     pub graph: GraphArguments,
 }
 
-/// What goes with formats that have the model's graph: onnx and saved-model.
+/// Options of the formats that contain the model's graph: onnx and saved-model.
 #[derive(Debug, Args)]
 pub struct GraphArguments {
     /// Store weights in 16 bits; computation stays in 32 (onnx, saved-model).

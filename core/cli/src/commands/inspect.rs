@@ -38,10 +38,10 @@ pub struct InspectArguments {
     /// An experiment (a RON file), a run's folder, a checkpoint, or a model's weights: .npz, .safetensors, .pth
     /// or .bin, or its folder.
     pub model: PathBuf,
-    /// Images of a training step; by default as many as the experiment says.
+    /// Images in a training step; by default as many as the experiment says.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
-    /// Number of classes, of an experiment that leaves it to its data.
+    /// Number of classes, if the experiment leaves it to its data.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub classes: Option<u32>,
     /// Where it would compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.

@@ -32,7 +32,7 @@ use self::{
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the experiment and the images to begin with.
+    /// Write a first experiment and its images.
     Quickstart(QuickstartArguments),
     /// Train a model as an experiment describes, or resume a run.
     Train(TrainArguments),
@@ -42,20 +42,19 @@ pub enum Command {
     Predict(PredictArguments),
     /// Average the weights of several checkpoints into one model (a model soup).
     Average(AverageArguments),
-    /// Take the attention heads and hidden neurons out of a trained model that matter least.
+    /// Remove the attention heads and hidden neurons that matter least from a trained model.
     Prune(PruneArguments),
-    /// Show what a model is made of and what it costs: parameters, operations and memory, layer by layer.
+    /// Show a model's layers, parameters, operations and memory.
     Inspect(InspectArguments),
-    /// Import a model that was trained elsewhere: weights of google-research/vision_transformer,
-    /// big_vision, timm or Hugging Face.
+    /// Import weights of google-research/vision_transformer, big_vision, timm or Hugging Face.
     Import(ImportArguments),
-    /// Export a checkpoint's model for use elsewhere.
+    /// Export a checkpoint's model to ONNX, TensorFlow, timm or npz.
     Export(ExportArguments),
-    /// Write a run's curves (loss, accuracy, learning rate, speed) as one HTML page.
+    /// Write a run's curves, figures and mistakes as one HTML page.
     Report(ReportArguments),
-    /// Search for the values of a few fields that train best, or for a learning rate.
+    /// Search for the best values of a few fields, or for a learning rate.
     Tune(TuneArguments),
-    /// List runs with their figures, and what differs between them.
+    /// List runs, their figures and how they differ.
     Runs(RunsArguments),
     /// Show a resolved experiment, what a field means, all defaults, or the JSON schema.
     Config(ConfigArguments),
@@ -64,19 +63,19 @@ pub enum Command {
         #[command(subcommand)]
         command: PluginCommand,
     },
-    /// Show what a data set contains, or pack it into one file that is faster to read.
+    /// Show what a data set contains, or pack it into a cache.
     Data {
         #[command(subcommand)]
         command: DataCommand,
     },
-    /// Measure how fast this machine trains and infers.
+    /// Measure the speed of training, inference and data loading.
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
     },
     /// Show which devices and features are available.
     Doctor,
-    /// Print completions for a shell, to be put where it looks for them.
+    /// Print completions for a shell.
     Completions(CompletionsArguments),
     /// Write a manual page for each command.
     Man(ManArguments),

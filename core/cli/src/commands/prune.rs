@@ -15,27 +15,27 @@ use crate::{experiment::open_device, failure::Failure, progress::counting, words
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("amount").required(true).multiple(true)))]
 pub struct PruneArguments {
-    /// A run's folder, its `best` or `last`, a checkpoint, or what `import` wrote. Of a run that keeps a moving
-    /// average, that counts.
+    /// A run's folder, its `best` or `last`, a checkpoint, or what `import` wrote. If a run keeps a moving
+    /// average, that is pruned.
     pub model: PathBuf,
-    /// Share of the model's floating-point operations that is left, as 0.6; heads and neurons go by what they
-    /// matter.
+    /// Share of the model's floating-point operations to keep, such as 0.6; the heads and neurons that matter
+    /// least go.
     #[arg(long, value_name = "SHARE", group = "amount", value_parser = share, conflicts_with_all = ["heads", "neurons"])]
     pub flops: Option<f64>,
-    /// Share of its attention heads that goes, in place of `--flops`.
+    /// Share of its attention heads to remove, instead of `--flops`.
     #[arg(long, value_name = "SHARE", group = "amount", value_parser = share)]
     pub heads: Option<f64>,
-    /// Share of the hidden neurons of its MLPs that goes, in place of `--flops`.
+    /// Share of the hidden neurons of its MLPs to remove, instead of `--flops`.
     #[arg(long, value_name = "SHARE", group = "amount", value_parser = share)]
     pub neurons: Option<f64>,
-    /// Least share of its heads, and of its hidden neurons, that each layer keeps. One that loses all has no
-    /// attention or no MLP any more.
+    /// Smallest share of its heads, and of its hidden neurons, that each layer keeps. A layer that loses all of
+    /// them loses its attention or its MLP.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_or_all)]
     pub keep: f64,
-    /// What heads and neurons are ranked by.
+    /// How heads and neurons are ranked.
     #[arg(long, value_enum, default_value_t = ImportanceName::Taylor)]
     pub importance: ImportanceName,
-    /// Batches of training images, by whose gradients `taylor` ranks them.
+    /// Batches of training images for the gradients that `taylor` ranks by.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batches: u32,
     /// The folder to write the model to; `eval`, `predict`, `export` and `train --init` open it.

@@ -36,19 +36,18 @@ pub struct TrainArguments {
     #[arg(required_unless_present = "resume")]
     pub experiment: Option<PathBuf>,
     /// Resume a run: its folder (from its newest checkpoint), its `best` or `last`, or one of its
-    /// `checkpoints/step-...`. With `--set output=FOLDER` it goes on there, as a run of its own, and the
-    /// other one stays as it is.
+    /// `checkpoints/step-...`. With `--set output=FOLDER` it branches off into a run of its own.
     #[arg(long, value_name = "RUN", conflicts_with = "experiment")]
     pub resume: Option<PathBuf>,
-    /// Resume the run that the experiment's `output` holds, from its newest checkpoint; start one if it holds
-    /// none. So the same command starts a job and goes on with it after a scheduler has ended it.
+    /// Resume the run in the experiment's `output` from its newest checkpoint, or start one if there is none. So
+    /// the same command starts a job, and continues it after a scheduler has ended it.
     #[arg(long, requires = "experiment", conflicts_with = "resume")]
     pub resume_if_any: bool,
-    /// Train in this process alone, whatever a launcher (mpirun, srun) says of others: for runs that have
-    /// nothing to do with each other, each with its own `output`.
+    /// Train in this process alone, whatever a launcher (mpirun, srun) says: for independent runs, each with its
+    /// own `output`.
     #[arg(long)]
     pub single_process: bool,
-    /// Show progress as plain lines, and no live view, also at a terminal. In the view, `q` does the same.
+    /// Show progress as plain lines instead of the live view. In the view, `q` does the same.
     #[arg(long)]
     pub plain: bool,
     /// Start from a trained model: what `import` or `export` wrote, a run, or a file of weights.

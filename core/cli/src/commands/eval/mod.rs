@@ -57,13 +57,13 @@ pub struct EvalArguments {
     /// Count the images whose class is among so many of the highest logits, too: `--top-k 3,10`.
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub top_k: Vec<NonZeroUsize>,
-    /// Take the mean of the logits of each image and its mirror image, at twice the time.
+    /// Average the logits of each image and its mirror image; takes twice the time.
     #[arg(long)]
     pub flips: bool,
-    /// Show how often each class is taken for each.
+    /// Show the confusion matrix.
     #[arg(long)]
     pub confusion: bool,
-    /// Write all figures as one HTML page, which needs nothing beside it.
+    /// Write all figures as one self-contained HTML page.
     #[arg(long, value_name = "FILE.html")]
     pub html: Option<PathBuf>,
     /// Print one JSON object for each checkpoint, with all figures, instead of a table.

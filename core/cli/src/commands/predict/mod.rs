@@ -44,41 +44,40 @@ use crate::{
 pub struct PredictArguments {
     /// A run's folder, its `best` or `last`, or a checkpoint.
     pub checkpoint: PathBuf,
-    /// Images (JPEG, PNG or WebP): files, folders with all that is below them, patterns such as
+    /// Images (JPEG, PNG or WebP): files, folders and everything below them, patterns such as
     /// 'photos/**/*.jpg', shards (.tar), files (.parquet), a cache (.vcache), the validation images of an
-    /// experiment (.ron), `@FILE` for a list of paths, or `-` for one, or for an image, on standard input.
+    /// experiment (.ron), `@FILE` for a list of paths, or `-` for such a list, or an image, on standard input.
     #[arg(required_unless_present = "list")]
     pub images: Vec<PathBuf>,
-    /// Images that a file lists, a path on each line; they start where vitral was started. Can be given
-    /// several times.
+    /// A file that lists images, one path per line, relative to the current folder. Can be given several
+    /// times.
     #[arg(long, value_name = "FILE")]
     pub list: Vec<PathBuf>,
-    /// How many classes to give for each image.
+    /// How many classes to show for each image.
     #[arg(long, short = 'k', default_value = "5")]
     pub top: NonZeroUsize,
-    /// Give only classes of at least this probability, which may be none.
+    /// Show only classes of at least this probability, which may be none.
     #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     pub threshold: Option<f32>,
-    /// Write a table with a row for each image, in place of printing it: .csv, .jsonl or .parquet.
+    /// Write a table with one row per image instead of printing: .csv, .jsonl or .parquet.
     #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
     pub output: Option<PathBuf>,
-    /// Copy each image into a folder of its most probable class, all of which are in this new folder.
+    /// Copy each image into this new folder, below a folder named after its most probable class.
     #[arg(long, value_name = "FOLDER")]
     pub sort_into: Option<PathBuf>,
-    /// Write the features that the classes are told by, a row for each row of the table: .npy or
-    /// .safetensors.
+    /// Write the features that the head sees, one row per row of the table: .npy or .safetensors.
     #[arg(long, value_name = "FILE")]
     pub embeddings: Option<PathBuf>,
-    /// Draw where the model looks into a new folder: over each image as the model is given it, attention
-    /// rollout (NAME.rollout.png), and what the class token, or else the mean of the patches, takes in each
-    /// head (NAME.heads.png: a row for each layer from the first, a column for each head). Bright is much.
+    /// Draw attention maps into a new folder, over each image as the model sees it: attention rollout
+    /// (NAME.rollout.png), and what the class token, or else the mean of the patches, attends to in each
+    /// head (NAME.heads.png: one row per layer, one column per head). Bright means much.
     #[arg(long, value_name = "FOLDER")]
     pub attention_maps: Option<PathBuf>,
-    /// Images that go through the model at once; by default as many as in the run's evaluations, and at
+    /// Images that go through the model at once; by default as many as in the run's evaluations, but at
     /// most 64.
     #[arg(long)]
     pub batch: Option<NonZeroUsize>,
-    /// Exit with code 0 though some images could not be read; they are named and counted all the same.
+    /// Exit with code 0 even if some images could not be read; they are still named and counted.
     #[arg(long)]
     pub allow_damaged: bool,
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.

@@ -22,15 +22,15 @@ use crate::{failure::Failure, files::write, words::counted};
 
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// A run's folder; the run may still be in progress. Of several, there is one page.
+    /// A run's folder; the run may still be in progress. Several runs share one page.
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
     /// Where to write the page; `-` is standard output. By default `report.html` in the run's
-    /// folder, and of several runs where vitral was started.
+    /// folder, or in the current folder for several runs.
     #[arg(long)]
     pub output: Option<PathBuf>,
-    /// Do not evaluate the best model on its validation images: the page has what the run has logged, and
-    /// neither figures of classes nor pictures.
+    /// Do not evaluate the best model on its validation images: the page shows what the run has logged,
+    /// without figures by class and without pictures.
     #[arg(long)]
     pub no_images: bool,
     /// Where to evaluate: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.

@@ -20,10 +20,10 @@ const PLACES: [&str; 2] = ["output", "base"];
 
 #[derive(Debug, Args)]
 pub struct RunsArguments {
-    /// Folders with runs, in themselves or in folders of theirs; a run may be named itself.
+    /// Runs, or folders that hold runs at any depth.
     #[arg(default_value = "runs")]
     pub folders: Vec<PathBuf>,
-    /// What comes first.
+    /// How to sort them.
     #[arg(long, value_enum, default_value_t = Order::Name)]
     pub sort: Order,
     /// Print one JSON object for each run.

@@ -22,20 +22,19 @@ use crate::{consent::Allowed, experiment::Loaded, failure::Failure, overrides::O
 pub struct TuneArguments {
     /// The experiment, a RON file.
     pub experiment: PathBuf,
-    /// A field, and what it is tried with: a list, `model.drop_path=0,0.1`, or a range,
-    /// `train.learning_rate=1e-4..1e-3:log` (`:log` spreads values by their magnitude). Given several times,
-    /// all combinations of lists are tried, and points that are spread over all ranges.
+    /// A field and the values to try: a list, `model.drop_path=0,0.1`, or a range,
+    /// `train.learning_rate=1e-4..1e-3:log` (`:log` spreads values by magnitude). Given several times, all
+    /// combinations of lists are tried, with points spread over all ranges.
     #[arg(long, value_name = "FIELD=VALUES", conflicts_with = "find_learning_rate")]
     pub over: Vec<Over>,
-    /// How many trials; by default 12, or of lists alone all combinations. More of them later add to those
-    /// that are there.
+    /// How many trials; by default 12, or all combinations if there are only lists. A larger number later
+    /// adds to those that are there.
     #[arg(long, requires = "over", value_parser = clap::value_parser!(u16).range(1..))]
     pub trials: Option<u16>,
-    /// What the trials' values and their order follow from; not the seed of training, which is the
-    /// experiment's `seed`.
+    /// Seed of the trials' values and their order. The seed of training is the experiment's `seed`.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Find a learning rate instead: let it rise over a few steps, and see where the loss falls fastest
+    /// Find a learning rate instead: raise it over a few steps, and see where the loss falls fastest
     /// (Smith 2017).
     #[arg(
         long,
@@ -54,8 +53,8 @@ pub struct TuneArguments {
     )]
     pub steps: u32,
     /// Folder of the trials (`trial-01`, ...), the page (`tune.html`) and the best experiment (`best.ron`);
-    /// by default the experiment's `output` with `-tune` behind it. Trials in it that are over are not made
-    /// again, and one that was stopped goes on.
+    /// by default the experiment's `output` followed by `-tune`. Finished trials are kept, and one that was
+    /// stopped goes on.
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
     /// Where to train: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
