@@ -20,7 +20,7 @@ const FILE: Kind = Kind::new("a file of the quickstart", 16 << 20);
 
 #[derive(Debug, Args)]
 pub struct QuickstartArguments {
-    /// The folder to write; it must not exist, or be empty.
+    /// The folder to write, which must not exist yet.
     #[arg(default_value = "quickstart")]
     pub folder: PathBuf,
 }
