@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_words() {
-        assert!(is_plugin_name("mixup-cutmix") && is_plugin_name("a1"));
+        assert!(is_plugin_name("token-mix") && is_plugin_name("a1"));
         assert!(is_parameter_name("window_size"));
         for wrong in ["", "-a", "a-", "a--b", "A", "1a", "a_b", "a/b", "ä", "..", &"a".repeat(65)]
         {

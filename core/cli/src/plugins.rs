@@ -46,13 +46,13 @@ pub fn compiled_in() -> Result<Vec<Plugin>, OpenError> {
         vitral_linear::plugin(),
         vitral_loss_spike::plugin(),
         vitral_memory::plugin(),
-        vitral_mixup_cutmix::plugin(),
         vitral_pooled::plugin(),
         vitral_randaugment::plugin(),
         vitral_random_erasing::plugin(),
         vitral_talking_heads::plugin(),
         vitral_three_augment::plugin(),
         vitral_throughput::plugin(),
+        vitral_token_mix::plugin(),
         vitral_window::plugin(),
     ];
     tables.into_iter().map(Plugin::compiled_in).collect()

@@ -13,7 +13,8 @@
 //!
 //! * [`element`]: the two types, [`convert`]: from one to the other.
 //! * [`layer_norm`], [`linear`], [`activation`], [`attention`]: the parts, each on its own.
-//! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once.
+//! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once, with the LayerNorm before it
+//!   ([`branch_norm`]).
 //! * [`patch_embedding`]: images to tokens.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
@@ -34,6 +35,7 @@ pub mod activation;
 mod amx;
 pub mod attention;
 pub mod attention_branch;
+pub mod branch_norm;
 mod compiled;
 pub mod convert;
 pub mod cross_entropy;

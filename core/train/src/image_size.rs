@@ -146,7 +146,7 @@ mod tests {
             ..vitral_model::ViTConfig::of_variant("Mixer-S/16".parse().unwrap())
         };
         let mut mixed = experiment(&[(1, 4)]);
-        mixed.train.batch_augment = ron::from_str(r#"[(name: "mixup-cutmix")]"#).unwrap();
+        mixed.train.batch_augment = ron::from_str(r#"[(name: "token-mix")]"#).unwrap();
         let mut windowed = experiment(&[(1, 4)]);
         windowed.model.attention =
             ron::from_str(r#"[(layers: (0, 1), attention: Plugin(name: "window"))]"#).unwrap();

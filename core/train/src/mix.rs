@@ -26,11 +26,29 @@ pub struct Mix {
     /// Probability of CutMix where both are on.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub switch_probability: f64,
+    /// What has a draw of its own.
+    pub mode: MixMode,
+}
+
+/// What has a draw of its own: of whether it is mixed, how, and how strongly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MixMode {
+    /// The batch as a whole.
+    #[default]
+    Batch,
+    /// Each image.
+    Element,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0, switch_probability: 0.5 }
+        Self {
+            mixup: 0.0,
+            cutmix: 0.0,
+            probability: 1.0,
+            switch_probability: 0.5,
+            mode: MixMode::Batch,
+        }
     }
 }
 
@@ -74,14 +92,43 @@ impl Mix {
         targets: Tensor<2>,
         seed: Seed,
     ) -> (Tensor<4>, Tensor<2>) {
-        let [batch, height, width, channels] = images.dims();
+        let (batch, seed) = (images.dims()[0], seed.named("mix"));
         let (first, count) = (part.start, part.len());
         // The partner of image i is image batch - 1 - i.
         let of_partners = batch - part.end;
         let partners = images.clone().narrow(0, of_partners, count).flip([0]);
         let partner_targets = targets.clone().narrow(0, of_partners, count).flip([0]);
         let (images, targets) = (images.narrow(0, first, count), targets.narrow(0, first, count));
-        let (images, own) = match self.plan(height, width, &mut seed.named("mix").rng()) {
+        match self.mode {
+            MixMode::Batch => self.mixed((images, targets), (partners, partner_targets), seed),
+            MixMode::Element => {
+                let (mixed, mixed_targets) = (0..count)
+                    .map(|at| {
+                        let one = |images: &Tensor<4>, targets: &Tensor<2>| {
+                            (images.clone().narrow(0, at, 1), targets.clone().narrow(0, at, 1))
+                        };
+                        let partner = one(&partners, &partner_targets);
+                        self.mixed(
+                            one(&images, &targets),
+                            partner,
+                            seed.indexed((first + at) as u64),
+                        )
+                    })
+                    .unzip();
+                (Tensor::cat(mixed, 0), Tensor::cat(mixed_targets, 0))
+            }
+        }
+    }
+
+    /// Images and targets, all mixed with their partners alike.
+    fn mixed(
+        &self,
+        (images, targets): (Tensor<4>, Tensor<2>),
+        (partners, partner_targets): (Tensor<4>, Tensor<2>),
+        seed: Seed,
+    ) -> (Tensor<4>, Tensor<2>) {
+        let [_, height, width, channels] = images.dims();
+        let (images, own) = match self.plan(height, width, &mut seed.rng()) {
             Plan::Nothing => return (images, targets),
             Plan::Mixup { own } => (images * own + partners * (1.0 - own), own),
             Plan::CutMix { rows: [top, bottom], columns: [left, right] } => {
@@ -175,7 +222,12 @@ mod tests {
         };
         let images = count([7, 6, 6, 2]);
         let targets = count([7, 3, 1, 1]).reshape([7, 3]);
-        for mix in [Mix { mixup: 0.8, ..Mix::default() }, Mix { cutmix: 1.0, ..Mix::default() }] {
+        let mode = MixMode::Element;
+        for mix in [
+            Mix { mixup: 0.8, ..Mix::default() },
+            Mix { cutmix: 1.0, ..Mix::default() },
+            Mix { mixup: 0.8, cutmix: 1.0, mode, ..Mix::default() },
+        ] {
             let seed = Seed::new(1);
             let whole = mix.apply(images.clone(), targets.clone(), seed);
             let part = |range| mix.apply_to(range, images.clone(), targets.clone(), seed);
@@ -186,6 +238,17 @@ mod tests {
             let found_targets = Tensor::cat(found_targets, 0);
             assert_eq!(read(found_targets.flatten(0, 1)), read(whole.1.flatten(0, 1)));
         }
+    }
+
+    #[test]
+    fn elements_are_mixed_each_in_a_measure_of_its_own() {
+        let of = |mode| {
+            let (_, targets) = mixed(Mix { mixup: 1.0, mode, ..Mix::default() }, 1);
+            [targets[0], targets[3]]
+        };
+        let ([first, second], [own, other]) = (of(MixMode::Batch), of(MixMode::Element));
+        assert!((first - second).abs() < 1e-6, "{first}, {second}");
+        assert!((own - other).abs() > 1e-3, "{own}, {other}");
     }
 
     #[test]

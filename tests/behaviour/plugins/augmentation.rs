@@ -43,13 +43,12 @@ fn image_augmentations_do_not_depend_on_form_or_workers() {
 #[test]
 fn batch_augmentations_run_and_resume_without_their_plugin() {
     let workspace = Workspace::new();
-    let bundle = workspace.join("mixup.vitral");
-    fs::copy(built::bundle("plugins/mixup-cutmix"), &bundle).unwrap();
-    let mix = r#"train.batch_augment=[(name: "mixup-cutmix", settings: {"mode": "element"})]"#;
+    let bundle = workspace.join("mix.vitral");
+    fs::copy(built::bundle("plugins/token-mix"), &bundle).unwrap();
+    let mix = r#"train.batch_augment=[(name: "token-mix", settings: {"mode": "element"})]"#;
     let plain = "train.mix=()";
-    let take = built::take("mixup-cutmix", &bundle, "Wasm");
-    train(&workspace, "run", &[mix, plain, &take, &built::allow("mixup-cutmix", "Wasm")])
-        .succeeded();
+    let take = built::take("token-mix", &bundle, "Wasm");
+    train(&workspace, "run", &[mix, plain, &take, &built::allow("token-mix", "Wasm")]).succeeded();
     let expected = weights(&workspace, "run");
     fs::remove_file(&bundle).unwrap();
     let resumed = ["train", "--resume", "run/checkpoints/step-00000003"];
@@ -57,6 +56,18 @@ fn batch_augmentations_run_and_resume_without_their_plugin() {
     assert!(weights(&workspace, "run") == expected, "the resumed run differs");
     train(&workspace, "without", &[plain]).succeeded();
     assert!(weights(&workspace, "without") != expected, "the plugin does nothing");
+}
+
+#[test]
+fn who_names_the_former_plugin_for_mixup_is_told_of_the_trainers() {
+    let workspace = Workspace::new();
+    let mix = r#"train.batch_augment=[(name: "mixup-cutmix")]"#;
+    let refused = train(&workspace, "run", &[mix]).failed_with(2).stderr;
+    let inspected = vitral(workspace.path(), &["plugin", "inspect", "mixup-cutmix"]);
+    for said in [refused, inspected.failed_with(1).stderr] {
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("mix: (mixup: 0.8, cutmix: 1.0)"), "{said}");
+    }
 }
 
 #[test]

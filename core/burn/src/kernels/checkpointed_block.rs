@@ -8,17 +8,16 @@ use half::bf16;
 use crate::{composite, program::RANK};
 
 use super::{
-    attention_branch,
+    attention_branch::Attention,
+    branch::{Branch, PARAMETERS},
     memory::Stored,
-    mlp_branch,
+    mlp_branch::Mlp,
     multiplied::Multiplied,
     operation::{Input, Operation, run},
 };
 
-const ATTENTION: usize = attention_branch::PARAMETERS;
-const MLP: usize = mlp_branch::PARAMETERS;
 /// How many inputs the operation has: `x`, and the parameters of both branches.
-pub(super) const INPUTS: usize = 1 + ATTENTION + MLP;
+pub(super) const INPUTS: usize = 1 + 2 * PARAMETERS;
 
 /// The attention branch and then the MLP branch of `x`, `[.., batch, tokens, width]`, which must be
 /// covered by kernels.
@@ -36,14 +35,14 @@ pub(super) fn checkpointed_block(
 
 #[derive(Clone, Debug)]
 struct Block<T> {
-    attention: attention_branch::Branch<T>,
-    mlp: mlp_branch::Branch<T>,
+    attention: Branch<Attention, T>,
+    mlp: Branch<Mlp, T>,
 }
 
 impl<T: Stored> Block<T> {
     fn new(attention: composite::AttentionBranch, mlp: composite::MlpBranch) -> Self {
-        let attention = attention_branch::Branch::new(attention);
-        Self { attention, mlp: mlp_branch::Branch::new(mlp) }
+        let attention = Branch::new(Attention::new(attention));
+        Self { attention, mlp: Branch::new(Mlp::new(mlp)) }
     }
 }
 
@@ -78,6 +77,6 @@ impl<T: Stored> Operation<INPUTS> for Block<T> {
 /// The input, and the parameters of both branches.
 fn cut(inputs: &[FlexTensor; INPUTS]) -> (&FlexTensor, &[FlexTensor], &[FlexTensor]) {
     let [x, parameters @ ..] = inputs;
-    let (attention, mlp) = parameters.split_at(ATTENTION);
+    let (attention, mlp) = parameters.split_at(PARAMETERS);
     (x, attention, mlp)
 }

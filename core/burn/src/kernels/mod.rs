@@ -10,6 +10,7 @@
 mod activation;
 mod attention;
 mod attention_branch;
+mod branch;
 mod checkpointed_block;
 mod cross_entropy;
 mod layer_norm;
@@ -40,6 +41,8 @@ use crate::{
     composite::Composite,
     program::{RANK, Value},
 };
+use attention_branch::Attention;
+use mlp_branch::Mlp;
 use operation::Input;
 
 /// What runs a composite.
@@ -79,12 +82,13 @@ pub fn run(
         Kernel::Burns => Multiplied::F32,
     };
     match composite {
-        Composite::AttentionBranch(branch) => {
+        Composite::AttentionBranch(composite) => {
             let operands = inputs(input, others);
-            (attention_branch::attention_branch(branch, multiplied, operands).into(), 3)
+            (branch::branch(Attention::new(composite), multiplied, operands).into(), 3)
         }
-        Composite::MlpBranch(branch) => {
-            (mlp_branch::mlp_branch(branch, multiplied, inputs(input, others)).into(), 3)
+        Composite::MlpBranch(composite) => {
+            let operands = inputs(input, others);
+            (branch::branch(Mlp::new(composite), multiplied, operands).into(), 3)
         }
         Composite::CheckpointedBlock(attention, mlp) => {
             let operands = inputs(input, others);

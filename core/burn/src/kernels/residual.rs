@@ -1,10 +1,7 @@
 //! What lies around the two branches of a block: LayerNorm, LayerScale, drop path, the residual.
 
 use burn::backend::flex::FlexTensor;
-use vitral_kernels::{
-    layer_norm::{KeptNorm, LayerNorm},
-    residual::Residual,
-};
+use vitral_kernels::{branch_norm::KeptNorm, layer_norm::LayerNorm, residual::Residual};
 
 use crate::composite::Around;
 

@@ -1,6 +1,7 @@
 //! The plugins of a run: where they come from, and what they are made into.
 
 mod config;
+mod former;
 mod monitors;
 mod programs;
 mod refusal;
@@ -11,6 +12,7 @@ mod uses;
 mod wants;
 
 pub use config::{PluginConfig, RunAs};
+pub use former::instead_of;
 pub(crate) use monitors::Monitors;
 pub(crate) use programs::{BatchProgram, attention_limits, batch_limits};
 pub use programs::{Programs, describe_layer};

@@ -13,6 +13,7 @@ mod files;
 mod fit;
 mod loaders;
 mod open;
+mod parts;
 mod prepare;
 mod prune;
 mod range_test;

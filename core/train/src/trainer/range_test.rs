@@ -7,7 +7,7 @@ use vitral_model::device::Device;
 
 use super::{
     feed::Upload,
-    open::{Fresh, Parts},
+    parts::{Fresh, Parts},
     train_loader,
 };
 use crate::{

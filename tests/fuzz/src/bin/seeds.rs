@@ -376,7 +376,7 @@ const RARE: &str = r#"seed: 7, device: "cuda:1", output: "runs/x",
         patch_dropout_epochs: 2.5, optimizer: Lamb(), decay: Linear, loss: Sigmoid, ema: 0.999,
         target_threshold: 0.1, teacher: (checkpoint: "runs/large", temperature: 2),
         groups: [(parameters: ["blocks.*"], learning_rate: 0.1)], frozen: ["head.*"],
-        batch_augment: [(name: "mixup-cutmix")], eval_every: Minutes(5)),
+        batch_augment: [(name: "token-mix")], eval_every: Minutes(5)),
     checkpoints: (every: Steps(100), keep: 2, best: Loss),
     monitors: [(name: "early-stop", settings: {"patience": 5})],
     plugins: {"blur": (bundle: "blur.vitral", run: Native, on_error: Skip)}"#;

@@ -10,6 +10,7 @@ use vitral_bundle::{
 };
 use vitral_files::{Access, Existing};
 use vitral_host::{Description, Kind};
+use vitral_train::plugins::instead_of;
 
 use crate::{failure::Failure, plugins};
 
@@ -40,9 +41,10 @@ pub fn inspect(path: &Path) -> Result<(), Failure> {
     let found = found.ok_or_else(|| {
         let names = plugins::names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let help = match vitral_config::nearest(name, &names) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`vitral plugin list` shows the available ones".to_owned(),
+        let help = match (instead_of(name), vitral_config::nearest(name, &names)) {
+            (Some(instead), _) => instead.to_owned(),
+            (None, Some(meant)) => format!("did you mean `{meant}`?"),
+            (None, None) => "`vitral plugin list` shows the available ones".to_owned(),
         };
         Failure::Other(format!(
             "{plugin} is not a file, and no plugin of that name is installed or compiled in\n  help: {help}"

@@ -18,7 +18,7 @@ use vitral_host::{
 };
 
 use super::{
-    PluginConfig, RunAs,
+    PluginConfig, RunAs, instead_of,
     refusal::Refusal,
     unpacked::Unpacked,
     uses::uses,
@@ -241,10 +241,11 @@ impl Registry {
                     help: how_to_get(before),
                 };
             }
+            let instead = instead_of(&used.name).map(|instead| format!("{instead}. Else "));
             let help = format!(
                 "{}install its bundle with `vitral plugin install`, or name it in `plugins`; \
                  compiled in are {}",
-                meant.unwrap_or_default(),
+                instead.or(meant).unwrap_or_default(),
                 names.join(", ")
             );
             Refusal::Field { below: Some("name".into()), is_name: false, message, help }

@@ -3,11 +3,10 @@
 use std::{
     collections::HashSet,
     io::IsTerminal,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use vitral_config::visible;
 use vitral_data::{Skipped, abridged};
 use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport};
@@ -15,6 +14,11 @@ use vitral_train::{DataReport, Event, Observer, RunInfo, StepFigures, StepReport
 #[cfg(unix)]
 use crate::live::{Live, View, is_free};
 use crate::{print::warning, words::counted};
+
+use super::{
+    numbers::{duration, round},
+    quiet::is_quiet,
+};
 
 /// How often a line is printed where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,25 +28,6 @@ const PROBING_INTERVAL: Duration = Duration::from_secs(2);
 const SHOWN_WAIT: f64 = 0.02;
 /// Unreadable images of a data set that are named; the rest are only counted.
 const NAMED_SKIPS: usize = 5;
-
-static QUIET: AtomicBool = AtomicBool::new(false);
-
-/// From now on, no progress is shown; warnings are.
-pub fn be_quiet() {
-    QUIET.store(true, Ordering::Relaxed);
-}
-
-/// Whether progress is not shown.
-pub fn is_quiet() -> bool {
-    QUIET.load(Ordering::Relaxed)
-}
-
-/// Says what is being done, as a line that stays.
-pub fn note(text: &str) {
-    if !is_quiet() {
-        eprintln!("{text}");
-    }
-}
 
 /// Shows a run's events.
 pub struct Progress {
@@ -371,78 +356,6 @@ fn waiting(data: &DataReport) -> Option<String> {
     Some(format!("waits {:.0}% for data{stage}", 100.0 * share))
 }
 
-/// Shows which of a benchmark's steps is under way.
-pub struct Steps {
-    bar: ProgressBar,
-    warmup: u64,
-}
-
-impl Steps {
-    pub fn new(warmup: u32, measured: u32) -> Self {
-        let bar = counting("");
-        bar.set_length(u64::from(warmup) + u64::from(measured));
-        Self { bar, warmup: u64::from(warmup) }
-    }
-
-    /// Prints a line that stays.
-    pub fn line(&self, text: &str) {
-        // A bar that is hidden, where there is no terminal, would print nothing.
-        self.bar.suspend(|| note(text));
-    }
-
-    /// The next step begins.
-    pub fn next(&mut self) {
-        let done = self.bar.position();
-        self.bar.set_message(if done < self.warmup { "warming up" } else { "measuring" });
-        self.bar.inc(1);
-    }
-
-    /// Takes the bar away.
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// Where bars are drawn.
-fn target() -> ProgressDrawTarget {
-    if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
-}
-
-/// A spinner, for work of which nobody knows how much is left.
-pub fn working(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::with_draw_target(None, target()).with_message(what);
-    spinner.set_style(ProgressStyle::default_spinner());
-    spinner.enable_steady_tick(Duration::from_millis(200));
-    spinner
-}
-
-/// A bar for something counted, for work without a run.
-pub fn counting(what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), target());
-    let style = ProgressStyle::with_template(
-        "{msg} {wide_bar:.cyan/dim} {human_pos}/{human_len} {eta} left",
-    );
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(what.to_owned());
-    bar
-}
-
-/// Up to two decimals, without trailing zeros.
-pub fn round(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Seconds as people say them.
-pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,11 +383,5 @@ mod tests {
             mean.add(&StepFigures { loss, accuracy, gradient_norm: 1.0 });
         }
         assert_eq!(mean.shown().as_deref(), Some("  loss 1.500 acc 50.0%"));
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!([1.0, 0.5, 12.345].map(round), ["1", "0.5", "12.35"]);
-        assert_eq!([5.0, 65.0, 7384.0].map(duration), ["5 s", "1 min 5 s", "2 h 3 min"]);
     }
 }

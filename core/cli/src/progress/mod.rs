@@ -1,0 +1,11 @@
+//! What a user sees of what is being done.
+
+mod bars;
+mod numbers;
+mod quiet;
+mod run;
+
+pub use bars::{Steps, counting, working};
+pub use numbers::{duration, round};
+pub use quiet::{be_quiet, is_quiet, note};
+pub use run::Progress;

@@ -1,0 +1,143 @@
+//! Attention of one head, forward.
+
+use pulp::{Simd, WithSimd};
+
+use super::operands::Attention;
+use crate::{
+    convert::operand,
+    element::Element,
+    matmul::{Epilogue, Left, Packed, Store, product},
+    scratch,
+    simd::{exp, store},
+};
+
+/// One head of one sample.
+pub(super) struct Forward<'a, T> {
+    pub(super) attention: &'a Attention<'a, T>,
+    pub(super) sample: usize,
+    pub(super) head: usize,
+    pub(super) out: *mut T,
+    pub(super) out_stride: usize,
+    pub(super) logsumexp: &'a mut [f32],
+}
+
+impl<T: Element> WithSimd for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Attention { shape, q, k, v, bias } = *self.attention;
+        let (sample, head) = (self.sample, self.head);
+        let width = shape.keys.next_multiple_of(S::F32_LANES);
+        let block = shape.block(width);
+        let key_len = Packed::<T>::len::<S>(shape.head_dim, shape.keys);
+        let value_len = Packed::<T>::len::<S>(shape.keys, shape.value_dim);
+        let mut memory = scratch::take(key_len + value_len + block * (width + 1));
+        let (keys, rest) = memory.split_at_mut(key_len);
+        let (values, rest) = rest.split_at_mut(value_len);
+        let (scores, inverse_sums) = rest.split_at_mut(block * width);
+        let mut weights = scratch::take(if T::BRIEF { block * width } else { 0 });
+        let view = k.strides.view(k.data, sample, head, shape.keys, shape.head_dim);
+        let keys = Packed::<T>::new(simd, view.transposed(), keys);
+        let view = v.strides.view(v.data, sample, head, shape.keys, shape.value_dim);
+        let values = Packed::<T>::new(simd, view, values);
+        let queries = q.strides.view(q.data, sample, head, shape.queries, shape.head_dim);
+        for first in (0..shape.queries).step_by(block) {
+            let rows = block.min(shape.queries - first);
+            // SAFETY: blocks are as large as the products, and the result's rows are this task's.
+            unsafe {
+                let data = queries.data.as_ptr().add(first * queries.row_stride);
+                let left = Left { data, rows, row_stride: queries.row_stride };
+                product(
+                    simd,
+                    left,
+                    &keys,
+                    &Store {
+                        to: scores.as_mut_ptr(),
+                        row_stride: width,
+                        factor: shape.scale,
+                        add: false,
+                    },
+                );
+                for row in 0..rows {
+                    let scores = &mut scores[row * width..][..width];
+                    let bias = bias.map(|bias| {
+                        &bias[(head * shape.queries + first + row) * shape.keys..][..shape.keys]
+                    });
+                    let (largest, sum) = exponentials(simd, scores, shape.keys, bias);
+                    inverse_sums[row] = 1.0 / sum;
+                    self.logsumexp[first + row] = largest + sum.ln();
+                }
+                let weights = operand::<S, f32, T>(simd, &scores[..rows * width], &mut weights);
+                product(
+                    simd,
+                    Left::rows(weights, width),
+                    &values,
+                    &ScaleRows {
+                        factors: inverse_sums.as_ptr(),
+                        to: self.out.add(first * self.out_stride),
+                        row_stride: self.out_stride,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Replaces a row of scores, padded to whole vectors, by their exponentials after subtracting the
+/// largest. Returns the largest and the sum.
+#[inline(always)]
+fn exponentials<S: Simd>(
+    simd: S,
+    scores: &mut [f32],
+    keys: usize,
+    bias: Option<&[f32]>,
+) -> (f32, f32) {
+    if let Some(bias) = bias {
+        scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+    }
+    scores[keys..].fill(f32::MIN);
+    let scores = scores.as_mut_ptr().cast::<S::f32s>();
+    let vectors = keys.div_ceil(S::F32_LANES);
+    // SAFETY: the row has that many whole vectors.
+    unsafe {
+        let mut largest = simd.splat_f32s(f32::MIN);
+        for at in 0..vectors {
+            largest = simd.max_f32s(largest, scores.add(at).read_unaligned());
+        }
+        let largest = simd.reduce_max_f32s(largest);
+        let shift = simd.splat_f32s(largest);
+        let mut sum = simd.splat_f32s(0.0);
+        for at in 0..vectors {
+            let value = exp(simd, simd.sub_f32s(scores.add(at).read_unaligned(), shift));
+            scores.add(at).write_unaligned(value);
+            sum = simd.add_f32s(sum, value);
+        }
+        (largest, simd.reduce_sum_f32s(sum))
+    }
+}
+
+/// Multiplies each row with a factor of its own and writes.
+struct ScaleRows<T> {
+    factors: *const f32,
+    to: *mut T,
+    row_stride: usize,
+}
+
+impl<T: Element> Epilogue for ScaleRows<T> {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        count: usize,
+        sums: S::f32s,
+    ) {
+        // SAFETY: memory is as large as the product, and there is a factor for each row.
+        unsafe {
+            let value = simd.mul_f32s(sums, simd.splat_f32s(*self.factors.add(row)));
+            store(simd, self.to.add(row * self.row_stride + column), count, value);
+        }
+    }
+}
