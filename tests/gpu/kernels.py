@@ -58,6 +58,9 @@ class Kernels:
             for one in most:
                 print(f"| {one['name'][:60]} | {one['registers']} | {one['spilled']} | {one['shared']} |")
             print(flush=True)
+        # As README.md says of `F32`: 11 significant bits in products of matrices, and no fewer.
+        if precision == "f32" and (not by_type["tf32"] or by_type["bf16"] or by_type["f16"]):
+            errors.append(f"in f32, products are said to take tf32, but: {on_cores or 'none do'}")
         for error in errors:
             print(error)
         return not errors
