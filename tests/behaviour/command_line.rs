@@ -159,6 +159,19 @@ fn doctor_lists_every_device() {
     }
 }
 
+/// The CPU against itself would tell nothing.
+#[test]
+fn doctor_tries_a_gpu_only_where_there_is_one() {
+    for (device, words) in [
+        ("--gpu=cpu", "name one, as in `--gpu cuda`"),
+        ("--gpu=gpu:1", "`auto` uses a GPU if there is one"),
+        ("--gpu=cuda:7", "cuda"),
+    ] {
+        let failed = vitral(&root(), &["doctor", device]).failed_with(2).stderr;
+        assert!(failed.contains(words), "{failed}");
+    }
+}
+
 #[test]
 fn a_second_run_does_not_overwrite_the_first() {
     let workspace = Workspace::new();

@@ -19,7 +19,7 @@ use crate::support::{
     largest_difference,
     oracle::{Archive, tiny_token},
     program::vitral,
-    values,
+    root, values,
 };
 
 /// Parameters after a few steps of SGD with all kinds of noise that are drawn on the host.
@@ -170,6 +170,15 @@ fn training_in_f16_on_wgpu_equals_training_in_f16_on_the_cpu() {
         largest = f32::max(largest, difference);
     }
     println!("parameters in f16 on wgpu and cpu differ by at most {largest:e}");
+}
+
+#[test]
+fn doctor_finds_that_wgpu_computes_what_the_cpu_does() {
+    let said = vitral(&root(), &["doctor", "--gpu", "wgpu"]).succeeded().stdout;
+    let of =
+        |precision: &str| said.lines().find(|line| line.trim().starts_with(precision)).unwrap();
+    assert!(of("f32").ends_with(": as expected"), "{said}");
+    assert!(of("bf16").ends_with("not of this GPU"), "{said}");
 }
 
 fn trained_start() -> Vec<Vec<f32>> {

@@ -54,7 +54,7 @@ def subjects(arguments):
 
 
 def bench_step(arguments, more):
-    command = [arguments.vitral, "bench", "step", "--json", "--device", "cpu", *more]
+    command = [arguments.vitral, "bench", "step", "--json", "--device", arguments.device, *more]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(arguments.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
@@ -95,6 +95,7 @@ class PyTorch:
         command += [*model.torch, "--threads", str(arguments.threads)]
         command += rounds_of(arguments, model)
         command += ["--infer"] * infer + ["--compile"] * compiled
+        command += ["--device", arguments.device]
         command += ["--precision", arguments.precision, "--clip-norm", str(CLIP_NORM)]
         environment = {
             **os.environ,
@@ -268,12 +269,14 @@ def environment(arguments, contests):
         found["sgemm_limit_gflops"]
         for contest in contests
         for found in contest["rounds"][Vitral.name]
+        if "sgemm_limit_gflops" in found
     ]
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": processor(),
         "threads": arguments.threads,
-        "sgemm_limit_gflops": spread(limits),
+        # Measured on the CPU alone.
+        "sgemm_limit_gflops": spread(limits) if limits else None,
         "vitral": f"{about[Vitral.name]['version']} ({commit()})",
         "torch": f"{torch['torch']} ({torch['capability']})",
         "timm": torch["timm"],
@@ -313,12 +316,16 @@ def commit():
 
 def describe(found):
     limit = found["sgemm_limit_gflops"]
+    sgemm = limit and (
+        f", sgemm limit {limit['median']:.0f} GFLOP/s "
+        f"({limit['least']:.0f} to {limit['most']:.0f})"
+    )
     return (
-        f"{found['machine']}, {found['threads']} threads, sgemm limit {limit['median']:.0f} "
-        f"GFLOP/s ({limit['least']:.0f} to {limit['most']:.0f}); Vitral {found['vitral']}, PyTorch "
-        f"{found['torch']}, timm {found['timm']}, Python {found['python']}; {found['date']}; "
-        f"{found['rounds']} rounds in turns, each of {found['steps']} steps after {found['warmup']} "
-        "of warm-up; medians, with least and most of all steps (of ratios: of all rounds)"
+        f"{found['machine']}, {found['threads']} threads{sgemm or ''}; "
+        f"Vitral {found['vitral']}, PyTorch {found['torch']}, timm {found['timm']}, "
+        f"Python {found['python']}; {found['date']}; {found['rounds']} "
+        f"rounds in turns, each of {found['steps']} steps after {found['warmup']} of warm-up; "
+        " medians, with least and most of all steps (of ratios: of all rounds)"
     )
 
 
@@ -370,6 +377,9 @@ def parse():
         default="f32",
         choices=PRECISIONS,
         help="what both multiply in; bf16 is autocast of PyTorch",
+    )
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda"], help="where both compute"
     )
     parser.add_argument("--image-size", type=positive, default=224, help="side of the images")
     parser.add_argument("--classes", type=positive, default=1000, help="number of classes")

@@ -64,9 +64,9 @@ def of_experiment(config):
 
 
 class Training:
-    def __init__(self, model, images, labels, compiled, autocast, clip_norm):
+    def __init__(self, model, images, labels, compiled, autocast, clip_norm, wait):
         self.images, self.labels = images, labels
-        self.autocast, self.clip_norm = autocast, clip_norm
+        self.autocast, self.clip_norm, self.wait = autocast, clip_norm, wait
         self.parameters = list(model.parameters())
         model.train()
         self.optimizer = torch.optim.AdamW(
@@ -78,13 +78,16 @@ class Training:
         begin = time.perf_counter()
         with self.autocast():
             loss = F.cross_entropy(self.forward(self.images), self.labels)
+        self.wait()
         forward = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.wait()
         backward = time.perf_counter()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
         loss.item()
+        self.wait()
         end = time.perf_counter()
         return {
             "step": end - begin,
@@ -95,8 +98,8 @@ class Training:
 
 
 class Inference:
-    def __init__(self, model, images, compiled, autocast):
-        self.images, self.autocast = images, autocast
+    def __init__(self, model, images, compiled, autocast, wait):
+        self.images, self.autocast, self.wait = images, autocast, wait
         model.eval()
         self.forward = torch.compile(model) if compiled else model
 
@@ -104,6 +107,7 @@ class Inference:
         begin = time.perf_counter()
         with torch.inference_mode(), self.autocast():
             self.forward(self.images)
+        self.wait()
         step = time.perf_counter() - begin
         return {"step": step, "forward": step}
 
@@ -125,6 +129,7 @@ def main():
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--classes", type=int)
     parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--warmup", type=int, required=True)
@@ -147,18 +152,24 @@ def main():
         model = of_experiment(arguments.config)
     else:
         model = published(arguments.variant, arguments.image_size, arguments.classes)
+    device = arguments.device
+    model = model.to(device)
+    # As `bench step` does, which waits for the device at the end of each stage.
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     channels, size = model.patch_embed.proj.in_channels, model.patch_embed.img_size
-    images = torch.rand(arguments.batch, channels, *size) * 2 - 1
-    labels = torch.arange(arguments.batch) * 7919 % model.num_classes
+    images = torch.rand(arguments.batch, channels, *size, device=device) * 2 - 1
+    labels = torch.arange(arguments.batch, device=device) * 7919 % model.num_classes
 
     def autocast():
-        return torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16")
+        return torch.autocast(device, torch.bfloat16, enabled=arguments.precision == "bf16")
 
     if arguments.infer:
-        work = Inference(model, images, arguments.compile, autocast)
+        work = Inference(model, images, arguments.compile, autocast, wait)
     else:
         clip_norm = arguments.clip_norm
-        work = Training(model, images, labels, arguments.compile, autocast, clip_norm)
+        work = Training(
+            model, images, labels, arguments.compile, autocast, clip_norm, wait
+        )
     # Compiles, too.
     for _ in range(2):
         work.step()
@@ -168,7 +179,9 @@ def main():
             "torch": torch.__version__,
             "timm": timm.__version__,
             "threads": torch.get_num_threads(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
+            "capability": torch.cuda.get_device_name()
+            if device == "cuda"
+            else torch.backends.cpu.get_cpu_capability(),
         }
     )
     for _ in sys.stdin:

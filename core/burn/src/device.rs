@@ -53,7 +53,8 @@ impl Gpu {
         }
     }
 
-    /// The devices of this kind that the machine has; none where this build cannot use it.
+    /// The devices of this kind that the machine has; none where this build cannot use it. Only what
+    /// [`open`](Self::open) gives can be computed on.
     pub fn devices(self) -> Vec<Device> {
         match self {
             #[cfg(feature = "cuda")]
@@ -65,6 +66,45 @@ impl Gpu {
             #[allow(unreachable_patterns)] // with every feature on, nothing is left
             _ => Vec::new(),
         }
+    }
+
+    /// Opens one of its devices, by its number.
+    ///
+    /// # Errors
+    /// It is not built in, the machine does not have it, or lacks what it takes to compute on it.
+    pub fn open(self, index: usize) -> Result<Device, DeviceError> {
+        if !self.is_built() {
+            return Err(DeviceError::NotBuilt(self.name()));
+        }
+        let devices = self.devices();
+        let found = devices.len();
+        let device = devices.into_iter().nth(index).ok_or_else(|| self.absence(index, found))?;
+        #[cfg(feature = "cuda")]
+        if self == Self::Cuda {
+            crate::cuda::check(index)?;
+        }
+        Ok(device)
+    }
+
+    /// What is known of one of its devices beside its name: of NVIDIA's, the versions of what it takes.
+    pub fn details(self, index: usize) -> Option<String> {
+        #[cfg(feature = "cuda")]
+        if self == Self::Cuda {
+            return crate::cuda::check(index).ok().map(|cuda| cuda.to_string());
+        }
+        let _ = index;
+        None
+    }
+
+    /// Why a device is not there.
+    fn absence(self, index: usize, found: usize) -> DeviceError {
+        #[cfg(feature = "cuda")]
+        if self == Self::Cuda
+            && let Err(error) = crate::cuda::count()
+        {
+            return error.into();
+        }
+        DeviceError::NotThere { kind: self.name(), index, found }
     }
 }
 
@@ -94,6 +134,10 @@ pub enum DeviceError {
         /// How many of its kind there are.
         found: usize,
     },
+    /// The machine lacks what it takes to compute on NVIDIA's GPUs.
+    #[cfg(feature = "cuda")]
+    #[error("`cuda` cannot be used: {0}; `--device cpu` does without it")]
+    Cuda(#[from] crate::cuda::CudaError),
 }
 
 /// What a wrong name was meant to be, in words that go before the list of those that there are.
@@ -152,52 +196,52 @@ impl DeviceChoice {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_for(self, process: usize) -> Result<Device, DeviceError> {
-        let devices: Vec<Device> = match self {
-            Self::Cpu => Vec::new(),
-            Self::Auto => {
-                // Those of the first way that there is: others lead to the same ones.
-                let hardware = |gpu: Gpu| {
-                    let devices = gpu.devices().into_iter();
-                    devices.filter(|device| !is_software(device)).collect::<Vec<_>>()
-                };
-                Gpu::ALL
-                    .into_iter()
-                    .map(hardware)
-                    .find(|found| !found.is_empty())
-                    .unwrap_or_default()
-            }
-            Self::Gpu(gpu, _) => gpu.devices(),
+        // Those of the first way that there is: others lead to the same ones.
+        let found = match self {
+            Self::Cpu => None,
+            Self::Auto => Gpu::ALL
+                .into_iter()
+                .map(|gpu| (gpu, hardware(gpu)))
+                .find(|found| !found.1.is_empty()),
+            Self::Gpu(gpu, _) => Some((gpu, (0..gpu.devices().len()).collect())),
         };
-        match devices.len() {
-            0 => self.open(),
-            count => devices.into_iter().nth(process % count).map_or_else(|| self.open(), Ok),
+        match found {
+            Some((gpu, indices)) if !indices.is_empty() => {
+                gpu.open(indices[process % indices.len()])
+            }
+            _ => self.open(),
         }
     }
 
-    /// Opens the device. `Auto` never fails: it ends at the CPU.
+    /// Opens the device. `Auto` ends at the CPU where there is no GPU.
     ///
     /// # Errors
-    /// The device is not built in, or the machine does not have it.
+    /// The device is not built in, or the machine does not have it, or there is one that cannot be
+    /// computed on.
     pub fn open(self) -> Result<Device, DeviceError> {
-        match self {
-            Self::Cpu => Ok(Device::flex()),
-            Self::Auto => Ok(Gpu::ALL
-                .into_iter()
-                .flat_map(Gpu::devices)
-                .find(|device| !is_software(device))
-                .unwrap_or_else(Device::flex)),
-            Self::Gpu(gpu, _) if !gpu.is_built() => Err(DeviceError::NotBuilt(gpu.name())),
-            Self::Gpu(gpu, index) => {
-                let devices = gpu.devices();
-                let found = devices.len();
-                devices.into_iter().nth(index).ok_or(DeviceError::NotThere {
-                    kind: gpu.name(),
-                    index,
-                    found,
-                })
-            }
+        match self.gpu() {
+            Some((gpu, index)) => gpu.open(index),
+            None => Ok(Device::flex()),
         }
     }
+
+    /// The GPU that is meant, by its kind and its number; none where the CPU is.
+    pub fn gpu(self) -> Option<(Gpu, usize)> {
+        match self {
+            Self::Cpu => None,
+            Self::Auto => {
+                let first = |gpu: Gpu| hardware(gpu).first().map(|&index| (gpu, index));
+                Gpu::ALL.into_iter().find_map(first)
+            }
+            Self::Gpu(gpu, index) => Some((gpu, index)),
+        }
+    }
+}
+
+/// The devices of a kind that are not software, by their numbers: what `auto` takes.
+fn hardware(gpu: Gpu) -> Vec<usize> {
+    let devices = gpu.devices().into_iter().enumerate();
+    devices.filter(|(_, device)| !is_software(device)).map(|(index, _)| index).collect()
 }
 
 /// Gives memory back that no tensor uses: on the CPU all that fused operations keep for the next

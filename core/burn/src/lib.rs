@@ -10,6 +10,8 @@
 pub mod composite;
 pub mod compute;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod kernels;
 mod padding;

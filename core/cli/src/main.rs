@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Command::Plugin { command } => commands::plugin::run(&command),
         Command::Data { command } => commands::data::run(&command),
         Command::Bench { command } => commands::bench::run(&command),
-        Command::Doctor => commands::doctor::run(),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Completions(arguments) => {
             commands::completions::run(&arguments, &Arguments::command())
         }

@@ -24,10 +24,11 @@ use clap::Subcommand;
 
 use self::{
     average::AverageArguments, bench::BenchCommand, completions::CompletionsArguments,
-    config::ConfigArguments, data::DataCommand, eval::EvalArguments, export::ExportArguments,
-    import::ImportArguments, inspect::InspectArguments, man::ManArguments, plugin::PluginCommand,
-    predict::PredictArguments, prune::PruneArguments, quickstart::QuickstartArguments,
-    report::ReportArguments, run_list::RunsArguments, train::TrainArguments, tune::TuneArguments,
+    config::ConfigArguments, data::DataCommand, doctor::DoctorArguments, eval::EvalArguments,
+    export::ExportArguments, import::ImportArguments, inspect::InspectArguments, man::ManArguments,
+    plugin::PluginCommand, predict::PredictArguments, prune::PruneArguments,
+    quickstart::QuickstartArguments, report::ReportArguments, run_list::RunsArguments,
+    train::TrainArguments, tune::TuneArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -73,8 +74,8 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Show which devices and features are available.
-    Doctor,
+    /// Show which devices and features are available, or try a GPU.
+    Doctor(DoctorArguments),
     /// Print completions for a shell.
     Completions(CompletionsArguments),
     /// Write a manual page for each command.

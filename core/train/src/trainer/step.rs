@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     BatchGradients, Error, Event, Learned, Observer, ScalingReport, StepFigures, StepReport,
-    micro_batch::MicroBatch, read_back::scalar,
+    micro_batch::MicroBatch, read_back::scalars,
 };
 
 impl Trainer {
@@ -112,12 +112,12 @@ impl Trainer {
         images: usize,
         skipped: bool,
     ) -> Result<StepFigures, Error> {
-        let loss = scalar(learned.loss)?;
+        let Learned { loss, correct, gradient_norm } = learned;
+        let [loss, correct, gradient_norm] = scalars([loss, correct, gradient_norm])?;
         // A monitor that can roll back gets to see it first.
         if has_diverged(loss, skipped, self.monitors.want_step(self.state.step + 1)) {
             return Err(self.diverged(loss, self.state.step + 1));
         }
-        let accuracy = scalar(learned.correct)? / images as f32;
-        Ok(StepFigures { loss, accuracy, gradient_norm: scalar(learned.gradient_norm)? })
+        Ok(StepFigures { loss, accuracy: correct / images as f32, gradient_norm })
     }
 }

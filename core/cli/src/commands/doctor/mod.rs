@@ -1,12 +1,15 @@
 //! `vitral doctor`: what this build and this machine can do.
 
+mod gpu;
+
 use std::{process::ExitCode, thread};
 
+use clap::Args;
 use vitral_data::SourceConfig;
 use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
     Compute,
-    device::{Device, DeviceChoice, Gpu, describe},
+    device::{Device, DeviceChoice, DeviceError, Gpu, describe},
 };
 
 use crate::{
@@ -20,7 +23,18 @@ const MPI: &str = "built in: `mpirun` and `srun` start ranks that train together
 #[cfg(not(feature = "mpi"))]
 const MPI: &str = "not built in; build with `cargo build --release --features mpi`, to train in several processes";
 
-pub fn run() -> Result<ExitCode, Failure> {
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Train a small model on a GPU and on the CPU from the same seed, in each precision, and show how much they
+    /// differ, next to what is expected: on the GPU that `auto` takes, or on another: cuda:1, wgpu, vulkan.
+    #[arg(long, value_name = "DEVICE", num_args = 0..=1, default_missing_value = "auto")]
+    pub gpu: Option<DeviceChoice>,
+}
+
+pub fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
+    if let Some(choice) = arguments.gpu {
+        return gpu::run(choice);
+    }
     println!("vitral {}", env!("CARGO_PKG_VERSION"));
     println!("devices");
     let cpu = Device::flex();
@@ -35,7 +49,12 @@ pub fn run() -> Result<ExitCode, Failure> {
     for gpu in Gpu::ALL {
         println!("  {:8} {}", gpu.name(), state_of(gpu));
     }
-    println!("  {:8} {}", "auto", describe(&DeviceChoice::Auto.open()?));
+    let auto = DeviceChoice::Auto.open();
+    println!(
+        "  {:8} {}",
+        "auto",
+        auto.map_or_else(|error| error.to_string(), |device| describe(&device))
+    );
     println!("processes");
     println!("  {:8} {}", "launcher", Start::of_this_process());
     println!("  {:8} {}", "mpi", MPI);
@@ -60,12 +79,15 @@ fn state_of(gpu: Gpu) -> String {
             gpu.name()
         );
     }
-    let devices = gpu.devices();
-    if devices.is_empty() {
-        return "built in; no such device or driver found".into();
-    }
-    let line = |device: &Device| format!("{}, {}", describe(device), precisions(device));
-    devices.iter().map(line).collect::<Vec<_>>().join("; ")
+    let found = gpu.devices().len();
+    let line = |index| match gpu.open(index) {
+        Ok(device) => format!("{}, {}", describe(&device), precisions(&device)),
+        Err(DeviceError::NotThere { .. }) => "no such device or driver found".into(),
+        Err(error) => error.to_string(),
+    };
+    // Asked for the first one, it says why there is none.
+    let lines = (0..found.max(1)).map(line).collect::<Vec<_>>().join("; ");
+    if found == 0 { format!("built in; {lines}") } else { lines }
 }
 
 /// What a device computes in.
