@@ -44,10 +44,6 @@ pub struct TrainArguments {
     /// none. So the same command starts a job and goes on with it after a scheduler has ended it.
     #[arg(long, requires = "experiment", conflicts_with = "resume")]
     pub resume_if_any: bool,
-    /// Train in this process alone, whatever a launcher (mpirun, srun) says of others: for runs that have
-    /// nothing to do with each other, each with its own `output`.
-    #[arg(long)]
-    pub single_process: bool,
     /// Show progress as plain lines, and no live view, also at a terminal. In the view, `q` does the same.
     #[arg(long)]
     pub plain: bool,
