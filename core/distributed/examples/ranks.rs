@@ -1,6 +1,6 @@
 //! What `tests/mpi/run` has several ranks do: sums, agreement, and one that is lost.
 //!
-//!     mpirun -n 4 ranks sums | agree | {kill | stop | panic | fail | late | leave} RANK
+//!     mpirun -n 4 ranks sums | agree | {kill | stop | panic | fail | late | hang | leave} RANK
 
 use std::{
     process::{Command, ExitCode},
@@ -105,6 +105,10 @@ fn lose(world: &World, how: &str, lost: usize) {
                 "panic" => panic!("on purpose"),
                 "fail" => world.fail("cannot go on: the disk is full"),
                 "late" => thread::sleep(Duration::from_secs(3600)),
+                "hang" => {
+                    world.begin("computing step 21", Some(Duration::from_secs(3)));
+                    thread::sleep(Duration::from_secs(3600));
+                }
                 _ => world.fail(&format!("does not know what to do for `{how}`")),
             }
         }

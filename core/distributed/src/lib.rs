@@ -18,6 +18,8 @@ mod cores;
 mod mpi_world;
 mod peers;
 mod reduce;
+#[cfg(feature = "mpi")]
+mod thread_time;
 #[doc(hidden)]
 pub mod threads;
 mod tree;
@@ -32,4 +34,4 @@ pub use reduce::{
     ReduceError, Segments, all_gather, all_reduce, parts_of, reduce_scatter, segment,
 };
 pub use tree::{Summand, TreeSum};
-pub use watch::{Limits, Lost, Watch};
+pub use watch::{Beat, Doing, Limits, Lost, Watch};

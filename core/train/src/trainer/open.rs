@@ -14,6 +14,7 @@ use super::{
     changes::{Meaning, changes, doubts, other_data},
     files::Files,
     prune::check_prunable,
+    step_times::StepTimes,
     together::Pace,
 };
 use crate::{
@@ -381,6 +382,7 @@ impl Parts {
             files,
             ranks: self.ranks,
             pace: Pace::default(),
+            step_times: StepTimes::default(),
             wants_layers: false,
             datasets: self.datasets,
             plan: self.plan,
