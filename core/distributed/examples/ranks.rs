@@ -9,7 +9,7 @@ use std::{
 };
 
 use vitral_distributed::{
-    Limits, Peers as _, Segments, TreeSum, World, all_gather, all_reduce, check_agreement,
+    Limits, Peers as _, Segments, TreeSum, Wire, World, all_gather, all_reduce, check_agreement,
     parts_of, reduce_scatter,
 };
 
@@ -58,9 +58,9 @@ fn sums(world: &World) {
         };
         sum.add(part, (0..VALUES).map(value).collect());
     }
-    let whole = all_reduce(world, &sum).expect("the rank's own parts");
+    let whole = all_reduce(world, &sum, Wire::F32).expect("the rank's own parts");
     let segments = Segments::even(world.size(), VALUES);
-    let own = reduce_scatter(world, &sum, &segments).expect("the rank's own parts");
+    let own = reduce_scatter(world, &sum, &segments, Wire::F32).expect("the rank's own parts");
     assert!(own == whole[segments.of(world.rank())]);
     assert!(all_gather(world, &own, &segments) == whole);
     let digest = whole.iter().fold(0_u64, |digest, value| {

@@ -24,6 +24,7 @@ mod thread_time;
 pub mod threads;
 mod tree;
 mod watch;
+mod wire;
 
 pub use agreement::{Disagreement, check_agreement};
 pub use cores::take_cores;
@@ -35,3 +36,4 @@ pub use reduce::{
 };
 pub use tree::{Summand, TreeSum};
 pub use watch::{Beat, Doing, Limits, Lost, Watch};
+pub use wire::Wire;
