@@ -149,11 +149,15 @@ impl Ranks {
         if self.peers().is_none() {
             return Ok(());
         }
-        if train.prune.is_some() && size > 1 {
+        if train.prune.is_some() && train.shard_optimizer && size > 1 {
             return refused(
                 "train.prune",
-                format!("a model is pruned while one process trains it, and here are {size}"),
-                "train it whole and prune it afterwards with `vitral prune`, or train in one process".into(),
+                "heads and neurons are ranked by all gradients, of which each rank has a part with \
+                 `shard_optimizer`"
+                    .into(),
+                "leave `shard_optimizer` out; or train the model whole, and prune it afterwards with \
+                 `vitral prune`"
+                    .into(),
             );
         }
         if train.batch.is_auto() {

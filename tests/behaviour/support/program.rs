@@ -183,7 +183,7 @@ pub fn in_ranks(size: usize, folder: &Path, arguments: &[&str]) -> Command {
     // In a container, and where there are fewer cores than ranks.
     let set = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
     let share = ["OMPI_MCA_rmaps_base_oversubscribe", "OMPI_MCA_mpi_yield_when_idle"];
-    set.iter().chain(&share).for_each(|name| drop(mpirun.env(name, "1")));
+    mpirun.envs(set.iter().chain(&share).map(|name| (name, "1")));
     mpirun.current_dir(folder).stdin(Stdio::null());
     mpirun
 }
