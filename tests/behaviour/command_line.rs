@@ -377,6 +377,58 @@ fn the_long_version_names_features_and_instruction_sets() {
     assert!(long.contains(&format!("CPU kernels       {kernels} ")), "{long}{doctor}");
 }
 
+/// Every command that writes or computes for one process says so before it does anything.
+#[test]
+fn what_is_for_one_process_is_not_done_in_several_at_once() {
+    let workspace = Workspace::new();
+    let before = fs::read_dir(workspace.path()).unwrap().count();
+    let srun = [
+        ("SLURM_JOB_ID", Some("7")),
+        ("SLURM_STEP_NUM_TASKS", Some("2")),
+        ("SLURM_PROCID", Some("1")),
+    ];
+    let refused = [
+        "quickstart new",
+        "eval run",
+        "predict run image.png",
+        "average one two --output mean",
+        "prune run --flops 0.5 --out small",
+        "import weights.npz --out model",
+        "export run --format onnx --out model.onnx",
+        "report run",
+        "tune experiment.ron --find-learning-rate",
+        "plugin new blur --kind monitor",
+        "data cache experiment.ron --out images.vcache",
+        "bench tricks experiment.ron",
+        "man pages",
+    ];
+    let repeated = [
+        "inspect experiment.ron",
+        "config explain train.mix",
+        "doctor",
+        "plugin list",
+        "completions bash",
+    ];
+    for command in refused {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let said = vitral_with(workspace.path(), &arguments, &srun).failed_with(2).stderr;
+        for part in ["srun has started this process as rank 1 of 2", "--single-process"] {
+            assert!(said.contains(part), "{command}: {part}: {said}");
+        }
+    }
+    let after = fs::read_dir(workspace.path()).unwrap().count();
+    assert_eq!(before, after, "something was written");
+    for command in repeated {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        vitral_with(workspace.path(), &arguments, &srun).succeeded();
+    }
+    // One process, be it of a job with several tasks, and whoever means it.
+    let alone = ["man", "pages", "--single-process"];
+    vitral_with(workspace.path(), &alone, &srun).succeeded();
+    let batch = [("SLURM_JOB_ID", Some("7")), ("SLURM_NTASKS", Some("4"))];
+    vitral_with(workspace.path(), &["man", "more"], &batch).succeeded();
+}
+
 /// As many equal runs as there are processes, in one folder, would be the result.
 #[test]
 fn one_of_several_processes_does_not_train_unless_it_is_meant() {

@@ -36,6 +36,8 @@ mod inspecting;
 mod irregular;
 mod less_to_write;
 mod logs;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+mod mpi;
 mod oracle;
 mod oracle_families;
 mod overrides;

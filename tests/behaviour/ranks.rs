@@ -17,6 +17,7 @@ use vitral_train::{
     checkpoint::{self, Checkpoint},
     mix::Mix,
     plugins::Registry,
+    prune::PruneConfig,
 };
 
 use crate::support::images::Workspace;
@@ -113,6 +114,34 @@ fn any_number_of_ranks_trains_the_same_model() {
     let figures = result(&workspace.join("4-false")).1;
     let evaluated = figures.iter().find(|line| line["kind"] == "eval").unwrap();
     assert_eq!(evaluated["images"], crate::support::images::VAL_IMAGES, "each counts once");
+}
+
+#[test]
+fn ranks_prune_one_model() {
+    let workspace = Workspace::new();
+    let prune = PruneConfig {
+        heads: 0.5,
+        neurons: 0.5,
+        flops: None,
+        from_epoch: 0.5,
+        until_epoch: 2.0,
+        events: 3,
+        importance: Default::default(),
+        keep: 0.0,
+    };
+    for size in [1, 2, 4] {
+        let mut experiment = experiment(&workspace, &format!("{size}"));
+        experiment.train.prune = Some(prune);
+        train_new(size, &experiment).into_iter().for_each(|outcome| drop(outcome.unwrap()));
+        assert_same(&experiment.output, &workspace.join("1"));
+    }
+    let figures = result(&workspace.join("4")).1;
+    let events = figures.iter().filter(|line| line["kind"] == "prune").count();
+    assert!(events > 1, "{events} prunings");
+    let mut experiment = experiment(&workspace, "sharded");
+    (experiment.train.prune, experiment.train.shard_optimizer) = (Some(prune), true);
+    let refused = train_new(2, &experiment).into_iter().map(|outcome| outcome.unwrap_err());
+    assert!(refused.into_iter().all(|said| said.contains("`shard_optimizer`")));
 }
 
 #[test]

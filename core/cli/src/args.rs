@@ -14,6 +14,10 @@ pub struct Arguments {
     /// Log what is done; give it twice (`-vv`) for detail. Overrides `VITRAL_LOG`.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Run in this process alone, whatever a launcher (mpirun, srun) says: for independent runs, each with its
+    /// own `output`.
+    #[arg(long, global = true)]
+    pub single_process: bool,
     #[command(subcommand)]
     pub command: Command,
 }

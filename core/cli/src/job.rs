@@ -59,10 +59,8 @@ impl Display for Held {
 #[cfg(not(feature = "mpi"))]
 impl Job {
     /// Makes sure that there is no job.
-    pub fn join(single_process: bool) -> Result<Self, Failure> {
-        if !single_process {
-            crate::launcher::Start::of_this_process().check_single()?;
-        }
+    pub fn join() -> Result<Self, Failure> {
+        crate::launcher::Start::of_this_process().check_single()?;
         Ok(Self::alone())
     }
 
@@ -104,10 +102,9 @@ mod with_mpi {
 
     impl Job {
         /// Joins the ranks that a launcher has started, and shares the cores with those on this host.
-        pub fn join(single_process: bool) -> Result<Self, Failure> {
+        pub fn join() -> Result<Self, Failure> {
             let start = Start::of_this_process();
             let (launcher, rank, size) = match start {
-                _ if single_process => return Ok(Self::alone()),
                 Start::Launched { launcher, rank, size, .. } => (launcher, rank, size),
                 start => {
                     start.check_single()?;

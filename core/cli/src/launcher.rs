@@ -108,6 +108,25 @@ impl Start {
         }
     }
 
+    /// Makes sure that no launcher has started others that would do the same as this process, which does what is
+    /// for one. In a job of several tasks of which it is the only process, it is right.
+    ///
+    /// # Errors
+    /// There are others.
+    pub fn check_first(self) -> Result<(), Failure> {
+        let Self::Launched { launcher, rank, size, .. } = self else { return Ok(()) };
+        if size == Some(1) {
+            return Ok(());
+        }
+        let count = size.map_or("several".into(), |size| size.to_string());
+        Err(Failure::Usage(format!(
+            "{launcher} has started this process as rank {rank} of {count}, and this command is for one process: it \
+             would be done {count} times at once, in the same files\n  help: start it without {launcher}, or as one \
+             process; of all commands, `train` alone is shared out among ranks; what has nothing to do with the \
+             other processes takes `--single-process`"
+        )))
+    }
+
     /// Makes sure that this process is the only one of its job, which is all that it knows to train in, unless it
     /// is one of the ranks of MPI.
     ///
@@ -178,7 +197,9 @@ mod tests {
             let set = [(known.size, "4"), (known.rank, "3"), (known.local_rank, "1")];
             assert_eq!(start(&set), launched(known.name, 3, 4, 1));
             assert!(start(&set).check_single().is_err());
-            assert!(start(&[(known.size, "1"), (known.rank, "0")]).check_single().is_ok());
+            assert!(start(&set).check_first().is_err());
+            let only = start(&[(known.size, "1"), (known.rank, "0")]);
+            assert!(only.check_single().is_ok() && only.check_first().is_ok());
             // What is no rank, or no number, says nothing.
             assert_eq!(start(&[(known.size, "4")]), Start::Alone);
             assert_eq!(start(&[(known.size, "4"), (known.rank, "4")]), Start::Alone);
@@ -207,6 +228,7 @@ mod tests {
     fn a_batch_script_with_several_tasks_is_none_of_them() {
         assert_eq!(start(&BATCH), Start::InJob { tasks: 4 });
         assert!(start(&BATCH).check_single().is_err());
+        assert!(start(&BATCH).check_first().is_ok(), "there is one process");
         let of_nodes = [("SLURM_JOB_ID", "7"), ("SLURM_JOB_NUM_NODES", "2")];
         assert_eq!(start(&of_nodes), Start::InJob { tasks: 2 });
         let per_node = [&of_nodes[..], &[("SLURM_NTASKS_PER_NODE", "8")]].concat();

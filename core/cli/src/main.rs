@@ -37,7 +37,12 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::{args::Arguments, commands::Command, job::Job};
+use crate::{
+    args::Arguments,
+    commands::{AmongOthers, Command},
+    job::Job,
+    launcher::Start,
+};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
@@ -51,9 +56,11 @@ fn main() -> ExitCode {
         return failure.report();
     }
     stop::outlive_full_files();
-    let job = match &arguments.command {
-        Command::Train(train) => Job::join(train.single_process),
-        _ => Ok(Job::alone()),
+    let job = match arguments.command.among_others() {
+        _ if arguments.single_process => Ok(Job::alone()),
+        AmongOthers::Shared => Job::join(),
+        AmongOthers::Refused => Start::of_this_process().check_first().map(|()| Job::alone()),
+        AmongOthers::Repeated => Ok(Job::alone()),
     };
     let job = match job {
         Ok(job) => job,

@@ -1,6 +1,6 @@
 //! What `tests/mpi/run` has several ranks do: sums, agreement, and one that is lost.
 //!
-//!     mpirun -n 4 ranks sums | agree | {kill | stop | panic | fail | late | leave} RANK
+//!     mpirun -n 4 ranks sums | agree | {kill | stop | panic | fail | late | hang | leave} RANK
 
 use std::{
     process::{Command, ExitCode},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use vitral_distributed::{
-    Limits, Peers as _, Segments, TreeSum, World, all_gather, all_reduce, check_agreement,
+    Limits, Peers as _, Segments, TreeSum, Wire, World, all_gather, all_reduce, check_agreement,
     parts_of, reduce_scatter,
 };
 
@@ -58,9 +58,9 @@ fn sums(world: &World) {
         };
         sum.add(part, (0..VALUES).map(value).collect());
     }
-    let whole = all_reduce(world, &sum).expect("the rank's own parts");
+    let whole = all_reduce(world, &sum, Wire::F32).expect("the rank's own parts");
     let segments = Segments::even(world.size(), VALUES);
-    let own = reduce_scatter(world, &sum, &segments).expect("the rank's own parts");
+    let own = reduce_scatter(world, &sum, &segments, Wire::F32).expect("the rank's own parts");
     assert!(own == whole[segments.of(world.rank())]);
     assert!(all_gather(world, &own, &segments) == whole);
     let digest = whole.iter().fold(0_u64, |digest, value| {
@@ -105,6 +105,10 @@ fn lose(world: &World, how: &str, lost: usize) {
                 "panic" => panic!("on purpose"),
                 "fail" => world.fail("cannot go on: the disk is full"),
                 "late" => thread::sleep(Duration::from_secs(3600)),
+                "hang" => {
+                    world.begin("computing step 21", Some(Duration::from_secs(3)));
+                    thread::sleep(Duration::from_secs(3600));
+                }
                 _ => world.fail(&format!("does not know what to do for `{how}`")),
             }
         }

@@ -18,10 +18,13 @@ mod cores;
 mod mpi_world;
 mod peers;
 mod reduce;
+#[cfg(feature = "mpi")]
+mod thread_time;
 #[doc(hidden)]
 pub mod threads;
 mod tree;
 mod watch;
+mod wire;
 
 pub use agreement::{Disagreement, check_agreement};
 pub use cores::take_cores;
@@ -32,4 +35,5 @@ pub use reduce::{
     ReduceError, Segments, all_gather, all_reduce, parts_of, reduce_scatter, segment,
 };
 pub use tree::{Summand, TreeSum};
-pub use watch::{Limits, Lost, Watch};
+pub use watch::{Beat, Doing, Limits, Lost, Watch};
+pub use wire::Wire;

@@ -21,7 +21,8 @@ use mpi::{
 
 use crate::{
     peers::Peers,
-    watch::{Limits, Lost, Watch},
+    thread_time::{Stall, ThreadTime},
+    watch::{Beat, Doing, Limits, Lost, Watch},
 };
 
 /// How often a rank says that it is there.
@@ -32,8 +33,8 @@ const TICK: Duration = Duration::from_millis(50);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Exit code of a job that has lost a rank.
 const FAILED: i32 = 1;
-/// Messages between the threads that watch: a number of meetings, and why a rank fails.
-const MEETINGS: i32 = 1;
+/// Messages between the threads that watch: what a rank does, and why it fails.
+const BEATS: i32 = 1;
 const FAILURE: i32 = 2;
 /// Values that are gathered at once, of which MPI has the number in 31 bits.
 const AT_ONCE: usize = 1 << 28;
@@ -57,8 +58,10 @@ pub enum StartError {
 /// What the thread that trains and the one that watches have in common.
 #[derive(Default)]
 struct Shared {
-    /// How often this rank has come where all meet.
+    /// How often this rank has come where all meet, and left again.
     meetings: AtomicU64,
+    /// What it does, and how often that was something else.
+    doing: Mutex<(u64, Doing)>,
     is_over: AtomicBool,
     failure: Mutex<Option<String>>,
 }
@@ -114,6 +117,7 @@ impl World {
             hosts: joined.hosts.clone(),
             shared: Arc::clone(&joined.shared),
             limits,
+            training: ThreadTime::of_this_thread(),
             report: Box::new(report),
         };
         let thread = thread::Builder::new().name("vitral-watch".into());
@@ -159,8 +163,18 @@ impl World {
         self.world.abort(FAILED)
     }
 
-    fn meet(&self) {
+    /// Notes that this rank is where all meet, until it lets go of what it is given.
+    fn meet(&self) -> Meeting<'_> {
         self.shared.meetings.fetch_add(1, Ordering::Relaxed);
+        Meeting(&self.shared.meetings)
+    }
+}
+
+struct Meeting<'a>(&'a AtomicU64);
+
+impl Drop for Meeting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -193,13 +207,18 @@ impl Peers for World {
         self.hosts.get(rank).cloned()
     }
 
+    fn begin(&self, what: &str, within: Option<Duration>) {
+        let mut doing = self.shared.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        *doing = (doing.0 + 1, Doing { what: what.into(), within });
+    }
+
     fn barrier(&self) {
-        self.meet();
+        let _meeting = self.meet();
         self.world.barrier();
     }
 
     fn broadcast(&self, from: usize, bytes: &mut Vec<u8>) {
-        self.meet();
+        let _meeting = self.meet();
         let root = self.world.process_at_rank(from as i32);
         let mut length = bytes.len() as u64;
         root.broadcast_into(&mut length);
@@ -208,7 +227,7 @@ impl Peers for World {
     }
 
     fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        self.meet();
+        let _meeting = self.meet();
         let mut lengths = vec![0_u64; self.size()];
         self.world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
         let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
@@ -226,7 +245,7 @@ impl Peers for World {
     }
 
     fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32> {
-        self.meet();
+        let _meeting = self.meet();
         let mut received = vec![0.0; from.iter().sum()];
         let (counts, places) = placed(counts);
         let parts = Partition::new(send, counts, places);
@@ -237,7 +256,7 @@ impl Peers for World {
     }
 
     fn all_gather_values(&self, own: &[f32], counts: &[usize]) -> Vec<f32> {
-        self.meet();
+        let _meeting = self.meet();
         let mut all = vec![0.0; counts.iter().sum()];
         let piece = (AT_ONCE / self.size()).max(1);
         let longest = counts.iter().copied().max().unwrap_or(0);
@@ -297,6 +316,7 @@ struct Watcher {
     hosts: Vec<String>,
     shared: Arc<Shared>,
     limits: Limits,
+    training: ThreadTime,
     report: Box<dyn Fn(&Lost) + Send>,
 }
 
@@ -307,9 +327,10 @@ impl Watcher {
         let heard = if rank == 0 { 1..size } else { 0..1 };
         let others = heard.map(|rank| (rank as usize, self.hosts[rank as usize].clone()));
         let mut watch = Watch::new(self.limits, others.collect::<Vec<_>>());
+        let mut stall = Stall::new(self.training);
         let mut next_beat = Instant::now();
         while !self.shared.is_over.load(Ordering::Acquire) {
-            let meetings = self.shared.meetings.load(Ordering::Relaxed);
+            let beat = self.beat(stall.look());
             let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(reason) = failure {
                 match rank {
@@ -318,25 +339,33 @@ impl Watcher {
                 }
             }
             if Instant::now() >= next_beat {
-                let to = if rank == 0 { 1..size } else { 0..1 };
-                to.for_each(|to| all.process_at_rank(to).send_with_tag(&meetings, MEETINGS));
+                let (to, bytes) = (if rank == 0 { 1..size } else { 0..1 }, beat.to_bytes());
+                to.for_each(|to| all.process_at_rank(to).send_with_tag(&bytes[..], BEATS));
                 next_beat += BEAT;
             }
-            while let Some(found) = all.any_process().immediate_matched_probe_with_tag(MEETINGS) {
-                let (meetings, status) = found.matched_receive_vec::<u64>();
-                let meetings = meetings.first().copied().unwrap_or(0);
-                watch.hear(status.source_rank() as usize, meetings, Instant::now());
+            while let Some(found) = all.any_process().immediate_matched_probe_with_tag(BEATS) {
+                let (bytes, status) = found.matched_receive_vec::<u8>();
+                if let Some(beat) = Beat::from_bytes(&bytes) {
+                    watch.hear(status.source_rank() as usize, beat, Instant::now());
+                }
             }
             if let Some(found) = all.any_process().immediate_matched_probe_with_tag(FAILURE) {
                 let (reason, status) = found.matched_receive_vec::<u8>();
                 let reason = String::from_utf8_lossy(&reason).into_owned();
                 self.end(&self.lost(status.source_rank() as usize, reason));
             }
-            if let Some(lost) = watch.lost(meetings, Instant::now()) {
+            if let Some(lost) = watch.lost(&beat, Instant::now()) {
                 self.end(&lost);
             }
             thread::sleep(TICK);
         }
+    }
+
+    fn beat(&self, stalled: Duration) -> Beat {
+        let doing = self.shared.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changes, doing) = doing.clone();
+        let meetings = self.shared.meetings.load(Ordering::Relaxed);
+        Beat { meetings, changes, stalled, doing }
     }
 
     fn lost(&self, rank: usize, reason: String) -> Lost {

@@ -1,6 +1,8 @@
 //! What ranks need of each other.
 
-/// The ranks of a job, as one of them sees them. Every call but [`rank`](Self::rank) and [`size`](Self::size) is
+use std::time::Duration;
+
+/// The ranks of a job, as one of them sees them. Every call from [`barrier`](Self::barrier) on is
 /// made by all of them, in the same order, and returns once the others have done so, too.
 pub trait Peers {
     /// Which of them this is, from 0 on.
@@ -13,6 +15,12 @@ pub trait Peers {
     fn host(&self, rank: usize) -> Option<String> {
         let _ = rank;
         None
+    }
+
+    /// Says what this rank does until it comes where all meet the next time, in words that follow on "it is", and how
+    /// long others wait for it then. It is called at any time, by any of them.
+    fn begin(&self, what: &str, within: Option<Duration>) {
+        let _ = (what, within);
     }
 
     /// Returns once all have come here.

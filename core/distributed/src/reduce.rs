@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::{
     peers::Peers,
     tree::{TreeSum, nodes_of},
+    wire::Wire,
 };
 
 /// Values that are exchanged at once, of 25 MiB.
@@ -86,15 +87,19 @@ impl Segments {
 ///
 /// # Errors
 /// This rank has added up other parts.
-pub fn all_reduce(peers: &(impl Peers + ?Sized), own: &TreeSum) -> Result<Vec<f32>, ReduceError> {
+pub fn all_reduce(
+    peers: &(impl Peers + ?Sized),
+    own: &TreeSum,
+    wire: Wire,
+) -> Result<Vec<f32>, ReduceError> {
     // A rank without parts has no values to count.
     let values = own.nodes().first().map_or(0, |(_, values)| values.len());
     let segments = Segments::even(peers.size(), most(peers, values));
-    let segment = reduce_scatter(peers, own, &segments)?;
-    Ok(all_gather(peers, &segment, &segments))
+    let segment = reduce_scatter(peers, own, &segments, wire)?;
+    Ok(wire.all_gather(peers, &segment, &segments.counts()))
 }
 
-/// The same, of which each rank has only its segment.
+/// The same, of which each rank has only its segment, with the bytes of [`all_reduce`].
 ///
 /// # Errors
 /// As [`all_reduce`].
@@ -102,8 +107,9 @@ pub fn reduce_scatter(
     peers: &(impl Peers + ?Sized),
     own: &TreeSum,
     segments: &Segments,
+    wire: Wire,
 ) -> Result<Vec<f32>, ReduceError> {
-    reduce_in_buckets(peers, own, segments, BUCKET)
+    reduce_in_buckets(peers, own, segments, wire, BUCKET)
 }
 
 /// Values of which each rank has its segment, whole.
@@ -115,6 +121,7 @@ fn reduce_in_buckets(
     peers: &(impl Peers + ?Sized),
     own: &TreeSum,
     segments: &Segments,
+    wire: Wire,
     bucket: usize,
 ) -> Result<Vec<f32>, ReduceError> {
     let (rank, size, parts) = (peers.rank(), peers.size(), own.parts());
@@ -146,7 +153,7 @@ fn reduce_in_buckets(
             (0..size).map(|to| own.nodes().len() * piece_of(to).len()).collect();
         let length = piece_of(rank).len();
         let from: Vec<usize> = theirs.iter().map(|nodes| nodes.len() * length).collect();
-        let received = peers.all_to_all(&send, &counts, &from);
+        let received = wire.all_to_all(peers, &send, &counts, &from);
         if length == 0 {
             continue;
         }
@@ -158,6 +165,8 @@ fn reduce_in_buckets(
         // The parts of all ranks are all parts.
         sum.extend(total.finish().unwrap_or_default());
     }
+    // Also where it goes nowhere, so that all of them have the same.
+    wire.round(&mut sum);
     Ok(sum)
 }
 
@@ -184,6 +193,16 @@ mod tests {
     }
 
     fn sums(size: usize, parts: usize, count: usize, bucket: usize) -> Vec<Vec<f32>> {
+        sums_over(Wire::F32, size, parts, count, bucket)
+    }
+
+    fn sums_over(
+        wire: Wire,
+        size: usize,
+        parts: usize,
+        count: usize,
+        bucket: usize,
+    ) -> Vec<Vec<f32>> {
         ranks(size, |peers| {
             let mut own = TreeSum::new(parts);
             parts_of(peers.rank(), size, parts).for_each(|part| own.add(part, values(part, count)));
@@ -193,10 +212,11 @@ mod tests {
                 Segments::between(size, &[0, count / 7, count / 2, count]),
             ];
             let sums = segments.map(|segments| {
-                let segment = reduce_in_buckets(peers, &own, &segments, bucket).unwrap();
+                let segment = reduce_in_buckets(peers, &own, &segments, wire, bucket).unwrap();
                 all_gather(peers, &segment, &segments)
             });
             assert_eq!(sums[0], sums[1]);
+            assert_eq!(all_reduce(peers, &own, wire).unwrap(), sums[0]);
             sums.into_iter().next().unwrap()
         })
     }
@@ -226,11 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_in_bf16_is_that_of_rounded_values_on_all_ranks() {
+        for (size, parts) in [(2, 2), (4, 4), (3, 12)] {
+            let all = sums_over(Wire::Bf16, size, parts, 101, 30);
+            assert!(all.iter().all(|found| *found == all[0]), "{size} ranks");
+            assert!(all == sums_over(Wire::Bf16, size, parts, 101, BUCKET), "by buckets");
+            let exact = &sums(size, parts, 101, BUCKET)[0];
+            assert!(all[0] != *exact, "nothing was rounded");
+            let largest = (0..parts).flat_map(|part| values(part, 101));
+            let largest = largest.fold(0.0_f32, |most, value| most.max(value.abs()));
+            // What each part is rounded by, and their sum.
+            let most = (parts + 1) as f32 * parts as f32 * largest / 256.0;
+            for (found, exact) in all[0].iter().zip(exact) {
+                assert!((found - exact).abs() <= most, "{found} in place of {exact}");
+            }
+        }
+    }
+
+    #[test]
     fn a_rank_that_added_up_other_parts_is_named() {
         let found = ranks(1, |peers| {
             let mut own = TreeSum::new(2);
             own.add(0, vec![1.0]);
-            reduce_scatter(peers, &own, &Segments::even(1, 1)).unwrap_err()
+            reduce_scatter(peers, &own, &Segments::even(1, 1), Wire::F32).unwrap_err()
         });
         assert!(found[0].to_string().contains("rank 0 has parts 0 to 2 of 2"), "{}", found[0]);
     }

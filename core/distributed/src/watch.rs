@@ -1,7 +1,7 @@
 //! Who is lost of those that train together. A rank that is gone, or hangs, would have all others wait for ever.
 //!
-//! Each rank says every second that it is there, and how often it has come where all meet. Rank 0 hears all of
-//! them, and they hear rank 0, so that whoever is lost, somebody notices.
+//! Each rank says every second that it is there, how often it has come where all meet, and what it does meanwhile
+//! ([`Beat`]). Rank 0 hears all of them, and they hear rank 0, so that whoever is lost, somebody notices.
 
 use std::{
     fmt,
@@ -13,14 +13,20 @@ use std::{
 pub struct Limits {
     /// For a rank that is not heard of: its process was stopped, or its host or network is gone.
     pub silent: Duration,
-    /// For a rank that does not come where others wait: its process is there, and does something else, such as
-    /// waiting for a disk.
+    /// For a rank that does not come where others wait, and has not said how long it may take: its process is
+    /// there, and does something else, such as waiting for a disk.
     pub late: Duration,
+    /// For a rank that exchanges values with others, and whose thread does not run, where theirs do.
+    pub stalled: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { silent: Duration::from_secs(20), late: Duration::from_secs(600) }
+        Self {
+            silent: Duration::from_secs(20),
+            late: Duration::from_secs(600),
+            stalled: Duration::from_secs(25),
+        }
     }
 }
 
@@ -41,6 +47,59 @@ impl fmt::Display for Lost {
     }
 }
 
+/// What a rank does until it comes where all meet the next time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doing {
+    /// In words that follow on "it is".
+    pub what: String,
+    /// How long others wait for it at most, where it can say so.
+    pub within: Option<Duration>,
+}
+
+/// What a rank tells others of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// How often it has come where all meet, and how often it has left again, together.
+    pub meetings: u64,
+    /// How often it has begun to do something else.
+    pub changes: u64,
+    /// Since when the thread that trains has not run.
+    pub stalled: Duration,
+    /// What it does.
+    pub doing: Doing,
+}
+
+impl Beat {
+    /// The rank is where all meet, or on its way from there.
+    fn is_meeting(&self) -> bool {
+        self.meetings % 2 == 1
+    }
+
+    /// As it is sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let within = self.doing.within.map_or(u64::MAX, millis);
+        let numbers = [self.meetings, self.changes, millis(self.stalled), within];
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        bytes.extend_from_slice(self.doing.what.as_bytes());
+        bytes
+    }
+
+    /// As it was sent; nothing, of what is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (numbers, what) = bytes.split_at_checked(4 * size_of::<u64>())?;
+        let mut numbers = numbers
+            .chunks_exact(size_of::<u64>())
+            .filter_map(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+        let mut next = || numbers.next();
+        let (meetings, changes, stalled, within) = (next()?, next()?, next()?, next()?);
+        let what = String::from_utf8_lossy(what).into_owned();
+        let within = (within != u64::MAX).then(|| Duration::from_millis(within));
+        let stalled = Duration::from_millis(stalled);
+        Some(Self { meetings, changes, stalled, doing: Doing { what, within } })
+    }
+}
+
 /// What one rank knows of those that it hears.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -53,9 +112,8 @@ struct Heard {
     rank: usize,
     host: String,
     last: Instant,
-    /// How often it has come where all meet.
-    meetings: u64,
-    /// Since when another has come there once more.
+    beat: Beat,
+    /// Since when another has come there once more, and this one does the same thing.
     late_since: Option<Instant>,
 }
 
@@ -67,37 +125,57 @@ impl Watch {
             rank,
             host,
             last,
-            meetings: 0,
+            beat: Beat::default(),
             late_since: None,
         });
         Self { limits, heard: heard.collect() }
     }
 
-    /// A rank was heard of, which has come so often where all meet.
-    pub fn hear(&mut self, rank: usize, meetings: u64, now: Instant) {
-        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.rank == rank) {
-            (heard.last, heard.meetings) = (now, meetings.max(heard.meetings));
+    /// A rank was heard of.
+    pub fn hear(&mut self, rank: usize, beat: Beat, now: Instant) {
+        let Some(heard) = self.heard.iter_mut().find(|heard| heard.rank == rank) else { return };
+        if (beat.meetings, beat.changes) != (heard.beat.meetings, heard.beat.changes) {
+            heard.late_since = None;
         }
+        (heard.last, heard.beat) = (now, beat);
     }
 
-    /// The rank that is lost, if one is, where this one has come so often where all meet.
-    pub fn lost(&mut self, meetings: u64, now: Instant) -> Option<Lost> {
-        let Limits { silent, late } = self.limits;
-        let latest = self.heard.iter().map(|heard| heard.meetings).fold(meetings, u64::max);
+    /// The rank that is lost, if one is, where this one has this to say of itself.
+    pub fn lost(&mut self, own: &Beat, now: Instant) -> Option<Lost> {
+        let Limits { silent, late, stalled } = self.limits;
+        let beats = || self.heard.iter().map(|heard| &heard.beat).chain([own]);
+        let latest = beats().map(|beat| beat.meetings).max().unwrap_or(0);
+        // Where nobody's thread runs while it waits, that says nothing.
+        let runs = beats().any(|beat| beat.is_meeting() && beat.stalled < stalled / 2);
         for heard in &mut self.heard {
-            let is_late = heard.meetings < latest;
+            let is_late = heard.beat.meetings < latest;
             heard.late_since = is_late.then(|| heard.late_since.unwrap_or(now));
         }
         let passed = |since: Instant| now.saturating_duration_since(since);
-        let seconds = |since: Instant| passed(since).as_secs();
         let lost = |heard: &Heard| {
+            let Beat { doing, stalled: still, .. } = &heard.beat;
+            let is_exchanging = heard.beat.is_meeting();
+            let patience = match is_exchanging {
+                true => late,
+                false => doing.within.unwrap_or(late),
+            };
             let reason = match heard.late_since {
                 _ if passed(heard.last) > silent => format!(
                     "was not heard of for {} s: its process was stopped, or its host or network is gone",
-                    seconds(heard.last)
+                    passed(heard.last).as_secs()
                 ),
-                Some(since) if passed(since) > late => {
-                    format!("has not come for {} s to where others wait for it", seconds(since))
+                _ if is_exchanging && runs && *still > stalled => format!(
+                    "hangs in an exchange with the others: its thread has not run for {} s",
+                    still.as_secs()
+                ),
+                Some(since) if passed(since) > patience => {
+                    let doing = match &doing.what[..] {
+                        _ if is_exchanging => ", but exchanges values with them".into(),
+                        "" => String::new(),
+                        what => format!(": it is {what}"),
+                    };
+                    let seconds = passed(since).as_secs();
+                    format!("has not come for {seconds} s to where others wait for it{doing}")
                 }
                 _ => return None,
             };
@@ -111,18 +189,53 @@ impl Watch {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits { silent: 20 * SECOND, late: 100 * SECOND, stalled: 25 * SECOND }
+    }
+
+    /// A rank that has met others so often, and is not there now.
+    fn met(times: u64) -> Beat {
+        Beat { meetings: 2 * times, ..Beat::default() }
+    }
+
+    /// One that waits there for others, or is stopped there.
+    fn meeting(times: u64, stalled: u32) -> Beat {
+        Beat { meetings: 2 * times + 1, stalled: stalled * SECOND, ..Beat::default() }
+    }
+
+    fn doing(times: u64, what: &str, within: u32, changes: u64) -> Beat {
+        let doing = Doing { what: what.into(), within: Some(within * SECOND) };
+        Beat { changes, doing, ..met(times) }
+    }
+
+    /// What is said after each of some seconds, where rank 1 and rank 2 are heard.
+    struct Heard {
+        watch: Watch,
+        start: Instant,
+    }
+
+    impl Heard {
+        fn new() -> Self {
+            let ranks = [(1, "a".to_owned()), (2, "b".to_owned())];
+            Self { watch: Watch::new(limits(), ranks), start: Instant::now() }
+        }
+
+        fn after(&mut self, seconds: u32, own: Beat, beats: [Option<Beat>; 2]) -> Option<String> {
+            let now = self.start + seconds * SECOND;
+            for (rank, beat) in [1, 2].into_iter().zip(beats) {
+                beat.into_iter().for_each(|beat| self.watch.hear(rank, beat, now));
+            }
+            self.watch.lost(&own, now).map(|lost| lost.to_string())
+        }
+    }
+
     #[test]
     fn who_is_silent_or_late_is_named() {
-        let limits = Limits { silent: Duration::from_secs(20), late: Duration::from_secs(100) };
-        let ranks = [(1, "a".to_owned()), (2, "b".to_owned())];
-        let mut watch = Watch::new(limits, ranks);
-        let start = Instant::now();
-        let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut after = |seconds: u64, own: u64, meetings: [Option<u64>; 2]| {
-            for (rank, meetings) in [1, 2].into_iter().zip(meetings) {
-                meetings.into_iter().for_each(|meetings| watch.hear(rank, meetings, at(seconds)));
-            }
-            watch.lost(own, at(seconds)).map(|lost| lost.to_string())
+        let mut heard = Heard::new();
+        let mut after = |seconds: u32, own: u64, times: [Option<u64>; 2]| {
+            heard.after(seconds, met(own), times.map(|times| times.map(met)))
         };
         assert_eq!(after(10, 3, [Some(3), Some(3)]), None);
         // Rank 2 is late, and comes.
@@ -139,5 +252,49 @@ mod tests {
         assert_eq!(after(182, 7, [Some(7), Some(7)]), None);
         let said = after(203, 7, [None, Some(7)]).unwrap();
         assert!(said.starts_with("rank 1 on host a was not heard of for 21 s"), "{said}");
+    }
+
+    #[test]
+    fn who_has_said_how_long_it_may_take_is_not_waited_for_longer() {
+        let mut heard = Heard::new();
+        let mut after = |seconds: u32, two: Beat| {
+            heard.after(seconds, meeting(4, 0), [Some(meeting(4, 0)), Some(two)])
+        };
+        let computing = || doing(4, "computing step 5", 30, 1);
+        assert_eq!(after(10, computing()), None);
+        assert_eq!(after(40, computing()), None);
+        // What it does next has a time of its own.
+        let updating = || doing(4, "updating", 30, 2);
+        assert_eq!(after(41, updating()), None);
+        assert_eq!(after(71, updating()), None);
+        let said = after(72, updating()).unwrap();
+        let words =
+            "rank 2 on host b has not come for 31 s to where others wait for it: it is updating";
+        assert_eq!(said, words);
+        // Before others wait, no time passes.
+        let mut heard = Heard::new();
+        for seconds in (10..200).step_by(10) {
+            let all = [Some(computing()), Some(computing())];
+            assert_eq!(heard.after(seconds, met(4), all), None);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_hangs_in_an_exchange_is_named() {
+        let all = |first: u32, second: u32| [Some(meeting(4, first)), Some(meeting(4, second))];
+        let said = Heard::new().after(1, meeting(4, 0), all(0, 26)).unwrap();
+        assert!(said.starts_with("rank 2 on host b hangs in an exchange"), "{said}");
+        assert_eq!(Heard::new().after(1, meeting(4, 0), all(0, 25)), None, "it may run again");
+        assert_eq!(Heard::new().after(1, meeting(4, 26), all(26, 26)), None, "so this MPI waits");
+        let waits = [Some(meeting(4, 0)), Some(Beat { meetings: 8, ..meeting(4, 99) })];
+        assert_eq!(Heard::new().after(1, meeting(4, 0), waits), None, "it waits for a disk");
+    }
+
+    #[test]
+    fn what_is_sent_arrives() {
+        for beat in [met(7), meeting(2, 26), doing(3, "computing step 4", 25, 9)] {
+            assert_eq!(Beat::from_bytes(&beat.to_bytes()), Some(beat));
+        }
+        assert_eq!(Beat::from_bytes(&[0; 31]), None);
     }
 }

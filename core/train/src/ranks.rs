@@ -3,7 +3,7 @@
 //!
 //! All ranks make the same calls in the same order. Rank 0 decides, and the others do what it says.
 
-use std::{fmt, rc::Rc};
+use std::{fmt, rc::Rc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use vitral_data::Shard;
@@ -55,6 +55,14 @@ impl Ranks {
     /// The host of a rank, where that is known.
     pub(crate) fn host(&self, rank: usize) -> Option<String> {
         self.peers().and_then(|peers| peers.host(rank))
+    }
+
+    /// Says what this rank does until it comes where all meet the next time, in words that follow on "it is", and how
+    /// long others wait for it then, where that can be said: what waits for a disk may take long.
+    pub(crate) fn begin(&self, what: fmt::Arguments<'_>, within: Option<Duration>) {
+        if let Some(peers) = self.peers() {
+            peers.begin(&what.to_string(), within);
+        }
     }
 
     /// A rank as it is named to people.
@@ -141,11 +149,15 @@ impl Ranks {
         if self.peers().is_none() {
             return Ok(());
         }
-        if train.prune.is_some() && size > 1 {
+        if train.prune.is_some() && train.shard_optimizer && size > 1 {
             return refused(
                 "train.prune",
-                format!("a model is pruned while one process trains it, and here are {size}"),
-                "train it whole and prune it afterwards with `vitral prune`, or train in one process".into(),
+                "heads and neurons are ranked by all gradients, of which each rank has a part with \
+                 `shard_optimizer`"
+                    .into(),
+                "leave `shard_optimizer` out; or train the model whole, and prune it afterwards with \
+                 `vitral prune`"
+                    .into(),
             );
         }
         if train.batch.is_auto() {

@@ -177,6 +177,32 @@ fn finished(output: Output) -> Finished {
     Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// The program in so many ranks, as `mpirun` starts them in a folder.
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub fn in_ranks(size: usize, folder: &Path, arguments: &[&str]) -> Command {
+    let vitral = command(folder, arguments);
+    let mut mpirun = Command::new("mpirun");
+    mpirun.args(["-n", &size.to_string()]).arg(vitral.get_program()).args(vitral.get_args());
+    for (name, value) in vitral.get_envs() {
+        match value {
+            Some(value) => mpirun.env(name, value),
+            None => mpirun.env_remove(name),
+        };
+    }
+    // In a container, and where there are fewer cores than ranks.
+    let set = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
+    let share = ["OMPI_MCA_rmaps_base_oversubscribe", "OMPI_MCA_mpi_yield_when_idle"];
+    mpirun.envs(set.iter().chain(&share).map(|name| (name, "1")));
+    mpirun.current_dir(folder).stdin(Stdio::null());
+    mpirun
+}
+
+/// Runs a command to its end.
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub fn finish_ranks(mut command: Command) -> Finished {
+    finish(&mut command)
+}
+
 /// Starts the program in a folder.
 pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -85,3 +85,52 @@ pub enum Command {
     #[command(name = crate::plugins::COMPILE, hide = true)]
     CompilePlugin,
 }
+
+/// What becomes of a command that a launcher has started several times at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmongOthers {
+    /// All processes share what there is to do.
+    Shared,
+    /// It is refused: what it writes or computes is for one process.
+    Refused,
+    /// Each process tells or measures by itself.
+    Repeated,
+}
+
+impl Command {
+    /// What becomes of this command among others.
+    pub fn among_others(&self) -> AmongOthers {
+        match self {
+            Self::Train(_) => AmongOthers::Shared,
+            Self::Bench { command: BenchCommand::Tricks(_) }
+            | Self::Quickstart(_)
+            | Self::Eval(_)
+            | Self::Predict(_)
+            | Self::Average(_)
+            | Self::Prune(_)
+            | Self::Import(_)
+            | Self::Export(_)
+            | Self::Report(_)
+            | Self::Tune(_)
+            | Self::Man(_) => AmongOthers::Refused,
+            Self::Plugin { command } => match command {
+                PluginCommand::Check(_)
+                | PluginCommand::Bench(_)
+                | PluginCommand::Inspect { .. }
+                | PluginCommand::Verify { .. }
+                | PluginCommand::List
+                | PluginCommand::Keys => AmongOthers::Repeated,
+                _ => AmongOthers::Refused,
+            },
+            Self::Data { command: DataCommand::Cache(_) } => AmongOthers::Refused,
+            Self::Data { .. }
+            | Self::Inspect(_)
+            | Self::Runs(_)
+            | Self::Config(_)
+            | Self::Bench { .. }
+            | Self::Doctor
+            | Self::Completions(_)
+            | Self::CompilePlugin => AmongOthers::Repeated,
+        }
+    }
+}

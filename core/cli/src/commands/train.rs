@@ -43,10 +43,6 @@ pub struct TrainArguments {
     /// the same command starts a job, and continues it after a scheduler has ended it.
     #[arg(long, requires = "experiment", conflicts_with = "resume")]
     pub resume_if_any: bool,
-    /// Train in this process alone, whatever a launcher (mpirun, srun) says: for independent runs, each with its
-    /// own `output`.
-    #[arg(long)]
-    pub single_process: bool,
     /// Show progress as plain lines instead of the live view. In the view, `q` does the same.
     #[arg(long)]
     pub plain: bool,

@@ -214,6 +214,10 @@ pub struct TrainConfig {
     /// has become of its weights (ZeRO, stage 1): less memory, the same result. With AdamW, Sgd and Lion.
     #[schemars(extend("otherNames" = ["zero", "zero_stage", "zero_redundancy_optimizer"]))]
     pub shard_optimizer: bool,
+    /// The type in which the ranks of a job exchange gradients; they are summed in `f32`. `BF16` sends half of the
+    /// bytes, and rounds, so that another number of ranks comes to slightly other weights.
+    #[schemars(extend("otherNames" = ["communication_data_type", "grad_reduce_in_bf16", "gradient_compression"]))]
+    pub communication: Communication,
     /// When the model is evaluated; always at the end, too.
     pub eval_every: Every,
     /// Steps between two lines of the log.
@@ -262,10 +266,21 @@ impl Default for TrainConfig {
             batch_augment: Vec::new(),
             ema: None,
             shard_optimizer: false,
+            communication: Communication::default(),
             eval_every: Every::Epochs(1.0),
             log_every: 10,
         }
     }
+}
+
+/// The type in which ranks exchange gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Communication {
+    /// As they are.
+    #[default]
+    F32,
+    /// Half of the bytes, each value rounded to 8 bits of precision.
+    BF16,
 }
 
 /// A rhythm.

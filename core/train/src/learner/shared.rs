@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use vitral_distributed::{Summand, TreeSum, all_reduce, parts_of, reduce_scatter};
+use vitral_distributed::{Summand, TreeSum, Wire, all_reduce, parts_of, reduce_scatter};
 use vitral_model::{device::Device, parameters::ParameterInfo};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Error,
+    experiment::Communication,
     flat::{flat, on_device},
     gradients::{add, global_norm, squared_norms},
     ranks::Ranks,
@@ -133,16 +134,21 @@ impl Learner {
                 let figures = own.try_map(|part| {
                     Ok::<_, Error>(vec![scalar(part.loss.clone())?, scalar(part.correct.clone())?])
                 })?;
-                let figures = all_reduce(peers, &figures).map_err(summed)?;
+                let figures = all_reduce(peers, &figures, Wire::F32).map_err(summed)?;
                 let values = own.try_map(|part| flat(&part.gradients))?;
                 drop(own);
+                let wire = match self.config.communication {
+                    Communication::F32 => Wire::F32,
+                    Communication::BF16 => Wire::Bf16,
+                };
                 let gradients = match &self.shard {
                     None => {
                         let lengths = self.infos.iter().map(ParameterInfo::elements);
-                        on_device(&all_reduce(peers, &values).map_err(summed)?, lengths, &device)
+                        let all = all_reduce(peers, &values, wire).map_err(summed)?;
+                        on_device(&all, lengths, &device)
                     }
                     Some(shard) => {
-                        let own = reduce_scatter(peers, &values, shard.segments());
+                        let own = reduce_scatter(peers, &values, shard.segments(), wire);
                         on_device(&own.map_err(summed)?, shard.lengths(), &device)
                     }
                 };
@@ -312,6 +318,21 @@ mod tests {
                 trained(size, &sharded, &[]) == one,
                 "{size} ranks with a part of the optimizer"
             );
+        }
+    }
+
+    #[test]
+    fn gradients_in_bf16_come_to_nearly_the_same_on_all_ranks() {
+        let exact = trained(2, &train(4), &[]);
+        let train = TrainConfig { communication: Communication::BF16, ..train(4) };
+        let rounded = trained(2, &train, &[]);
+        assert!(rounded != exact, "nothing was rounded");
+        assert!(rounded == trained(2, &train, &[]), "the same ranks come to something else");
+        let sharded = TrainConfig { shard_optimizer: true, ..train.clone() };
+        assert!(rounded == trained(2, &sharded, &[]), "with a part of the optimizer each");
+        // The losses of the first steps, and the norms.
+        for (rounded, exact) in rounded.iter().zip(&exact).take(9) {
+            assert!((rounded - exact).abs() <= 0.02 * exact.abs(), "{rounded} for {exact}");
         }
     }
 

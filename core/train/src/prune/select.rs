@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use vitral_model::{ViT, ViTConfig, config::LayerSize, device::Device, summary::layers};
 
 /// What a model is to have left.
@@ -77,7 +78,7 @@ impl BranchCosts {
 }
 
 /// What each layer keeps, by number and ascending.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
     pub(crate) heads: Vec<Vec<usize>>,
     pub(crate) neurons: Vec<Vec<usize>>,

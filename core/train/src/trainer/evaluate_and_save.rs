@@ -36,6 +36,7 @@ impl Trainer {
 
     fn figures_of_validation(&mut self, observer: &mut dyn Observer) -> Result<Evaluation, Error> {
         let start = Instant::now();
+        self.begin("evaluating");
         let (data, device) = (self.experiment.data.clone(), self.device.clone());
         let val = Arc::clone(&self.datasets.val);
         let (loss, shard) = (self.experiment.train.loss, self.ranks.shard()?);
@@ -80,6 +81,7 @@ impl Trainer {
 
     /// Writes a checkpoint, one for all ranks.
     pub(super) fn save(&mut self, is_best: bool, observer: &mut dyn Observer) -> Result<(), Error> {
+        self.begin("writing a checkpoint");
         self.check_same_weights()?;
         if self.files.is_none() && !self.experiment.train.shard_optimizer {
             return Ok(());

@@ -19,6 +19,7 @@ mod prune;
 mod range_test;
 mod roll_back;
 mod step;
+mod step_times;
 mod together;
 mod told;
 
@@ -43,6 +44,7 @@ use self::{
     asked::Asked,
     decide::{Due, Next, Situation, is_last, next, why_ended},
     files::Files,
+    step_times::StepTimes,
     together::Pace,
 };
 use crate::{
@@ -92,6 +94,7 @@ pub struct Trainer {
     files: Option<Files>,
     ranks: Ranks,
     pace: Pace,
+    step_times: StepTimes,
     /// Whether the statistics of the next step are wanted.
     wants_layers: bool,
     datasets: Datasets,
@@ -150,6 +153,7 @@ impl Trainer {
             match self.ordered(next(&now, &self.asked))? {
                 Next::Step => {
                     self.asked = Asked::default();
+                    self.begin("waiting for images");
                     let Some(batch) = feed.next() else { break };
                     let arrived = self.arrived(&batch, stop.load(Ordering::Relaxed))?;
                     if arrived.is_stopping {
@@ -187,6 +191,7 @@ impl Trainer {
                 Next::End => break,
             }
         }
+        self.begin("writing the end of the run");
         let reason = why_ended(self.stopped.as_deref(), now.is_interrupted);
         let is_over = is_last(self.state.step, self.plan.total, self.stopped.is_some());
         self.emit(Event::Ended { reason, is_over }, observer)?;
@@ -207,6 +212,11 @@ impl Trainer {
             skipped_steps: self.learner.skipped_steps(),
             data: feed.whole(),
         })
+    }
+
+    /// Says to other ranks what this one does from now on, of which nobody knows how long it takes.
+    fn begin(&self, what: &str) {
+        self.ranks.begin(format_args!("{what} after step {}", self.state.step), None);
     }
 
     /// With nothing due: before the first step, after going back to one, and where a signal came while the next

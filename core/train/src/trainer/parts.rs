@@ -9,7 +9,7 @@ use vitral_seed::Seed;
 
 use super::{
     Trainer, agreement::in_common, asked::Asked, changes::Meaning, files::Files,
-    prune::check_prunable, together::Pace,
+    prune::check_prunable, step_times::StepTimes, together::Pace,
 };
 use crate::{
     Error,
@@ -205,6 +205,7 @@ impl Parts {
             files,
             ranks: self.ranks,
             pace: Pace::default(),
+            step_times: StepTimes::default(),
             wants_layers: false,
             datasets: self.datasets,
             plan: self.plan,

@@ -32,6 +32,8 @@ impl Trainer {
         let target = prune.target(progress, &model, whole);
         let kept = select(&model, &costs, &scores, target, prune.keep);
         let kept = kept.map_err(|least| cannot(&prune, least / whole))?;
+        // Processors that round in other ways could rank them in another order.
+        let kept = self.ranks.decide(kept)?;
         let (before, after) = (model.layer_sizes(), kept.sizes());
         if before == after {
             return Ok(());

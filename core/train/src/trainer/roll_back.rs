@@ -19,6 +19,7 @@ impl Trainer {
         asked: Option<RollBack>,
         observer: &mut dyn Observer,
     ) -> Result<bool, Error> {
+        self.begin("going back to a checkpoint");
         let (monitor, RateChange { factor, reason }) = match asked {
             Some(RollBack { monitor, change }) => (monitor, change),
             None => (String::new(), RateChange { factor: 1.0, reason: String::new() }),

@@ -8,6 +8,7 @@ use super::{
     Trainer,
     decide::has_diverged,
     feed::{DeviceBatch, Feed},
+    step_times::Kind,
 };
 use crate::{
     BatchGradients, Error, Event, Learned, Observer, ScalingReport, StepFigures, StepReport,
@@ -28,7 +29,12 @@ impl Trainer {
         let DeviceBatch { images, targets, count, share, .. } = batch;
         let is_logged = (step + 1).is_multiple_of(train.log_every) || step + 1 == self.plan.total;
         let computing = Instant::now();
-        self.learner.set_patch_dropout(self.experiment.patch_dropout_at(self.epoch()));
+        let patch_dropout = self.experiment.patch_dropout_at(self.epoch());
+        self.learner.set_patch_dropout(patch_dropout);
+        let (images_of_rank, parameters) = (images.dims(), self.parameters());
+        let kind = Kind { images: images_of_rank, patch_dropout, parameters };
+        let within = self.step_times.within(kind);
+        self.ranks.begin(format_args!("computing the gradients of step {}", step + 1), within);
         let (gradients, communication) = match share {
             Some(share) => self.shared_gradients(step, &share, images, targets, observer)?,
             None => (self.gradients(step, images, targets, observer)?, None),
@@ -38,10 +44,12 @@ impl Trainer {
         if self.wants_layers && !skipped {
             let parameters = self.learner.statistics(&gradients)?;
             let epoch = self.plan.epoch(step + 1);
+            self.begin("telling of layers");
             let report = LayerReport { step: step + 1, epoch, parameters };
             self.emit(Event::Statistics(report), observer)?;
         }
         let updating = Instant::now();
+        self.ranks.begin(format_args!("updating the weights in step {}", step + 1), within);
         let is_pruned_further = prune.is_some_and(|prune| !prune.is_over(self.plan.epoch(step)));
         if is_pruned_further && !skipped {
             self.learner.see_importance(&gradients);
@@ -53,12 +61,14 @@ impl Trainer {
             self.learner.apply(step, gradients, self.state.rate_scale)?
         };
         let update_time = updating.elapsed();
+        let waited = communication.unwrap_or_default();
+        self.step_times.add(gradients_time.saturating_sub(waited) + update_time);
+        self.begin("getting images and telling of what was done");
         feed.fetch_ahead();
         // One rank judges and tells.
         let is_told = is_logged && self.ranks.is_first();
         let figures = is_told.then(|| self.figures(learned, count, skipped)).transpose()?;
         let (time, data_wait) = feed.stepped();
-        let waited = communication.unwrap_or_default();
         self.pace.own = (data_wait + gradients_time.saturating_sub(waited)).as_secs_f64();
         self.state.step += 1;
         self.state.seconds += time.as_secs_f64();

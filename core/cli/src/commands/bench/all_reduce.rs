@@ -4,7 +4,7 @@
 use std::{fmt, time::Instant};
 
 use clap::Args;
-use vitral_distributed::{Limits, Peers, TreeSum, World, all_reduce};
+use vitral_distributed::{Limits, Peers, TreeSum, Wire, World, all_reduce};
 use vitral_model::{Variant, ViT, device::Device, parameters};
 use vitral_seed::Seed;
 
@@ -23,6 +23,9 @@ pub struct AllReduceArguments {
     /// How often each size is summed; the median counts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Send values in `bf16`, as `train.communication: BF16` does.
+    #[arg(long)]
+    pub bf16: bool,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -59,7 +62,9 @@ pub fn run(arguments: &AllReduceArguments) -> Result<(), Failure> {
     world.broadcast(0, &mut count);
     let parameters = count.try_into().map_or(0, u64::from_le_bytes) as usize;
     let sizes = SIZES.map(|bytes| bytes / size_of::<f32>()).into_iter().chain([parameters]);
-    let measured = sizes.map(|values| Measured::of(&world, values, arguments.rounds)).collect();
+    let wire = if arguments.bf16 { Wire::Bf16 } else { Wire::F32 };
+    let measured = sizes.map(|values| Measured::of(&world, values, arguments.rounds, wire));
+    let measured = measured.collect();
     if world.rank() == 0 {
         let mut hosts = world.hosts().to_vec();
         hosts.dedup();
@@ -71,6 +76,7 @@ pub fn run(arguments: &AllReduceArguments) -> Result<(), Failure> {
                 model: arguments.variant.to_string(),
                 measured,
                 step: arguments.step,
+                wire,
             }
         );
     }
@@ -94,16 +100,18 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(world: &World, values: usize, rounds: u32) -> Self {
+    fn of(world: &World, values: usize, rounds: u32, wire: Wire) -> Self {
         let mut own = TreeSum::new(world.size());
         own.add(world.rank(), vec![world.rank() as f32; values]);
         let round = |_| {
             world.barrier();
             let start = Instant::now();
             // Its own part is what it has added.
-            let sum = all_reduce(world, &own).unwrap_or_default();
+            let sum = all_reduce(world, &own, wire).unwrap_or_default();
             let own = start.elapsed().as_secs_f64();
-            if sum.last() != Some(&((world.size() * (world.size() - 1) / 2) as f32)) {
+            let expected = (world.size() * (world.size() - 1) / 2) as f32;
+            // In `bf16` it is rounded.
+            if !sum.last().is_some_and(|sum| (sum - expected).abs() <= 0.01 * expected) {
                 world.fail("has a wrong sum");
             }
             // It takes as long as it takes the last.
@@ -131,8 +139,9 @@ impl Measured {
     }
 
     /// Bytes that each rank sends in a second: all but its own part, and its own part of the sum, to all others.
-    fn bandwidth(self, ranks: usize) -> f64 {
-        2.0 * others(ranks) * self.bytes() / self.seconds
+    fn bandwidth(self, ranks: usize, wire: Wire) -> f64 {
+        let share = if wire == Wire::Bf16 { 0.5 } else { 1.0 };
+        2.0 * others(ranks) * share * self.bytes() / self.seconds
     }
 }
 
@@ -148,6 +157,7 @@ struct Report {
     /// By size, the model's last.
     measured: Vec<Measured>,
     step: Option<f64>,
+    wire: Wire,
 }
 
 impl Report {
@@ -166,7 +176,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts = counted(self.hosts, "host", "hosts");
-        writeln!(f, "sums of f32 over {} ranks on {hosts}", self.ranks)?;
+        let sent = if self.wire == Wire::Bf16 { ", sent as bf16," } else { "" };
+        writeln!(f, "sums of f32{sent} over {} ranks on {hosts}", self.ranks)?;
         writeln!(f, "  {:>12}  {:>10}  {:>14}", "size", "time", "sent by a rank")?;
         for (index, measured) in self.measured.iter().enumerate() {
             let what = match index + 1 == self.measured.len() {
@@ -178,7 +189,7 @@ impl fmt::Display for Report {
                 "  {:>12}  {:>7.2} ms  {:>9.2} GB/s{what}",
                 measured.size(),
                 1e3 * measured.seconds,
-                measured.bandwidth(self.ranks) / 1e9
+                measured.bandwidth(self.ranks, self.wire) / 1e9
             )?;
         }
         let Some(step) = self.step else { return Ok(()) };
@@ -208,7 +219,8 @@ mod tests {
     fn what_was_measured_is_predicted_and_more_ranks_take_longer() {
         let measured = [(1 << 10, 1e-3), (25 << 18, 0.02), (80 << 20, 0.5)];
         let measured = measured.map(|(values, seconds)| Measured { values, seconds }).to_vec();
-        let report = Report { ranks: 2, hosts: 1, model: "B/16".into(), measured, step: Some(1.0) };
+        let (model, step, wire) = ("B/16".into(), Some(1.0), Wire::F32);
+        let report = Report { ranks: 2, hosts: 1, model, measured, step, wire };
         assert!((report.predicted(2) - 0.5).abs() < 1e-9);
         // Twice the messages, and 3/4 of the bytes from others instead of half.
         assert!((report.predicted(4) - (2e-3 + 0.499 * 1.5)).abs() < 1e-9);
@@ -218,6 +230,8 @@ mod tests {
             shown.contains("320.0 MiB") && shown.contains("4.0 KiB") && shown.contains("0.67 GB/s"),
             "{shown}"
         );
+        let shown = Report { wire: Wire::Bf16, ..report }.to_string();
+        assert!(shown.contains("sent as bf16") && shown.contains("0.34 GB/s"), "{shown}");
     }
 
     #[test]

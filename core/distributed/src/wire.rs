@@ -1,0 +1,134 @@
+//! How values travel between ranks.
+
+use half::{bf16, slice::HalfFloatSliceExt as _};
+
+use crate::peers::Peers;
+
+/// The type in which values are sent. They are added up in `f32` in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to `bf16`: half of the bytes.
+    Bf16,
+}
+
+impl Wire {
+    /// Values as those have them that they are sent to.
+    pub(crate) fn round(self, values: &mut [f32]) {
+        if self == Self::Bf16 {
+            let rounded = halves(values);
+            rounded.convert_to_f32_slice(values);
+        }
+    }
+
+    /// How many values of `f32` so many take on the way.
+    fn packed(self, count: usize) -> usize {
+        match self {
+            Self::F32 => count,
+            Self::Bf16 => count.div_ceil(2),
+        }
+    }
+
+    /// [`Peers::all_to_all`].
+    pub(crate) fn all_to_all(
+        self,
+        peers: &(impl Peers + ?Sized),
+        send: &[f32],
+        counts: &[usize],
+        from: &[usize],
+    ) -> Vec<f32> {
+        if self == Self::F32 {
+            return peers.all_to_all(send, counts, from);
+        }
+        let mut rest = send;
+        let mut packed = Vec::with_capacity(send.len() / 2 + counts.len());
+        for count in counts {
+            let (own, others) = rest.split_at(*count);
+            pack(own, &mut packed);
+            rest = others;
+        }
+        let received = peers.all_to_all(&packed, &self.all_packed(counts), &self.all_packed(from));
+        unpack(&received, from)
+    }
+
+    /// [`Peers::all_gather_values`], of values that are rounded already.
+    pub(crate) fn all_gather(
+        self,
+        peers: &(impl Peers + ?Sized),
+        own: &[f32],
+        counts: &[usize],
+    ) -> Vec<f32> {
+        if self == Self::F32 {
+            return peers.all_gather_values(own, counts);
+        }
+        let mut packed = Vec::with_capacity(self.packed(own.len()));
+        pack(own, &mut packed);
+        unpack(&peers.all_gather_values(&packed, &self.all_packed(counts)), counts)
+    }
+
+    fn all_packed(self, counts: &[usize]) -> Vec<usize> {
+        counts.iter().map(|count| self.packed(*count)).collect()
+    }
+}
+
+fn halves(values: &[f32]) -> Vec<bf16> {
+    let mut rounded = vec![bf16::ZERO; values.len()];
+    rounded.convert_from_f32_slice(values);
+    rounded
+}
+
+/// Two values in the bits of each one, behind what is there.
+fn pack(values: &[f32], into: &mut Vec<f32>) {
+    let pair = |pair: &[bf16]| {
+        let high = pair.get(1).map_or(0, |value| value.to_bits());
+        f32::from_bits(u32::from(pair[0].to_bits()) | u32::from(high) << 16)
+    };
+    into.extend(halves(values).chunks(2).map(pair));
+}
+
+/// What was packed: these numbers of values, each packed by itself.
+fn unpack(packed: &[f32], counts: &[usize]) -> Vec<f32> {
+    let mut values = Vec::with_capacity(counts.iter().sum());
+    let mut rest = packed;
+    for count in counts {
+        let (own, others) = rest.split_at(Wire::Bf16.packed(*count));
+        let end = values.len() + count;
+        let both = own.iter().flat_map(|both| [both.to_bits() << 16, both.to_bits() & 0xffff_0000]);
+        values.extend(both.map(f32::from_bits));
+        values.truncate(end);
+        rest = others;
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_rounded_to_even_and_nothing_else() {
+        let values = [1.0, -3.5, 1.003_906_25, 1.011_718_75, f32::INFINITY, 1e-40, f32::MAX];
+        let mut rounded = values;
+        Wire::Bf16.round(&mut rounded);
+        assert_eq!(rounded[..4], [1.0, -3.5, 1.0, 1.015_625]);
+        for counts in [&[7][..], &[0, 1, 4, 2], &[2, 5]] {
+            let (mut packed, mut rest) = (Vec::new(), &values[..]);
+            for count in counts {
+                pack(&rest[..*count], &mut packed);
+                rest = &rest[*count..];
+            }
+            assert_eq!(packed.len(), Wire::Bf16.all_packed(counts).iter().sum());
+            assert_eq!(unpack(&packed, counts), rounded);
+        }
+        // What is no number stays none, also beside one.
+        let mut packed = Vec::new();
+        pack(&[f32::NAN, 2.0], &mut packed);
+        let found = unpack(&packed, &[2]);
+        assert!(found[0].is_nan() && found[1] == 2.0);
+        let mut as_it_is = values;
+        Wire::F32.round(&mut as_it_is);
+        assert_eq!(as_it_is, values);
+    }
+}
