@@ -128,7 +128,7 @@ impl Command {
             | Self::Runs(_)
             | Self::Config(_)
             | Self::Bench { .. }
-            | Self::Doctor
+            | Self::Doctor(_)
             | Self::Completions(_)
             | Self::CompilePlugin => AmongOthers::Repeated,
         }
