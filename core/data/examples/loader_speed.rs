@@ -42,10 +42,7 @@ fn main() -> Fallible<()> {
         None => Arc::new(folder),
     };
     let transforms = [
-        Transform::RandomResizedCrop(RandomResizedCrop {
-            scale: (0.08, 1.0),
-            ratio: (3.0 / 4.0, 4.0 / 3.0),
-        }),
+        Transform::RandomResizedCrop(RandomResizedCrop::default()),
         Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
     let mut stages = Pipeline::own(Channels::Rgb, options.size, &transforms)?.stages().to_vec();

@@ -65,10 +65,7 @@ fn main() -> Fallible<()> {
     let settings = Settings::check(plugin.description(), &[])?;
     let stage = PluginStage::new(plugin, settings, OnPluginError::Stop);
     let transforms = [
-        Transform::RandomResizedCrop(RandomResizedCrop {
-            scale: (0.08, 1.0),
-            ratio: (3.0 / 4.0, 4.0 / 3.0),
-        }),
+        Transform::RandomResizedCrop(RandomResizedCrop::default()),
         Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
     let mut stages = Pipeline::own(Channels::Rgb, 224, &transforms)?.stages().to_vec();

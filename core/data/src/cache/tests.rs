@@ -86,7 +86,11 @@ fn pixels_are_read_without_a_copy_and_longer_sides_are_limited() {
 /// Training batches of two epochs and a part, augmented.
 fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<ImageBatch> {
     let transforms = vec![
-        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) }),
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale: (0.2, 1.0),
+            ratio: (0.75, 1.3),
+            ..RandomResizedCrop::default()
+        }),
         Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ];
     let pipeline = Pipeline::own(Channels::Rgb, 8, &transforms).unwrap();

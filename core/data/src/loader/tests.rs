@@ -82,7 +82,11 @@ fn options(batch: usize, workers: usize) -> LoaderOptions {
 
 fn augmentation() -> Arc<Pipeline> {
     let transforms = vec![
-        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.3) }),
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale: (0.2, 1.0),
+            ratio: (0.75, 1.3),
+            ..RandomResizedCrop::default()
+        }),
         Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
         Transform::PadCrop(PadCrop { padding: 1, fill: 3 }),
     ];

@@ -1,5 +1,6 @@
 //! Which stages a device can compute together with the decoding of JPEG files.
 
+use super::interpolation::Interpolation;
 use crate::error::DataError;
 
 /// What a device that makes pixels of coefficients can do of a stage on the way.
@@ -11,6 +12,16 @@ pub(crate) enum Hybrid {
     Resizes,
     /// Nothing.
     NeedsPixels,
+}
+
+impl Hybrid {
+    /// Of a resize to the model's size; the device has the usual filter alone.
+    pub(super) const fn resizes(interpolation: Interpolation) -> Self {
+        match interpolation {
+            Interpolation::Bilinear => Self::Resizes,
+            Interpolation::Bicubic => Self::NeedsPixels,
+        }
+    }
 }
 
 /// Checks that stages, by their names, are a resize to the model's input size and flips.
@@ -29,7 +40,8 @@ pub(super) fn check<'n>(stages: impl Iterator<Item = (&'n str, Hybrid)>) -> Resu
                     format!("augment[{number}]"),
                     format!(
                         "`{name}` needs pixels, which with `decoder: Hybrid` are not there before the batch \
-                         is on the device; it can have one `RandomResizedCrop` or `Resize`, and flips"
+                         is on the device; it can have one bilinear \
+                         `RandomResizedCrop` or `Resize`, and flips"
                     ),
                 ));
             }

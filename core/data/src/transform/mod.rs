@@ -6,6 +6,7 @@ mod coded;
 mod cut;
 mod horizontal_flip;
 mod hybrid;
+mod interpolation;
 mod pad_crop;
 mod pipeline;
 mod plan;
@@ -25,6 +26,7 @@ use vitral_config::{Document, PluginUse};
 
 pub use center_crop::CenterCrop;
 pub use horizontal_flip::HorizontalFlip;
+pub use interpolation::Interpolation;
 pub use pad_crop::PadCrop;
 pub use pipeline::Pipeline;
 pub use plugin::{PluginFailure, PluginStage};
@@ -138,14 +140,23 @@ mod tests {
     #[test]
     fn reads_from_ron_with_defaults() {
         let crop = |scale| {
-            Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio: (0.75, 4.0 / 3.0) })
+            Transform::RandomResizedCrop(RandomResizedCrop {
+                scale,
+                ..RandomResizedCrop::default()
+            })
         };
+        let cubic = Interpolation::Bicubic;
         let flip = |probability| Transform::HorizontalFlip(HorizontalFlip { probability });
         let cases = [
             ("RandomResizedCrop()", crop((0.08, 1.0))),
             ("RandomResizedCrop(scale: (0.2, 1.0))", crop((0.2, 1.0))),
-            ("Resize()", Transform::Resize(Resize {})),
-            ("ResizeShorter(to: 256)", Transform::ResizeShorter(ResizeShorter { to: 256 })),
+            ("Resize()", Transform::Resize(Resize::default())),
+            ("Resize(interpolation: Bicubic)", Transform::Resize(Resize { interpolation: cubic })),
+            ("ResizeShorter(to: 256)", Transform::ResizeShorter(ResizeShorter::to(256))),
+            (
+                "ResizeShorter(to: 256, interpolation: Bicubic)",
+                Transform::ResizeShorter(ResizeShorter { to: 256, interpolation: cubic }),
+            ),
             ("CenterCrop()", Transform::CenterCrop(CenterCrop {})),
             ("PadCrop(padding: 4)", Transform::PadCrop(PadCrop { padding: 4, fill: 0 })),
             ("HorizontalFlip()", flip(0.5)),
@@ -170,20 +181,36 @@ mod tests {
     /// Also where they come from no text.
     #[test]
     fn values_out_of_range_are_refused_by_name() {
-        let crop = |scale, ratio| Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio });
+        let crop = |scale, ratio| {
+            Transform::RandomResizedCrop(RandomResizedCrop {
+                scale,
+                ratio,
+                ..RandomResizedCrop::default()
+            })
+        };
         let flip = |probability| Transform::HorizontalFlip(HorizontalFlip { probability });
         let cases = [
             (crop((0.9, 0.1), (0.5, 2.0)), "RandomResizedCrop: scale: is (0.9, 0.1)"),
             (crop((0.1, 0.9), (0.0, 1.0)), "RandomResizedCrop: `ratio[0]` is 0.0, but must be at"),
             (crop((0.1, f64::NAN), (0.5, 1.0)), "RandomResizedCrop: `scale[1]` is NaN"),
-            (Transform::ResizeShorter(ResizeShorter { to: 0 }), "ResizeShorter: `to`"),
-            (Transform::ResizeShorter(ResizeShorter { to: 16_385 }), "at most 16384"),
+            (Transform::ResizeShorter(ResizeShorter::to(0)), "ResizeShorter: `to`"),
+            (Transform::ResizeShorter(ResizeShorter::to(16_385)), "at most 16384"),
             (Transform::PadCrop(PadCrop { padding: 5000, fill: 0 }), "PadCrop: `padding`"),
             (flip(1.5), "HorizontalFlip: `probability` is 1.5, but must be at most 1"),
         ];
         for (transform, said) in cases {
             let error = own_stages(&[transform]).unwrap_err().to_string();
             assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_the_usual_filter_alone() {
+        for text in ["RandomResizedCrop()", "Resize()"] {
+            assert!(check_hybrid(&[read(text).unwrap()]).is_ok());
+            let bicubic = text.replace(')', "interpolation: Bicubic)");
+            let error = check_hybrid(&[read(&bicubic).unwrap()]).unwrap_err().to_string();
+            assert!(error.contains("it can have one bilinear `RandomResizedCrop`"), "{error}");
         }
     }
 

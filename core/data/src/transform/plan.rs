@@ -2,6 +2,7 @@
 
 use vitral_seed::Seed;
 
+use super::interpolation::Interpolation;
 use super::stage::{Passing, Redraw, Stage, Step};
 use crate::decode::Request;
 use crate::error::TransformError;
@@ -11,6 +12,7 @@ use crate::region::Crop;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub request: Request,
+    pub interpolation: Interpolation,
     /// Whether the part is mirrored left and right once it has been resized.
     pub mirrored: bool,
     /// Stages that are done then.
@@ -28,9 +30,10 @@ impl Plan {
             done += 1;
             match stage.operation.step(image, seed.indexed(number as u64))? {
                 Step::Mirror(happens) => mirrored ^= happens,
-                Step::Redraw(Redraw::Resize(Request { part, width, height })) => {
+                Step::Redraw(Redraw::Resize(Request { part, width, height }, interpolation)) => {
                     let part = if mirrored { part.mirrored(image.width) } else { part };
-                    return Ok(Self { request: Request { part, width, height }, mirrored, done });
+                    let request = Request { part, width, height };
+                    return Ok(Self { request, interpolation, mirrored, done });
                 }
                 // They work on all of the image, as large as it is.
                 Step::Redraw(Redraw::Cut(_)) | Step::Plugin(_) => {
@@ -40,12 +43,13 @@ impl Plan {
         }
         let part = Crop::whole(image.width, image.height);
         let request = Request { part, width: image.model, height: image.model };
-        Ok(Self { request, mirrored, done })
+        Ok(Self { request, interpolation: Interpolation::default(), mirrored, done })
     }
 
     /// The image as it is.
     pub fn nothing(width: u32, height: u32) -> Self {
-        Self { request: Request::whole(width, height), mirrored: false, done: 0 }
+        let (request, interpolation) = (Request::whole(width, height), Interpolation::default());
+        Self { request, interpolation, mirrored: false, done: 0 }
     }
 }
 
@@ -80,6 +84,7 @@ mod tests {
             Transform::RandomResizedCrop(RandomResizedCrop {
                 scale: (0.08, 1.0),
                 ratio: (0.75, 1.333),
+                interpolation: Interpolation::Bicubic,
             })
         };
         for seed in 0..50 {
@@ -89,16 +94,17 @@ mod tests {
             let part = stays.request.part;
             assert_eq!((stays.mirrored, stays.done), (false, 2));
             assert_eq!((turns.mirrored, turns.done), (true, 2));
+            assert_eq!(turns.interpolation, Interpolation::Bicubic);
             assert_eq!(turns.request.part, Crop { left: 500 - part.left - part.width, ..part });
             assert_eq!((turns.request.width, turns.request.height), (224, 224));
             assert!(part.width < SIZE.0 || part.height < SIZE.1 || part == Crop::whole(500, 375));
         }
-        let twice = plan(&[flip(1.0), flip(1.0), Transform::Resize(Resize {})], 0);
+        let twice = plan(&[flip(1.0), flip(1.0), Transform::Resize(Resize::default())], 0);
         assert_eq!((twice.mirrored, twice.done), (false, 3));
         assert_eq!((twice.request.width, twice.request.height), (224, 224));
         let alone = plan(&[flip(1.0)], 0);
         assert_eq!((alone.mirrored, alone.done, alone.request.width), (true, 1, 224));
-        let shorter = Transform::ResizeShorter(ResizeShorter { to: 75 });
+        let shorter = Transform::ResizeShorter(ResizeShorter::to(75));
         let shorter = plan(&[flip(1.0), shorter, crop()], 0);
         assert_eq!((shorter.mirrored, shorter.done, shorter.request.width), (true, 2, 100));
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vitral_seed::{Rng, Seed};
 
 use super::hybrid::Hybrid;
+use super::interpolation::Interpolation;
 use super::stage::{Operation, Passing, Redraw, Step};
 use crate::decode::Request;
 use crate::error::{DataError, TransformError};
@@ -25,6 +26,16 @@ pub struct RandomResizedCrop {
     #[serde(default = "default_ratio")]
     #[schemars(schema_with = "ratio_schema")]
     pub ratio: (f64, f64),
+    /// How values between pixels are found: `Bilinear` or `Bicubic`.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+}
+
+impl Default for RandomResizedCrop {
+    fn default() -> Self {
+        let interpolation = Interpolation::default();
+        Self { scale: default_scale(), ratio: default_ratio(), interpolation }
+    }
 }
 
 fn default_scale() -> (f64, f64) {
@@ -68,11 +79,11 @@ impl Operation for RandomResizedCrop {
     fn step(&self, image: Passing, seed: Seed) -> Result<Step<'_>, TransformError> {
         let part = choose(image.width, image.height, self.scale, self.ratio, &mut seed.rng());
         let request = Request { part, width: image.model, height: image.model };
-        Ok(Step::Redraw(Redraw::Resize(request)))
+        Ok(Step::Redraw(Redraw::Resize(request, self.interpolation)))
     }
 
     fn hybrid(&self) -> Hybrid {
-        Hybrid::Resizes
+        Hybrid::resizes(self.interpolation)
     }
 }
 

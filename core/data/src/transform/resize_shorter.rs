@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_seed::Seed;
 
+use super::interpolation::Interpolation;
 use super::stage::{Operation, Passing, Redraw, Step};
 use crate::decode::Request;
 use crate::error::TransformError;
@@ -18,6 +19,16 @@ pub struct ResizeShorter {
     /// Length of the shorter side, in pixels.
     #[schemars(range(min = 1, max = MAX_IMAGE_SIDE))]
     pub to: u32,
+    /// How values between pixels are found: `Bilinear` or `Bicubic`.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+}
+
+impl ResizeShorter {
+    /// To a length, with the usual filter.
+    pub fn to(to: u32) -> Self {
+        Self { to, interpolation: Interpolation::default() }
+    }
 }
 
 impl Operation for ResizeShorter {
@@ -28,7 +39,8 @@ impl Operation for ResizeShorter {
     fn step(&self, image: Passing, _: Seed) -> Result<Step<'_>, TransformError> {
         let (width, height) = shorter_size(image.width, image.height, image.channels, self.to)?;
         let part = Crop::whole(image.width, image.height);
-        Ok(Step::Redraw(Redraw::Resize(Request { part, width, height })))
+        let request = Request { part, width, height };
+        Ok(Step::Redraw(Redraw::Resize(request, self.interpolation)))
     }
 }
 

@@ -10,6 +10,7 @@ use vitral_seed::Seed;
 
 use super::cut::Cut;
 use super::hybrid::Hybrid;
+use super::interpolation::Interpolation;
 use super::plugin::{PluginFailure, PluginStage};
 use super::resample;
 use crate::decode::Request;
@@ -88,7 +89,7 @@ pub(crate) enum Step<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redraw {
     /// A part, resized.
-    Resize(Request),
+    Resize(Request, Interpolation),
     /// A part as it is, perhaps with a border.
     Cut(Cut),
 }
@@ -97,7 +98,7 @@ impl Redraw {
     /// Width and height of the result.
     pub fn size(&self) -> (u32, u32) {
         match self {
-            Self::Resize(request) => (request.width, request.height),
+            Self::Resize(request, _) => (request.width, request.height),
             Self::Cut(cut) => (cut.width, cut.height),
         }
     }
@@ -105,7 +106,7 @@ impl Redraw {
     /// Whether the result is the image of this size itself.
     pub fn changes_nothing(&self, (width, height): (u32, u32)) -> bool {
         match self {
-            Self::Resize(request) => *request == Request::whole(width, height),
+            Self::Resize(request, _) => *request == Request::whole(width, height),
             Self::Cut(cut) => cut.is_whole(width, height),
         }
     }
@@ -114,8 +115,8 @@ impl Redraw {
     /// matter.
     pub fn draw(&self, image: ImageView<'_>, out: &mut [u8]) -> Result<(), TransformError> {
         match self {
-            Self::Resize(Request { part, width, height }) => {
-                resample::area_into(image, part.area(), *width, *height, out)
+            Self::Resize(Request { part, width, height }, interpolation) => {
+                resample::area_into(image, part.area(), (*width, *height), *interpolation, out)
             }
             Self::Cut(cut) => {
                 cut.draw(image, out);

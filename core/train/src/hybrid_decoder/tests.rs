@@ -90,7 +90,11 @@ fn differences(
 
 fn stages(scale: (f64, f64)) -> Vec<Transform> {
     vec![
-        Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio: (0.75, 1.333) }),
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale,
+            ratio: (0.75, 1.333),
+            ..RandomResizedCrop::default()
+        }),
         Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 }),
     ]
 }
@@ -110,7 +114,7 @@ fn check(device: &Device, sizes: &[u32]) {
             let flip = Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 });
             let flip_first = [&[flip.clone()][..], &stages((0.1, 1.0))].concat();
             for transforms in
-                [stages((0.1, 1.0)), flip_first, vec![Transform::Resize(Resize {}), flip]]
+                [stages((0.1, 1.0)), flip_first, vec![Transform::Resize(Resize::default()), flip]]
             {
                 let pipeline = Pipeline::own(channels, size, &transforms).unwrap();
                 let coded =
@@ -169,8 +173,10 @@ fn what_has_no_coefficients_has_pixels_at_its_place() {
 
 #[test]
 fn stages_that_need_pixels_are_named() {
-    let transforms =
-        vec![Transform::Resize(Resize {}), Transform::PadCrop(PadCrop { padding: 1, fill: 0 })];
+    let transforms = vec![
+        Transform::Resize(Resize::default()),
+        Transform::PadCrop(PadCrop { padding: 1, fill: 0 }),
+    ];
     let pipeline = Pipeline::own(Channels::Rgb, 12, &transforms).unwrap();
     let said = pipeline.with_hybrid_decoder().unwrap_err().to_string();
     assert!(said.contains("augment[1]") && said.contains("`PadCrop`"), "{said}");

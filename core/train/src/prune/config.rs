@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_model::{ConfigProblem, ViTConfig};
 
-use super::Target;
+use super::{Bounds, Target};
 use crate::experiment::TrainConfig;
 
 /// Attention heads and hidden neurons that are taken out of the model while it is trained.
@@ -43,10 +43,19 @@ pub struct PruneConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub keep: f64,
+    /// Hidden neurons go in groups, so that layers have a multiple of this many left, which kernels like. Layers of
+    /// fewer than eight times as many lose them one by one.
+    #[serde(default = "default_round_to")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub round_to: usize,
 }
 
 fn default_events() -> u32 {
     10
+}
+
+fn default_round_to() -> usize {
+    8
 }
 
 /// What heads and hidden neurons are ranked by, each compared with the mean of its branch.
@@ -140,6 +149,11 @@ impl PruneConfig {
         self.progress(epoch) >= 1.0
     }
 
+    /// What layers keep, whatever is to be left.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { keep: self.keep, round_to: self.round_to }
+    }
+
     /// What is to be left at some progress of a model that had so many operations.
     pub(crate) fn target(&self, progress: f64, model: &ViTConfig, whole_flops: f64) -> Target {
         let done = 1.0 - (1.0 - progress).powi(3);
@@ -164,6 +178,7 @@ mod tests {
             events: 4,
             importance: Importance::Taylor,
             keep: 0.0,
+            round_to: 8,
         }
     }
 

@@ -21,7 +21,7 @@ pub use self::{
 pub(crate) use self::{
     cut::cut,
     importance::{Tracker, branch_units, magnitudes},
-    select::{BranchCosts, Kept, Scores, Target, select},
+    select::{Bounds, BranchCosts, Kept, Scores, Target, select},
 };
 
 /// What pruning has made of a model.

@@ -94,17 +94,34 @@ impl Kept {
     }
 }
 
-/// A head or a hidden neuron.
-struct Unit {
-    /// What it matters in proportion to the others of its branch.
+/// What layers keep, whatever is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Least share of what a layer had whole.
+    pub(crate) keep: f64,
+    /// Hidden neurons go in groups, so that so many times a number are left, or all.
+    pub(crate) round_to: usize,
+}
+
+impl Bounds {
+    /// How many hidden neurons of the whole model's layers go at once: one by one where groups would be more than
+    /// an eighth of them.
+    fn group(self, model: &ViTConfig) -> usize {
+        if model.mlp_dim() >= 8 * self.round_to { self.round_to.max(1) } else { 1 }
+    }
+}
+
+/// A head, or hidden neurons of a layer that go together.
+struct Units {
+    /// What each of them matters in proportion to the others of its branch, on average.
     relative: f32,
     layer: usize,
     /// 0 of heads, 1 of hidden neurons.
     kind: usize,
-    index: usize,
+    indices: Vec<usize>,
 }
 
-/// Chooses what stays of a model. Each layer keeps a share of what it had whole, and a head where it merges tokens.
+/// Chooses what stays of a model, within bounds. A layer keeps a head where it merges tokens.
 ///
 /// # Errors
 /// Where the target cannot be met: the operations that are left when nothing more can go.
@@ -113,45 +130,52 @@ pub(crate) fn select(
     costs: &BranchCosts,
     scores: &Scores,
     target: Target,
-    keep: f64,
+    bounds: Bounds,
 ) -> Result<Kept, f64> {
     let mut sizes: Vec<[usize; 2]> =
         model.layer_sizes().iter().map(|size| [size.heads, size.hidden]).collect();
     let least = |layer: usize| {
-        let share = |whole: usize| (keep * whole as f64).ceil() as usize;
+        let share = |whole: usize| (bounds.keep * whole as f64).ceil() as usize;
         let heads = share(model.whole_heads_of(layer));
         [heads.max(usize::from(model.merged_of(layer) > 0)), share(model.mlp_dim())]
     };
     let least: Vec<[usize; 2]> = (0..model.depth()).map(least).collect();
-    let mut removed: Vec<Unit> = Vec::new();
+    let mut removed: Vec<Units> = Vec::new();
     let totals =
         |sizes: &[[usize; 2]], kind: usize| sizes.iter().map(|size| size[kind]).sum::<usize>();
     let mut left: [usize; 2] = [totals(&sizes, 0), totals(&sizes, 1)];
     let mut flops = costs.all;
-    for unit in ranked(scores) {
-        let Unit { layer, kind, .. } = unit;
+    for units in ranked(scores, bounds.group(model)) {
+        let Units { layer, kind, .. } = units;
+        let count = units.indices.len();
         let is_wanted = match target {
             Target::Units { heads, neurons } => left[kind] > [heads, neurons][kind],
             Target::Flops(most) => flops > most,
         };
-        if is_wanted && sizes[layer][kind] > least[layer][kind] {
-            sizes[layer][kind] -= 1;
-            left[kind] -= 1;
-            flops -= costs.of_unit[layer][kind];
-            removed.push(unit);
+        if is_wanted && sizes[layer][kind] >= least[layer][kind] + count {
+            sizes[layer][kind] -= count;
+            left[kind] -= count;
+            flops -= costs.of_unit[layer][kind] * count as f64;
+            removed.push(units);
         }
     }
     if let Target::Flops(most) = target {
         // The last one may have been far more than was wanted: a head, where some neurons would have done.
-        let mut restored = |unit: &Unit| {
-            let cost = costs.of_unit[unit.layer][unit.kind];
-            let fits = flops + cost <= most;
-            flops += if fits { cost } else { 0.0 };
+        let mut cut = HashSet::new();
+        let mut restored = |units: &Units| {
+            let cost = costs.of_unit[units.layer][units.kind] * units.indices.len() as f64;
+            // A smaller group would not leave a multiple.
+            let fits = flops + cost <= most && !cut.contains(&(units.layer, units.kind));
+            if fits {
+                flops += cost;
+            } else {
+                cut.insert((units.layer, units.kind));
+            }
             fits
         };
         // Those first that matter most.
         removed.reverse();
-        removed.retain(|unit| !restored(unit));
+        removed.retain(|units| !restored(units));
     }
     match target {
         // Sums of so many are exact to far more digits than anybody gives.
@@ -159,7 +183,10 @@ pub(crate) fn select(
         _ => {}
     }
     let before = model.layer_sizes();
-    let gone: HashSet<_> = removed.iter().map(|unit| (unit.layer, unit.kind, unit.index)).collect();
+    let gone = removed
+        .iter()
+        .flat_map(|units| units.indices.iter().map(|&index| (units.layer, units.kind, index)));
+    let gone: HashSet<_> = gone.collect();
     let kept = |kind: usize| -> Vec<Vec<usize>> {
         let of_layer = |layer: usize| {
             let all = 0..[before[layer].heads, before[layer].hidden][kind];
@@ -170,19 +197,27 @@ pub(crate) fn select(
     Ok(Kept { heads: kept(0), neurons: kept(1) })
 }
 
-/// All heads and hidden neurons, those first that matter least.
-fn ranked(scores: &Scores) -> Vec<Unit> {
+/// All heads and groups of so many hidden neurons, those first that matter least. If the neurons of a layer are not
+/// a multiple, its first group is smaller.
+fn ranked(scores: &Scores, group: usize) -> Vec<Units> {
     let mut all = Vec::new();
     for (kind, layers) in [&scores.heads, &scores.neurons].into_iter().enumerate() {
         for (layer, branch) in layers.iter().enumerate() {
             let mean = branch.iter().sum::<f32>() / branch.len().max(1) as f32;
             let relative = |score: f32| if mean > 0.0 { score / mean } else { 0.0 };
-            let units = branch.iter().enumerate();
-            all.extend(units.map(|(index, &score)| Unit {
-                relative: relative(score),
-                layer,
-                kind,
-                index,
+            let mut order: Vec<usize> = (0..branch.len()).collect();
+            order.sort_by(|&a, &b| branch[a].total_cmp(&branch[b]));
+            let group = if kind == 1 { group } else { 1 };
+            let (first, rest) = order.split_at(branch.len() % group);
+            let groups = Some(first).filter(|first| !first.is_empty()).into_iter();
+            all.extend(groups.chain(rest.chunks(group)).map(|indices| {
+                let sum: f32 = indices.iter().map(|&index| relative(branch[index])).sum();
+                Units {
+                    relative: sum / indices.len() as f32,
+                    layer,
+                    kind,
+                    indices: indices.to_vec(),
+                }
             }));
         }
     }
@@ -208,6 +243,10 @@ mod tests {
         }
     }
 
+    fn one_by_one(keep: f64) -> Bounds {
+        Bounds { keep, round_to: 1 }
+    }
+
     fn costs() -> BranchCosts {
         BranchCosts { all: 100.0, of_unit: vec![[10.0, 2.0]; 2] }
     }
@@ -222,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_matters_least_beside_others_of_its_branch_goes_first() {
-        let select = |target, keep| select(&model(), &costs(), &scores(), target, keep).unwrap();
+        let select =
+            |target, keep| select(&model(), &costs(), &scores(), target, one_by_one(keep)).unwrap();
         let kept = select(Target::Units { heads: 3, neurons: 5 }, 0.0);
         assert_eq!(kept.heads, [vec![1], vec![0, 1]]);
         // Relative to their means 0.13, 0.4 and 0.8.
@@ -245,7 +285,7 @@ mod tests {
     fn layers_keep_their_least_and_may_lose_a_branch_otherwise() {
         let of = |model: &ViTConfig, heads, neurons, keep| {
             let target = Target::Units { heads, neurons };
-            select(model, &costs(), &scores(), target, keep).unwrap().sizes()
+            select(model, &costs(), &scores(), target, one_by_one(keep)).unwrap().sizes()
         };
         let size = |heads, hidden| LayerSize { heads, hidden };
         assert_eq!(of(&model(), 0, 0, 0.0), [size(0, 0), size(0, 0)]);
@@ -259,7 +299,7 @@ mod tests {
             neurons: vec![vec![1.0; 2], vec![1.0; 4]],
         };
         let target = Target::Units { heads: 0, neurons: 0 };
-        let kept = select(&pruned, &costs(), &fewer, target, 0.5).unwrap();
+        let kept = select(&pruned, &costs(), &fewer, target, one_by_one(0.5)).unwrap();
         assert_eq!(kept.sizes(), [size(1, 2), size(1, 2)]);
     }
 
@@ -267,8 +307,41 @@ mod tests {
     fn what_cannot_be_reached_is_told() {
         let target = Target::Flops(50.0);
         // 4 heads of 10 and 8 neurons of 2 are 56 of the 100, half of which may go.
-        assert_eq!(select(&model(), &costs(), &scores(), target, 0.5), Err(72.0));
-        assert!(select(&model(), &costs(), &scores(), target, 0.0).is_ok());
+        assert_eq!(select(&model(), &costs(), &scores(), target, one_by_one(0.5)), Err(72.0));
+        assert!(select(&model(), &costs(), &scores(), target, one_by_one(0.0)).is_ok());
+    }
+
+    /// Two layers of 16 and 15 hidden neurons, of which later ones matter more, in groups of two.
+    #[test]
+    fn hidden_neurons_go_in_groups_so_that_multiples_are_left() {
+        let model = ViTConfig { width: Some(16), mlp_ratio: 1.0, ..model() };
+        let layers = vec![LayerSize { heads: 2, hidden: 16 }, LayerSize { heads: 2, hidden: 15 }];
+        let model = ViTConfig { layers, ..model };
+        let rising = |count: usize| (1..=count).map(|score| score as f32).collect::<Vec<_>>();
+        let scores = Scores { heads: vec![vec![9.0; 2]; 2], neurons: vec![rising(16), rising(15)] };
+        let left = |target, keep, round_to| {
+            let bounds = Bounds { keep, round_to };
+            let kept = select(&model, &costs(), &scores, target, bounds).unwrap();
+            // The largest of them.
+            for (layer, kept) in kept.neurons.iter().enumerate() {
+                let all = model.hidden_of(layer);
+                assert_eq!(*kept, (all - kept.len()..all).collect::<Vec<_>>());
+            }
+            kept.neurons.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        let neurons = |neurons| Target::Units { heads: 4, neurons };
+        // The odd one of the second layer goes first.
+        assert_eq!(left(neurons(30), 0.0, 2), [16, 14]);
+        // 0.13 of 14 of the first, 0.25 of the second's: one more than was asked to go.
+        assert_eq!(left(neurons(25), 0.0, 2), [12, 12]);
+        assert_eq!(left(neurons(25), 0.0, 1), [13, 12]);
+        // 14 operations less are seven neurons; of 12, the odd one could come back, but not to a multiple.
+        assert_eq!(left(Target::Flops(86.0), 0.0, 2), [12, 12]);
+        assert_eq!(left(Target::Flops(88.0), 0.0, 2), [12, 12]);
+        // Nine of 16 are kept, and five pairs have that.
+        assert_eq!(left(neurons(0), 0.55, 2), [10, 10]);
+        // Groups of four were more than an eighth of 16.
+        assert_eq!(left(neurons(25), 0.0, 4), [13, 12]);
     }
 
     /// What costs are said to be is what a model costs that was built so.

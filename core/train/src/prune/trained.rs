@@ -6,7 +6,7 @@ use vitral_data::{ClassList, Loader, LoaderOptions, Shard};
 use vitral_model::{ConfigProblem, Costs, ViT, ViTConfig, device::Device};
 use vitral_seed::Seed;
 
-use super::{BranchCosts, Importance, Pruned, Target, cut, select};
+use super::{Bounds, BranchCosts, Importance, Pruned, Target, cut, select};
 use crate::{
     Error, Learner,
     batch::images_to_device,
@@ -36,6 +36,8 @@ pub struct PruneOptions {
     pub importance: Importance,
     /// Least share of its heads, and of its hidden neurons, that each whole layer keeps.
     pub keep: f64,
+    /// Hidden neurons go in groups, so that a multiple of so many is left.
+    pub round_to: usize,
     /// Batches of training images, by whose gradients they are ranked.
     pub batches: u64,
 }
@@ -74,7 +76,8 @@ pub fn prune(
         None => Target::without(options.heads, options.neurons, &config),
     };
     let scores = learner.importance(options.importance)?;
-    let kept = select(&config, &costs, &scores, target, options.keep).map_err(|least| {
+    let bounds = Bounds { keep: options.keep, round_to: options.round_to };
+    let kept = select(&config, &costs, &scores, target, bounds).map_err(|least| {
         Error::Experiment(ConfigProblem {
             field: "--flops".into(),
             message: format!(

@@ -30,7 +30,7 @@ impl Trainer {
         let costs = BranchCosts::of(self.learner.model(), &self.device);
         let whole = whole_flops(&model, &self.programs, &self.device)?;
         let target = prune.target(progress, &model, whole);
-        let kept = select(&model, &costs, &scores, target, prune.keep);
+        let kept = select(&model, &costs, &scores, target, prune.bounds());
         let kept = kept.map_err(|least| cannot(&prune, least / whole))?;
         // Processors that round in other ways could rank them in another order.
         let kept = self.ranks.decide(kept)?;
@@ -78,7 +78,7 @@ pub(super) fn check_prunable(
     let whole = whole_flops(model, programs, device)?;
     let costs = BranchCosts::of(learner.model(), device);
     let target = prune.target(1.0, model, whole);
-    select(model, &costs, &Scores::unknown(model), target, prune.keep)
+    select(model, &costs, &Scores::unknown(model), target, prune.bounds())
         .map_err(|least| cannot(&prune, least / whole))?;
     Ok(())
 }

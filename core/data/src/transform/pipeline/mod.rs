@@ -82,7 +82,7 @@ impl Pipeline {
     pub fn default_eval(channels: Channels, size: u32) -> Result<Self, DataError> {
         let to = (f64::from(size) / EVAL_CROP).floor() as u32;
         let to = to.min(MAX_IMAGE_SIDE);
-        let shorter = Transform::ResizeShorter(ResizeShorter { to });
+        let shorter = Transform::ResizeShorter(ResizeShorter::to(to));
         let transforms = [shorter, Transform::CenterCrop(CenterCrop {})];
         Ok(Self { keep_exact: true, ..Self::own(channels, size, &transforms)? })
     }

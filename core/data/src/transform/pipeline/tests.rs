@@ -24,6 +24,7 @@ fn an_epoch_has_its_own_size() {
         vec![Transform::RandomResizedCrop(RandomResizedCrop {
             scale: (0.2, 0.8),
             ratio: (0.75, 1.5),
+            ..RandomResizedCrop::default()
         })]
     };
     let pipeline = |size| Pipeline::own(Channels::Grey, size, &crop()).unwrap();
@@ -95,20 +96,25 @@ fn impossible_sizes_and_settings_are_refused() {
 fn files_give_what_whole_images_give() {
     let file = include_bytes!("../../decode/fixtures/photo.jpg");
     let image = crate::decode(file).unwrap();
-    let crop =
-        |scale| Transform::RandomResizedCrop(RandomResizedCrop { scale, ratio: (0.75, 1.333) });
+    let crop = |scale| {
+        Transform::RandomResizedCrop(RandomResizedCrop {
+            scale,
+            ratio: (0.75, 1.333),
+            ..RandomResizedCrop::default()
+        })
+    };
     let flip = Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 });
     let pad = Transform::PadCrop(PadCrop { padding: 2, fill: 0 });
     let cases = [
         (24, vec![crop((0.3, 1.0)), flip.clone()]),
         (24, vec![crop((0.3, 1.0)), flip.clone(), pad]),
         (60, vec![crop((0.1, 0.5))]),
-        (20, vec![Transform::Resize(Resize {})]),
+        (20, vec![Transform::Resize(Resize::default())]),
         (20, vec![]),
         (
             28,
             vec![
-                Transform::ResizeShorter(ResizeShorter { to: 32 }),
+                Transform::ResizeShorter(ResizeShorter::to(32)),
                 Transform::CenterCrop(CenterCrop {}),
                 flip.clone(),
             ],
@@ -116,12 +122,12 @@ fn files_give_what_whole_images_give() {
         (50, vec![flip.clone(), crop((0.3, 1.0))]),
         (20, vec![flip.clone(), crop((0.3, 1.0)), flip.clone()]),
         (20, vec![flip.clone()]),
-        (20, vec![flip.clone(), flip.clone(), Transform::Resize(Resize {})]),
+        (20, vec![flip.clone(), flip.clone(), Transform::Resize(Resize::default())]),
         (
             28,
             vec![
                 flip,
-                Transform::ResizeShorter(ResizeShorter { to: 32 }),
+                Transform::ResizeShorter(ResizeShorter::to(32)),
                 Transform::CenterCrop(CenterCrop {}),
             ],
         ),
@@ -150,8 +156,11 @@ fn files_give_what_whole_images_give() {
 
 #[test]
 fn borrowed_pixels_give_what_owned_ones_give() {
-    let crop =
-        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.2, 1.0), ratio: (0.75, 1.5) });
+    let crop = Transform::RandomResizedCrop(RandomResizedCrop {
+        scale: (0.2, 1.0),
+        ratio: (0.75, 1.5),
+        ..RandomResizedCrop::default()
+    });
     let transforms = vec![crop, Transform::HorizontalFlip(HorizontalFlip { probability: 0.5 })];
     for channels in [Channels::Grey, Channels::Rgb] {
         let pipeline = Pipeline::own(channels, 16, &transforms).unwrap();

@@ -7,6 +7,7 @@
 use vitral_host::{ImageMut, Sample};
 
 use super::horizontal_flip::flip;
+use super::interpolation::Interpolation;
 use super::pipeline::Pipeline;
 use super::plan::Plan;
 use super::resample;
@@ -48,7 +49,13 @@ impl Pipeline {
         }
         if let Between::Elsewhere(image) = image {
             let whole = Crop::whole(image.width(), image.height()).area();
-            resample::area_into(image.view(), whole, job.size, job.size, out)?;
+            resample::area_into(
+                image.view(),
+                whole,
+                (job.size, job.size),
+                Interpolation::default(),
+                out,
+            )?;
             scratch.keep(image.into_pixels());
         }
         scratch.laps.assembled();
@@ -87,12 +94,12 @@ impl Pipeline {
             }
         };
         if self.stays(plan.done, (width, height), job) {
-            resample::area_into(image, area, width, height, out)?;
+            resample::area_into(image, area, (width, height), plan.interpolation, out)?;
             mirror(out);
             return Ok(Between::Batch);
         }
         let mut pixels = scratch.room(width, height, self.channels())?;
-        resample::area_into(image, area, width, height, &mut pixels)?;
+        resample::area_into(image, area, (width, height), plan.interpolation, &mut pixels)?;
         mirror(&mut pixels);
         Ok(Between::Elsewhere(self.image(width, height, pixels)?))
     }

@@ -177,7 +177,11 @@ fn run(pipeline: &Pipeline, stored: Stored<'_>, seed: Seed, scratch: &mut Scratc
 }
 
 fn crop() -> Transform {
-    Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.1, 0.9), ratio: (0.75, 1.333) })
+    Transform::RandomResizedCrop(RandomResizedCrop {
+        scale: (0.1, 0.9),
+        ratio: (0.75, 1.333),
+        ..RandomResizedCrop::default()
+    })
 }
 
 fn mirror() -> Transform {
@@ -189,9 +193,9 @@ fn any_stages_give_what_they_give_one_by_one() {
     let kinds = [
         Given::Own(crop()),
         Given::Own(mirror()),
-        Given::Own(Transform::Resize(Resize {})),
-        Given::Own(Transform::ResizeShorter(ResizeShorter { to: 16 })),
-        Given::Own(Transform::ResizeShorter(ResizeShorter { to: 19 })),
+        Given::Own(Transform::Resize(Resize::default())),
+        Given::Own(Transform::ResizeShorter(ResizeShorter::to(16))),
+        Given::Own(Transform::ResizeShorter(ResizeShorter::to(19))),
         Given::Own(Transform::CenterCrop(CenterCrop {})),
         Given::Own(Transform::PadCrop(PadCrop { padding: 3, fill: 9 })),
         Given::Tester("invert"),
@@ -222,7 +226,7 @@ fn any_stages_give_what_they_give_one_by_one() {
 #[test]
 fn native_plugins_work_in_the_batchs_own_memory() {
     let pad = Transform::PadCrop(PadCrop { padding: 3, fill: 0 });
-    let whole = Transform::ResizeShorter(ResizeShorter { to: 20 });
+    let whole = Transform::ResizeShorter(ResizeShorter::to(20));
     let lists = [
         vec![Given::Tester("invert")],
         vec![Given::Own(crop()), Given::Tester("invert")],
