@@ -8,7 +8,7 @@ use crate::contents::Contents;
 use crate::digest::Digest;
 use crate::entries::{Entry, encode};
 use crate::error::BundleError;
-use crate::key_id::Fingerprint;
+use crate::key_id::{Fingerprint, KeyId};
 use crate::keys::{SigningKey, TrustedKey};
 use crate::manifest::{self, Manifest};
 use crate::paths::{self, Role};
@@ -108,6 +108,11 @@ impl Bundle {
     /// Who signed the bundle. A signature that claims to be of a trusted key but is not is an error.
     pub fn signature(&self, trusted: &[TrustedKey]) -> Result<Signature, BundleError> {
         self.contents.signature(trusted)
+    }
+
+    /// The key that its signature names, if there is one; it need not be that key's.
+    pub fn signing_key(&self) -> Option<KeyId> {
+        self.contents.signing_key()
     }
 
     /// The trusted key that signed the bundle; without one, an error that says why.

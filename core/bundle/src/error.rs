@@ -136,7 +136,7 @@ pub enum BundleError {
     /// Another bundle of the same name and version is installed.
     #[error(
         "plugin `{name}` {version} is installed already, with other contents: its SHA256SUMS has \
-         digest {}, the new one's {}; remove the installed one first",
+         digest {}, the new one's {}; `--replace` puts it in its place",
         digests.expected, digests.found
     )]
     Conflict {

@@ -11,6 +11,7 @@ use vitral_config::Document;
 use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::files;
+use crate::key_id::Fingerprint;
 
 /// The plugins that a run used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,32 @@ pub struct Locked {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub sha256: Option<Digest>,
+    /// Digest of its bundle's checksums, which stands for all of its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub bundle: Option<Digest>,
+    /// The trusted key that had signed it, if one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub signer: Option<Fingerprint>,
+    /// The name in a registry under which it had come, if it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+impl Locked {
+    /// Whether two plugins are the same one: who had signed it and where it came from may change, and locks of
+    /// before do not say what its bundle was.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_bundle = match (self.bundle, other.bundle) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        let parts = |locked: &Self| {
+            (locked.name.clone(), locked.version.clone(), locked.origin.clone(), locked.sha256)
+        };
+        parts(self) == parts(other) && same_bundle
+    }
 }
 
 /// The form in which a plugin ran.
@@ -128,7 +155,7 @@ impl Lock {
         let mut differences = Vec::new();
         for locked in &self.plugins {
             match now.get(&locked.name) {
-                Some(other) if other == locked => {}
+                Some(other) if other.is_same(locked) => {}
                 Some(other) => differences
                     .push(Difference::Changed { locked: locked.clone(), now: other.clone() }),
                 None => differences.push(Difference::Missing(locked.clone())),
@@ -158,6 +185,9 @@ impl fmt::Display for Locked {
         write!(f, "{} ({}", self.version, self.origin)?;
         if let Some(digest) = &self.sha256 {
             write!(f, ", SHA-256 {digest}")?;
+        }
+        if let Some(bundle) = &self.bundle {
+            write!(f, ", of a bundle with digest {bundle}")?;
         }
         f.write_str(")")
     }
@@ -192,7 +222,9 @@ mod tests {
 
     fn locked(name: &str, version: &str, origin: Origin, code: Option<&[u8]>) -> Locked {
         let version = version.parse().unwrap();
-        Locked { name: name.into(), version, origin, sha256: code.map(Digest::of) }
+        let sha256 = code.map(Digest::of);
+        let (bundle, signer, from) = (sha256, None, None);
+        Locked { name: name.into(), version, origin, sha256, bundle, signer, from }
     }
 
     fn lock() -> Lock {
@@ -238,6 +270,20 @@ mod tests {
         for part in ["`linear` is not used now", "`pooled` is used now", "1.0.0", "1.0.1"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn where_a_plugin_came_from_may_change_but_not_what_it_is() {
+        let with = |change: fn(&mut Locked)| {
+            let mut now = lock().plugins().to_vec();
+            change(&mut now[2]);
+            lock().check(&Lock::new(now)).is_ok()
+        };
+        assert!(with(|locked| locked.from = Some("r.org/lab/window:1.2.0".into())));
+        assert!(with(|locked| locked.signer = Digest::of(b"key").to_string().parse().ok()));
+        // As a lock of before has it.
+        assert!(with(|locked| locked.bundle = None));
+        assert!(!with(|locked| locked.bundle = Some(Digest::of(b"other"))));
     }
 
     #[test]

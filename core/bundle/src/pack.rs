@@ -56,10 +56,10 @@ impl PackInput {
         self
     }
 
-    /// Adds `README.md`, `LICENSE*` and `examples/*.ron` of a source folder, those that are there.
+    /// Adds `README.md`, `CHANGELOG.md`, `LICENSE*` and `examples/*.ron` of a source folder, those that are there.
     pub fn documents_of(mut self, folder: &Path) -> Result<Self, BundleError> {
         for (path, name) in files_in(folder)? {
-            if name == "README.md" || name.starts_with("LICENSE") {
+            if name == "README.md" || name == "CHANGELOG.md" || name.starts_with("LICENSE") {
                 self.documents.push((name, files::read_own(&path, PART)?));
             }
         }

@@ -32,13 +32,13 @@ pub(crate) fn role(path: &str) -> Result<Role, String> {
         [MANIFEST] => Ok(Role::Manifest),
         [CHECKSUMS] => Ok(Role::Checksums),
         [SIGNATURE] => Ok(Role::Signature),
-        ["README.md"] => Ok(Role::Document),
+        ["README.md" | "CHANGELOG.md"] => Ok(Role::Document),
         [name] if name.starts_with("LICENSE") => Ok(Role::Document),
         ["examples", name] if name.ends_with(".ron") => Ok(Role::Document),
         ["wasm", name] if name.ends_with(".wasm") => Ok(Role::Artifact),
         ["native", _, _] => Ok(Role::Artifact),
         _ => Err("is no name that a bundle's file may have: these are plugin.ron, SHA256SUMS, \
-                  SHA256SUMS.minisig, README.md, LICENSE*, examples/*.ron, wasm/*.wasm and \
+                  SHA256SUMS.minisig, README.md, CHANGELOG.md, LICENSE*, examples/*.ron, wasm/*.wasm and \
                   native/<target triple>/<library>"
             .to_owned()),
     }
@@ -100,6 +100,7 @@ mod tests {
             ("SHA256SUMS", Role::Checksums),
             ("SHA256SUMS.minisig", Role::Signature),
             ("README.md", Role::Document),
+            ("CHANGELOG.md", Role::Document),
             ("LICENSE-MIT", Role::Document),
             ("examples/swin.ron", Role::Document),
             ("wasm/window.wasm", Role::Artifact),

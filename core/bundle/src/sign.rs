@@ -58,12 +58,30 @@ impl SignatureFile {
 
 /// Signs checksums. The trusted comment names the bundle.
 pub(crate) fn sign(key: &SigningKey, checksums: &[u8], id: &str) -> Result<String, BundleError> {
-    let comment = format!("vitral plugin {id}");
-    let untrusted = "minisign signature of SHA256SUMS";
-    let checksums = Cursor::new(checksums);
-    let signature = minisign::sign(None, key.key(), checksums, Some(&comment), Some(untrusted));
+    sign_text(key, checksums, &format!("vitral plugin {id}"), "SHA256SUMS")
+}
+
+/// Signs a text, which is called `what`; the comment is signed, too.
+pub fn sign_text(
+    key: &SigningKey,
+    text: &[u8],
+    comment: &str,
+    what: &str,
+) -> Result<String, BundleError> {
+    let untrusted = format!("minisign signature of {what}");
+    let text = Cursor::new(text);
+    let signature = minisign::sign(None, key.key(), text, Some(comment), Some(&untrusted));
     let wrong = |error: minisign::PError| BundleError::key("secret key", error.to_string());
     signature.map(SignatureBox::into_string).map_err(wrong)
+}
+
+/// Who has signed a text. A signature that claims to be of a trusted key but is not is an error.
+pub fn verify_text(
+    text: &[u8],
+    signature: &str,
+    trusted: &[TrustedKey],
+) -> Result<Signature, SignatureError> {
+    SignatureFile::parse(signature.as_bytes())?.verify(text, trusted)
 }
 
 /// A signature whose text is exactly what it says, which also makes sure that its parts are long

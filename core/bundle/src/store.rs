@@ -18,6 +18,8 @@ use crate::files::{Access, Existing};
 use crate::installed::Installed;
 use crate::key_id::Fingerprint;
 use crate::keys::TrustedKey;
+use crate::origins::{Fetched, Origins};
+use crate::reference::Reference;
 use crate::{files, ownership, paths, text};
 
 const KEYS: &str = "keys";
@@ -95,6 +97,19 @@ impl Store {
             // Somebody else was faster.
             Err(_) if folder.exists() => self.update(&folder, bundle),
             finished => finished.map_err(at).and_then(|_| Installed::open(&folder)),
+        }
+    }
+
+    /// Installs a bundle in the place of what is there of the same version with other contents, damaged or not.
+    pub fn replace(&self, bundle: &Bundle) -> Result<Installed, BundleError> {
+        match self.install(bundle) {
+            Ok(installed) => Ok(installed),
+            Err(error) => {
+                let manifest = bundle.manifest();
+                // What keeps it from being installed is what is there, or else is still the case.
+                self.remove(&manifest.name, &manifest.version).map_err(|_| error)?;
+                self.install(bundle)
+            }
         }
     }
 
@@ -255,6 +270,18 @@ impl Store {
     pub fn decisions(&self) -> Result<Decisions, BundleError> {
         ownership::check(&self.root)?;
         Decisions::read(&self.root)
+    }
+
+    /// Which bundles came from registries.
+    pub fn origins(&self) -> Result<Origins, BundleError> {
+        ownership::check(&self.root)?;
+        Origins::read(&self.root)
+    }
+
+    /// Notes that a bundle came under a name of a registry.
+    pub fn note_origin(&self, reference: &Reference, fetched: Fetched) -> Result<(), BundleError> {
+        self.make()?;
+        Origins::note(&self.root, reference, fetched)
     }
 
     /// Changes what the user has decided.

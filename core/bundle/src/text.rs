@@ -8,7 +8,7 @@ use vitral_config::is_deceptive;
 pub(crate) const MAX_NAME: usize = 64;
 
 /// Whether a plugin may have that name: lower-case words joined by `-`.
-pub(crate) fn is_plugin_name(name: &str) -> bool {
+pub fn is_plugin_name(name: &str) -> bool {
     is_words(name, '-')
 }
 

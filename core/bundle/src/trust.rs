@@ -150,11 +150,27 @@ impl Trust {
     /// # Errors
     /// It may not run, or cannot be installed.
     pub fn install(&self, bundle: &Bundle) -> Result<Installed, TrustError> {
+        self.put(bundle, Store::install)
+    }
+
+    /// The same, in the place of what is installed of the same version with other contents.
+    ///
+    /// # Errors
+    /// As [`install`](Self::install).
+    pub fn replace(&self, bundle: &Bundle) -> Result<Installed, TrustError> {
+        self.put(bundle, Store::replace)
+    }
+
+    fn put(
+        &self,
+        bundle: &Bundle,
+        into: impl Fn(&Store, &Bundle) -> Result<Installed, BundleError>,
+    ) -> Result<Installed, TrustError> {
         let store = self.store.as_ref().ok_or(BundleError::NoStore)?;
         let package = Package::File(bundle.clone());
         self.check(&package, &[])?;
         let voucher = self.voucher(&package, &self.decisions()?)?;
-        let installed = store.install(bundle)?;
+        let installed = into(store, bundle)?;
         let (name, digest) = (&bundle.manifest().name, bundle.digest());
         let given: Vec<Permit> = self
             .given
@@ -172,6 +188,26 @@ impl Trust {
             }
         })?;
         Ok(installed)
+    }
+
+    /// The trusted key that has signed a bundle, if one has.
+    ///
+    /// # Errors
+    /// The signature is wrong, or keys cannot be read.
+    pub fn signer(&self, package: &Package) -> Result<Option<Fingerprint>, BundleError> {
+        Ok(match package.contents().signature(&self.keys()?)? {
+            Signature::Trusted(key) => Some(key),
+            Signature::Unsigned | Signature::Unknown(_) => None,
+        })
+    }
+
+    /// The name in a registry under which a bundle has come, if it has.
+    ///
+    /// # Errors
+    /// What is known of that cannot be read.
+    pub fn origin(&self, bundle: Digest) -> Result<Option<String>, BundleError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        Ok(store.origins()?.of(bundle).next().map(str::to_owned))
     }
 
     /// The key that vouches for a bundle, or why none does.

@@ -75,6 +75,17 @@ impl From<vitral_bundle::TrustError> for Failure {
     }
 }
 
+impl From<vitral_registry::RegistryError> for Failure {
+    fn from(error: vitral_registry::RegistryError) -> Self {
+        match error {
+            vitral_registry::RegistryError::Bundle(error) => Self::Bundle(error),
+            vitral_registry::RegistryError::Usage(message) => Self::Usage(message),
+            vitral_registry::RegistryError::NotBuilt => Self::Usage(error.to_string()),
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
 impl From<vitral_data::DataError> for Failure {
     fn from(error: vitral_data::DataError) -> Self {
         Self::Run(error.into())
@@ -109,6 +120,17 @@ impl Failure {
             }
             Self::Usage(message) | Self::Other(message) => f.write_str(message),
         }
+    }
+
+    /// What failed, without where in a text it stands.
+    pub fn sentence(&self) -> String {
+        struct Sentence<'f>(&'f Failure);
+        impl fmt::Display for Sentence<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.in_a_sentence(f)
+            }
+        }
+        Sentence(self).to_string()
     }
 
     /// Shows the failure on standard error.

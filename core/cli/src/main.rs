@@ -26,6 +26,7 @@ mod plot;
 mod plugins;
 mod precision;
 mod progress;
+mod registries;
 mod same_experiment;
 mod several_runs;
 mod start_from;

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use vitral_bundle::{Allowance, Store, Trust};
+use vitral_bundle::{Allowance, Bundle, Reference, Store, Trust};
 use vitral_host::{Compiler, OpenError, Plugin};
-use vitral_train::plugins::Registry;
+use vitral_train::plugins::{Registry, Yanked};
 
-use crate::{consent, failure::Failure};
+use crate::{
+    consent,
+    failure::Failure,
+    registries::{Reached, indexes},
+};
 
 /// The command that has this program do nothing but to compile a component.
 pub const COMPILE: &str = "compile-plugin";
@@ -14,7 +18,25 @@ pub const COMPILE: &str = "compile-plugin";
 /// Every plugin that a run can use: this program's own, and others as far as the user allows.
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
     let registry = Registry::new(compiled_in()?, trust(allowed)?, cache_folder());
-    Ok(registry.compiled_by(compiler()))
+    let registry = registry.compiled_by(compiler()).fetching(Box::new(fetch));
+    Ok(registry.without(yanked()?))
+}
+
+/// Fetches a bundle that an experiment names by where it is in a registry.
+fn fetch(reference: &Reference) -> Result<Bundle, String> {
+    let fetched = Reached::default().client().and_then(|all| all.fetch_kept(reference));
+    fetched.map_err(|failure| failure.sentence())
+}
+
+/// What the indexes have taken back that the user looks into.
+fn yanked() -> Result<Vec<Yanked>, Failure> {
+    let Ok(store) = Store::of_user() else { return Ok(Vec::new()) };
+    let yanked = indexes::yanked(&store)?.into_iter();
+    let yanked = yanked.map(|(_, release)| Yanked {
+        digest: release.digest,
+        why: release.yanked.unwrap_or_default(),
+    });
+    Ok(yanked.collect())
 }
 
 /// What the user trusts: this program's own plugins, and others as far as this command allows.

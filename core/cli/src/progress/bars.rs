@@ -61,3 +61,13 @@ pub fn counting(what: &str) -> ProgressBar {
     bar.set_message(what.to_owned());
     bar
 }
+
+/// A bar for bytes that are on their way.
+pub fn transferring(what: &'static str, bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(bytes), target()).with_message(what);
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar:.cyan/dim} {binary_bytes}/{binary_total_bytes} {eta} left",
+    );
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -5,7 +5,7 @@ mod numbers;
 mod quiet;
 mod run;
 
-pub use bars::{Steps, counting, working};
+pub use bars::{Steps, counting, transferring, working};
 pub use numbers::{duration, round};
 pub use quiet::{be_quiet, is_quiet, note};
 pub use run::Progress;

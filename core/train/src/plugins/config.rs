@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_bundle::Reference;
 use vitral_host::Permissions;
 
 /// How one plugin is opened. Without an entry here, it is the one that is compiled in, or else the
@@ -16,6 +17,10 @@ pub struct PluginConfig {
     #[serde(with = "vitral_config::path_text::option")]
     #[schemars(with = "Option<PathBuf>")]
     pub bundle: Option<PathBuf>,
+    /// A registry to take the plugin from, with the version: `ghcr.io/lab/blur@1.2`, `ghcr.io/lab/blur:1.2.0`
+    /// or `ghcr.io/lab/blur@sha256:...`. What has been installed from there counts, and is fetched else.
+    #[schemars(with = "Option<String>")]
+    pub from: Option<Reference>,
     /// Which form of the plugin runs. `Native` trusts its code with everything that you may do, so
     /// that you are asked.
     pub run: Option<RunAs>,

@@ -1,58 +1,16 @@
-//! Bundles: looking into them, checking, signing, installing.
+//! Bundles: checking, signing, listing, removing, and whom to trust.
 
 use std::path::{Path, PathBuf, is_separator};
 
-use clap::Args;
 use semver::{Version, VersionReq};
 use vitral_bundle::{
-    Allowance, Bundle, Digest, Distrusted, Installed, KeyPair, Manifest, Signature, SigningKey,
-    Store, TrustedKey, resolve,
+    Bundle, Distrusted, Installed, KeyPair, SigningKey, Store, TrustedKey, resolve,
 };
 use vitral_files::{Access, Existing};
 use vitral_host::{Description, Kind};
-use vitral_train::plugins::instead_of;
 
+use super::inspect::signature;
 use crate::{failure::Failure, plugins};
-
-/// `vitral plugin inspect`: a bundle's file, or a plugin that is installed or compiled in.
-pub fn inspect(path: &Path) -> Result<(), Failure> {
-    if path.is_file() {
-        let bundle = Bundle::open(path)?;
-        describe(&bundle.declared(), None);
-        contents(bundle.manifest(), bundle.digest());
-        println!("signature   {}", signature(&bundle.signature(&trusted()?)?));
-        for (path, content) in bundle.files() {
-            println!("  {:>9}  {path}", content.len());
-        }
-        return Ok(());
-    }
-    let plugin = as_name(path)?;
-    let (name, wanted) = name_and_version(plugin)?;
-    if let Ok(store) = Store::of_user()
-        && let Ok(installed) = resolve(&store.list()?.plugins, name, &wanted)
-    {
-        describe(&installed.declared(), Some(&installed.folder().display().to_string()));
-        contents(installed.manifest(), installed.digest());
-        println!("signature   {}", signature(&installed.signature(&trusted()?)?));
-        return Ok(());
-    }
-    let compiled_in = plugins::compiled_in()?;
-    let found = compiled_in.iter().find(|plugin| plugin.description().name == name);
-    let found = found.ok_or_else(|| {
-        let names = plugins::names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let help = match (instead_of(name), vitral_config::nearest(name, &names)) {
-            (Some(instead), _) => instead.to_owned(),
-            (None, Some(meant)) => format!("did you mean `{meant}`?"),
-            (None, None) => "`vitral plugin list` shows the available ones".to_owned(),
-        };
-        Failure::Other(format!(
-            "{plugin} is not a file, and no plugin of that name is installed or compiled in\n  help: {help}"
-        ))
-    })?;
-    describe(&(found.kind(), found.description().clone()), Some("compiled in"));
-    Ok(())
-}
 
 /// `vitral plugin verify`: checksums and signature of a bundle or an installed plugin.
 pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
@@ -75,39 +33,6 @@ pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
     }
     println!("{what}: every file is as it was packed; {}", signature(&found));
     Ok(())
-}
-
-#[derive(Debug, Args)]
-pub struct InstallArguments {
-    /// The bundle's file.
-    pub bundle: PathBuf,
-    /// Allow the plugin what needs your permission, from now on: `blur:run` lets it run although
-    /// nobody you trust has signed it, `blur:run,network` also grants it the network. Can be given
-    /// several times.
-    #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
-    pub allow: Vec<Allowance>,
-}
-
-/// `vitral plugin install`.
-pub fn install(arguments: &InstallArguments) -> Result<(), Failure> {
-    let bundle = Bundle::open(&arguments.bundle)?;
-    let installed = plugins::trust(&arguments.allow)?.install(&bundle)?;
-    println!("installed {} in {}", installed.manifest().id(), installed.folder().display());
-    let asked = asked(installed.manifest());
-    if !asked.is_empty() {
-        println!(
-            "  it asks for {}, which an experiment grants in `plugins` if you allow it",
-            asked.join(", ")
-        );
-    }
-    Ok(())
-}
-
-/// What a plugin asks for, in words.
-fn asked(manifest: &Manifest) -> Vec<&'static str> {
-    let asked = &manifest.permissions;
-    let all = [("files", asked.files), ("the network", asked.network), ("the clock", asked.clock)];
-    all.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
 }
 
 /// `vitral plugin list`.
@@ -139,11 +64,26 @@ pub fn remove(plugin: &str) -> Result<(), Failure> {
     let store = Store::of_user()?;
     let (name, version) = match plugin.split_once('@') {
         Some((name, version)) => (name, parse_version(version)?),
-        None => (plugin, installed(plugin)?.version().clone()),
+        None => (plugin, only_version(&store, plugin)?),
     };
     store.remove(name, &version)?;
     println!("removed {name} {version}");
     Ok(())
+}
+
+/// The version of a plugin that is installed in one alone.
+fn only_version(store: &Store, name: &str) -> Result<Version, Failure> {
+    let installed = installed(name)?;
+    let listing = store.list()?.plugins;
+    let all = listing.iter().filter(|plugin| plugin.name() == name);
+    let all: Vec<String> = all.map(|plugin| format!("{name}@{}", plugin.version())).collect();
+    match all.len() {
+        0 | 1 => Ok(installed.version().clone()),
+        _ => Err(Failure::Usage(format!(
+            "`{name}` is installed in several versions; say which: {}",
+            all.join(", ")
+        ))),
+    }
 }
 
 /// `vitral plugin keygen`: `NAME.pub` and `NAME.key`.
@@ -251,7 +191,7 @@ fn password() -> Option<String> {
     std::env::var("VITRAL_KEY_PASSWORD").ok()
 }
 
-fn trusted() -> Result<Vec<TrustedKey>, Failure> {
+pub fn trusted() -> Result<Vec<TrustedKey>, Failure> {
     Ok(Store::of_user().and_then(|store| store.trusted_keys())?)
 }
 
@@ -263,12 +203,12 @@ fn installed(plugin: &str) -> Result<Installed, Failure> {
 }
 
 /// A plugin's name where a file's might have been given.
-fn as_name(path: &Path) -> Result<&str, Failure> {
+pub fn as_name(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| Failure::Other(format!("{} is not a file", path.display())))
 }
 
 /// `name` or `name@version`.
-fn name_and_version(plugin: &str) -> Result<(&str, VersionReq), Failure> {
+pub fn name_and_version(plugin: &str) -> Result<(&str, VersionReq), Failure> {
     match plugin.split_once('@') {
         None => Ok((plugin, VersionReq::STAR)),
         Some((name, version)) => {
@@ -284,58 +224,7 @@ fn parse_version(version: &str) -> Result<Version, Failure> {
     parsed.map_err(|error| Failure::Other(format!("`{version}` is no version: {error}")))
 }
 
-fn signature(signature: &Signature) -> String {
-    match signature {
-        Signature::Unsigned => "not signed".into(),
-        Signature::Trusted(key) => format!("signed with key {key}, which you trust"),
-        Signature::Unknown(key) => format!("signed with key {key}, which you do not trust"),
-    }
-}
-
 fn line(description: &Description, origin: &str) {
     let Description { name, version, summary, .. } = description;
     println!("  {name:16} {version:8} {summary}  ({origin})");
-}
-
-fn describe((kind, description): &(Kind, Description), origin: Option<&str>) {
-    println!("{} {}: {}", description.name, description.version, description.summary);
-    println!("kind        {kind}");
-    if let Some(origin) = origin {
-        println!("from        {origin}");
-    }
-    println!("parameters{}", if description.parameters.is_empty() { "  none" } else { "" });
-    for parameter in &description.parameters {
-        let default = match &parameter.default {
-            Some(value) => format!("default {value}"),
-            None => "must be set".into(),
-        };
-        println!("  {}: {} ({default})", parameter.name, parameter.r#type);
-        println!("      {}", parameter.doc);
-    }
-    for example in &description.examples {
-        let settings: Vec<_> = example
-            .settings
-            .iter()
-            .map(|setting| format!("{:?}: {}", setting.name, setting.value))
-            .collect();
-        println!("example     {}: settings: {{{}}}", example.title, settings.join(", "));
-    }
-}
-
-fn contents(manifest: &Manifest, digest: Digest) {
-    println!("contract    {}", manifest.contract);
-    println!("digest      {digest}, the SHA-256 of its SHA256SUMS");
-    let asked = asked(manifest);
-    println!("asks for    {}", if asked.is_empty() { "nothing".into() } else { asked.join(", ") });
-    let limits = &manifest.limits;
-    println!("needs       {} MiB of memory, {} ms a call", limits.memory_mib, limits.call_ms);
-    for artifact in &manifest.artifacts {
-        println!(
-            "runs on     {}  {} bytes, SHA-256 {}",
-            artifact.kind, artifact.bytes, artifact.sha256
-        );
-    }
-    if let Some(license) = &manifest.license {
-        println!("license     {license}");
-    }
 }

@@ -2,6 +2,11 @@
 
 mod author;
 mod bundle;
+mod contract;
+mod index;
+mod inspect;
+mod install;
+mod registry;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,7 +14,11 @@ use clap::Subcommand;
 
 use self::{
     author::{BenchArguments, BuildArguments, CheckArguments, NewArguments, PackArguments},
-    bundle::InstallArguments,
+    contract::ContractArguments,
+    index::{IndexCommand, OutdatedArguments, SearchArguments, UpdateArguments},
+    inspect::InspectArguments,
+    install::InstallArguments,
+    registry::{PullArguments, PushArguments},
 };
 use crate::failure::Failure;
 
@@ -22,6 +31,8 @@ pub enum PluginCommand {
     /// Check a plugin: contract, parameters, permissions, shapes, gradients, determinism, and that
     /// its native and WebAssembly forms agree.
     Check(CheckArguments),
+    /// Print the contract between Vitral and plugins: interfaces, header, or the ops of programs.
+    Contract(ContractArguments),
     /// Run the tests of a plugin's crate.
     Test {
         /// The plugin's folder.
@@ -32,11 +43,8 @@ pub enum PluginCommand {
     Bench(BenchArguments),
     /// Put a built plugin into a bundle, `name-version.vitral`.
     Pack(PackArguments),
-    /// Describe a bundle, an installed plugin or a compiled-in one, with its parameters.
-    Inspect {
-        /// A bundle's file, or a plugin's name (`name` or `name@version`).
-        plugin: PathBuf,
-    },
+    /// Describe a bundle, or a plugin in a registry, installed or compiled in, with its parameters.
+    Inspect(InspectArguments),
     /// Verify every file of a bundle or an installed plugin, and who signed it.
     Verify {
         /// A bundle's file, or an installed plugin's name.
@@ -45,8 +53,23 @@ pub enum PluginCommand {
         #[arg(long, value_name = "KEY.pub")]
         key: Option<PathBuf>,
     },
-    /// Install a bundle that is signed with a key you trust.
+    /// Install a bundle that is signed with a key you trust, from a file or a registry.
     Install(InstallArguments),
+    /// Publish a bundle in a registry, as those of container images are.
+    Push(PushArguments),
+    /// Fetch a bundle from a registry into a file.
+    Pull(PullArguments),
+    /// Search for plugins in the indexes that you look into.
+    Search(SearchArguments),
+    /// List installed plugins of which the indexes have a newer version, or which they have taken back.
+    Outdated(OutdatedArguments),
+    /// Install the newest versions of installed plugins, beside those that are there.
+    Update(UpdateArguments),
+    /// Indexes of plugins: look into one, or make one.
+    Index {
+        #[command(subcommand)]
+        command: IndexCommand,
+    },
     /// List the compiled-in and the installed plugins.
     List,
     /// Remove an installed plugin.
@@ -87,12 +110,19 @@ pub fn run(command: &PluginCommand) -> Result<ExitCode, Failure> {
         PluginCommand::New(arguments) => author::create(arguments)?,
         PluginCommand::Build(arguments) => author::make(arguments)?,
         PluginCommand::Check(arguments) => return author::examine(arguments),
+        PluginCommand::Contract(arguments) => contract::contract(arguments)?,
         PluginCommand::Test { folder } => return author::test(folder),
         PluginCommand::Bench(arguments) => author::measure(arguments)?,
         PluginCommand::Pack(arguments) => author::bundle(arguments)?,
-        PluginCommand::Inspect { plugin } => bundle::inspect(plugin)?,
+        PluginCommand::Inspect(arguments) => inspect::inspect(arguments)?,
         PluginCommand::Verify { plugin, key } => bundle::verify(plugin, key.as_deref())?,
-        PluginCommand::Install(arguments) => bundle::install(arguments)?,
+        PluginCommand::Install(arguments) => install::install(arguments)?,
+        PluginCommand::Push(arguments) => registry::push(arguments)?,
+        PluginCommand::Pull(arguments) => registry::pull(arguments)?,
+        PluginCommand::Search(arguments) => index::search(arguments)?,
+        PluginCommand::Outdated(arguments) => index::outdated(arguments)?,
+        PluginCommand::Update(arguments) => index::update(arguments)?,
+        PluginCommand::Index { command } => index::run(command)?,
         PluginCommand::List => bundle::list()?,
         PluginCommand::Remove { plugin } => bundle::remove(plugin)?,
         PluginCommand::Keygen { name } => bundle::keygen(name)?,

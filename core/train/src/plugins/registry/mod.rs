@@ -17,6 +17,12 @@ use vitral_host::{
     Compiler, Declared, Interrupt, Kind, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
 };
 
+mod remote;
+mod yanked;
+
+pub use remote::Fetch;
+pub use yanked::Yanked;
+
 use super::{
     PluginConfig, RunAs, instead_of,
     refusal::Refusal,
@@ -34,6 +40,8 @@ pub struct Registry {
     interrupt: Interrupt,
     compiler: Compiler,
     engine: OnceLock<WasmEngine>,
+    fetch: Option<Fetch>,
+    yanked: Vec<Yanked>,
     state: Mutex<State>,
 }
 
@@ -43,6 +51,8 @@ struct State {
     opened: BTreeMap<String, (Plugin, Locked)>,
     /// What the run was started with.
     before: Lock,
+    /// What was fetched, by name.
+    fetched: BTreeMap<String, Bundle>,
     /// Libraries of bundles, which stay while the registry does.
     unpacked: Vec<Unpacked>,
 }
@@ -73,6 +83,8 @@ impl Registry {
             interrupt: Interrupt::default(),
             compiler: Compiler::default(),
             engine: OnceLock::new(),
+            fetch: None,
+            yanked: Vec::new(),
             state: Mutex::new(State::default()),
         }
     }
@@ -202,6 +214,17 @@ impl Registry {
 
     /// Finds a plugin. Nothing of it runs.
     fn find(&self, used: &PluginUse, config: &PluginConfig) -> Result<Found, Refusal> {
+        let found = self.find_any(used, config)?;
+        if let Found::Package(package) = &found {
+            self.check_yanked(package)?;
+        }
+        Ok(found)
+    }
+
+    fn find_any(&self, used: &PluginUse, config: &PluginConfig) -> Result<Found, Refusal> {
+        if let Some(from) = &config.from {
+            return Ok(Found::Package(Box::new(self.find_remote(used, config, from)?)));
+        }
         if let Some(path) = &config.bundle {
             let bundle = Bundle::open(path).map_err(in_bundle)?;
             if bundle.manifest().name != used.name {
@@ -322,6 +345,9 @@ impl Registry {
                 Target::Wasm => Origin::Wasm,
             },
             sha256: Some(artifact.sha256),
+            bundle: Some(package.digest()),
+            signer: self.trust.signer(package).map_err(in_bundle)?,
+            from: self.trust.origin(package.digest()).map_err(in_bundle)?,
         };
         Ok((plugin, locked))
     }
@@ -390,7 +416,7 @@ impl Registry {
         let now = self.lock();
         for plugin in now.plugins() {
             match before.get(&plugin.name) {
-                Some(locked) if locked != plugin => {
+                Some(locked) if !locked.is_same(plugin) => {
                     return Err(Error::Lock(format!(
                         "plugin `{}` is not the one that the run was started with: that was {locked}, \
                          and now there is {plugin}; to go on, {}; or start a new run",
@@ -401,7 +427,8 @@ impl Registry {
                 _ => {}
             }
         }
-        Ok(Lock::new(before.plugins().iter().chain(now.plugins()).cloned()))
+        let new = now.plugins().iter().filter(|plugin| before.get(&plugin.name).is_none());
+        Ok(Lock::new(before.plugins().iter().chain(new).cloned()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -416,16 +443,24 @@ fn compiled_in(plugin: &Plugin, version: Version) -> Locked {
         version,
         origin: Origin::CompiledIn,
         sha256: None,
+        bundle: None,
+        signer: None,
+        from: None,
     }
 }
 
 /// How a plugin is had that a run was started with and that is no longer there.
 fn how_to_get(locked: &Locked) -> String {
-    match locked.origin {
-        Origin::CompiledIn => {
+    match (&locked.origin, &locked.from) {
+        (Origin::CompiledIn, _) => {
             format!("use a vitral that has its version {} compiled in", locked.version)
         }
-        Origin::Wasm | Origin::Native(_) => format!(
+        (Origin::Wasm | Origin::Native(_), Some(from)) => {
+            format!(
+                "install it again with `vitral plugin install {from}`, beside what is installed since"
+            )
+        }
+        (Origin::Wasm | Origin::Native(_), None) => format!(
             "install the bundle of its version {} again with `vitral plugin install`, beside what is installed \
              since, or name that bundle in `plugins`",
             locked.version

@@ -1,6 +1,8 @@
 //! Which plugin an experiment gets, before anything of it runs.
 
-use vitral_bundle::{PackInput, SourceManifest, Store, pack};
+use std::sync::Arc;
+
+use vitral_bundle::{Fetched, PackInput, Reference, SourceManifest, Store, Which, pack};
 use vitral_host::Description;
 
 use super::*;
@@ -10,18 +12,23 @@ fn store(versions: &[&str]) -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::at(folder.path().join("plugins"));
     for version in versions {
-        let description = Description {
-            name: "x".into(),
-            version: (*version).into(),
-            summary: "x".into(),
-            parameters: Vec::new(),
-            examples: Vec::new(),
-        };
-        let input = PackInput::new(Kind::Monitor, description, SourceManifest::default());
-        let packed = pack(&input.wasm(version.as_bytes().to_vec()), None).unwrap();
-        store.install(&Bundle::from_bytes("x", &packed).unwrap()).unwrap();
+        store.install(&bundle(version)).unwrap();
     }
     (folder, store)
+}
+
+/// A bundle of a version of plugin `x`.
+fn bundle(version: &str) -> Bundle {
+    let description = Description {
+        name: "x".into(),
+        version: version.into(),
+        summary: "x".into(),
+        parameters: Vec::new(),
+        examples: Vec::new(),
+    };
+    let input = PackInput::new(Kind::Monitor, description, SourceManifest::default());
+    let packed = pack(&input.wasm(version.as_bytes().to_vec()), None).unwrap();
+    Bundle::from_bytes("x", &packed).unwrap()
 }
 
 fn found(registry: &Registry, wanted: &str, run: Option<RunAs>) -> Option<String> {
@@ -35,7 +42,8 @@ fn found(registry: &Registry, wanted: &str, run: Option<RunAs>) -> Option<String
 
 fn lock(version: &str, origin: Origin) -> Lock {
     let version = version.parse().unwrap();
-    Lock::new([Locked { name: "x".into(), version, origin, sha256: None }])
+    let (sha256, bundle, signer, from) = (None, None, None, None);
+    Lock::new([Locked { name: "x".into(), version, origin, sha256, bundle, signer, from }])
 }
 
 #[test]
@@ -71,4 +79,72 @@ fn a_plugin_that_is_no_longer_there_is_named_with_how_to_get_it() {
     let (message, help) = refused.unwrap();
     assert!(message.contains("started with 0.9.0 (WebAssembly)"), "{message}");
     assert!(help.contains("bundle of its version 0.9.0 again"), "{help}");
+}
+
+fn fetched(registry: &Registry, from: &str, wanted: &str) -> Result<String, String> {
+    let used = PluginUse { version: wanted.parse().unwrap(), ..PluginUse::new("x") };
+    let config = PluginConfig { from: Some(from.parse().unwrap()), ..PluginConfig::default() };
+    match registry.find(&used, &config) {
+        Ok(Found::Package(package)) => Ok(package.manifest().version.to_string()),
+        Ok(Found::Own(..)) => panic!("nothing is compiled in"),
+        Err(Refusal::Field { message, help, .. }) => Err(format!("{message}\n{help}")),
+        Err(Refusal::NotAllowed(_)) => panic!("nothing is asked"),
+    }
+}
+
+#[test]
+fn what_was_installed_from_a_registry_counts_and_else_it_is_fetched() {
+    let (_folder, store) = store(&["1.0.0", "1.1.0", "2.0.0"]);
+    for from in ["r.org/lab/x:1.0.0", "r.org/lab/x:1.1.0"] {
+        let from: Reference = from.parse().unwrap();
+        let Which::Version(which) = from.which() else { panic!() };
+        let digest = store.open("x", which).unwrap().digest();
+        store.note_origin(&from, Fetched { registry: digest, bundle: digest }).unwrap();
+    }
+    let fetches = Arc::new(Mutex::new(Vec::new()));
+    let asked = fetches.clone();
+    let fetch = move |from: &Reference| {
+        asked.lock().unwrap().push(from.to_string());
+        match from.which() {
+            Which::Version(which) if *which == Version::new(0, 1, 0) => {
+                Err("it is gone".to_owned())
+            }
+            _ => Ok(bundle("1.2.0")),
+        }
+    };
+    let trust = || Trust::new(Some(store.clone()), []);
+    let without = Registry::new(Vec::new(), trust(), None);
+    let registry = Registry::new(Vec::new(), trust(), None).fetching(Box::new(fetch));
+    // What came from there, although there is a newer one from elsewhere.
+    assert_eq!(fetched(&without, "r.org/lab/x", "*").unwrap(), "1.1.0");
+    assert_eq!(fetched(&without, "r.org/lab/x:1.0.0", "*").unwrap(), "1.0.0");
+    assert_eq!(fetched(&without, "r.org/lab/x", "=1.0.0").unwrap(), "1.0.0");
+    let missing = fetched(&without, "r.org/lab/x:1.2.0", "*").unwrap_err();
+    assert!(missing.contains("`vitral plugin install r.org/lab/x:1.2.0`"), "{missing}");
+    assert!(fetched(&without, "s.org/lab/x", "*").is_err(), "it came from elsewhere");
+    assert_eq!(fetched(&registry, "s.org/lab/x@^1.2", "*").unwrap(), "1.2.0");
+    assert_eq!(fetched(&registry, "s.org/lab/x@^1.2", "^1").unwrap(), "1.2.0");
+    assert!(fetched(&registry, "s.org/lab/x@^1.2", "^2").unwrap_err().contains("is wanted"));
+    assert_eq!(*fetches.lock().unwrap(), ["s.org/lab/x@^1.2"], "it is fetched once");
+    let wrong = fetched(&registry, "s.org/lab/y", "*").unwrap_err();
+    assert!(wrong.contains("is plugin `y`, not `x`"), "{wrong}");
+    // A run that goes on asks for the version that it was begun with.
+    let resumed = registry;
+    resumed.state().fetched.clear();
+    resumed.go_on_with(&lock("0.1.0", Origin::Wasm));
+    let gone = fetched(&resumed, "s.org/lab/x@^0.1", "*").unwrap_err();
+    assert!(gone.contains("it is gone") && gone.contains("s.org/lab/x:0.1.0"), "{gone}");
+}
+
+#[test]
+fn no_run_begins_with_what_was_taken_back() {
+    let (_folder, store) = store(&["1.0.0"]);
+    let digest = store.open("x", &Version::new(1, 0, 0)).unwrap().digest();
+    let yanked = || vec![Yanked { digest, why: "it darkens".into() }];
+    let registry = || Registry::new(Vec::new(), Trust::new(Some(store.clone()), []), None);
+    assert!(found(&registry(), "*", None).is_some());
+    assert!(found(&registry().without(yanked()), "*", None).is_none());
+    let resumed = registry().without(yanked());
+    resumed.go_on_with(&lock("1.0.0", Origin::Wasm));
+    assert_eq!(found(&resumed, "*", None).as_deref(), Some("1.0.0"));
 }
