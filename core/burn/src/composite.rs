@@ -16,6 +16,10 @@ pub enum Composite {
     /// The one and then the other, of which nothing but the input is kept for backward. Operands: the
     /// parameters of the first, and those of the second.
     CheckpointedBlock(AttentionBranch, MlpBranch),
+    /// `softmax(scale * q kᵀ + bias) v` of the packed projection `[B, tokens, 3 * inner]`, which has queries, keys
+    /// and values, each with its heads side by side: `[B, tokens, inner]`. Its only operand is the bias
+    /// `[heads, tokens, tokens]` or none.
+    PackedAttention(PackedAttention),
     /// Square patches to tokens with positions, behind those that come first. Its inputs are images
     /// `[B, height, width, channels]`; operands: the projection and its bias or none, positions
     /// `[1, patches, width]` or none, and the first tokens `[1, prefix, width]` or none.
@@ -34,7 +38,10 @@ impl Composite {
 
     /// Whether attention is in it.
     pub const fn has_attention(&self) -> bool {
-        matches!(self, Self::AttentionBranch(_) | Self::CheckpointedBlock(..))
+        matches!(
+            self,
+            Self::AttentionBranch(_) | Self::CheckpointedBlock(..) | Self::PackedAttention(_)
+        )
     }
 }
 
@@ -45,6 +52,15 @@ pub struct AttentionBranch {
     pub around: Around,
     /// Heads, which share the width.
     pub heads: usize,
+}
+
+/// What softmax attention is besides its operands.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedAttention {
+    /// Heads, which share the width.
+    pub heads: usize,
+    /// What scores are multiplied with.
+    pub scale: f64,
 }
 
 /// What an MLP branch is besides its operands.

@@ -1,6 +1,7 @@
 //! Multi-head self-attention: packed projections around the kind of attention that the layer has.
 
 use burn::module::Module;
+use vitral_burn::composite::{Composite, PackedAttention};
 use vitral_program::ops as op;
 
 use crate::{
@@ -96,16 +97,22 @@ impl Attention {
             && !noise(self.dropout)
     }
 
-    /// `[B, tokens, width]` to the same, and the keys `[B, heads, tokens, head_dim]`.
+    /// `[B, tokens, width]` to the same, and the keys `[B, heads, tokens, head_dim]` if they are wanted.
     pub(crate) fn forward<O: Ops>(
         &self,
         ops: &mut O,
         tokens: O::Tensor,
         rotary: Option<&RotaryTable<O::Tensor>>,
         sizes: &TokenSizes<O::Tensor>,
+        wants_keys: bool,
         mode: Mode,
-    ) -> (O::Tensor, O::Tensor) {
+    ) -> (O::Tensor, Option<O::Tensor>) {
         let qkv = self.qkv.forward(ops, tokens);
+        let turned = rotary.is_some() || sizes.weigh_scores();
+        let packed = (!wants_keys).then(|| self.packed(ops, &qkv, turned, mode)).flatten();
+        if let Some(out) = packed {
+            return (self.projected(ops, out, mode), None);
+        }
         let [mut query, mut key, value] = ops.heads(qkv, self.heads);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
             (query, key) = (q_norm.forward(ops, query), k_norm.forward(ops, key));
@@ -113,7 +120,7 @@ impl Attention {
         if let Some(rotary) = rotary {
             (query, key) = (rotary.rotate(ops, query), rotary.rotate(ops, key));
         }
-        let keys = key.clone();
+        let keys = wants_keys.then(|| key.clone());
         let out = match &self.program {
             Some(program) => {
                 let (inputs, mode) = ([query, key, value], mode.of("weights"));
@@ -123,9 +130,7 @@ impl Attention {
                 }
             }
             None => {
-                let bias =
-                    self.rel_pos.as_ref().map(|table| ops.within("rel_pos", |ops| table.bias(ops)));
-                let scale = (self.head_dim() as f64).powf(-0.5);
+                let (bias, scale) = (self.bias(ops), self.scale());
                 let (query, key) = sizes.in_scores(ops, query, key, scale);
                 let attention =
                     SoftmaxAttention { scale, bias, weight_dropout: self.attention_dropout };
@@ -133,8 +138,43 @@ impl Attention {
             }
         };
         let out = ops.joined(out);
+        (self.projected(ops, out, mode), keys)
+    }
+
+    /// The heads' results by a kernel that takes the packed projection, if there is one: of queries and keys that
+    /// are as they were projected, and weights that all count.
+    fn packed<O: Ops>(
+        &self,
+        ops: &mut O,
+        qkv: &O::Tensor,
+        turned: bool,
+        mode: Mode,
+    ) -> Option<O::Tensor> {
+        let plain = self.program.is_none()
+            && self.q_norm.is_none()
+            && !turned
+            && mode.of("weights").noise(self.attention_dropout).is_none();
+        if !plain {
+            return None;
+        }
+        let attention = PackedAttention { heads: self.heads, scale: self.scale() };
+        ops.composite(Composite::PackedAttention(attention), qkv, |ops| vec![self.bias(ops)])
+    }
+
+    /// What the heads found, as a part of the tokens.
+    fn projected<O: Ops>(&self, ops: &mut O, out: O::Tensor, mode: Mode) -> O::Tensor {
         let out = self.proj.forward(ops, out);
-        (ops.dropout(out, self.dropout, mode.of("projection")), keys)
+        ops.dropout(out, self.dropout, mode.of("projection"))
+    }
+
+    /// What scores are multiplied with.
+    fn scale(&self) -> f64 {
+        (self.head_dim() as f64).powf(-0.5)
+    }
+
+    /// What is added to scores, `[heads, queries, keys]`.
+    fn bias<O: Ops>(&self, ops: &mut O) -> Option<O::Tensor> {
+        self.rel_pos.as_ref().map(|table| ops.within("rel_pos", |ops| table.bias(ops)))
     }
 }
 

@@ -136,9 +136,10 @@ impl Block {
             (Some(attn), _) => {
                 let normed = norm.forward(ops, tokens.clone());
                 let (branch, keys) = ops.within("attn", |ops| {
-                    attn.forward(ops, normed, rotary, sizes, mode.of("attention"))
+                    attn.forward(ops, normed, rotary, sizes, self.merged > 0, mode.of("attention"))
                 });
                 let tokens = self.residual(ops, tokens, branch, self.ls1.as_ref(), path);
+                let Some(keys) = keys else { return tokens };
                 ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
             }
             (None, Some(mlp)) => {

@@ -47,16 +47,17 @@ impl Costs {
     /// The costs of a model on a device. Where kernels run branches of blocks as a whole, these keep less.
     pub fn of(model: &ViT, device: &Device) -> Self {
         let dtype = DType::from(model.compute().dtype());
-        Self::counted(model, dtype.size() as f64, kernels::of_type(dtype, device).is_some())
+        let fused = kernels::of_type(dtype, device).is_some();
+        Self::counted(model, dtype.size() as f64, fused, kernels::keep_scores(dtype, device))
     }
 
     /// The same by separate operations, of whose parts each has its own.
     pub(crate) fn separate(model: &ViT) -> Self {
-        Self::counted(model, 4.0, false)
+        Self::counted(model, 4.0, false, true)
     }
 
-    fn counted(model: &ViT, bytes: f64, fused: bool) -> Self {
-        let mut ops = Counter { bytes, fused, ..Counter::default() };
+    fn counted(model: &ViT, bytes: f64, fused: bool, scores: bool) -> Self {
+        let mut ops = Counter { bytes, fused, scores, ..Counter::default() };
         let config = model.config();
         let side = config.grid() * config.patch_pixels();
         let image = [Dim::BATCH, side.into(), side.into(), config.channels.into()];
@@ -73,6 +74,8 @@ struct Counter {
     bytes: f64,
     /// Whether kernels run composites.
     fused: bool,
+    /// Whether attention keeps its scores, and the weights that softmax makes of them.
+    scores: bool,
     costs: Costs,
     /// The names of the parts that the present one is in.
     path: Vec<String>,
@@ -184,7 +187,7 @@ impl Ops for Counter {
                 for tensor in operands.iter().take(3).chain(&out) {
                     self.keep(tensor);
                 }
-                if !self.fused {
+                if self.scores {
                     let dims = operands[0].r#type.shape.dims();
                     let keys = operands[1].r#type.shape.dims();
                     let mut scores = dims.to_vec();
@@ -264,6 +267,7 @@ impl Ops for Counter {
                 self.mlp(input, hidden);
             }
             Composite::CheckpointedBlock(..)
+            | Composite::PackedAttention(_)
             | Composite::PatchEmbedding { .. }
             | Composite::MaxPool => return None,
         }
@@ -319,7 +323,7 @@ mod tests {
         ] {
             let model = model(variant);
             for fused in [true, false] {
-                let found = Costs::counted(&model, 4.0, fused).forward_flops / 2e9;
+                let found = Costs::counted(&model, 4.0, fused, !fused).forward_flops / 2e9;
                 assert!((found / billions - 1.0).abs() < 0.01, "{variant}: {found}");
             }
         }
@@ -335,7 +339,7 @@ mod tests {
         let fused = Costs::of(&model, &Device::flex());
         assert_eq!(fused.block_inputs, vec![4.0 * tokens * width; 12]);
         assert_eq!(fused.kept_by_blocks, vec![4.0 * tokens * (10.0 * width + heads); 12]);
-        let separate = Costs::counted(&model, 4.0, false).kept_by_blocks[0];
+        let separate = Costs::counted(&model, 4.0, false, true).kept_by_blocks[0];
         let published = 4.0 * tokens * width * (17.0 + 2.5 * heads * tokens / width);
         assert!((0.7..1.3).contains(&(separate / published)), "{}", separate / published);
     }
@@ -353,7 +357,8 @@ mod tests {
                 ..ViTConfig::default()
             };
             let model = ViT::new(&config, Seed::new(0), &Device::flex()).unwrap();
-            let [fused, separate] = [true, false].map(|fused| Costs::counted(&model, 4.0, fused));
+            let [fused, separate] =
+                [true, false].map(|fused| Costs::counted(&model, 4.0, fused, !fused));
             assert_eq!(fused.forward_flops, separate.forward_flops);
             fused
         };

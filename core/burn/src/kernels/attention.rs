@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{Tensor, activation},
+    tensor::{DType, Device, Tensor, activation},
 };
 use half::bf16;
 use vitral_kernels::attention::{
@@ -14,7 +14,7 @@ use vitral_kernels::attention::{
 
 use super::{
     memory::{Buffer, Stored},
-    multiplied::{Multiplied, multiplied},
+    multiplied::{Multiplied, multiplied, of_type},
     operation::{
         Input, Operation, count, from_last, optional_values, run, shape, values, values_of,
     },
@@ -31,6 +31,10 @@ pub fn softmax_attention(
     bias: Option<Tensor<4>>,
     scale: f64,
 ) -> Tensor<4> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = super::gpu::attention([&q, &k, &v], bias.as_ref(), scale) {
+        return out;
+    }
     let Some(multiplied) = multiplied(&q) else {
         let weights = in_f32((q * scale).matmul(k.swap_dims(2, 3)), |scores| {
             let scores = match bias {
@@ -47,6 +51,15 @@ pub fn softmax_attention(
         Multiplied::F32 => run(Softmax::<f32> { scale, multiplied: PhantomData }, inputs),
         Multiplied::Bf16 => run(Softmax::<bf16> { scale, multiplied: PhantomData }, inputs),
     }
+}
+
+/// Whether attention keeps the scores of all tokens for backward, in a model that computes in some type.
+pub fn keep_scores(dtype: DType, device: &Device) -> bool {
+    #[cfg(feature = "gpu")]
+    if super::gpu::is_gpu(device) {
+        return false;
+    }
+    of_type(dtype, device).is_none()
 }
 
 #[derive(Clone, Debug)]
@@ -131,7 +144,7 @@ impl<T: Stored> Operation<4> for Softmax<T> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, FloatDType, TensorData};
+    use burn::tensor::{FloatDType, TensorData};
 
     use super::*;
 

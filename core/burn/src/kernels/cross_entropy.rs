@@ -15,6 +15,10 @@ use super::{
 /// The loss of each image, `-sum(target * log_softmax(logits))`, `[batch, 1]`, from logits and soft
 /// targets `[batch, classes]`. Targets are constants: they get no gradient.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "gpu")]
+    if let Some(losses) = super::gpu::cross_entropy(&logits, &targets) {
+        return losses;
+    }
     if !covers(&logits) {
         return (activation::log_softmax(logits, 1) * targets).sum_dim(1).neg();
     }

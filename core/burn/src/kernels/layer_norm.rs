@@ -24,6 +24,10 @@ pub(crate) fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> Tensor<D> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = super::gpu::layer_norm(&x, &weight, &bias, eps) {
+        return out;
+    }
     let Some(multiplied) = multiplied(&x) else {
         return match x.dtype() {
             DType::F32 => module::layer_norm(x, weight, Some(bias), eps),

@@ -3,7 +3,8 @@
 //!
 //! Each function here takes tensors on any device and gives what Burn's own operations would: where
 //! [`covers`] is true of the tensors it runs a kernel as one operation of automatic differentiation,
-//! elsewhere it composes Burn's operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
+//! on a GPU one of `vitral-gpu-kernels` (`gpu`), where there is one for it, and elsewhere it composes Burn's
+//! operations, which Burn fuses and tunes for GPUs. Tensors of `bf16` and
 //! `f16` are summed and normalised as `f32` (see `compute.rs`). What is larger than an op is a
 //! `Composite`: `find` tells what kernel runs it, and `run` has it do so.
 
@@ -13,6 +14,8 @@ mod attention_branch;
 mod branch;
 mod checkpointed_block;
 mod cross_entropy;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod layer_norm;
 mod linear;
 mod max_pool;
@@ -21,16 +24,18 @@ mod mlp_branch;
 mod multiplied;
 mod operation;
 mod patch_embedding;
+mod pixels;
 mod residual;
 
 pub(crate) use activation::activate;
-pub use attention::softmax_attention;
+pub use attention::{keep_scores, softmax_attention};
 pub use cross_entropy::cross_entropy;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;
 pub use memory::{Buffer, lasting};
 pub use multiplied::{Multiplied, covers, of_type};
+pub use pixels::looked_up;
 
 use burn::{
     backend::DispatchTensor,
@@ -50,6 +55,9 @@ use operation::Input;
 pub enum Kernel {
     /// A kernel of `vitral-kernels`.
     Ours(Multiplied),
+    /// A kernel of `vitral-gpu-kernels`.
+    #[cfg(feature = "gpu")]
+    Gpu,
     /// Burn's own.
     Burns,
 }
@@ -62,6 +70,12 @@ pub fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Opti
         Composite::AttentionBranch(_)
         | Composite::MlpBranch(_)
         | Composite::CheckpointedBlock(..) => ours.filter(|_| input.dtype() == DType::F32),
+        #[cfg(feature = "gpu")]
+        Composite::PackedAttention(attention) => {
+            gpu::takes_packed(input, attention.heads).then_some(Kernel::Gpu)
+        }
+        #[cfg(not(feature = "gpu"))]
+        Composite::PackedAttention(_) => None,
         Composite::PatchEmbedding { .. } => ours.filter(|_| input.dtype() == compute),
         Composite::MaxPool => Some(Kernel::Burns),
     }
@@ -77,10 +91,28 @@ pub fn run(
     input: Tensor<RANK>,
     others: Vec<Option<DispatchTensor>>,
 ) -> (Value, usize) {
-    let multiplied = match kernel {
-        Kernel::Ours(multiplied) => multiplied,
-        Kernel::Burns => Multiplied::F32,
-    };
+    match kernel {
+        Kernel::Ours(multiplied) => run_ours(composite, multiplied, input, others),
+        #[cfg(feature = "gpu")]
+        Kernel::Gpu => {
+            let Composite::PackedAttention(attention) = composite else { not_its(&composite) };
+            let bias = others.into_iter().next().flatten();
+            (gpu::packed_attention(input, bias, attention.heads, attention.scale).into(), 3)
+        }
+        Kernel::Burns => {
+            let Composite::MaxPool = composite else { not_its(&composite) };
+            (max_pool::max_pool(input).into(), 4)
+        }
+    }
+}
+
+/// The result of a composite for which `vitral-kernels` has a kernel.
+fn run_ours(
+    composite: Composite,
+    multiplied: Multiplied,
+    input: Tensor<RANK>,
+    others: Vec<Option<DispatchTensor>>,
+) -> (Value, usize) {
     match composite {
         Composite::AttentionBranch(composite) => {
             let operands = inputs(input, others);
@@ -99,8 +131,12 @@ pub fn run(
             let operands = inputs(input, others);
             (patch_embedding::patch_embedding(patch, multiplied, operands).into(), 3)
         }
-        Composite::MaxPool => (max_pool::max_pool(input).into(), 4),
+        Composite::PackedAttention(_) | Composite::MaxPool => not_its(&composite),
     }
+}
+
+fn not_its(composite: &Composite) -> ! {
+    unreachable!("`find` gave another kernel for {composite:?}")
 }
 
 /// The operands of an operation, in their order.

@@ -1,0 +1,33 @@
+//! The parts of a model on the kernels of `vitral-gpu-kernels`, with their backward passes. Each function says
+//! whether it takes the tensors that it gets: on a GPU, of a type and of sizes that the kernels are for.
+
+mod attention;
+mod cross_entropy;
+mod layer_norm;
+mod operation;
+mod pixels;
+#[cfg(all(test, feature = "wgpu"))]
+mod tests;
+
+pub(super) use attention::{attention, packed_attention, takes_packed};
+pub(super) use cross_entropy::cross_entropy;
+pub(super) use layer_norm::layer_norm;
+pub(super) use pixels::looked_up;
+
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::cpu::is_cpu;
+
+/// Whether a device is a GPU: whatever is not the CPU.
+pub(super) fn is_gpu(device: &Device) -> bool {
+    !is_cpu(device)
+}
+
+/// Whether kernels take this type, which they store; they sum in `f32`.
+fn is_stored(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::BF16 | DType::F16)
+}
+
+fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    is_gpu(&tensor.device()) && is_stored(tensor.dtype())
+}

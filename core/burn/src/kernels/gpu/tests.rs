@@ -1,0 +1,273 @@
+//! Every kernel against those of the CPU, forward and backward, at sizes of Vision Transformers; and attention
+//! by finite differences.
+
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use crate::{
+    composite::{Composite, PackedAttention},
+    compute::Compute,
+    device::{DeviceChoice, Gpu},
+    kernels::{cross_entropy, find, layer_norm, looked_up, run, softmax_attention},
+    program::{RANK, padded},
+};
+
+fn gpu() -> Device {
+    DeviceChoice::Gpu(Gpu::Wgpu, 0).open().unwrap()
+}
+
+/// The types that a device calculates with, each with how far its rounding takes results, as a part of the largest.
+fn types(device: &Device) -> Vec<(FloatDType, f64)> {
+    let all = [(Compute::F32, 2e-5), (Compute::F16, 6e-3), (Compute::BF16, 5e-2)];
+    let supported = all.into_iter().filter(|(compute, _)| compute.is_supported(device));
+    supported.map(|(compute, rounding)| (compute.dtype(), rounding)).collect()
+}
+
+/// Values that are the same at each call, rounded as `bf16` and `f16` have them.
+fn values(count: usize, seed: u64) -> Vec<f32> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    (0..count).map(|_| (random.random_range(-1.5f32..1.5) * 64.0).round() / 64.0).collect()
+}
+
+fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.cast(FloatDType::F32).try_into_vec_as().unwrap()
+}
+
+fn assert_close(name: &str, found: &[f32], wanted: &[f32], rounding: f64) {
+    assert_eq!(found.len(), wanted.len(), "{name}");
+    let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let limit = rounding * f64::from(largest);
+    for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let error = f64::from((found - wanted).abs());
+        assert!(error <= limit, "{name}: {found} is not {wanted} at {at}, by more than {limit}");
+    }
+}
+
+/// A case of attention.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    batch: usize,
+    heads: usize,
+    tokens: usize,
+    width: usize,
+    biased: bool,
+}
+
+impl Case {
+    fn inputs(self) -> [Vec<f32>; 5] {
+        let Self { batch, heads, tokens, width, .. } = self;
+        let count = batch * heads * tokens * width;
+        let bias = heads * tokens * tokens;
+        [(count, 1), (count, 2), (count, 3), (bias, 4), (count, 5)]
+            .map(|(count, seed)| values(count, seed))
+    }
+
+    /// The result, and the gradients of queries, keys, values and bias.
+    fn run(self, inputs: &[Vec<f32>; 5], dtype: FloatDType, device: &Device) -> Vec<Vec<f32>> {
+        let device = device.clone().autodiff();
+        let Self { batch, heads, tokens, width, biased } = self;
+        let shape = [batch, heads, tokens, width];
+        let [q, k, v] = [0, 1, 2].map(|at| tensor(&inputs[at], shape, &device).require_grad());
+        let bias = tensor(&inputs[3], [1, heads, tokens, tokens], &device).require_grad();
+        let [of_q, of_k, of_v] = [&q, &k, &v].map(|tensor| tensor.clone().cast(dtype));
+        let of_bias = biased.then(|| bias.clone());
+        let scale = (width as f64).powf(-0.5);
+        let out = softmax_attention(of_q, of_k, of_v, of_bias, scale);
+        let weights = tensor(&inputs[4], shape, &device);
+        let grads = (out.clone().cast(FloatDType::F32) * weights).sum().backward();
+        let mut found = vec![read(out)];
+        found.extend([&q, &k, &v].map(|tensor| read(tensor.grad(&grads).unwrap())));
+        found.extend(biased.then(|| read(bias.grad(&grads).unwrap())));
+        found
+    }
+}
+
+#[test]
+fn attention_is_that_of_the_cpu() {
+    let device = gpu();
+    for tokens in [50, 197] {
+        for (width, biased) in [(32, true), (64, false), (80, true), (128, true)] {
+            let case = Case { batch: 2, heads: 2, tokens, width, biased };
+            let inputs = case.inputs();
+            let wanted = case.run(&inputs, FloatDType::F32, &Device::flex());
+            for (dtype, rounding) in types(&device) {
+                let found = case.run(&inputs, dtype, &device);
+                assert_eq!(found.len(), wanted.len());
+                for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                    assert_close(&format!("{case:?} {dtype:?} {at}"), found, wanted, rounding);
+                }
+            }
+        }
+    }
+}
+
+/// One token, tokens that fill no tile, and heads that fill none.
+#[test]
+fn attention_of_odd_sizes_is_that_of_the_cpu() {
+    let device = gpu();
+    for (tokens, width) in [(1, 16), (33, 5)] {
+        let case = Case { batch: 3, heads: 1, tokens, width, biased: true };
+        let inputs = case.inputs();
+        let wanted = case.run(&inputs, FloatDType::F32, &Device::flex());
+        let found = case.run(&inputs, FloatDType::F32, &device);
+        for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            // Of one token the gradients of queries and keys are rounding alone.
+            let limit = if tokens == 1 { 1.0 } else { 2e-5 };
+            let wanted: Vec<f32> = match tokens == 1 && matches!(at, 1 | 2 | 4) {
+                true => wanted.iter().map(|_| 1e-5).collect(),
+                false => wanted.clone(),
+            };
+            assert_close(&format!("{case:?} {at}"), found, &wanted, limit);
+        }
+    }
+}
+
+/// Scores far beyond what the exponential of an `f32` can be.
+#[test]
+fn attention_takes_large_scores() {
+    let device = gpu();
+    let case = Case { batch: 1, heads: 1, tokens: 50, width: 32, biased: false };
+    let mut inputs = case.inputs();
+    inputs[0].iter_mut().for_each(|value| *value *= 400.0);
+    let wanted = case.run(&inputs, FloatDType::F32, &Device::flex());
+    let found = case.run(&inputs, FloatDType::F32, &device);
+    assert_close("result", &found[0], &wanted[0], 1e-3);
+}
+
+#[test]
+fn gradients_of_attention_are_its_finite_differences() {
+    let device = gpu();
+    for width in [32, 64, 80, 128] {
+        let case = Case { batch: 1, heads: 2, tokens: 50, width, biased: true };
+        let inputs = case.inputs();
+        let found = case.run(&inputs, FloatDType::F32, &device);
+        let loss = |inputs: &[Vec<f32>; 5]| {
+            let out = &case.run(inputs, FloatDType::F32, &device)[0];
+            out.iter().zip(&inputs[4]).map(|(out, weight)| f64::from(out * weight)).sum::<f64>()
+        };
+        for (input, gradient) in found[1..].iter().enumerate() {
+            let direction = values(gradient.len(), 9);
+            let step = 1.0 / 128.0;
+            let [less, more] = [-step, step].map(|step| {
+                let mut inputs = inputs.clone();
+                for (value, along) in inputs[input].iter_mut().zip(&direction) {
+                    *value += step * along;
+                }
+                loss(&inputs)
+            });
+            let difference = (more - less) / f64::from(2.0 * step);
+            let along: f64 = gradient.iter().zip(&direction).map(|(a, b)| f64::from(a * b)).sum();
+            let size: f64 = gradient.iter().map(|value| f64::from(value * value)).sum();
+            let error = (difference - along).abs() / size.sqrt();
+            assert!(error < 5e-3, "{case:?} {input}: {difference} is not {along}");
+        }
+    }
+}
+
+/// What lies side by side and what lies apart are the same.
+#[test]
+fn packed_attention_is_that_of_the_cpu() {
+    let (batch, heads, tokens, width) = (2, 3, 50, 32);
+    let scale = 0.2;
+    let shape = [batch, tokens, 3 * heads * width];
+    let inputs = values(shape.iter().product(), 1);
+    let factors = values(batch * tokens * heads * width, 2);
+    let composite = Composite::PackedAttention(PackedAttention { heads, scale });
+    let results = |out: Tensor<3>, qkv: &Tensor<RANK>, device: &Device| {
+        let factors = tensor(&factors, [batch, tokens, heads * width], device);
+        let grads = (out.clone() * factors).sum().backward();
+        [read(out), read(qkv.grad(&grads).unwrap())]
+    };
+    let qkv = |device: &Device| tensor(&inputs, padded(&shape), device).require_grad();
+
+    let device = Device::flex().autodiff();
+    let packed = qkv(&device);
+    assert!(find(&composite, &packed, DType::F32).is_none());
+    let split = packed.clone().reshape([batch, tokens, 3 * heads, width]).swap_dims(1, 2);
+    let [q, k, v] = [0, 1, 2].map(|part| split.clone().narrow(1, part * heads, heads));
+    let out = softmax_attention(q, k, v, None, scale).swap_dims(1, 2);
+    let wanted = results(out.reshape([batch, tokens, heads * width]), &packed, &device);
+
+    let device = gpu().autodiff();
+    let packed = qkv(&device);
+    let kernel = find(&composite, &packed, DType::F32).unwrap();
+    let (out, rank) = run(composite, kernel, packed.clone(), vec![None]);
+    assert_eq!(rank, 3);
+    let out = out.float().unwrap().reshape([batch, tokens, heads * width]);
+    let found = results(out, &packed, &device);
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_close("packed", found, wanted, 2e-5);
+    }
+}
+
+#[test]
+fn layer_norm_is_that_of_the_cpu() {
+    let device = gpu();
+    for (rows, width) in [(1, 30), (700, 192), (3, 384), (1031, 130), (5, 1280)] {
+        let inputs = [(rows * width, 1), (width, 2), (width, 3), (rows * width, 4)]
+            .map(|(count, seed)| values(count, seed));
+        let run = |dtype: FloatDType, device: &Device| {
+            let device = device.clone().autodiff();
+            let x = tensor(&inputs[0], [rows, width], &device).require_grad();
+            let [weight, bias] =
+                [1, 2].map(|at| tensor(&inputs[at], [width], &device).require_grad());
+            let out = layer_norm(x.clone().cast(dtype), weight.clone(), bias.clone(), 1e-6);
+            let factors = tensor(&inputs[3], [rows, width], &device);
+            let grads = (out.clone().cast(FloatDType::F32) * factors).sum().backward();
+            let of_parameters = [&weight, &bias].map(|tensor| read(tensor.grad(&grads).unwrap()));
+            let [dweight, dbias] = of_parameters;
+            [read(out), read(x.grad(&grads).unwrap()), dweight, dbias]
+        };
+        let wanted = run(FloatDType::F32, &Device::flex());
+        for (dtype, rounding) in types(&device) {
+            for (at, (found, wanted)) in run(dtype, &device).iter().zip(&wanted).enumerate() {
+                let name = format!("{rows} x {width} {dtype:?} {at}");
+                assert_close(&name, found, wanted, rounding);
+            }
+        }
+    }
+}
+
+/// Targets of a row need not add up to 1, and logits may be large.
+#[test]
+fn cross_entropy_is_that_of_the_cpu() {
+    let device = gpu();
+    for (rows, classes, scale) in [(1, 2, 1.0), (7, 10, 40.0), (5, 1000, 1.0), (130, 129, 3.0)] {
+        let logits: Vec<f32> = values(rows * classes, 1).into_iter().map(|v| v * scale).collect();
+        let targets: Vec<f32> = values(rows * classes, 2).into_iter().map(f32::abs).collect();
+        let run = |device: &Device| {
+            let device = device.clone().autodiff();
+            let logits = tensor(&logits, [rows, classes], &device).require_grad();
+            let losses = cross_entropy(logits.clone(), tensor(&targets, [rows, classes], &device));
+            let factors = tensor(&values(rows, 3), [rows, 1], &device);
+            let grads = (losses.clone() * factors).sum().backward();
+            [read(losses), read(logits.grad(&grads).unwrap())]
+        };
+        let wanted = run(&Device::flex());
+        for (found, wanted) in run(&device).iter().zip(&wanted) {
+            assert_close(&format!("{rows} x {classes}"), found, wanted, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn bytes_are_looked_up_by_channel() {
+    let device = gpu();
+    for (shape, channels) in [([2, 3, 5, 3], 3), ([1, 3, 3, 1], 1), ([0, 4, 4, 3], 3)] {
+        let count = shape.iter().product::<usize>();
+        let bytes: Vec<u8> = (0..count).map(|at| (at * 37 + 200) as u8).collect();
+        let table: Vec<f32> = (0..256 * channels).map(|at| at as f32 * 0.37).collect();
+        let wanted: Vec<f32> = bytes
+            .iter()
+            .enumerate()
+            .map(|(at, &byte)| table[usize::from(byte) * channels + at % channels])
+            .collect();
+        let found = looked_up(&bytes, shape, table, &device).unwrap();
+        assert_eq!((found.dims(), read(found)), (shape, wanted));
+    }
+    assert!(looked_up(&[], [0, 1, 1, 1], vec![0.0; 256], &Device::flex()).is_none());
+}

@@ -1,0 +1,248 @@
+//! Layer normalisation, in `f32` whatever the type of its input.
+
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use crate::{
+    memory::{element, input, new_beside, output},
+    reduce::{UNITS, cube_number, cube_sum, cubes},
+};
+
+/// A cube for each row: `out = (x - mean) / sqrt(variance + eps) * weight + bias`.
+#[cube(launch_unchecked)]
+fn normalize<E: Float>(
+    x: &[E],
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [E],
+    statistics: &mut [f32],
+    rows: usize,
+    eps: f32,
+    #[comptime] width: usize,
+    #[define(E)] _element: ElemType,
+) {
+    let row = cube_number();
+    if row >= rows {
+        terminate!();
+    }
+    let mut memory = Shared::<[f32]>::new_slice(UNITS);
+    let (first, unit) = (row * width, UNIT_POS as usize);
+    let mut sum = f32::new(0.0);
+    let mut at = unit;
+    while at < width {
+        sum += f32::cast_from(x[first + at]);
+        at += UNITS;
+    }
+    let mean = cube_sum(sum, &mut memory) / comptime!(width as f32);
+    let mut squares = f32::new(0.0);
+    let mut at = unit;
+    while at < width {
+        let distance = f32::cast_from(x[first + at]) - mean;
+        squares += distance * distance;
+        at += UNITS;
+    }
+    let variance = cube_sum(squares, &mut memory) / comptime!(width as f32);
+    let inverse = f32::new(1.0) / (variance + eps).sqrt();
+    let mut at = unit;
+    while at < width {
+        let normal = (f32::cast_from(x[first + at]) - mean) * inverse;
+        out[first + at] = E::cast_from(normal * weight[at] + bias[at]);
+        at += UNITS;
+    }
+    if unit == 0 {
+        statistics[row * 2] = mean;
+        statistics[row * 2 + 1] = inverse;
+    }
+}
+
+/// A cube for some rows, one after the other. With `n` the normalised row and `g` the gradient times the factors,
+/// `dx = inverse * (g - mean(g) - n * mean(g * n))`; its share of the factors' and summands' gradients,
+/// `sum(gradient * n)` and `sum(gradient)`, is one row of `partial`. A unit sums up columns that are [`UNITS`] apart.
+#[cube(launch_unchecked)]
+fn differentiate<E: Float>(
+    x: &[E],
+    weight: &[f32],
+    statistics: &[f32],
+    gradient: &[E],
+    dx: &mut [E],
+    partial: &mut [f32],
+    rows: usize,
+    rows_of_cube: usize,
+    #[comptime] width: usize,
+    #[define(E)] _element: ElemType,
+) {
+    let cube = cube_number();
+    let start = cube * rows_of_cube;
+    if start >= rows {
+        terminate!();
+    }
+    let mut memory = Shared::<[f32]>::new_slice(UNITS);
+    let unit = UNIT_POS as usize;
+    let columns = comptime!(width.div_ceil(UNITS));
+    let mut dweight = Array::<f32>::new(columns);
+    let mut dbias = Array::<f32>::new(columns);
+    #[unroll]
+    for column in 0..columns {
+        dweight[column] = f32::new(0.0);
+        dbias[column] = f32::new(0.0);
+    }
+    let end = min(start + rows_of_cube, rows);
+    for row in start..end {
+        let first = row * width;
+        let (mean, inverse) = (statistics[row * 2], statistics[row * 2 + 1]);
+        let mut sum = f32::new(0.0);
+        let mut product = f32::new(0.0);
+        #[unroll]
+        for column in 0..columns {
+            let at = unit + column * UNITS;
+            if at < width {
+                let normal = (f32::cast_from(x[first + at]) - mean) * inverse;
+                let of_out = f32::cast_from(gradient[first + at]);
+                dweight[column] += of_out * normal;
+                dbias[column] += of_out;
+                sum += of_out * weight[at];
+                product += of_out * weight[at] * normal;
+            }
+        }
+        let sum = cube_sum(sum, &mut memory) / comptime!(width as f32);
+        let product = cube_sum(product, &mut memory) / comptime!(width as f32);
+        #[unroll]
+        for column in 0..columns {
+            let at = unit + column * UNITS;
+            if at < width {
+                let normal = (f32::cast_from(x[first + at]) - mean) * inverse;
+                let scaled = f32::cast_from(gradient[first + at]) * weight[at];
+                dx[first + at] = E::cast_from((scaled - sum - normal * product) * inverse);
+            }
+        }
+    }
+    #[unroll]
+    for column in 0..columns {
+        let at = unit + column * UNITS;
+        if at < width {
+            partial[cube * 2 * width + at] = dweight[column];
+            partial[(cube * 2 + 1) * width + at] = dbias[column];
+        }
+    }
+}
+
+/// The sums of the columns of `[parts, 2 * width]`, of which the first half are factors. Sums of 8 units each
+/// add up in their order.
+#[cube(launch_unchecked)]
+fn sum_parts(
+    partial: &[f32],
+    dweight: &mut [f32],
+    dbias: &mut [f32],
+    parts: usize,
+    #[comptime] width: usize,
+) {
+    let mut memory = Shared::<[f32]>::new_slice(comptime!(COLUMNS * SUMS));
+    let (column, part) = (UNIT_POS as usize % COLUMNS, UNIT_POS as usize / COLUMNS);
+    let at = CUBE_POS_X as usize * COLUMNS + column;
+    let mut sum = f32::new(0.0);
+    if at < comptime!(2 * width) {
+        let mut row = part;
+        while row < parts {
+            sum += partial[row * comptime!(2 * width) + at];
+            row += SUMS;
+        }
+    }
+    memory[UNIT_POS as usize] = sum;
+    sync_cube();
+    if part == 0 && at < comptime!(2 * width) {
+        let mut sum = f32::new(0.0);
+        #[unroll]
+        for part in 0..SUMS {
+            sum += memory[part * COLUMNS + column];
+        }
+        if at < width {
+            dweight[at] = sum;
+        } else {
+            dbias[at - width] = sum;
+        }
+    }
+}
+
+/// Columns and sums of each column in a cube of [`sum_parts`].
+const COLUMNS: usize = 32;
+const SUMS: usize = 8;
+
+/// Cubes that share the rows in backward: enough to fill a large device.
+const PARTS: usize = 512;
+
+pub(crate) fn forward(
+    x: CubeTensor,
+    [weight, bias]: [CubeTensor; 2],
+    eps: f32,
+) -> (CubeTensor, CubeTensor) {
+    let [rows, width] = x.meta.shape().dims();
+    let out = new_beside(&x, [rows, width], x.dtype);
+    let statistics = new_beside(&x, [rows, 2], DType::F32);
+    // SAFETY: a cube reads and writes its row of `width` values, and two of `statistics`; `weight` and `bias` have
+    // `width` values.
+    unsafe {
+        normalize::launch_unchecked(
+            &x.client,
+            cubes(&x.client, rows),
+            CubeDim::new_1d(UNITS as u32),
+            input(&x),
+            input(&weight),
+            input(&bias),
+            output(&out),
+            output(&statistics),
+            rows,
+            eps,
+            width,
+            element(&x),
+        );
+    }
+    (out, statistics)
+}
+
+pub(crate) fn backward(
+    x: CubeTensor,
+    weight: CubeTensor,
+    statistics: CubeTensor,
+    gradient: CubeTensor,
+) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let [rows, width] = x.meta.shape().dims();
+    let dx = new_beside(&x, [rows, width], x.dtype);
+    let rows_of_cube = rows.div_ceil(PARTS).max(1);
+    let parts = rows.div_ceil(rows_of_cube);
+    let partial = new_beside(&x, [parts, 2 * width], DType::F32);
+    let [dweight, dbias] = [(); 2].map(|()| new_beside(&x, [width], DType::F32));
+    // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`; `weight` has
+    // `width` values, `statistics` two for each row.
+    unsafe {
+        differentiate::launch_unchecked(
+            &x.client,
+            cubes(&x.client, parts),
+            CubeDim::new_1d(UNITS as u32),
+            input(&x),
+            input(&weight),
+            input(&statistics),
+            input(&gradient),
+            output(&dx),
+            output(&partial),
+            rows,
+            rows_of_cube,
+            width,
+            element(&x),
+        );
+    }
+    // SAFETY: a unit reads columns below `2 * width` of `parts` rows, and writes one below `width`.
+    unsafe {
+        sum_parts::launch_unchecked(
+            &x.client,
+            CubeCount::new_1d((2 * width).div_ceil(COLUMNS) as u32),
+            CubeDim::new_1d((COLUMNS * SUMS) as u32),
+            input(&partial),
+            output(&dweight),
+            output(&dbias),
+            parts,
+            width,
+        );
+    }
+    (dx, dweight, dbias)
+}

@@ -1,0 +1,230 @@
+//! Kernels for GPUs in [CubeCL](https://github.com/tracel-ai/cubecl), which compiles them for CUDA, Vulkan,
+//! Metal and DirectX 12.
+//!
+//! [`GpuKernels`] has all of them as functions of a backend's tensors: of [`CubeBackend`], and of Burn's fusion,
+//! which runs them in their order among what it fuses. None of them knows of automatic differentiation: forward
+//! and backward are functions of their own, which `vitral-burn` puts together. Tensors are `f32`, `bf16` or `f16`;
+//! sums, statistics and the gradients of what is `f32` are `f32`.
+
+#![cfg(feature = "gpu")]
+#![recursion_limit = "256"]
+// A kernel's arguments are its buffers and sizes, which no type can hold together.
+#![allow(clippy::too_many_arguments)]
+
+mod attention;
+mod cross_entropy;
+mod layer_norm;
+mod memory;
+mod pixels;
+mod reduce;
+
+use burn::backend::{
+    Backend, ExtensionType, backend_extension,
+    fusion::custom::TensorSpec,
+    tensor::{FloatTensor, IntTensor},
+};
+use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
+
+pub use attention::attention_fits;
+
+/// A tensor that may not be there.
+#[derive(ExtensionType)]
+#[extension_type(fusion)]
+pub enum Optional<B: Backend> {
+    /// None.
+    Absent,
+    /// This one.
+    Present {
+        /// It.
+        tensor: FloatTensor<B>,
+    },
+}
+
+/// What there are kernels for.
+#[backend_extension(Cube: cfg(feature = "gpu"), Fusion)]
+pub trait GpuKernels: Backend {
+    /// What `table`, `[256 * channels]`, has for each of `shape`'s bytes, of which four lie in each number,
+    /// the first in the lowest bits. The last dimension of `shape` is the channels.
+    #[fusion(meta = |_, table, shape| TensorSpec::new((*shape).into(), table.dtype))]
+    fn looked_up(
+        bytes: IntTensor<Self>,
+        table: FloatTensor<Self>,
+        shape: [usize; 4],
+    ) -> FloatTensor<Self>;
+
+    /// `softmax(scale * q kᵀ + bias) v` of the packed projection `[batch, tokens, 3 * heads * width]`, which
+    /// has queries, keys and values, each with its heads side by side: `[batch, tokens, heads * width]`, and the
+    /// logarithm of the sum of each row, `[batch, heads, tokens]`. The bias is `[heads, tokens, tokens]` in `f32`.
+    #[fusion(meta = attended)]
+    fn attention(
+        qkv: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        heads: usize,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradient of the packed projection, from [`attention`](Self::attention)'s results and the gradient of
+    /// the first of them, in the type of the projection.
+    #[fusion(meta = |qkv, _, _, _, _, _| qkv.clone())]
+    fn attention_backward(
+        qkv: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+        out: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of the bias, summed over the batch.
+    #[fusion(meta = |_, bias, _, _, _, _| bias.clone())]
+    fn attention_bias_backward(
+        qkv: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        out: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+
+    /// LayerNorm over the last dimension of `[rows, width]`, in the type of `x`, and mean and inverse deviation
+    /// of each row, `[rows, 2]`. Factors and summands are `f32`.
+    #[fusion(meta = |x, _, _, _| (x.clone(), TensorSpec::new([x.shape[0], 2].into(), DType::F32)))]
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradients of LayerNorm's input, factors and summands.
+    #[fusion(meta = |x, weight, _, _| (x.clone(), weight.clone(), weight.clone()))]
+    fn layer_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `-sum(target * log_softmax(logits))` of each row of `[rows, classes]`, `[rows, 1]`, and the logarithm of
+    /// the sum of each row, `[rows, 1]`. All are `f32`.
+    #[fusion(meta = of_rows)]
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradient of the logits, from that of each row's loss.
+    #[fusion(dtype = logits, shape = logits)]
+    fn cross_entropy_backward(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+fn attended(
+    qkv: &TensorSpec,
+    _: &OptionalMetadata,
+    heads: &usize,
+    _: &f32,
+) -> (TensorSpec, TensorSpec) {
+    let [batch, tokens, packed] = qkv.shape.dims();
+    let out = TensorSpec::new([batch, tokens, packed / 3].into(), qkv.dtype);
+    (out, TensorSpec::new([batch, *heads, tokens].into(), DType::F32))
+}
+
+fn of_rows(logits: &TensorSpec, _: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let row = TensorSpec::new([logits.shape[0], 1].into(), logits.dtype);
+    (row.clone(), row)
+}
+
+impl GpuKernels for CubeBackend {
+    fn looked_up(
+        bytes: IntTensor<Self>,
+        table: FloatTensor<Self>,
+        shape: [usize; 4],
+    ) -> FloatTensor<Self> {
+        pixels::looked_up(bytes, table, shape)
+    }
+
+    fn attention(
+        qkv: FloatTensor<Self>,
+        bias: Optional<Self>,
+        heads: usize,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::forward(qkv, bias.into_option(), heads, scale)
+    }
+
+    fn attention_backward(
+        qkv: FloatTensor<Self>,
+        bias: Optional<Self>,
+        out: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        attention::backward(
+            qkv,
+            bias.into_option(),
+            attention::Results { out, logsumexp, gradient },
+            scale,
+        )
+    }
+
+    fn attention_bias_backward(
+        qkv: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        out: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        attention::bias_backward(qkv, bias, attention::Results { out, logsumexp, gradient }, scale)
+    }
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        layer_norm::forward(x, [weight, bias], eps)
+    }
+
+    fn layer_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        layer_norm::backward(x, weight, statistics, gradient)
+    }
+
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cross_entropy::forward(logits, targets)
+    }
+
+    fn cross_entropy_backward(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        logsumexp: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        cross_entropy::backward(logits, targets, logsumexp, gradient)
+    }
+}
+
+impl<B: Backend> Optional<B> {
+    fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::Absent => None,
+            Self::Present { tensor } => Some(tensor),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Tensors as kernels take and give them: row by row.
+
+use burn::{
+    backend::cubecl::dtype_to_storage_type,
+    tensor::{DType, Shape},
+};
+use burn_cubecl::{
+    kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
+};
+use cubecl::{ir::ElemType, prelude::BufferArg};
+
+/// The values of a tensor, row by row.
+pub(crate) fn input(tensor: &CubeTensor) -> BufferArg {
+    into_contiguous(tensor.clone()).into_buffer_arg()
+}
+
+/// Where a kernel writes all of a tensor made by [`new_beside`].
+pub(crate) fn output(tensor: &CubeTensor) -> BufferArg {
+    tensor.clone().into_buffer_arg()
+}
+
+/// A tensor on the device of another. It has no values yet.
+pub(crate) fn new_beside(tensor: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+    let (client, device) = (tensor.client.clone(), tensor.device.clone());
+    empty_device_contiguous_dtype(client, device, shape.into(), dtype)
+}
+
+/// A tensor's element type as kernels know it.
+pub(crate) fn element(tensor: &CubeTensor) -> ElemType {
+    dtype_to_storage_type(tensor.dtype)
+}
