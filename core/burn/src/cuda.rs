@@ -139,6 +139,8 @@ impl From<DriverError> for CudaError {
 /// What a machine has for NVIDIA's GPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cuda {
+    /// The GPU's name.
+    pub name: String,
     /// What the driver supports.
     pub driver: Version,
     /// The compiler's.
@@ -151,11 +153,11 @@ pub struct Cuda {
 
 impl fmt::Display for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { driver, nvrtc, architecture, memory: (free, all) } = self;
+        let Self { name, driver, nvrtc, architecture, memory: (free, all) } = self;
         let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
         write!(
             f,
-            "{architecture}, driver of CUDA {driver}, NVRTC {nvrtc}, {:.1} of {:.1} GiB free",
+            "{name} ({architecture}), driver of CUDA {driver}, NVRTC {nvrtc}, {:.1} of {:.1} GiB free",
             gib(*free),
             gib(*all)
         )
@@ -210,7 +212,7 @@ pub fn check(index: usize) -> Result<Cuda, CudaError> {
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(Cuda { driver, nvrtc, architecture, memory: mem_get_info()? })
+    Ok(Cuda { name: device::get_name(gpu)?, driver, nvrtc, architecture, memory: mem_get_info()? })
 }
 
 /// The compiler's version. It is opened where CUDA_PATH says, if the system does not find it by itself.

@@ -77,7 +77,11 @@ impl Compiler for PlironCompiler {
     type Representation = PlironArtifact;
     type CompilationOptions = PlironOptions;
 
-    fn compile(&mut self, _: KernelDefinition, _: &PlironOptions) -> Result<PlironArtifact, CompilationError> {
+    fn compile(
+        &mut self,
+        _: KernelDefinition,
+        _: &PlironOptions,
+    ) -> Result<PlironArtifact, CompilationError> {
         Err(CompilationError::Generic {
             reason: "this program was built without LLVM: kernels are compiled by NVRTC (feature `cuda-cpp` of `cubecl`)".to_string(),
             backtrace: BackTrace::capture(),

@@ -118,10 +118,14 @@ pub struct Cost {
     pub cpu_seconds: Option<f64>,
     /// Of the whole process, in bytes.
     pub peak_memory: Option<u64>,
+    /// What is held of a GPU's at the end, which gives nothing back meanwhile, in bytes.
+    pub device_memory: Option<u64>,
     /// Floating-point operations per second of the machine's best matrix product.
     pub limit: Option<f64>,
     /// The same of operands in bf16, where the model computes in it.
     pub bf16_limit: Option<f64>,
+    /// The same of a GPU, in the type that the model computes in.
+    pub device_limit: Option<f64>,
 }
 
 /// Repeated measurements of one thing.
@@ -168,6 +172,8 @@ pub struct StepResults {
     milliseconds: Times,
     cpu_seconds_per_step: Option<f64>,
     process_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_held_bytes: Option<u64>,
     gflop_per_image: f64,
     gflops: Option<f64>,
     /// Of a machine whose processors compute; none of GPUs.
@@ -178,6 +184,11 @@ pub struct StepResults {
     bf16_limit_gflops: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share_of_bf16_limit: Option<f64>,
+    /// Of a GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_limit_gflops: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of_device_limit: Option<f64>,
     /// Seconds.
     samples: Vec<Sample>,
 }
@@ -210,12 +221,15 @@ impl StepResults {
             },
             cpu_seconds_per_step: cost.cpu_seconds,
             process_peak_bytes: cost.peak_memory,
+            device_held_bytes: cost.device_memory,
             gflop_per_image: cost.flops_per_image / 1e9,
             gflops: speed.map(|speed| speed / 1e9),
             sgemm_limit_gflops: cost.limit.map(|limit| limit / 1e9),
             share_of_sgemm_limit: speed.zip(cost.limit).map(|(speed, limit)| speed / limit),
             bf16_limit_gflops: cost.bf16_limit.map(|limit| limit / 1e9),
             share_of_bf16_limit: speed.zip(cost.bf16_limit).map(|(speed, limit)| speed / limit),
+            device_limit_gflops: cost.device_limit.map(|limit| limit / 1e9),
+            share_of_device_limit: speed.zip(cost.device_limit).map(|(speed, limit)| speed / limit),
             samples,
         }
     }
@@ -253,6 +267,9 @@ impl fmt::Display for StepResults {
         if let Some(bytes) = self.process_peak_bytes {
             writeln!(f, "  process peak  {:.2} GiB", bytes as f64 / f64::from(1 << 30))?;
         }
+        if let Some(bytes) = self.device_held_bytes {
+            writeln!(f, "  GPU memory    {:.2} GiB", bytes as f64 / f64::from(1 << 30))?;
+        }
         writeln!(f, "  model         {:.2} GFLOP per image", self.gflop_per_image)?;
         if let Some(speed) = self.gflops {
             write!(f, "  speed         {speed:.1} GFLOP/s")?;
@@ -263,6 +280,12 @@ impl fmt::Display for StepResults {
             }
             if let (Some(limit), Some(share)) = (self.bf16_limit_gflops, self.share_of_bf16_limit) {
                 write!(f, ", {:.0}% of its bf16 limit of {limit:.0} GFLOP/s", share * 100.0)?;
+            }
+            if let (Some(limit), Some(share)) =
+                (self.device_limit_gflops, self.share_of_device_limit)
+            {
+                let (share, precision) = (share * 100.0, self.work.precision);
+                write!(f, ", {share:.0}% of this GPU's {precision} limit of {limit:.0} GFLOP/s")?;
             }
             writeln!(f)?;
         }

@@ -25,7 +25,7 @@ use vitral_train::{
 
 use super::{
     cpu_time::cpu_seconds,
-    limit::{bf16_limit, sgemm_limit},
+    limit::{bf16_limit, device_limit, sgemm_limit},
     report::{Cost, Machine, Sample, StepResults, Work},
     subject::Subject,
 };
@@ -126,7 +126,9 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let processor = cpu_seconds().zip(processor).map(|(end, start)| end - start);
     // Before the limit is measured, which takes memory of its own.
     let peak_memory = memory().host_peak;
+    let device_memory = device.memory_pool_usage().map(|usage| usage.bytes_reserved);
     progress.finish();
+    let compute = experiment.train.precision.compute();
 
     let forward = Costs::of(bench.model(), &device).forward_flops;
     let cost = Cost {
@@ -134,9 +136,10 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         flops_per_image: if arguments.infer { forward } else { 3.0 * forward },
         cpu_seconds: processor.map(|seconds| seconds / f64::from(arguments.steps)),
         peak_memory: (peak_memory > 0).then_some(peak_memory),
+        device_memory: device_memory.filter(|_| !is_cpu(&device)),
         limit: is_cpu(&device).then(sgemm_limit),
-        bf16_limit: (is_cpu(&device) && experiment.train.precision.compute() == Compute::BF16)
-            .then(bf16_limit),
+        bf16_limit: (is_cpu(&device) && compute == Compute::BF16).then(bf16_limit),
+        device_limit: (!is_cpu(&device)).then(|| device_limit(&device, compute)).transpose()?,
     };
     let report = StepResults::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
@@ -289,6 +292,6 @@ fn infer(model: &ViT, device: &Device, images: Tensor<4>) -> Result<Sample, Erro
 }
 
 /// Waits until the device has computed all that it was given.
-fn wait(device: &Device) -> Result<(), Error> {
+pub(super) fn wait(device: &Device) -> Result<(), Error> {
     device.sync().map_err(|error| Error::Device(error.to_string()))
 }
