@@ -96,7 +96,7 @@ impl Attention {
             && !noise(self.dropout)
     }
 
-    /// `[B, tokens, width]` to the same, and the keys `[B, heads, tokens, head_dim]`.
+    /// `[B, tokens, width]` to the same, and queries and keys `[B, heads, tokens, head_dim]`.
     pub(crate) fn forward<O: Ops>(
         &self,
         ops: &mut O,
@@ -104,7 +104,7 @@ impl Attention {
         rotary: Option<&RotaryTable<O::Tensor>>,
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
-    ) -> (O::Tensor, O::Tensor) {
+    ) -> (O::Tensor, [O::Tensor; 2]) {
         let qkv = self.qkv.forward(ops, tokens);
         let [mut query, mut key, value] = ops.heads(qkv, self.heads);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
@@ -113,7 +113,7 @@ impl Attention {
         if let Some(rotary) = rotary {
             (query, key) = (rotary.rotate(ops, query), rotary.rotate(ops, key));
         }
-        let keys = key.clone();
+        let compared = [query.clone(), key.clone()];
         let out = match &self.program {
             Some(program) => {
                 let (inputs, mode) = ([query, key, value], mode.of("weights"));
@@ -134,7 +134,7 @@ impl Attention {
         };
         let out = ops.joined(out);
         let out = self.proj.forward(ops, out);
-        (ops.dropout(out, self.dropout, mode.of("projection")), keys)
+        (ops.dropout(out, self.dropout, mode.of("projection")), compared)
     }
 }
 
@@ -155,11 +155,7 @@ impl<T: Clone> SoftmaxAttention<T> {
         mode: Mode,
     ) -> T {
         if ops.keeps_attention() {
-            let exact = [query.clone(), key.clone()].map(|tensor| ops.unrounded(tensor));
-            let weights = ops.in_f32(exact, |ops, [query, key]| {
-                let scores = self.scores(ops, query, key);
-                self.weights(ops, scores)
-            });
+            let weights = self.exact_weights(ops, query.clone(), key.clone());
             ops.keep_attention(weights, None);
         }
         if mode.noise(self.weight_dropout).is_none() {
@@ -172,6 +168,15 @@ impl<T: Clone> SoftmaxAttention<T> {
             ops.dropout(weights, self.weight_dropout, mode)
         });
         ops.matmul(weights, value)
+    }
+
+    /// What values are weighted with but for noise, in `f32`: `[B, heads, queries, keys]`.
+    pub(crate) fn exact_weights<O: Ops<Tensor = T>>(&self, ops: &mut O, query: T, key: T) -> T {
+        let exact = [query, key].map(|tensor| ops.unrounded(tensor));
+        ops.in_f32(exact, |ops, [query, key]| {
+            let scores = self.scores(ops, query, key);
+            self.weights(ops, scores)
+        })
     }
 
     /// `scale * q kᵀ`: `[B, heads, queries, keys]`.
