@@ -88,5 +88,7 @@ fn attention_that_has_no_map_is_refused_by_name_and_that_of_plugins_drawn_where_
     train(&workspace, &["train.steps=1"]);
     let said = draw(&workspace, "run", &["--token-merging", "2"]).failed_with(1).stderr;
     assert!(said.contains("merges tokens") && said.contains("`--token-merging 0`"), "{said}");
+    let said = draw(&workspace, "run", &["--keep-tokens", "0.5"]).failed_with(1).stderr;
+    assert!(said.contains("leaves out tokens") && said.contains("`--keep-tokens 1`"), "{said}");
     assert!(!workspace.join("maps-run").exists());
 }

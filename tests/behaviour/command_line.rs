@@ -221,9 +221,9 @@ fn eval_covers_every_image_and_agrees_with_training() {
     assert!(table.contains("top-1") && table.contains("accuracy of each class"), "{table}");
 }
 
-/// A checkpoint that knows nothing of token merging is evaluated with it, and one that does without.
+/// A checkpoint that knows nothing of fewer tokens is evaluated with some merged or left out.
 #[test]
-fn trained_models_merge_tokens_where_the_command_line_says_so() {
+fn trained_models_go_on_with_fewer_tokens_where_the_command_line_says_so() {
     let workspace = Workspace::new();
     vitral(workspace.path(), &["train", "experiment.ron"]).succeeded();
     let loss = |arguments: &[&str]| {
@@ -234,14 +234,24 @@ fn trained_models_merge_tokens_where_the_command_line_says_so() {
     };
     assert_eq!(loss(&["--token-merging", "0"]), loss(&[]));
     assert_ne!(loss(&["--token-merging", "4"]), loss(&[]));
+    assert_eq!(loss(&["--keep-tokens", "1"]), loss(&[]));
+    assert_ne!(loss(&["--keep-tokens", "0.5"]), loss(&[]));
     write_image_folder(&workspace.join("photos"), 1);
     let photo = "photos/class_2/000.png";
     vitral(workspace.path(), &["predict", "run", photo, "--token-merging", "4"]).succeeded();
+    vitral(workspace.path(), &["predict", "run", photo, "--keep-tokens", "0.5"]).succeeded();
+    let said = vitral(workspace.path(), &["eval", "run", "--keep-tokens", "1.5"]).failed_with(2);
+    assert!(said.stderr.contains("from 0.01 to 1"), "{}", said.stderr);
+    let both = ["eval", "run", "--keep-tokens", "0.5", "--token-merging", "4"];
+    let said = vitral(workspace.path(), &both).failed_with(1).stderr;
+    assert!(said.contains("--token-merging 4 --keep-tokens 0.5: tokens are either"), "{said}");
     let rope = ["train", "experiment.ron", "--set", "model.rope=100.0", "--set", "output=turned"];
     vitral(workspace.path(), &rope).succeeded();
     let said = vitral(workspace.path(), &["eval", "turned", "--token-merging", "4"]);
     assert!(!said.status.success());
     assert!(said.stderr.contains("token merging does not go with `rope`"), "{}", said.stderr);
+    let said = vitral(workspace.path(), &["eval", "turned", "--keep-tokens", "0.5"]).failed_with(1);
+    assert!(said.stderr.contains("does not go with `rope`"), "{}", said.stderr);
 }
 
 #[test]

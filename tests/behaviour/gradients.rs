@@ -12,6 +12,7 @@ use vitral_model::{
     position::Position,
     token_merging::{MergeSchedule, TokenMerging},
     token_mixing::TokenMixing,
+    token_reorganization::TokenReorganization,
 };
 use vitral_seed::Seed;
 use vitral_train::{
@@ -195,6 +196,30 @@ fn gradients_of_every_model_option_equal_finite_differences() {
             ViTConfig { pool: Pool::Mean, patch_dropout: 0.3, ..merging(base(), true) },
         ),
         ("token merging with map", ViTConfig { pool: Pool::Map, ..merging(base(), true) }),
+        ("token reorganization", keeping(base(), 0.7, true)),
+        ("token reorganization without a fused token", keeping(base(), 0.7, false)),
+        (
+            "token reorganization with registers, norms, dropout and patch dropout",
+            keeping(
+                ViTConfig {
+                    register_tokens: 2,
+                    qk_norm: true,
+                    attention_dropout: 0.3,
+                    patch_dropout: 0.3,
+                    ..base()
+                },
+                0.5,
+                true,
+            ),
+        ),
+        (
+            "token reorganization of a pruned model with a distillation token",
+            keeping(
+                pruned([(1, 20), (2, 7)], ViTConfig { distillation_token: true, ..base() }),
+                0.7,
+                true,
+            ),
+        ),
         ("pruned", pruned([(1, 20), (2, 7)], base())),
         (
             "without a branch",
@@ -234,6 +259,11 @@ fn gradients_of_every_model_option_equal_finite_differences() {
 fn merging(model: ViTConfig, proportional_attention: bool) -> ViTConfig {
     let r = MergeSchedule::Layers(vec![3, 2]);
     ViTConfig { token_merging: Some(TokenMerging { r, proportional_attention }), ..model }
+}
+
+fn keeping(model: ViTConfig, keep: f64, fuse: bool) -> ViTConfig {
+    let asked = TokenReorganization { keep, layers: Some(vec![0, 1]), fuse };
+    ViTConfig { token_reorganization: Some(asked), ..model }
 }
 
 fn pruned(layers: [(usize, usize); 2], model: ViTConfig) -> ViTConfig {

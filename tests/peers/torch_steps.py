@@ -33,6 +33,7 @@ PLAIN = {
     "attention_dropout": 0.0,
     "patch_dropout": 0.0,
     "token_merging": None,
+    "token_reorganization": None,
     "representation_size": None,
     "norm_eps": 1e-6,
 }

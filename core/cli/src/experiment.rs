@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vitral_config::Document;
 use vitral_data::DataError;
-use vitral_model::{
-    device::{Device, DeviceChoice, DeviceError},
-    token_merging::{MergeSchedule, TokenMerging},
-};
+use vitral_model::device::{Device, DeviceChoice, DeviceError};
 use vitral_train::{Error, Experiment, checkpoint::Checkpoint};
 
 use crate::{failure::Failure, overrides, plugins};
@@ -210,19 +207,6 @@ fn on_its_bases(
     let (below, mut origins) = on_its_bases(below, &its_folder, depth + 1)?;
     origins.insert(0, (own.clone(), folder.to_owned()));
     Ok((own.without("base").over::<Experiment>(&below)?, origins))
-}
-
-/// Has a trained model merge `r` tokens away in each layer, where the command line says so.
-pub fn merge_tokens(experiment: &mut Experiment, r: Option<usize>) -> Result<(), Failure> {
-    let Some(r) = r else { return Ok(()) };
-    let model = &mut experiment.model;
-    let merging = model.token_merging.take().unwrap_or_else(|| TokenMerging::constant(r));
-    if r > 0 {
-        model.token_merging = Some(TokenMerging { r: MergeSchedule::Constant(r), ..merging });
-    }
-    model.check().map_err(|problem| {
-        Failure::Other(format!("--token-merging {r}: {}: {}", problem.message, problem.help))
-    })
 }
 
 /// Opens the device that the command line names, else the experiment's.

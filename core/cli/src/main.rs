@@ -12,6 +12,7 @@ mod consent;
 mod excerpt;
 mod experiment;
 mod failure;
+mod fewer_tokens;
 mod files;
 mod job;
 mod json;

@@ -18,7 +18,7 @@ pub struct Overrides {
 }
 
 /// Fields that have a say in evaluating a trained model, each with all that is in it.
-const EVALUATED: [&str; 11] = [
+const EVALUATED: [&str; 12] = [
     "device",
     "data.train",
     "data.val",
@@ -30,6 +30,7 @@ const EVALUATED: [&str; 11] = [
     "train.batch",
     "train.precision",
     "model.token_merging",
+    "model.token_reorganization",
 ];
 
 /// Fields that have no say any more in a run that goes on.
@@ -128,6 +129,7 @@ mod tests {
             ("data.augment=[]", false, true),
             ("model.pool=Mean", false, true),
             ("model.token_merging=None", true, true),
+            ("model.token_reorganization=(keep: 0.7)", true, true),
             ("model.init=Timm", false, false),
             ("train.precision=BF16", true, true),
             ("train.precisionn=BF16", false, true),

@@ -159,6 +159,9 @@ fn common_notes(config: &ViTConfig) -> Vec<String> {
     if config.token_merging.is_some() {
         notes.push("no tokens are merged there (`token_merging`)".into());
     }
+    if config.token_reorganization.is_some() {
+        notes.push("all tokens are kept there (`token_reorganization`)".into());
+    }
     notes
 }
 

@@ -56,7 +56,10 @@ mod tests {
     use vitral_seed::Seed;
 
     use super::*;
-    use crate::{Mode, ViTConfig, init::Init, parameters};
+    use crate::{
+        Mode, ViTConfig, init::Init, parameters, token_merging::TokenMerging,
+        token_reorganization::TokenReorganization,
+    };
 
     fn config() -> ViTConfig {
         ViTConfig {
@@ -86,10 +89,11 @@ mod tests {
             .collect()
     }
 
-    /// Fused kernels, and Burn's own operations (RoPE, dropout, normalised queries).
+    /// Fused kernels, and Burn's own operations (RoPE, dropout, normalised queries, fewer tokens).
     #[test]
     fn gradients_are_the_same_to_the_bit() {
         let composed = ViTConfig { rope: Some(100.0), qk_norm: true, dropout: 0.2, ..config() };
+        let weighed = ViTConfig { attention_dropout: 0.2, ..config() };
         let mixer = ViTConfig {
             variant: "Mixer-S/16".parse().unwrap(),
             heads: None,
@@ -100,7 +104,10 @@ mod tests {
             ..config()
         };
         let scaled = ViTConfig { layer_scale: Some(0.5), ..config() };
-        for config in [config(), scaled, composed, mixer] {
+        let merging = ViTConfig { token_merging: Some(TokenMerging::constant(1)), ..config() };
+        let token_reorganization = Some(TokenReorganization::keeping(0.5));
+        let keeping = ViTConfig { token_reorganization, ..config() };
+        for config in [config(), scaled, composed, weighed, mixer, merging, keeping] {
             let device = Device::flex();
             let kept = gradients(&config, vec![false; 3], &device);
             for plan in [vec![true; 3], vec![false, true, false]] {

@@ -97,19 +97,19 @@ impl Attention {
             && !noise(self.dropout)
     }
 
-    /// `[B, tokens, width]` to the same, and the keys `[B, heads, tokens, head_dim]` if they are wanted.
+    /// `[B, tokens, width]` to the same, and queries and keys `[B, heads, tokens, head_dim]` if they are wanted.
     pub(crate) fn forward<O: Ops>(
         &self,
         ops: &mut O,
         tokens: O::Tensor,
         rotary: Option<&RotaryTable<O::Tensor>>,
         sizes: &TokenSizes<O::Tensor>,
-        wants_keys: bool,
+        wants_compared: bool,
         mode: Mode,
-    ) -> (O::Tensor, Option<O::Tensor>) {
+    ) -> (O::Tensor, Option<[O::Tensor; 2]>) {
         let qkv = self.qkv.forward(ops, tokens);
         let turned = rotary.is_some() || sizes.weigh_scores();
-        let packed = (!wants_keys).then(|| self.packed(ops, &qkv, turned, mode)).flatten();
+        let packed = (!wants_compared).then(|| self.packed(ops, &qkv, turned, mode)).flatten();
         if let Some(out) = packed {
             return (self.projected(ops, out, mode), None);
         }
@@ -120,7 +120,7 @@ impl Attention {
         if let Some(rotary) = rotary {
             (query, key) = (rotary.rotate(ops, query), rotary.rotate(ops, key));
         }
-        let keys = wants_keys.then(|| key.clone());
+        let compared = wants_compared.then(|| [query.clone(), key.clone()]);
         let out = match &self.program {
             Some(program) => {
                 let (inputs, mode) = ([query, key, value], mode.of("weights"));
@@ -138,7 +138,7 @@ impl Attention {
             }
         };
         let out = ops.joined(out);
-        (self.projected(ops, out, mode), keys)
+        (self.projected(ops, out, mode), compared)
     }
 
     /// The heads' results by a kernel that takes the packed projection, if there is one: of queries and keys that
@@ -195,11 +195,7 @@ impl<T: Clone> SoftmaxAttention<T> {
         mode: Mode,
     ) -> T {
         if ops.keeps_attention() {
-            let exact = [query.clone(), key.clone()].map(|tensor| ops.unrounded(tensor));
-            let weights = ops.in_f32(exact, |ops, [query, key]| {
-                let scores = self.scores(ops, query, key);
-                self.weights(ops, scores)
-            });
+            let weights = self.exact_weights(ops, query.clone(), key.clone());
             ops.keep_attention(weights, None);
         }
         if mode.noise(self.weight_dropout).is_none() {
@@ -212,6 +208,15 @@ impl<T: Clone> SoftmaxAttention<T> {
             ops.dropout(weights, self.weight_dropout, mode)
         });
         ops.matmul(weights, value)
+    }
+
+    /// What values are weighted with but for noise, in `f32`: `[B, heads, queries, keys]`.
+    pub(crate) fn exact_weights<O: Ops<Tensor = T>>(&self, ops: &mut O, query: T, key: T) -> T {
+        let exact = [query, key].map(|tensor| ops.unrounded(tensor));
+        ops.in_f32(exact, |ops, [query, key]| {
+            let scores = self.scores(ops, query, key);
+            self.weights(ops, scores)
+        })
     }
 
     /// `scale * q kᵀ`: `[B, heads, queries, keys]`.

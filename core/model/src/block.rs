@@ -7,6 +7,7 @@ use vitral_burn::composite::{Around, AttentionBranch, Composite, MlpBranch};
 use crate::{
     Mode, ViTConfig,
     attention::Attention,
+    config::Kept,
     init::Initializer,
     layers::{LayerScale, Norm},
     mlp::MlpBlock,
@@ -15,6 +16,7 @@ use crate::{
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
     token_mixing::mix_tokens,
+    token_reorganization::reorganize,
 };
 
 /// What runs the blocks of a model.
@@ -56,6 +58,9 @@ pub struct Block {
     /// Tokens to merge away after attention.
     #[module(skip)]
     merged: usize,
+    /// What is kept of the tokens after attention; none if all are.
+    #[module(skip)]
+    kept: Option<Kept>,
 }
 
 impl Block {
@@ -82,6 +87,7 @@ impl Block {
             ls2: if has_mlp { scale("ls2") } else { None },
             drop_path: config.drop_path_of(layer),
             merged: config.merged_of(layer),
+            kept: config.kept_of(layer),
         }
     }
 
@@ -90,7 +96,7 @@ impl Block {
         self.norm1.is_none() && self.norm2.is_none()
     }
 
-    /// `[B, tokens, width]` to the same, or to fewer tokens where it merges some.
+    /// `[B, tokens, width]` to the same, or to fewer tokens where it merges or leaves out some.
     pub(crate) fn forward<O: Ops>(
         &self,
         ops: &mut O,
@@ -135,12 +141,20 @@ impl Block {
         match (&self.attn, &self.mlp_tokens) {
             (Some(attn), _) => {
                 let normed = norm.forward(ops, tokens.clone());
-                let (branch, keys) = ops.within("attn", |ops| {
-                    attn.forward(ops, normed, rotary, sizes, self.merged > 0, mode.of("attention"))
+                let compares = self.merged > 0 || self.kept.is_some();
+                let (branch, compared) = ops.within("attn", |ops| {
+                    attn.forward(ops, normed, rotary, sizes, compares, mode.of("attention"))
                 });
                 let tokens = self.residual(ops, tokens, branch, self.ls1.as_ref(), path);
-                let Some(keys) = keys else { return tokens };
-                ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
+                match (compared, self.kept) {
+                    (None, _) => tokens,
+                    (Some(compared), Some(kept)) => {
+                        ops.within("reorganization", |ops| reorganize(ops, tokens, compared, kept))
+                    }
+                    (Some([_, keys]), None) => {
+                        ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
+                    }
+                }
             }
             (None, Some(mlp)) => {
                 let normed = norm.forward(ops, tokens.clone());
@@ -199,6 +213,7 @@ impl Block {
     ) -> Option<AttentionBranch> {
         let attn = self.attn.as_ref()?;
         let plain = self.merged == 0
+            && self.kept.is_none()
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
         let around = self.around(ops, self.norm1.as_ref()?, mode.of("drop_path1"));

@@ -33,6 +33,7 @@ pub mod resnet;
 pub mod summary;
 pub mod token_merging;
 pub mod token_mixing;
+pub mod token_reorganization;
 pub mod variant;
 mod vit;
 pub mod vit_program;

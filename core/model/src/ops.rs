@@ -270,6 +270,24 @@ pub(crate) trait Ops: Sized {
         }
     }
 
+    /// The tokens at some places `[B, kept]` of `[B, tokens, width]`: `[B, kept, width]`.
+    fn tokens_at(&mut self, tokens: Self::Tensor, places: Self::Tensor) -> Self::Tensor {
+        let (kept, width) = (self.size(&places, 1), self.size(&tokens, 2));
+        let places = self.reshape(places, [Dim::BATCH, kept.into(), 1.into()]);
+        let places = self.expand(places, [Dim::BATCH, kept.into(), width.into()]);
+        self.apply(op::GatherElements { axis: 1 }, [tokens, places])
+    }
+
+    /// Which of `count` places are among some `[B, kept]`: `[B, count]` of ones, and zeros elsewhere.
+    fn membership(&mut self, places: Self::Tensor, count: usize) -> Self::Tensor {
+        let kept = self.size(&places, 1);
+        let places = self.reshape(places, [Dim::BATCH, kept.into(), 1.into()]);
+        let all = self.indices(&[count], &(0..count).collect::<Vec<_>>());
+        let same = self.apply(op::Equal {}, [places, all]);
+        let same = self.apply(op::Cast { to: DType::F32 }, [same]);
+        self.apply(op::ReduceMax { axes: vec![1], keep_dimensions: false }, [same])
+    }
+
     /// The mean along an axis, which is left with 1.
     fn mean(&mut self, input: Self::Tensor, axis: usize) -> Self::Tensor {
         self.apply(op::ReduceMean { axes: vec![axis], keep_dimensions: true }, [input])

@@ -126,13 +126,15 @@ where
         // A plugin with more parameters than that keeps its activations.
         return block.forward(&mut recipe.ops, tokens, rotary, sizes, recipe.mode);
     }
-    let input = Tensor::<3>::from_primitive::<B>(x.clone());
+    // Burn's operations round differently where there could be a history; here nothing asks for one.
+    let input = Tensor::<3>::from_primitive::<B>(x.clone()).autodiff();
+    let untracked = recipe.block.clone().map(&mut Untracked);
     let none = || FloatTensor::<Autodiff<B>>::new(x.clone()).node();
     guards.list.resize_with(INPUTS, none);
     let Ok(guards) = <[NodeGuard; INPUTS]>::try_from(guards.list) else {
         unreachable!("resized to it")
     };
-    let (out, merged) = recipe.run(&recipe.block, input);
+    let (out, merged) = recipe.run(&untracked, input);
     *sizes = merged;
     let out = match out.without_autodiff().try_into_primitive::<B>() {
         Ok(out) => out,
@@ -206,6 +208,16 @@ where
                 grads.register::<B>(parent.id, gradient);
             }
         }
+    }
+}
+
+/// Has every parameter be one that could have a gradient, which is not wanted.
+struct Untracked;
+
+impl ModuleMapper for Untracked {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        Param::from_mapped_value(id, value.without_autodiff().autodiff(), mapper)
     }
 }
 

@@ -78,7 +78,7 @@ pub fn layers(model: &ViT, device: &Device) -> Vec<Layer> {
             let (parameters, forward_flops) = (whole.parameters, whole.forward_flops);
             Part { name: part.into(), parameters, forward_flops }
         };
-        let parts = ["attn", "mlp_tokens", "merging", "mlp"].map(part);
+        let parts = ["attn", "mlp_tokens", "merging", "reorganization", "mlp"].map(part);
         let is_there = |part: &Part| part.parameters > 0 || part.forward_flops > 0.0;
         layers.push(Layer {
             kept_bytes: Some(kept),
@@ -121,7 +121,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        ViTConfig, config::LayerSize, parameters::count, pool::Pool, token_merging::TokenMerging,
+        ViTConfig,
+        config::{LayerSize, TokenReorganization},
+        parameters::count,
+        pool::Pool,
+        token_merging::TokenMerging,
     };
 
     fn model(variant: &str, change: fn(&mut ViTConfig)) -> ViT {
@@ -134,11 +138,14 @@ mod tests {
     #[test]
     fn nothing_of_a_model_is_in_no_layer_or_in_two() {
         type Change = fn(&mut ViTConfig);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 9] = [
             ("Ti/16", |_| {}),
             ("Ti/16", |config| {
                 config.token_merging = Some(TokenMerging::constant(8));
                 config.register_tokens = 4;
+            }),
+            ("Ti/16", |config| {
+                config.token_reorganization = Some(TokenReorganization::keeping(0.7));
             }),
             ("Ti/16", |config| {
                 config.pool = Pool::Map;

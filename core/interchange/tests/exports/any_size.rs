@@ -20,6 +20,7 @@ fn any() -> GraphOptions {
 fn is_fixed(config: &ViTConfig) -> bool {
     config.relative_position_bias
         || config.token_merging.is_some()
+        || config.token_reorganization.is_some()
         || config.is_mixer()
         || config.stem != Stem::None
 }
@@ -120,6 +121,7 @@ fn parts_for_one_size_are_refused_by_name() {
     for part in [
         "`relative_position_bias`",
         "`token_merging`",
+        "`token_reorganization`",
         "`token_mixing`",
         "`stem`",
         "(plugin `window`)",

@@ -12,6 +12,7 @@ use vitral_model::{
     position::Position,
     resnet::Stem,
     token_merging::{MergeSchedule, TokenMerging},
+    token_reorganization::TokenReorganization,
 };
 use vitral_seed::Seed;
 
@@ -32,6 +33,12 @@ pub fn base() -> ViTConfig {
 fn merging(model: ViTConfig, proportional_attention: bool) -> ViTConfig {
     let r = MergeSchedule::Layers(vec![8, 3]);
     ViTConfig { token_merging: Some(TokenMerging { r, proportional_attention }), ..model }
+}
+
+/// The layers keep a share of their patches.
+fn keeping(model: ViTConfig, keep: f64, fuse: bool) -> ViTConfig {
+    let asked = TokenReorganization { keep, layers: Some(vec![0, 1]), fuse };
+    ViTConfig { token_reorganization: Some(asked), ..model }
 }
 
 /// A model with weights that all matter.
@@ -147,6 +154,15 @@ pub fn options() -> Vec<(&'static str, ViTConfig)> {
             merging(ViTConfig { pool: Pool::Mean, class_token: false, ..base() }, true),
         ),
         ("token merging with map", merging(ViTConfig { pool: Pool::Map, ..base() }, true)),
+        ("token reorganization", keeping(base(), 0.7, true)),
+        (
+            "token reorganization of normalised queries, without a fused token",
+            keeping(ViTConfig { qk_norm: true, register_tokens: 2, ..base() }, 0.5, false),
+        ),
+        (
+            "token reorganization of a pruned model",
+            pruned([(1, 20), (2, 32)], keeping(base(), 0.6, true)),
+        ),
         ("pruned", pruned([(1, 20), (2, 32)], base())),
         (
             "without a branch",

@@ -44,6 +44,12 @@ pub enum NoAttention {
          `--token-merging 0` merges none"
     )]
     Merging,
+    /// Tokens are left out on their way.
+    #[error(
+        "the model leaves out tokens (EViT), so that its last layers have no part of some patches; \
+         `--keep-tokens 1` keeps all"
+    )]
+    Reorganization,
     /// A plugin's attention is something else.
     #[error(
         "the attention of layer {layer} (plugin `{plugin}`) has no map: what it gives is no mean of the values, \
@@ -81,13 +87,18 @@ impl ViTConfig {
     /// Whether the layers have attention of which there can be maps.
     ///
     /// # Errors
-    /// They have none, or tokens are merged between them.
+    /// They have none, or tokens are merged or left out between them.
     pub fn check_attention_maps(&self) -> Result<(), NoAttention> {
         if self.is_mixer() {
             return Err(NoAttention::Mixer);
         }
-        match (0..self.depth()).any(|layer| self.merged_of(layer) > 0) {
-            true => Err(NoAttention::Merging),
+        let any =
+            |is_so: fn(&Self, usize) -> bool| (0..self.depth()).any(|layer| is_so(self, layer));
+        if any(|config, layer| config.merged_of(layer) > 0) {
+            return Err(NoAttention::Merging);
+        }
+        match any(|config, layer| config.kept_of(layer).is_some()) {
+            true => Err(NoAttention::Reorganization),
             false => Ok(()),
         }
     }

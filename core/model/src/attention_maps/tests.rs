@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     AttentionPrograms, Compute,
     attention::SoftmaxAttention,
-    config::{LayerAttention, LayerSize, TokenMerging},
+    config::{LayerAttention, LayerSize, TokenMerging, TokenReorganization},
     program_attention::{INPUTS, layer_type},
 };
 
@@ -264,6 +264,12 @@ fn a_plugins_attention_has_the_weights_that_it_shows_or_none() {
 fn what_has_no_attention_map_says_why() {
     let merging = ViTConfig { token_merging: Some(TokenMerging::constant(2)), ..config() };
     assert_eq!(merging.check_attention_maps(), Err(NoAttention::Merging));
+    let keeping = |keep| {
+        let token_reorganization = Some(TokenReorganization::keeping(keep));
+        ViTConfig { token_reorganization, ..config() }.check_attention_maps()
+    };
+    assert_eq!(keeping(0.7), Err(NoAttention::Reorganization));
+    assert_eq!(keeping(1.0), Ok(()));
     assert_eq!(config().check_attention_maps(), Ok(()));
     let mixer = ViTConfig::of_variant("Mixer-S/16".parse().unwrap());
     assert_eq!(mixer.check_attention_maps(), Err(NoAttention::Mixer));

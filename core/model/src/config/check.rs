@@ -103,6 +103,7 @@ impl ViTConfig {
             ));
         }
         self.check_token_merging()?;
+        self.check_token_reorganization()?;
         self.check_rope_registers()?;
         if self.position == Position::SinCos2d && !self.width().is_multiple_of(4) {
             return Err(ConfigProblem::new(
@@ -208,6 +209,7 @@ impl ViTConfig {
             (self.position != Position::None, "position", PLACES),
             (self.patch_dropout > 0.0, "patch_dropout", PLACES),
             (self.token_merging.is_some(), "token_merging", PLACES),
+            (self.token_reorganization.is_some(), "token_reorganization", NO_ATTENTION),
         ] {
             if is_there {
                 return Err(ConfigProblem::new(
@@ -311,6 +313,7 @@ mod tests {
         let attention = AttentionKind::Softmax { heads: None, qk_norm: None };
         let attention = vec![LayerAttention { layers: (0, 1), attention }];
         let merging = Some(crate::token_merging::TokenMerging::constant(8));
+        let keeping = Some(crate::token_reorganization::TokenReorganization::keeping(0.7));
         for (config, field) in [
             (ViTConfig { heads: Some(12), ..base() }, "heads"),
             (ViTConfig { attention, ..base() }, "attention"),
@@ -324,6 +327,7 @@ mod tests {
             (ViTConfig { position: Position::Learned, ..base() }, "position"),
             (ViTConfig { patch_dropout: 0.5, ..base() }, "patch_dropout"),
             (ViTConfig { token_merging: merging, ..base() }, "token_merging"),
+            (ViTConfig { token_reorganization: keeping, ..base() }, "token_reorganization"),
             (ViTConfig { pool: Pool::Map, ..base() }, "pool"),
         ] {
             let (found, message) = problem(config);

@@ -89,11 +89,15 @@ impl ViTConfig {
                     "heads of a plugin's attention are not pruned, since its program is for all of them",
                 ));
             }
-            if size.heads == 0 && self.merged_of(layer) > 0 {
+            if size.heads == 0 && self.needs_heads(layer) {
+                let (does, help) = match self.merged_of(layer) {
+                    0 => ("leaves out", "have `token_reorganization` name other `layers`"),
+                    _ => ("merges", "have `token_merging` merge none there: `r: Layers([...])`"),
+                };
                 return Err(ConfigProblem::new(
                     field("heads"),
-                    format!("layer {layer} merges tokens, for which it needs attention"),
-                    "leave it a head, or have `token_merging` merge none there: `r: Layers([...])`",
+                    format!("layer {layer} {does} tokens, for which it needs attention"),
+                    format!("leave it a head, or {help}"),
                 ));
             }
         }
@@ -107,6 +111,7 @@ mod tests {
     use crate::{
         config::{AttentionKind, LayerAttention},
         token_merging::TokenMerging,
+        token_reorganization::TokenReorganization,
     };
 
     fn pruned(layers: &[(usize, usize)]) -> ViTConfig {
@@ -133,6 +138,8 @@ mod tests {
         let plugin: AttentionKind = ron::from_str(r#"Plugin(name: "gained")"#).unwrap();
         let plugin = vec![LayerAttention { layers: (1, 1), attention: plugin }];
         let merging = Some(TokenMerging::constant(8));
+        // By default that is behind the layers 0 and 1 of two.
+        let keeping = Some(TokenReorganization::keeping(0.7));
         let mixer = ViTConfig::of_variant("Mixer-S/16".parse().unwrap());
         for (config, field, message) in [
             (pruned(&[(1, 100)]), "layers", "1 layers, but the model has 2"),
@@ -147,6 +154,11 @@ mod tests {
                 ViTConfig { token_merging: merging, ..pruned(&[(0, 9), (2, 9)]) },
                 "layers[0].heads",
                 "layer 0 merges tokens",
+            ),
+            (
+                ViTConfig { token_reorganization: keeping, ..pruned(&[(1, 9), (0, 9)]) },
+                "layers[1].heads",
+                "layer 1 leaves out tokens",
             ),
             (ViTConfig { layers: pruned(&[(1, 1)]).layers, ..mixer }, "layers", "an MLP-Mixer"),
         ] {

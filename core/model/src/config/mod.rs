@@ -7,6 +7,7 @@ mod options;
 mod rope;
 pub(crate) mod stem;
 mod token_merging;
+mod token_reorganization;
 mod tokens;
 
 use std::ops::RangeInclusive;
@@ -22,6 +23,8 @@ pub use self::options::{Mlp, Normalization, Pool, Position, TokenMixing};
 pub use self::stem::{GROUPS, Stem};
 pub(crate) use self::token_merging::possible;
 pub use self::token_merging::{MergeSchedule, TokenMerging};
+pub(crate) use self::token_reorganization::Kept;
+pub use self::token_reorganization::TokenReorganization;
 use crate::{Variant, init::Init};
 
 /// A Vision Transformer, a hybrid of one with a ResNet, or an MLP-Mixer. The variant gives patch size,
@@ -144,6 +147,9 @@ pub struct ViTConfig {
     /// Merges similar tokens after each layer's attention (ToMe, Bolya et al. 2023), in training and
     /// inference; none keeps all.
     pub token_merging: Option<TokenMerging>,
+    /// Keeps the patches that the class token attends to most, and fuses the others into one token (EViT,
+    /// Liang et al. 2022), behind the attention of some layers, in training and inference; none keeps all.
+    pub token_reorganization: Option<TokenReorganization>,
     /// Width of vit_jax's pre-logits layer (linear and tanh) before the head; none leaves it out.
     #[schemars(range(min = 1, max = 65536))]
     #[schemars(extend("otherNames" = ["pre_logits"]))]
@@ -199,6 +205,7 @@ impl Default for ViTConfig {
             attention_dropout: 0.0,
             patch_dropout: 0.0,
             token_merging: None,
+            token_reorganization: None,
             representation_size: None,
             norm: Normalization::LayerNorm,
             norm_eps: 1e-6,

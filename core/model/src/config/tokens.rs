@@ -13,6 +13,11 @@ impl ViTConfig {
         merging.map_or(0, |merging| merging.asked_of(layer, self.depth()))
     }
 
+    /// Whether a layer needs attention, however much of the model is pruned: its tokens become fewer by it.
+    pub fn needs_heads(&self, layer: usize) -> bool {
+        self.merged_of(layer) > 0 || self.kept_of(layer).is_some()
+    }
+
     /// Tokens of each layer's attention and, last, those after the last layer.
     pub fn tokens_by_layer(&self) -> Vec<usize> {
         let prefix = self.prefix_tokens();
@@ -20,6 +25,7 @@ impl ViTConfig {
         let mut tokens = vec![prefix + patches];
         for layer in 0..self.depth() {
             patches -= possible(self.merged_of(layer), patches);
+            patches = self.kept_of(layer).map_or(patches, |kept| kept.left(patches));
             tokens.push(prefix + patches);
         }
         tokens
@@ -28,26 +34,7 @@ impl ViTConfig {
     /// What does not go together with token merging.
     pub(crate) fn check_token_merging(&self) -> Result<(), ConfigProblem> {
         let Some(merging) = &self.token_merging else { return Ok(()) };
-        for (is_wrong, what) in [
-            (self.rope.is_some(), "`rope`"),
-            (self.relative_position_bias, "a relative position bias"),
-        ] {
-            if is_wrong {
-                return Err(ConfigProblem::new(
-                    "token_merging",
-                    format!("token merging does not go with {what}"),
-                    "a merged token has no place in the grid; positions that are added to the tokens go on",
-                ));
-            }
-        }
-        let plugin = self.attention.iter().position(|entry| entry.attention.plugin().is_some());
-        if let Some(index) = plugin {
-            return Err(ConfigProblem::new(
-                "token_merging",
-                format!("token merging does not go with the plugin of attention[{index}]"),
-                "a plugin's attention is traced for the whole grid of patches",
-            ));
-        }
+        self.check_that_tokens_can_go("token_merging", "token merging")?;
         if let MergeSchedule::Layers(layers) = &merging.r
             && layers.len() != self.depth()
         {
@@ -56,6 +43,35 @@ impl ViTConfig {
                 "token_merging.r",
                 format!("{found} numbers do not fit a model of {depth} layers"),
                 "give one number for each layer, or `Constant` or `Decreasing` with one for all",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the layers do with other tokens than those of the whole grid, which `field` makes fewer.
+    pub(super) fn check_that_tokens_can_go(
+        &self,
+        field: &str,
+        name: &str,
+    ) -> Result<(), ConfigProblem> {
+        for (is_wrong, what) in [
+            (self.rope.is_some(), "`rope`"),
+            (self.relative_position_bias, "a relative position bias"),
+        ] {
+            if is_wrong {
+                return Err(ConfigProblem::new(
+                    field,
+                    format!("{name} does not go with {what}"),
+                    "a token made of several has no place in the grid; positions that are added to the tokens go on",
+                ));
+            }
+        }
+        let plugin = self.attention.iter().position(|entry| entry.attention.plugin().is_some());
+        if let Some(index) = plugin {
+            return Err(ConfigProblem::new(
+                field,
+                format!("{name} does not go with the plugin of attention[{index}]"),
+                "a plugin's attention is traced for the whole grid of patches",
             ));
         }
         Ok(())

@@ -140,7 +140,7 @@ impl<T: Clone> Matching<T> {
         let best = ops.apply_all(op::TopK { k: 1.into(), axis: 2 }.into(), vec![similarities]);
         let score = ops.reshape(best[0].clone(), [Dim::BATCH, a.len().into()]);
         let merged = ops.apply_all(op::TopK { k: r.into(), axis: 1 }.into(), vec![score]);
-        let merged = membership(ops, merged[1].clone(), a.len());
+        let merged = ops.membership(merged[1].clone(), a.len());
         let places = ops.indices(&[b.len()], &(0..b.len()).collect::<Vec<_>>());
         let goes = ops.apply(op::Equal {}, [best[1].clone(), places]);
         let goes = ops.apply(op::Cast { to: DType::F32 }, [goes]);
@@ -155,7 +155,6 @@ impl<T: Clone> Matching<T> {
     /// Sums of values `[B, tokens, width]` over what is merged: the prefix, what is left of A in its
     /// order, and B.
     fn sums<O: Ops<Tensor = T>>(&self, ops: &mut O, values: T) -> T {
-        let width = ops.size(&values, 2);
         let [of_a, of_b] = self
             .halves
             .clone()
@@ -165,10 +164,7 @@ impl<T: Clone> Matching<T> {
             parts.push(ops.slice(values, 1, 0, self.prefix));
         }
         if let Some(index) = self.left.clone() {
-            let left = ops.size(&index, 1);
-            let index = ops.reshape(index, [Dim::BATCH, left.into(), 1.into()]);
-            let index = ops.expand(index, [Dim::BATCH, left.into(), width.into()]);
-            parts.push(ops.apply(op::GatherElements { axis: 1 }, [of_a.clone(), index]));
+            parts.push(ops.tokens_at(of_a.clone(), index));
         }
         let added = ops.matmul(self.goes.clone(), of_a);
         parts.push(ops.add(of_b, added));
@@ -213,16 +209,6 @@ fn directions<O: Ops>(ops: &mut O, keys: O::Tensor) -> O::Tensor {
     let least = op::Clamp { min_value: 1e-12, max_value: f64::INFINITY };
     let length = ops.apply(least, [length]);
     ops.apply(op::Div {}, [keys, length])
-}
-
-/// Which of `count` places are among indices `[B, r]`: `[B, count]` of zeros and ones.
-fn membership<O: Ops>(ops: &mut O, indices: O::Tensor, count: usize) -> O::Tensor {
-    let r = ops.size(&indices, 1);
-    let indices = ops.reshape(indices, [Dim::BATCH, r.into(), 1.into()]);
-    let places = ops.indices(&[count], &(0..count).collect::<Vec<_>>());
-    let same = ops.apply(op::Equal {}, [indices, places]);
-    let same = ops.apply(op::Cast { to: DType::F32 }, [same]);
-    ops.apply(op::ReduceMax { axes: vec![1], keep_dimensions: false }, [same])
 }
 
 /// The places that are not merged, ascending: `[B, left]`.

@@ -292,10 +292,7 @@ impl ViT {
                 patches = ops.add(patches, positions);
             }
             if let Some(kept) = kept.clone() {
-                let left = ops.size(&kept, 1);
-                let index = ops.reshape(kept, [Dim::BATCH, left.into(), 1.into()]);
-                let index = ops.expand(index, [Dim::BATCH, left.into(), width.into()]);
-                patches = ops.apply(op::GatherElements { axis: 1 }, [patches, index]);
+                patches = ops.tokens_at(patches, kept);
             }
             let Some(prefix) = prefix else { return patches };
             let before = self.config.prefix_tokens();

@@ -129,6 +129,7 @@ fn refuse_fixed_parts(model: &ViT) -> Result<(), VitProgramError> {
         Some(plugin) => plugin,
         None if config.relative_position_bias => "`relative_position_bias`".into(),
         None if config.token_merging.is_some() => "`token_merging`".into(),
+        None if config.token_reorganization.is_some() => "`token_reorganization`".into(),
         None if config.is_mixer() => "MLPs over tokens (`token_mixing`)".into(),
         None if config.stem != Stem::None => "a ResNet before the patches (`stem`)".into(),
         None => return Ok(()),

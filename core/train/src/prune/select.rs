@@ -121,7 +121,7 @@ struct Units {
     indices: Vec<usize>,
 }
 
-/// Chooses what stays of a model, within bounds. A layer keeps a head where it merges tokens.
+/// Chooses what stays of a model, within bounds. A layer keeps a head where its tokens become fewer.
 ///
 /// # Errors
 /// Where the target cannot be met: the operations that are left when nothing more can go.
@@ -137,7 +137,7 @@ pub(crate) fn select(
     let least = |layer: usize| {
         let share = |whole: usize| (bounds.keep * whole as f64).ceil() as usize;
         let heads = share(model.whole_heads_of(layer));
-        [heads.max(usize::from(model.merged_of(layer) > 0)), share(model.mlp_dim())]
+        [heads.max(usize::from(model.needs_heads(layer))), share(model.mlp_dim())]
     };
     let least: Vec<[usize; 2]> = (0..model.depth()).map(least).collect();
     let mut removed: Vec<Units> = Vec::new();
@@ -228,7 +228,7 @@ fn ranked(scores: &Scores, group: usize) -> Vec<Units> {
 
 #[cfg(test)]
 mod tests {
-    use vitral_model::token_merging::TokenMerging;
+    use vitral_model::{token_merging::TokenMerging, token_reorganization::TokenReorganization};
 
     use super::*;
 
@@ -292,6 +292,12 @@ mod tests {
         assert_eq!(of(&model(), 0, 0, 0.5), [size(1, 2), size(1, 2)]);
         let merging = ViTConfig { token_merging: Some(TokenMerging::constant(1)), ..model() };
         assert_eq!(of(&merging, 0, 8, 0.0), [size(1, 4), size(1, 4)]);
+        let token_reorganization = Some(TokenReorganization {
+            layers: Some(vec![1]),
+            ..TokenReorganization::keeping(0.7)
+        });
+        let keeping = ViTConfig { token_reorganization, ..model() };
+        assert_eq!(of(&keeping, 0, 8, 0.0), [size(0, 4), size(1, 4)]);
         // Shares are of the whole layer, whatever it has left.
         let pruned = ViTConfig { layers: vec![size(1, 2), size(2, 4)], ..model() };
         let fewer = Scores {

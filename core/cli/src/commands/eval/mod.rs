@@ -24,8 +24,9 @@ pub use self::pictures::{PICTURES, pictures};
 
 use super::data;
 use crate::{
-    experiment::{Loaded, merge_tokens, open_device},
+    experiment::{Loaded, open_device},
     failure::Failure,
+    fewer_tokens::FewerTokens,
     files::write,
     json,
     overrides::{self, Overrides},
@@ -50,10 +51,8 @@ pub struct EvalArguments {
     /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
     #[arg(long)]
     pub precision: Option<PrecisionName>,
-    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
-    /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
-    #[arg(long, value_name = "R")]
-    pub token_merging: Option<usize>,
+    #[command(flatten)]
+    pub tokens: FewerTokens,
     /// Count the images whose class is among so many of the highest logits, too: `--top-k 3,10`.
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub top_k: Vec<NonZeroUsize>,
@@ -185,7 +184,7 @@ fn prepare(
     if let Some(images) = given {
         checkpoint.experiment.data.val = images;
     }
-    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
+    arguments.tokens.change(&mut checkpoint.experiment)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     compute_in(checkpoint, arguments.precision, &device)?;
     Ok(device)

@@ -31,8 +31,9 @@ use self::{
     ranking::Ranking, sorted::Sorted, table::Table,
 };
 use crate::{
-    experiment::{merge_tokens, open_device},
+    experiment::open_device,
     failure::Failure,
+    fewer_tokens::FewerTokens,
     json,
     precision::{PrecisionName, compute_in},
     print::is_unread,
@@ -86,10 +87,8 @@ pub struct PredictArguments {
     /// The type to compute in: f32, bf16 or f16; by default the one that the run was trained in.
     #[arg(long)]
     pub precision: Option<PrecisionName>,
-    /// Merge this many tokens away in each layer (ToMe), without training again: faster, and
-    /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
-    #[arg(long, value_name = "R")]
-    pub token_merging: Option<usize>,
+    #[command(flatten)]
+    pub tokens: FewerTokens,
     /// Print one JSON object for each image.
     #[arg(long)]
     pub json: bool,
@@ -106,7 +105,7 @@ fn probability(text: &str) -> Result<f32, String> {
 pub fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
     let path = checkpoint::find(&arguments.checkpoint).map_err(Error::from)?;
     let mut checkpoint = Checkpoint::load(&path).map_err(Error::from)?;
-    merge_tokens(&mut checkpoint.experiment, arguments.token_merging)?;
+    arguments.tokens.change(&mut checkpoint.experiment)?;
     let device = open_device(arguments.device.as_deref(), &checkpoint.experiment)?;
     compute_in(&mut checkpoint, arguments.precision, &device)?;
     let model = TrainedModel::new(checkpoint, &device)?;

@@ -17,6 +17,9 @@ pub enum Technique {
     Checkpointing,
     /// Token merging (ToMe, Bolya et al. 2023) of two thirds of the patches, spread over the layers
     TokenMerging,
+    /// Token reorganization (EViT, Liang et al. 2022): three layers keep 70% of the patches, those that the
+    /// class token attends to most, and fuse the others
+    TokenReorganization,
     /// Patch dropout (Liu et al. 2023): training images lose 60% of their patches in the first three
     /// quarters of the epochs, and have all of them then (unmasked tuning; FLIP, Li et al. 2023)
     PatchDropout,
@@ -44,12 +47,13 @@ pub enum Technique {
     Efficient,
     /// All together: token merging, patch dropout, progressive image size, accumulation,
     /// checkpointing, drop path and the moving average. Attention of plugins goes neither with token
-    /// merging nor with several image sizes, and not every device has `bf16`: they are left out
+    /// merging nor with several image sizes, token reorganization not with token merging, and not every
+    /// device has `bf16`: they are left out
     All,
 }
 
 /// The changes that turn every technique off. (A batch of `Auto` is made a number elsewhere.)
-pub const OFF: [&str; 11] = [
+pub const OFF: [&str; 12] = [
     "train.prune=None",
     "train.accum_steps=1",
     "train.activation_checkpointing=None",
@@ -57,6 +61,7 @@ pub const OFF: [&str; 11] = [
     "train.image_size=[]",
     "train.ema=None",
     "model.token_merging=None",
+    "model.token_reorganization=None",
     "model.patch_dropout=0.0",
     "train.patch_dropout_epochs=None",
     "model.drop_path=0.0",
@@ -98,6 +103,7 @@ impl Technique {
                 let r = (grid * grid * 2 / 3 / depth).max(1);
                 format!("model.token_merging=(r: Constant({r}))")
             }
+            Self::TokenReorganization => "model.token_reorganization=(keep: 0.7)".into(),
             Self::PatchDropout => {
                 return vec![
                     "model.patch_dropout=0.6".into(),
