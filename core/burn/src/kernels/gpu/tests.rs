@@ -66,32 +66,40 @@ impl Case {
             .map(|(count, seed)| values(count, seed))
     }
 
+    /// Queries, keys, values and bias.
+    fn operands(self, inputs: &[Vec<f32>; 5], device: &Device) -> [Tensor<4>; 4] {
+        let Self { batch, heads, tokens, width, .. } = self;
+        let shape = [batch, heads, tokens, width];
+        let shapes = [shape, shape, shape, [1, heads, tokens, tokens]];
+        std::array::from_fn(|at| tensor(&inputs[at], shapes[at], device))
+    }
+
+    /// The result in a type.
+    fn result(self, [q, k, v, bias]: &[Tensor<4>; 4], dtype: FloatDType) -> Tensor<4> {
+        let [q, k, v] = [q, k, v].map(|tensor| tensor.clone().cast(dtype));
+        let bias = self.biased.then(|| bias.clone());
+        softmax_attention(q, k, v, bias, (self.width as f64).powf(-0.5))
+    }
+
     /// The result, and the gradients of queries, keys, values and bias.
     fn run(self, inputs: &[Vec<f32>; 5], dtype: FloatDType, device: &Device) -> Vec<Vec<f32>> {
         let device = device.clone().autodiff();
-        let Self { batch, heads, tokens, width, biased } = self;
-        let shape = [batch, heads, tokens, width];
-        let [q, k, v] = [0, 1, 2].map(|at| tensor(&inputs[at], shape, &device).require_grad());
-        let bias = tensor(&inputs[3], [1, heads, tokens, tokens], &device).require_grad();
-        let [of_q, of_k, of_v] = [&q, &k, &v].map(|tensor| tensor.clone().cast(dtype));
-        let of_bias = biased.then(|| bias.clone());
-        let scale = (width as f64).powf(-0.5);
-        let out = softmax_attention(of_q, of_k, of_v, of_bias, scale);
-        let weights = tensor(&inputs[4], shape, &device);
+        let operands = self.operands(inputs, &device).map(Tensor::require_grad);
+        let out = self.result(&operands, dtype);
+        let weights = tensor(&inputs[4], out.dims(), &device);
         let grads = (out.clone().cast(FloatDType::F32) * weights).sum().backward();
-        let mut found = vec![read(out)];
-        found.extend([&q, &k, &v].map(|tensor| read(tensor.grad(&grads).unwrap())));
-        found.extend(biased.then(|| read(bias.grad(&grads).unwrap())));
-        found
+        let with_gradients = if self.biased { &operands[..] } else { &operands[..3] };
+        let gradients = with_gradients.iter().map(|tensor| read(tensor.grad(&grads).unwrap()));
+        std::iter::once(read(out)).chain(gradients).collect()
     }
 }
 
 #[test]
 fn attention_is_that_of_the_cpu() {
     let device = gpu();
-    for tokens in [50, 197] {
+    for (batch, tokens) in [(2, 50), (1, 197)] {
         for (width, biased) in [(32, true), (64, false), (80, true), (128, true)] {
-            let case = Case { batch: 2, heads: 2, tokens, width, biased };
+            let case = Case { batch, heads: 2, tokens, width, biased };
             let inputs = case.inputs();
             let wanted = case.run(&inputs, FloatDType::F32, &Device::flex());
             for (dtype, rounding) in types(&device) {
@@ -146,7 +154,8 @@ fn gradients_of_attention_are_its_finite_differences() {
         let inputs = case.inputs();
         let found = case.run(&inputs, FloatDType::F32, &device);
         let loss = |inputs: &[Vec<f32>; 5]| {
-            let out = &case.run(inputs, FloatDType::F32, &device)[0];
+            let operands = case.operands(inputs, &device);
+            let out = read(case.result(&operands, FloatDType::F32));
             out.iter().zip(&inputs[4]).map(|(out, weight)| f64::from(out * weight)).sum::<f64>()
         };
         for (input, gradient) in found[1..].iter().enumerate() {
