@@ -1,5 +1,7 @@
 //! What `vitral bench` reports. How fast anything is has no place in a test.
 
+use std::{collections::HashMap, fs};
+
 use serde_json::Value;
 
 use crate::support::{images::Workspace, program::vitral};
@@ -174,4 +176,63 @@ fn a_step_in_bf16_is_measured_against_what_the_machine_does_in_bf16() {
     let [speed, limit, share] =
         ["gflops", "bf16_limit_gflops", "share_of_bf16_limit"].map(|name| number(&found[name]));
     assert_close(share, speed / limit);
+}
+
+/// Perfetto reads it: complete events that nest within each thread, whose stages make up the step.
+#[test]
+fn steps_are_written_as_a_trace() {
+    let workspace = Workspace::new();
+    let of = |more: &[&str]| {
+        let profile = ["bench", "profile", "experiment.ron", "--output", "trace.json"];
+        vitral(workspace.path(), &[&profile, more].concat())
+    };
+    let said = of(&["--steps", "6"]).succeeded().stdout;
+    for words in
+        ["6 steps of experiment.ron on CPU", "a step", "forward", "https://ui.perfetto.dev"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let trace = fs::read(workspace.join("trace.json")).unwrap();
+    let trace: Value = serde_json::from_slice(&trace).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let (named, spans): (Vec<&Value>, Vec<&Value>) =
+        events.iter().partition(|event| event["ph"] == "M");
+    assert!(spans.iter().all(|event| event["ph"] == "X" && event["pid"].is_u64()));
+    let threads: Vec<&Value> = named
+        .iter()
+        .filter(|event| event["name"] == "thread_name")
+        .map(|event| &event["tid"])
+        .collect();
+    let mut open: HashMap<u64, Vec<f64>> = HashMap::new();
+    let mut begun: HashMap<u64, f64> = HashMap::new();
+    for span in &spans {
+        assert!(threads.contains(&&span["tid"]), "{span}");
+        let (begin, length) = (number(&span["ts"]), number(&span["dur"]));
+        let thread = span["tid"].as_u64().unwrap();
+        assert!(begun.insert(thread, begin).is_none_or(|before| before <= begin), "{span}");
+        let open = open.entry(thread).or_default();
+        // Of a clock in nanoseconds, in microseconds.
+        while open.pop_if(|end| *end <= begin + 1e-3).is_some() {}
+        assert!(open.last().is_none_or(|end| begin + length <= end + 1e-3), "{span} does not nest");
+        open.push(begin + length);
+    }
+    let of_kind = |kind: &'static str| spans.iter().filter(move |span| span["cat"] == kind);
+    let time = |name: &str| -> f64 {
+        of_kind("stage").filter(|span| span["name"] == name).map(|span| number(&span["dur"])).sum()
+    };
+    let steps = of_kind("stage").filter(|span| span["name"] == "step").count();
+    assert_eq!(steps, 6);
+    let parts = ["wait for images", "upload", "forward", "backward", "update", "figures", "tell"];
+    let sum: f64 = parts.map(time).iter().sum();
+    let whole = time("step");
+    assert!(sum <= whole * 1.001 && sum > 0.7 * whole, "{sum} of {whole}");
+    // Two micro-batches each.
+    let forward = of_kind("stage").filter(|span| span["name"] == "forward").count();
+    assert_eq!(forward, 2 * steps);
+    for kind in ["kernel", "data"] {
+        assert!(of_kind(kind).count() > 0, "no {kind}");
+    }
+    let said = of(&["--warmup", "12"]).failed_with(2).stderr;
+    assert!(said.contains("makes 12 steps") && said.contains("train.steps=13"), "{said}");
+    assert!(!workspace.join("run").exists(), "it is no run");
 }

@@ -78,6 +78,19 @@ fn opened_by_tensorboard(workspace: &Workspace) {
         assert!(found["text"].as_str().unwrap().contains("learning_rate"), "{found}");
         assert_eq!(found["hparams"]["train.batch"], 16.0);
         assert_eq!(found["hparams"]["seed"], 0.0);
+        // Images of 8 pixels as large as can be seen, of the evaluations that this log has seen.
+        let images = found["images"].as_object().unwrap();
+        let steps: &[u64] = if run == "run" { &[4, 8, 12] } else { &[12] };
+        let expected: Vec<_> =
+            steps.iter().map(|step| serde_json::json!([step, 120, 120])).collect();
+        assert_eq!(images.len(), 8, "{images:?}");
+        assert!(
+            images.keys().enumerate().all(|(at, tag)| tag.starts_with(&format!("samples/{at} ")))
+        );
+        assert!(images.values().all(|found| *found == serde_json::json!(expected)), "{images:?}");
+        let predictions = found["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), steps.len());
+        assert!(predictions.iter().all(|table| table.as_str().unwrap().lines().count() == 2 + 8));
         // Those of the steps that a monitor looked at, each once: 16 times 4 values.
         let histograms = found["histograms"]["gradients/head.weight"].as_object();
         match run {

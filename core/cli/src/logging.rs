@@ -2,9 +2,13 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::LevelFilter, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
+    commands::bench::Recorder,
     failure::Failure,
     print::{err_as_it_is, visible_styled},
 };
@@ -12,8 +16,9 @@ use crate::{
 /// The variable that says what is logged.
 const VARIABLE: &str = "VITRAL_LOG";
 
-/// Starts the log: as `-v` and `-vv` say, else as `VITRAL_LOG` does, else errors alone.
-pub fn start(verbose: u8) -> Result<(), Failure> {
+/// Starts the log: as `-v` and `-vv` say, else as `VITRAL_LOG` does, else errors alone; beside it goes what
+/// `recorder` takes.
+pub fn start(verbose: u8, recorder: Option<Recorder>) -> Result<(), Failure> {
     let filter = match (verbose, std::env::var(VARIABLE)) {
         (0, Ok(text)) if !text.is_empty() => filter(&text)
             .map_err(|problem| Failure::Usage(format!("{VARIABLE}={text}: {problem}")))?,
@@ -23,8 +28,8 @@ pub fn start(verbose: u8) -> Result<(), Failure> {
     };
     // A log that goes into a file is to be read there.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-    log.with_writer(|| Log).init();
+    let log = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(|| Log);
+    tracing_subscriber::registry().with(recorder).with(log.with_filter(filter)).init();
     Ok(())
 }
 

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     if arguments.quiet {
         progress::be_quiet();
     }
-    if let Err(failure) = logging::start(arguments.verbose) {
+    if let Err(failure) = logging::start(arguments.verbose, arguments.command.recorder()) {
         return failure.report();
     }
     stop::outlive_full_files();

@@ -1,6 +1,7 @@
 //! Where the time of loading goes: stage by stage in the workers, and how long their batches were
 //! waited for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -51,14 +52,14 @@ pub fn bottleneck(stages: &[(String, Duration)]) -> Option<(&str, f64)> {
 
 /// Time spent in each stage by all workers.
 pub(crate) struct StageClock {
-    names: Vec<String>,
+    names: Arc<[String]>,
     nanoseconds: Vec<AtomicU64>,
 }
 
 impl StageClock {
     /// For transforms of these names.
     pub fn new<'n>(transforms: impl Iterator<Item = &'n str>) -> Self {
-        let names: Vec<_> = ["read", "decode"]
+        let names: Arc<[String]> = ["read", "decode"]
             .into_iter()
             .chain(transforms)
             .chain(["assemble"])
@@ -70,7 +71,8 @@ impl StageClock {
 
     /// A worker's own times, all zero.
     pub fn laps(&self) -> Laps {
-        Laps { last: Instant::now(), times: vec![Duration::ZERO; self.names.len()] }
+        let times = vec![Duration::ZERO; self.names.len()];
+        Laps { last: Instant::now(), times, names: Arc::clone(&self.names) }
     }
 
     /// Adds what a worker measured, and sets it back to zero.
@@ -99,6 +101,7 @@ impl StageClock {
 pub(crate) struct Laps {
     last: Instant,
     times: Vec<Duration>,
+    names: Arc<[String]>,
 }
 
 impl Laps {
@@ -125,7 +128,9 @@ impl Laps {
 
     fn end(&mut self, stage: usize) {
         let now = Instant::now();
-        self.times[stage] += now - self.last;
+        let time = now - self.last;
+        self.times[stage] += time;
+        tracing::trace!(name = &*self.names[stage], nanoseconds = time.as_nanos() as u64, "stage");
         self.last = now;
     }
 }

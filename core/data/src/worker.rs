@@ -95,6 +95,7 @@ impl Worker {
         plan: &BatchPlan,
         scratch: &mut Scratch,
     ) -> Option<Result<ImageBatch, DataError>> {
+        let _span = tracing::trace_span!("batch", number = plan.number).entered();
         let mut batch = match self.empty_batch(plan) {
             Ok(batch) => batch,
             Err(error) => return Some(Err(error)),

@@ -1,6 +1,6 @@
 //! How values travel between ranks.
 
-use half::{bf16, slice::HalfFloatSliceExt as _};
+use half::bf16;
 
 use crate::peers::Peers;
 
@@ -18,8 +18,7 @@ impl Wire {
     /// Values as those have them that they are sent to.
     pub(crate) fn round(self, values: &mut [f32]) {
         if self == Self::Bf16 {
-            let rounded = halves(values);
-            rounded.convert_to_f32_slice(values);
+            values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
         }
     }
 
@@ -73,32 +72,30 @@ impl Wire {
     }
 }
 
-fn halves(values: &[f32]) -> Vec<bf16> {
-    let mut rounded = vec![bf16::ZERO; values.len()];
-    rounded.convert_from_f32_slice(values);
-    rounded
-}
-
 /// Two values in the bits of each one, behind what is there.
 fn pack(values: &[f32], into: &mut Vec<f32>) {
-    let pair = |pair: &[bf16]| {
-        let high = pair.get(1).map_or(0, |value| value.to_bits());
-        f32::from_bits(u32::from(pair[0].to_bits()) | u32::from(high) << 16)
-    };
-    into.extend(halves(values).chunks(2).map(pair));
+    let half = |value: f32| u32::from(bf16::from_f32(value).to_bits());
+    let both = |low: f32, high: f32| f32::from_bits(half(low) | half(high) << 16);
+    let pairs = values.chunks_exact(2);
+    let last = pairs.remainder().iter().map(|value| both(*value, 0.0));
+    into.extend(pairs.map(|pair| both(pair[0], pair[1])));
+    into.extend(last);
 }
 
 /// What was packed: these numbers of values, each packed by itself.
 fn unpack(packed: &[f32], counts: &[usize]) -> Vec<f32> {
-    let mut values = Vec::with_capacity(counts.iter().sum());
-    let mut rest = packed;
+    let mut values = vec![0.0; counts.iter().sum()];
+    let (mut from, mut into) = (packed, &mut values[..]);
     for count in counts {
-        let (own, others) = rest.split_at(Wire::Bf16.packed(*count));
-        let end = values.len() + count;
-        let both = own.iter().flat_map(|both| [both.to_bits() << 16, both.to_bits() & 0xffff_0000]);
-        values.extend(both.map(f32::from_bits));
-        values.truncate(end);
-        rest = others;
+        let (own, others) = from.split_at(Wire::Bf16.packed(*count));
+        let (values, rest) = std::mem::take(&mut into).split_at_mut(*count);
+        for (pair, both) in values.chunks_mut(2).zip(own) {
+            pair[0] = f32::from_bits(both.to_bits() << 16);
+            if let [_, high] = pair {
+                *high = f32::from_bits(both.to_bits() & 0xffff_0000);
+            }
+        }
+        (from, into) = (others, rest);
     }
     values
 }

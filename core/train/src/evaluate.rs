@@ -110,7 +110,7 @@ pub fn evaluate(
     device: &Device,
     progress: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
-    let evaluator = Evaluator { model, data, loss, device, flips: false };
+    let evaluator = Evaluator { model, data, loss, device, flips: false, pictured: 0 };
     evaluator.run(loader, class_names, |_| {}, progress)
 }
 
@@ -122,6 +122,17 @@ pub(crate) struct Evaluator<'a> {
     pub device: &'a Device,
     /// Whether logits are the mean of those of an image and its mirror image.
     pub flips: bool,
+    /// How many of the first images are given with their pixels.
+    pub pictured: usize,
+}
+
+/// Pixels of the first images of a batch, if any were asked for.
+#[derive(Default)]
+pub(crate) struct Pixels {
+    /// Normalised, as the model sees them.
+    pub values: Vec<f32>,
+    /// `[images, height, width, channels]`.
+    pub shape: [usize; 4],
 }
 
 /// A batch, and what the model says of it.
@@ -132,6 +143,8 @@ pub(crate) struct Answered<'a> {
     pub labels: &'a [u32],
     /// The index of each image in its source.
     pub samples: &'a [u32],
+    /// Of the first images of all.
+    pub pixels: &'a Pixels,
 }
 
 impl Evaluator<'_> {
@@ -160,12 +173,21 @@ impl Evaluator<'_> {
             let mut batch = batch?;
             tally.left_out.append(&mut batch.skipped);
             let images = images_to_device(&batch, &self.data.normalize, self.device)?;
+            let pictured = if tally.images() == 0 { self.pictured.min(batch.len()) } else { 0 };
+            let pixels = match images.dims() {
+                [_, height, width, channels] if pictured > 0 => Pixels {
+                    values: read(images.clone().narrow(0, 0, pictured))?,
+                    shape: [pictured, height, width, channels],
+                },
+                _ => Pixels::default(),
+            };
             let logits = self.logits(images);
             let targets = targets(&batch.labels, classes, 0.0, self.device);
             let losses = self.loss.per_image(logits.clone(), targets);
             let logits = read(logits)?;
             tally.add(&logits, &read(losses)?, &batch.labels);
-            each(&Answered { logits: &logits, labels: &batch.labels, samples: &batch.samples });
+            let (labels, samples) = (&batch.labels, &batch.samples);
+            each(&Answered { logits: &logits, labels, samples, pixels: &pixels });
             progress(tally.images() + tally.left_out.len() as u64)?;
         }
         Ok(tally)

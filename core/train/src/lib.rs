@@ -35,6 +35,7 @@ pub mod mix;
 mod monitor_use;
 pub mod noted;
 pub mod optimizer;
+mod pictures;
 mod place;
 mod plan;
 pub mod plugins;

@@ -110,6 +110,7 @@ fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::Pixels;
 
     fn noted(most: usize, loss: Loss) -> Noted {
         let logits =
@@ -118,7 +119,8 @@ mod tests {
         let mut tally = NotedTally::new(loss, 3, most);
         for (index, (row, label)) in logits.iter().zip(labels).enumerate() {
             let (labels, samples) = ([label], [10 + index as u32]);
-            tally.add(&Answered { logits: row, labels: &labels, samples: &samples });
+            let pixels = &Pixels::default();
+            tally.add(&Answered { logits: row, labels: &labels, samples: &samples, pixels });
         }
         tally.finish()
     }

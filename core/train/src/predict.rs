@@ -154,6 +154,7 @@ impl TrainedModel {
             loss,
             device: &self.device,
             flips: options.flips,
+            pictured: 0,
         };
         let loader = eval_loader(&self.experiment, &images, self.state.micro_batch.as_ref())?;
         let names = images.class_names();

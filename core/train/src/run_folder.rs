@@ -20,6 +20,7 @@ use crate::{
     logs::Logs,
     metrics_file::{self, METRICS},
     metrics_line::{EVALUATION, lines},
+    pictures::Picture,
 };
 
 const CONFIG: &str = "config.ron";
@@ -125,6 +126,16 @@ impl RunFolder {
         }
         lines.iter().try_for_each(|line| self.log(line))?;
         Ok(None)
+    }
+
+    /// Whether a log has a place for pictures of an evaluation.
+    pub(crate) fn wants_pictures(&self) -> bool {
+        self.logs.have_pictures()
+    }
+
+    /// Notes pictures of the evaluation of a step, for the logs that show such.
+    pub(crate) fn picture(&mut self, step: u64, pictures: &[Picture]) -> Result<(), Error> {
+        self.logs.pictures(step, pictures)
     }
 
     /// Goes on with metrics that were written anew.

@@ -95,6 +95,17 @@ fn none() -> FlexTensor {
     Buffer::<f32>::new(0).into_tensor([0])
 }
 
+/// What a trace calls a pass of an operation: by its type and the module of that, and while nobody traces nothing.
+fn span<Op>(pass: &'static str) -> tracing::span::EnteredSpan {
+    tracing::trace_span!("kernel", name = short(std::any::type_name::<Op>()), pass).entered()
+}
+
+/// The name of a type without what it is generic over, and without the modules above its own.
+fn short(name: &'static str) -> &'static str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.rmatch_indices("::").nth(1).map_or(name, |(at, _)| &name[at + 2..])
+}
+
 /// Runs an operation, and has automatic differentiation know of it where an input is tracked.
 pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
     operation: Op,
@@ -106,6 +117,7 @@ pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
             Input::Tracked(_) => unreachable!("none is"),
             Input::Constant(tensor) => tensor.to_contiguous(),
         });
+        let _span = span::<Op>("forward");
         return Tensor::from_primitive::<Flex>(operation.forward(&inputs, false).0);
     }
     let tracked = inputs.map(|input| match input {
@@ -119,6 +131,7 @@ pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
         guard
     });
     let Ok(inputs) = <[FlexTensor; N]>::try_from(tensors) else { unreachable!("N of them") };
+    let _span = span::<Op>("forward");
     let step = Step(operation.clone());
     let out = match step.prepare::<NoCheckpointing>(guards).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
@@ -146,6 +159,7 @@ impl<Op: Operation<N>, const N: usize> Backward<Flex, N> for Step<Op> {
         let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let (inputs, saved) = ops.state;
+        let _span = span::<Op>("backward");
         let found = self.0.backward(inputs, saved, gradient, wanted);
         for (parent, gradient) in ops.parents.into_iter().zip(found) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {

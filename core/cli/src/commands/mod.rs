@@ -23,12 +23,25 @@ pub mod tune;
 use clap::Subcommand;
 
 use self::{
-    average::AverageArguments, bench::BenchCommand, completions::CompletionsArguments,
-    config::ConfigArguments, data::DataCommand, doctor::DoctorArguments, eval::EvalArguments,
-    export::ExportArguments, import::ImportArguments, inspect::InspectArguments, man::ManArguments,
-    plugin::PluginCommand, predict::PredictArguments, prune::PruneArguments,
-    quickstart::QuickstartArguments, report::ReportArguments, run_list::RunsArguments,
-    train::TrainArguments, tune::TuneArguments,
+    average::AverageArguments,
+    bench::{BenchCommand, Recorder},
+    completions::CompletionsArguments,
+    config::ConfigArguments,
+    data::DataCommand,
+    doctor::DoctorArguments,
+    eval::EvalArguments,
+    export::ExportArguments,
+    import::ImportArguments,
+    inspect::InspectArguments,
+    man::ManArguments,
+    plugin::PluginCommand,
+    predict::PredictArguments,
+    prune::PruneArguments,
+    quickstart::QuickstartArguments,
+    report::ReportArguments,
+    run_list::RunsArguments,
+    train::TrainArguments,
+    tune::TuneArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +111,14 @@ pub enum AmongOthers {
 }
 
 impl Command {
+    /// What takes down the spans of what is done, where this command wants them.
+    pub fn recorder(&self) -> Option<Recorder> {
+        match self {
+            Self::Bench { command: BenchCommand::Profile(_) } => Some(Recorder),
+            _ => None,
+        }
+    }
+
     /// What becomes of this command among others.
     pub fn among_others(&self) -> AmongOthers {
         match self {
@@ -123,6 +144,9 @@ impl Command {
                 _ => AmongOthers::Refused,
             },
             Self::Data { command: DataCommand::Cache(_) } => AmongOthers::Refused,
+            Self::Data { command: DataCommand::Info(info) } if info.sheet.is_some() => {
+                AmongOthers::Refused
+            }
             Self::Data { .. }
             | Self::Inspect(_)
             | Self::Runs(_)

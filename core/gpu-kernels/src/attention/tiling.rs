@@ -90,7 +90,8 @@ fn has_cores(client: &Client, dtype: DType) -> bool {
         n: side,
         k: side,
     };
-    matches!(dtype, DType::BF16 | DType::F16)
+    cfg!(feature = "tensor-cores")
+        && matches!(dtype, DType::BF16 | DType::F16)
         && [hardware.plane_size_min, hardware.plane_size_max] == [GROUP as u32; 2]
         && properties.features.matmul.cmma.contains(&wanted)
 }

@@ -133,6 +133,7 @@ impl Learner {
             let seed = step_seed.indexed(number as u64);
             (Mode::Train(seed), seed)
         };
+        let forward = tracing::trace_span!("forward").entered();
         let (images, targets) = (images.clone(), targets.clone());
         let (images, targets) = if *is_augmented_whole {
             (images.narrow(0, start, count), targets.narrow(0, start, count))
@@ -146,7 +147,9 @@ impl Learner {
         let correct = count_hits(logits.without_autodiff(), targets);
         // Weighted by its share of the batch, so that sums over micro-batches are means.
         let loss = loss * (count as f64 / *batch as f64);
+        drop(forward);
         ended(Stage::Forward);
+        let _backward = tracing::trace_span!("backward").entered();
         self.fail_for_test(step, count);
         let mut gradients = match &self.scaler {
             Some(scaler) => scaler.scale(loss.clone()).backward(),

@@ -120,6 +120,7 @@ impl Learner {
     /// # Errors
     /// The device fails.
     pub(crate) fn summed(&self, OwnSum(own): OwnSum) -> Result<BatchGradients, Error> {
+        let _span = tracing::trace_span!("sum over ranks").entered();
         let device = self.device();
         let alone = |own: TreeSum<PartGradients>| {
             let PartGradients { gradients, loss, correct } =

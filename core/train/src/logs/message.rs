@@ -7,6 +7,11 @@
 pub struct Message(Vec<u8>);
 
 impl Message {
+    /// One that was written before.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// An integer, a truth value or a choice.
     pub fn varint(mut self, field: u32, value: u64) -> Self {
         self.put_varint(u64::from(field) << 3);

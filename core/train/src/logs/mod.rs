@@ -1,6 +1,7 @@
 //! What a run reports, in formats that other programs open: event files of TensorBoard, and CSV. Both follow
 //! from `metrics.jsonl`, with which they are brought in step whenever a run goes on, so that they neither have
-//! anything twice nor lack anything.
+//! anything twice nor lack anything. Pictures are in event files alone, and stay there as long as the evaluation
+//! is in the metrics that they are of.
 
 mod csv;
 pub(crate) mod format;
@@ -13,7 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use self::{csv::Csv, format::LogFormat, tensorboard::TensorBoard};
-use crate::{Error, error::AtPath, experiment::Experiment, metrics_file};
+use crate::{Error, error::AtPath, experiment::Experiment, metrics_file, pictures::Picture};
 
 /// The logs of a run.
 #[derive(Default)]
@@ -23,10 +24,16 @@ pub(crate) struct Logs {
     open: Vec<Box<dyn Log + Send>>,
 }
 
-/// A log that lines of `metrics.jsonl` are written to.
+/// A log that lines of `metrics.jsonl` are written to, and pictures beside them.
 trait Log {
     /// Adds what a line has for it.
     fn line(&mut self, line: &Value) -> Result<(), Error>;
+
+    /// Adds pictures of the evaluation of a step, where it has a place for them.
+    fn pictures(&mut self, step: u64, pictures: &[Picture]) -> Result<(), Error> {
+        let _ = (step, pictures);
+        Ok(())
+    }
 }
 
 impl Logs {
@@ -64,6 +71,22 @@ impl Logs {
     pub fn have_histograms(&self) -> bool {
         let asked = self.experiment.as_ref().map(|experiment| &experiment.log);
         asked.is_some_and(|log| log.contains(&LogFormat::TensorBoard))
+    }
+
+    /// Whether pictures have a place in a log.
+    pub fn have_pictures(&self) -> bool {
+        self.have_histograms()
+    }
+
+    /// Adds pictures of the evaluation of a step.
+    ///
+    /// # Errors
+    /// A log cannot be written.
+    pub fn pictures(&mut self, step: u64, pictures: &[Picture]) -> Result<(), Error> {
+        if pictures.is_empty() {
+            return Ok(());
+        }
+        self.open.iter_mut().try_for_each(|log| log.pictures(step, pictures))
     }
 
     /// Adds a line of the metrics.
@@ -140,6 +163,18 @@ mod tests {
             "step,epoch,loss,top1,top5,images,skipped\n2,1.0,2.0,0.5,1.0,,\n4,1.0,9.0,0.5,1.0,,\n"
         );
         assert_eq!(csv("monitors.csv"), "step,monitor,name,value\n2,memory,\"a, \"\"b\"\"\",7.0\n");
+        let picture = |predicted: &str| Picture {
+            label: "cat|1".into(),
+            predicted: predicted.into(),
+            probability: 0.75,
+            side: 112,
+            png: vec![1, 2, 3],
+        };
+        for (step, predicted) in [(2, "dog"), (2, "cat"), (4, "dog")] {
+            logs.pictures(step, &[picture(predicted)]).unwrap();
+        }
+        let pictured = ["samples/0 cat|1", "samples/predictions"];
+        assert_eq!(tensorboard::tags(run, 4)[3..], pictured);
         // It went on from step 2, whose evaluation was made again.
         write(&[step(1), eval(2, 3.0)]);
         let before = tensorboard::times(run);
@@ -147,6 +182,14 @@ mod tests {
         logs.line(&step(3)).unwrap();
         assert_eq!(scalars("train/loss"), [(1, 2.5), (3, 2.5)]);
         assert_eq!(scalars("val/loss"), [(2, 3.0)]);
+        // Of pictures, the last ones of an evaluation that counts.
+        assert_eq!(
+            tensorboard::tags(run, 2).iter().filter(|tag| pictured.contains(&&***tag)).count(),
+            2
+        );
+        assert!(tensorboard::tags(run, 4).is_empty());
+        let bytes = tensorboard::bytes(run);
+        assert!(bytes.contains("cat\\|1 | cat | 75.0%") && !bytes.contains("| dog |"), "{bytes}");
         assert!(csv("train.csv").lines().count() == 3 && csv("monitors.csv").lines().count() == 1);
         // What was before keeps its time.
         let (first, second) = (before[0], tensorboard::times(run)[0]);

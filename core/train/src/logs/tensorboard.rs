@@ -1,7 +1,7 @@
 //! Event files of TensorBoard.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use super::{
     Log, folder, histogram,
     message::{Field, Message, fields, records},
 };
-use crate::{Error, error::AtPath, experiment::Experiment};
+use crate::{Error, error::AtPath, experiment::Experiment, pictures::Picture};
 
 /// Files of others in the same folder are left alone.
 const PREFIX: &str = "events.out.tfevents.";
@@ -38,6 +38,10 @@ const OF_STEPS: [(&str, &str); 9] = [
 const OF_EVALUATIONS: [(&str, &str); 3] =
     [("loss", "val/loss"), ("top1", "val/top1"), ("top5", "val/top5")];
 
+/// What pictures of an evaluation are called, and what the model says of them.
+const SAMPLES: &str = "samples/";
+const PREDICTIONS: &str = "samples/predictions";
+
 /// The event file of a run.
 pub struct TensorBoard {
     path: PathBuf,
@@ -51,9 +55,20 @@ impl TensorBoard {
         let folder = folder(run, "tensorboard")?;
         let before = files(&folder).at(&folder)?;
         let mut times = HashMap::new();
+        // Of an evaluation that was made again, the last ones.
+        let mut pictures = BTreeMap::new();
+        let evaluations = lines.iter().filter(|line| line["kind"] == "eval");
+        let evaluated: HashSet<u64> =
+            evaluations.filter_map(|line| line["step"].as_u64()).collect();
         for path in &before {
             let bytes = vitral_files::read(path, EVENTS).at(path)?;
             times.extend(records(&bytes).filter_map(first_tag));
+            let is_kept =
+                |(tag, step): &(String, u64)| tag.starts_with(SAMPLES) && evaluated.contains(step);
+            pictures.extend(records(&bytes).filter_map(|record| {
+                let ((tag, step), _) = first_tag(record).filter(|(of, _)| is_kept(of))?;
+                has_no_scalar(record).then(|| ((step, tag), Message::of(record)))
+            }));
         }
         let last = before.iter().filter_map(|path| second_of(path)).max();
         let now = now();
@@ -70,6 +85,7 @@ impl TensorBoard {
         for line in lines {
             bytes.extend(event_of(line, |tag, step| times.get(&(tag, step)).copied()));
         }
+        bytes.extend(pictures.into_values().flat_map(|event| event.record()));
         vitral_files::write(&path, &bytes, Existing::Replace, Access::Usual).at(&path)?;
         for old in before.iter().filter(|old| **old != path) {
             vitral_files::remove(old).at(old)?;
@@ -83,6 +99,46 @@ impl Log for TensorBoard {
     fn line(&mut self, line: &Value) -> Result<(), Error> {
         self.file.write_all(&event_of(line, |_, _| None)).at(&self.path)
     }
+
+    fn pictures(&mut self, step: u64, pictures: &[Picture]) -> Result<(), Error> {
+        let now = now();
+        let shown =
+            pictures.iter().enumerate().fold(Message::default(), |values, (at, picture)| {
+                values.message(1, shown(at, picture))
+            });
+        let events = [event(now, step, shown), event(now, step, told(pictures))];
+        self.file.write_all(&events.map(|event| event.record()).concat()).at(&self.path)
+    }
+}
+
+/// A picture as a value.
+fn shown(at: usize, picture: &Picture) -> Message {
+    const RGB: u64 = 3;
+    let side = u64::from(picture.side);
+    let image = Message::default().varint(1, side).varint(2, side).varint(3, RGB);
+    let tag = format!("{SAMPLES}{at} {}", picture.label);
+    Message::default().text(1, &tag).message(4, image.bytes(4, &picture.png))
+}
+
+/// What the model says of pictures, as a table in Markdown.
+fn told(pictures: &[Picture]) -> Message {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let row = |(at, picture): (usize, &Picture)| {
+        let (label, predicted) = (cell(&picture.label), cell(&picture.predicted));
+        format!("| {at} | {label} | {predicted} | {:.1}% |\n", 100.0 * picture.probability)
+    };
+    let rows: String = pictures.iter().enumerate().map(row).collect();
+    let table = format!("| image | class | predicted | probability |\n|---|---|---|---|\n{rows}");
+    text_value(PREDICTIONS, &table)
+}
+
+/// Whether an event is none of figures.
+fn has_no_scalar(record: &[u8]) -> bool {
+    let mut summaries = fields(record).filter_map(|field| match field {
+        (5, Field::Bytes(summary)) => Some(summary),
+        _ => None,
+    });
+    summaries.all(|summary| values(summary).all(|(_, figure)| figure.is_none()))
 }
 
 /// The files of a run, in the order of their names.
@@ -166,10 +222,15 @@ fn text_of(experiment: &Experiment) -> Result<Message, Error> {
     let text = experiment.to_ron().map_err(io::Error::other).at(Path::new("config.ron"))?;
     // What Markdown shows as it is.
     let text: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    Ok(text_value("experiment", &text))
+}
+
+/// A text in Markdown.
+fn text_value(tag: &str, text: &str) -> Message {
     const STRING: u64 = 7;
     let one = Message::default().message(2, Message::default().varint(1, 1));
-    let tensor = Message::default().varint(1, STRING).message(2, one).text(8, &text);
-    Ok(of_plugin("experiment", "text", Message::default(), tensor))
+    let tensor = Message::default().varint(1, STRING).message(2, one).text(8, text);
+    of_plugin(tag, "text", Message::default(), tensor)
 }
 
 /// What TensorBoard's tab of hyper-parameters compares runs by: every number, word and truth value of `model` and
@@ -260,6 +321,13 @@ fn events(run: &Path) -> Vec<Read> {
         }
     }
     found
+}
+
+/// All that a run's files have, as far as it is text.
+#[cfg(test)]
+pub fn bytes(run: &Path) -> String {
+    let files = files(&run.join("tensorboard")).unwrap().into_iter();
+    files.map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()).collect()
 }
 
 /// The scalars of a tag that a run's files have, with their steps.

@@ -7,7 +7,8 @@ use crate::{
     Error, Evaluation, Event, Observer,
     checkpoint::{Checkpoint, State},
     error::AtPath,
-    evaluate::{Evaluator, Tally},
+    evaluate::{Answered, Evaluator, Tally},
+    pictures::{PICTURES, Picture},
 };
 
 impl Trainer {
@@ -43,10 +44,26 @@ impl Trainer {
         let (model, micro_batch) = (self.learner.evaluated()?, self.state.micro_batch.as_ref());
         let loader = eval_loader_of(shard, &self.experiment, &val, micro_batch)?;
         let total = shard.part(val.len()).len() as u64;
-        let evaluator =
-            Evaluator { model: &model, data: &data, loss, device: &device, flips: false };
+        let is_pictured = self.files.as_ref().is_some_and(|files| files.folder.wants_pictures());
+        let evaluator = Evaluator {
+            model: &model,
+            data: &data,
+            loss,
+            device: &device,
+            flips: false,
+            pictured: if is_pictured { PICTURES } else { 0 },
+        };
+        let mut pictures = Ok(Vec::new());
+        let picture = |answered: &Answered<'_>| {
+            if answered.pixels.shape[0] > 0 {
+                pictures = Picture::all_of(answered, val.class_names(), &data, loss);
+            }
+        };
         let progress = |done| self.emit(Event::Evaluating { done, total }, observer);
-        let own = evaluator.tally(loader, |_| {}, progress)?;
+        let own = evaluator.tally(loader, picture, progress)?;
+        if let Some(files) = &mut self.files {
+            files.folder.picture(self.state.step, &pictures?)?;
+        }
         // Each has some of the images, in their order.
         let whole = self.ranks.gather(own)?.into_iter().reduce(Tally::and);
         let evaluation = whole.unwrap_or_default().finish(val.class_names());

@@ -119,10 +119,11 @@ impl Feed {
 
     fn fetch(&mut self) -> Option<Result<DeviceBatch, Error>> {
         let before = self.loader.waited();
-        let batch = self.loader.next();
+        let batch = tracing::trace_span!("wait for images").in_scope(|| self.loader.next());
         self.waited += self.loader.waited() - before;
         Some(batch?.map_err(Error::from).and_then(|mut batch| {
-            let uploaded = self.upload.batch(&mut batch)?;
+            let upload = || self.upload.batch(&mut batch);
+            let uploaded = tracing::trace_span!("upload").in_scope(upload)?;
             self.loader.recycle(batch);
             Ok(uploaded)
         }))

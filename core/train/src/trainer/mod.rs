@@ -153,6 +153,7 @@ impl Trainer {
             match self.ordered(next(&now, &self.asked))? {
                 Next::Step => {
                     self.asked = Asked::default();
+                    let _step = tracing::trace_span!("step", number = now.step + 1).entered();
                     self.begin("waiting for images");
                     let Some(batch) = feed.next() else { break };
                     let arrived = self.arrived(&batch, stop.load(Ordering::Relaxed))?;

@@ -42,7 +42,8 @@ impl Trainer {
         let gradients_time = computing.elapsed();
         let skipped = self.learner.overflowed(&gradients)?;
         if self.wants_layers && !skipped {
-            let parameters = self.learner.statistics(&gradients)?;
+            let statistics = || self.learner.statistics(&gradients);
+            let parameters = tracing::trace_span!("statistics").in_scope(statistics)?;
             let epoch = self.plan.epoch(step + 1);
             self.begin("telling of layers");
             let report = LayerReport { step: step + 1, epoch, parameters };
@@ -55,11 +56,13 @@ impl Trainer {
             self.learner.see_importance(&gradients);
         }
         let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
+        let update = tracing::trace_span!("update").entered();
         let learned = if skipped {
             self.skip(gradients)?
         } else {
             self.learner.apply(step, gradients, self.state.rate_scale)?
         };
+        drop(update);
         let update_time = updating.elapsed();
         let waited = communication.unwrap_or_default();
         self.step_times.add(gradients_time.saturating_sub(waited) + update_time);
@@ -67,7 +70,9 @@ impl Trainer {
         feed.fetch_ahead();
         // One rank judges and tells.
         let is_told = is_logged && self.ranks.is_first();
-        let figures = is_told.then(|| self.figures(learned, count, skipped)).transpose()?;
+        let figures = || self.figures(learned, count, skipped);
+        let figures =
+            is_told.then(|| tracing::trace_span!("figures").in_scope(figures)).transpose()?;
         let (time, data_wait) = feed.stepped();
         self.pace.own = (data_wait + gradients_time.saturating_sub(waited)).as_secs_f64();
         self.state.step += 1;
@@ -92,7 +97,7 @@ impl Trainer {
             update_time,
             data: is_logged.then(|| feed.report()),
         };
-        self.emit(Event::Stepped(report), observer)?;
+        tracing::trace_span!("tell").in_scope(|| self.emit(Event::Stepped(report), observer))?;
         if is_told {
             self.tell_slow_ranks(observer)?;
         }

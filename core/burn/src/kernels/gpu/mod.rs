@@ -28,6 +28,8 @@ fn is_stored(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::BF16 | DType::F16)
 }
 
+/// Whether kernels take a tensor: one on a GPU, of a type that they store, and no larger than what they count in.
 fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
-    is_gpu(&tensor.device()) && is_stored(tensor.dtype())
+    let counted = u32::try_from(tensor.shape().num_elements()).is_ok();
+    is_gpu(&tensor.device()) && is_stored(tensor.dtype()) && counted
 }

@@ -6,10 +6,13 @@ mod cpu_time;
 mod data;
 mod kernels;
 mod limit;
+mod profile;
 mod report;
 mod step;
 mod subject;
 mod tricks;
+
+pub use self::profile::Recorder;
 
 use std::process::ExitCode;
 
@@ -18,6 +21,7 @@ use clap::Subcommand;
 use self::{
     data::BenchDataArguments,
     kernels::KernelArguments,
+    profile::ProfileArguments,
     step::StepArguments,
     tricks::{TricksArguments, measure::MeasureArguments},
 };
@@ -31,6 +35,9 @@ pub enum BenchCommand {
     /// Measure the CPU kernels of a model's blocks, forward and backward, next to plain matrix
     /// products of the same sizes.
     Kernels(KernelArguments),
+    /// Train a few steps of an experiment, and write the last ones as a trace for Perfetto and chrome://tracing:
+    /// stages, kernels on the CPU, and data workers.
+    Profile(ProfileArguments),
     /// Measure how fast an experiment's training images are loaded, without its model: img/s, the
     /// time of each stage and the bottleneck with different numbers of workers, next to reading,
     /// decoding and copying alone.
@@ -51,6 +58,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode, Failure> {
     match command {
         BenchCommand::Step(arguments) => step::run(arguments)?,
         BenchCommand::Kernels(arguments) => kernels::run(arguments)?,
+        BenchCommand::Profile(arguments) => profile::run(arguments)?,
         BenchCommand::Data(arguments) => data::run(arguments)?,
         #[cfg(feature = "mpi")]
         BenchCommand::AllReduce(arguments) => all_reduce::run(arguments)?,
