@@ -128,7 +128,7 @@ fn ranks_prune_one_model() {
         events: 3,
         importance: Default::default(),
         keep: 0.0,
-        round_to: 8,
+        round_to: 4,
     };
     for size in [1, 2, 4] {
         let mut experiment = experiment(&workspace, &format!("{size}"));

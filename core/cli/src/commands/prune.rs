@@ -32,9 +32,9 @@ pub struct PruneArguments {
     /// them loses its attention or its MLP.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_or_all)]
     pub keep: f64,
-    /// Keep a multiple of this many hidden neurons in each layer, which kernels like. Layers of fewer than eight
-    /// times as many lose them one by one.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Keep a multiple of this many hidden neurons in each layer, such as 8, which kernels like. Layers of fewer
+    /// than eight times as many lose them one by one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub round_to: u32,
     /// How heads and neurons are ranked.
     #[arg(long, value_enum, default_value_t = ImportanceName::Taylor)]

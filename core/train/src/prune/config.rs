@@ -43,8 +43,8 @@ pub struct PruneConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub keep: f64,
-    /// Hidden neurons go in groups, so that layers have a multiple of this many left, which kernels like. Layers of
-    /// fewer than eight times as many lose them one by one.
+    /// Hidden neurons go in groups, so that layers have a multiple of this many left, such as 8, which kernels like.
+    /// Layers of fewer than eight times as many lose them one by one.
     #[serde(default = "default_round_to")]
     #[schemars(range(min = 1, max = 4096))]
     pub round_to: usize,
@@ -55,7 +55,7 @@ fn default_events() -> u32 {
 }
 
 fn default_round_to() -> usize {
-    8
+    1
 }
 
 /// What heads and hidden neurons are ranked by, each compared with the mean of its branch.
@@ -178,7 +178,7 @@ mod tests {
             events: 4,
             importance: Importance::Taylor,
             keep: 0.0,
-            round_to: 8,
+            round_to: 1,
         }
     }
 
