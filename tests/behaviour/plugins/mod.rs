@@ -7,5 +7,6 @@ mod bundles;
 mod compatibility;
 mod first_party;
 mod monitors;
+mod sharing;
 mod stopping;
 mod trust;
