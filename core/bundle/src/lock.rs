@@ -84,6 +84,8 @@ pub struct LockError {
 
 /// How a plugin differs from the one in a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// There are few of them, each for a line of a message.
+#[allow(clippy::large_enum_variant)]
 pub enum Difference {
     /// The lock has it, but it is not used now.
     Missing(Locked),

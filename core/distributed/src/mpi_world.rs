@@ -241,7 +241,7 @@ impl Peers for World {
             rest = others;
             one.to_vec()
         };
-        lengths.into_iter().map(|length| next(length)).collect()
+        lengths.into_iter().map(&mut next).collect()
     }
 
     fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32> {

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_rounded_to_even_and_nothing_else() {
-        let values = [1.0, -3.5, 1.003_906_25, 1.011_718_75, f32::INFINITY, 1e-40, f32::MAX];
+        let values =
+            [1.0, -3.5, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, f32::INFINITY, 1e-40, f32::MAX];
         let mut rounded = values;
         Wire::Bf16.round(&mut rounded);
         assert_eq!(rounded[..4], [1.0, -3.5, 1.0, 1.015_625]);

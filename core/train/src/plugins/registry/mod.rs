@@ -68,7 +68,7 @@ pub struct Opened {
 /// Where a plugin is.
 enum Found {
     /// In this program.
-    Own(Plugin, Locked),
+    Own(Plugin, Box<Locked>),
     /// In a bundle.
     Package(Box<Package>),
 }
@@ -168,7 +168,7 @@ impl Registry {
             None => {
                 let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
                 let (plugin, locked) = match self.find(used, &config)? {
-                    Found::Own(plugin, locked) => (plugin, locked),
+                    Found::Own(plugin, locked) => (plugin, *locked),
                     Found::Package(package) => {
                         self.allowed(&package, &config)?;
                         self.open_package(&package, &config)?
@@ -249,7 +249,7 @@ impl Registry {
         let built_in = built_in.filter(|(_, version)| used.version.matches(version));
         // Nothing takes its place of itself, whatever its version is.
         if let Some((plugin, own)) = built_in {
-            return Ok(Found::Own(plugin.clone(), compiled_in(plugin, own)));
+            return Ok(Found::Own(plugin.clone(), Box::new(compiled_in(plugin, own))));
         }
         let found = self.installed(used, config).map_err(|message| {
             let names: Vec<_> =
