@@ -14,8 +14,11 @@ use vitral_seed::Seed;
 fuzz_target!(|data: &[u8]| {
     let Some(image) = decoded(Stored::Encoded(data)) else { return };
     assert_eq!(image.pixels().len() % image.channels().count(), 0);
-    let crop =
-        Transform::RandomResizedCrop(RandomResizedCrop { scale: (0.08, 1.0), ratio: (0.75, 1.33), ..RandomResizedCrop::default() });
+    let crop = Transform::RandomResizedCrop(RandomResizedCrop {
+        scale: (0.08, 1.0),
+        ratio: (0.75, 1.33),
+        ..RandomResizedCrop::default()
+    });
     for channels in [Channels::Grey, Channels::Rgb] {
         let pipeline =
             Pipeline::own(channels, 8, std::slice::from_ref(&crop)).expect("it is a good one");
