@@ -1,6 +1,6 @@
 //! What `tests/mpi/run` has several ranks do: sums, agreement, and one that is lost.
 //!
-//!     mpirun -n 4 ranks sums | agree | {kill | stop | panic | fail | late | hang | leave} RANK
+//!     mpirun -n 4 ranks sums | agree | pause | {kill | stop | panic | fail | late | hang | leave} RANK
 
 use std::{
     process::{Command, ExitCode},
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     match what.as_str() {
         "sums" => sums(&world),
         "agree" => agree(&world),
+        "pause" => pause(&world),
         // As an error that is handed on has it.
         "leave" if world.rank() == 1 => return ExitCode::SUCCESS,
         _ => {
@@ -88,6 +89,21 @@ fn agree(world: &World) {
     let found = check_agreement(world, &things).expect_err("one has other images");
     if world.rank() == 0 {
         println!("{found}");
+    }
+}
+
+/// Meets the others, where all are stopped on the way for longer than a rank may be silent, and go on.
+fn pause(world: &World) {
+    let pid = std::process::id();
+    let pausing = format!("kill -STOP {pid} && sleep 8 && kill -CONT {pid}");
+    world.barrier();
+    let mut pausing = Command::new("sh").args(["-c", &pausing]).spawn().expect("there is `sh`");
+    let mut is_paused = true;
+    while is_paused {
+        is_paused = pausing.try_wait().expect("it was started").is_none();
+        thread::sleep(Duration::from_millis(20));
+        // All meet until the last one goes on.
+        is_paused = world.all_gather(&[u8::from(is_paused)]).concat().contains(&1);
     }
 }
 

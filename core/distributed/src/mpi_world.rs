@@ -327,10 +327,16 @@ impl Watcher {
         let heard = if rank == 0 { 1..size } else { 0..1 };
         let others = heard.map(|rank| (rank as usize, self.hosts[rank as usize].clone()));
         let mut watch = Watch::new(self.limits, others.collect::<Vec<_>>());
-        let mut stall = Stall::new(self.training);
         let mut next_beat = Instant::now();
+        let mut stall = Stall::new(0, self.training.now(), next_beat);
         while !self.shared.is_over.load(Ordering::Acquire) {
-            let beat = self.beat(stall.look());
+            // One time for all of it: a pause in the middle shows the next time.
+            let now = Instant::now();
+            if watch.resumes(now) {
+                stall.restart(now);
+                next_beat = now;
+            }
+            let beat = self.beat(&mut stall, now);
             let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(reason) = failure {
                 match rank {
@@ -338,7 +344,7 @@ impl Watcher {
                     _ => all.process_at_rank(0).send_with_tag(reason.as_bytes(), FAILURE),
                 }
             }
-            if Instant::now() >= next_beat {
+            if now >= next_beat {
                 let (to, bytes) = (if rank == 0 { 1..size } else { 0..1 }, beat.to_bytes());
                 to.for_each(|to| all.process_at_rank(to).send_with_tag(&bytes[..], BEATS));
                 next_beat += BEAT;
@@ -346,7 +352,7 @@ impl Watcher {
             while let Some(found) = all.any_process().immediate_matched_probe_with_tag(BEATS) {
                 let (bytes, status) = found.matched_receive_vec::<u8>();
                 if let Some(beat) = Beat::from_bytes(&bytes) {
-                    watch.hear(status.source_rank() as usize, beat, Instant::now());
+                    watch.hear(status.source_rank() as usize, beat, now);
                 }
             }
             if let Some(found) = all.any_process().immediate_matched_probe_with_tag(FAILURE) {
@@ -354,18 +360,19 @@ impl Watcher {
                 let reason = String::from_utf8_lossy(&reason).into_owned();
                 self.end(&self.lost(status.source_rank() as usize, reason));
             }
-            if let Some(lost) = watch.lost(&beat, Instant::now()) {
+            if let Some(lost) = watch.lost(&beat, now) {
                 self.end(&lost);
             }
             thread::sleep(TICK);
         }
     }
 
-    fn beat(&self, stalled: Duration) -> Beat {
+    fn beat(&self, stall: &mut Stall, now: Instant) -> Beat {
         let doing = self.shared.doing.lock().unwrap_or_else(PoisonError::into_inner);
         let (changes, doing) = doing.clone();
         let meetings = self.shared.meetings.load(Ordering::Relaxed);
-        Beat { meetings, changes, stalled, doing }
+        let (stays, stalled) = stall.look(meetings, self.training.now(), now);
+        Beat { meetings, changes, stays, stalled, doing }
     }
 
     fn lost(&self, rank: usize, reason: String) -> Lost {

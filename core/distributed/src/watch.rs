@@ -4,9 +4,13 @@
 //! ([`Beat`]). Rank 0 hears all of them, and they hear rank 0, so that whoever is lost, somebody notices.
 
 use std::{
-    fmt,
+    fmt, mem,
     time::{Duration, Instant},
 };
+
+/// Which part of the time that a rank may be silent passes at most between two looks at the others: after a longer
+/// one, this process itself was paused.
+const LOOKS: u32 = 4;
 
 /// How long is waited for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +20,8 @@ pub struct Limits {
     /// For a rank that does not come where others wait, and has not said how long it may take: its process is
     /// there, and does something else, such as waiting for a disk.
     pub late: Duration,
-    /// For a rank that exchanges values with others, and whose thread does not run, where theirs do.
+    /// For a rank that exchanges values with others, and whose thread does not run, where that of another does,
+    /// which waits for as long.
     pub stalled: Duration,
 }
 
@@ -63,7 +68,9 @@ pub struct Beat {
     pub meetings: u64,
     /// How often it has begun to do something else.
     pub changes: u64,
-    /// Since when the thread that trains has not run.
+    /// For how long `meetings` has been that.
+    pub stays: Duration,
+    /// For how much of that, until now, the thread that trains has not run.
     pub stalled: Duration,
     /// What it does.
     pub doing: Doing,
@@ -79,7 +86,8 @@ impl Beat {
     pub fn to_bytes(&self) -> Vec<u8> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let within = self.doing.within.map_or(u64::MAX, millis);
-        let numbers = [self.meetings, self.changes, millis(self.stalled), within];
+        let (stays, stalled) = (millis(self.stays), millis(self.stalled));
+        let numbers = [self.meetings, self.changes, stays, stalled, within];
         let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         bytes.extend_from_slice(self.doing.what.as_bytes());
         bytes
@@ -87,16 +95,17 @@ impl Beat {
 
     /// As it was sent; nothing, of what is none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (numbers, what) = bytes.split_at_checked(4 * size_of::<u64>())?;
+        let (numbers, what) = bytes.split_at_checked(5 * size_of::<u64>())?;
         let mut numbers = numbers
             .chunks_exact(size_of::<u64>())
             .filter_map(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
         let mut next = || numbers.next();
-        let (meetings, changes, stalled, within) = (next()?, next()?, next()?, next()?);
+        let (meetings, changes) = (next()?, next()?);
+        let (stays, stalled, within) = (next()?, next()?, next()?);
         let what = String::from_utf8_lossy(what).into_owned();
         let within = (within != u64::MAX).then(|| Duration::from_millis(within));
-        let stalled = Duration::from_millis(stalled);
-        Some(Self { meetings, changes, stalled, doing: Doing { what, within } })
+        let (stays, stalled) = (Duration::from_millis(stays), Duration::from_millis(stalled));
+        Some(Self { meetings, changes, stays, stalled, doing: Doing { what, within } })
     }
 }
 
@@ -104,6 +113,7 @@ impl Beat {
 #[derive(Clone, Debug)]
 pub struct Watch {
     limits: Limits,
+    looked: Instant,
     heard: Vec<Heard>,
 }
 
@@ -128,7 +138,18 @@ impl Watch {
             beat: Beat::default(),
             late_since: None,
         });
-        Self { limits, heard: heard.collect() }
+        Self { limits, looked: last, heard: heard.collect() }
+    }
+
+    /// Whether this process was paused since the last look, by a signal or with its container, and now goes on: it
+    /// heard nobody meanwhile, and all others, which may have been paused with it, have their time anew.
+    pub fn resumes(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(mem::replace(&mut self.looked, now));
+        let was_paused = passed > self.limits.silent / LOOKS;
+        if was_paused {
+            self.heard.iter_mut().for_each(|heard| (heard.last, heard.late_since) = (now, None));
+        }
+        was_paused
     }
 
     /// A rank was heard of.
@@ -143,17 +164,24 @@ impl Watch {
     /// The rank that is lost, if one is, where this one has this to say of itself.
     pub fn lost(&mut self, own: &Beat, now: Instant) -> Option<Lost> {
         let Limits { silent, late, stalled } = self.limits;
-        let beats = || self.heard.iter().map(|heard| &heard.beat).chain([own]);
-        let latest = beats().map(|beat| beat.meetings).max().unwrap_or(0);
-        // Where nobody's thread runs while it waits, that says nothing.
-        let runs = beats().any(|beat| beat.is_meeting() && beat.stalled < stalled / 2);
+        let latest =
+            self.heard.iter().map(|heard| heard.beat.meetings).fold(own.meetings, u64::max);
         for heard in &mut self.heard {
             let is_late = heard.beat.meetings < latest;
             heard.late_since = is_late.then(|| heard.late_since.unwrap_or(now));
         }
         let passed = |since: Instant| now.saturating_duration_since(since);
+        // Threads may sleep while they wait, so that one that does not run says nothing; unless another has waited
+        // there for as long, or for this rank somewhere further on, and runs.
+        let others_run = |meetings: u64| {
+            let mut beats = self.heard.iter().map(|heard| &heard.beat).chain([own]);
+            beats.any(|beat| {
+                let waits = beat.is_meeting() && beat.meetings >= meetings;
+                waits && beat.stays > stalled && beat.stalled < stalled / 2
+            })
+        };
         let lost = |heard: &Heard| {
-            let Beat { doing, stalled: still, .. } = &heard.beat;
+            let Beat { meetings, doing, stalled: still, .. } = &heard.beat;
             let is_exchanging = heard.beat.is_meeting();
             let patience = match is_exchanging {
                 true => late,
@@ -164,7 +192,7 @@ impl Watch {
                     "was not heard of for {} s: its process was stopped, or its host or network is gone",
                     passed(heard.last).as_secs()
                 ),
-                _ if is_exchanging && runs && *still > stalled => format!(
+                _ if is_exchanging && *still > stalled && others_run(*meetings) => format!(
                     "hangs in an exchange with the others: its thread has not run for {} s",
                     still.as_secs()
                 ),
@@ -200,9 +228,10 @@ mod tests {
         Beat { meetings: 2 * times, ..Beat::default() }
     }
 
-    /// One that waits there for others, or is stopped there.
+    /// One that waits there for others, or is stopped there, for a long time.
     fn meeting(times: u64, stalled: u32) -> Beat {
-        Beat { meetings: 2 * times + 1, stalled: stalled * SECOND, ..Beat::default() }
+        let stays = stalled.max(60) * SECOND;
+        Beat { meetings: 2 * times + 1, stays, stalled: stalled * SECOND, ..Beat::default() }
     }
 
     fn doing(times: u64, what: &str, within: u32, changes: u64) -> Beat {
@@ -291,10 +320,59 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_sleeps_while_it_waits_is_not_lost_when_a_late_one_comes() {
+        let after =
+            |own: Beat, two: Beat| Heard::new().after(1, own, [Some(meeting(4, 30)), Some(two)]);
+        let here_for =
+            |times: u64, seconds: u32| Beat { stays: seconds * SECOND, ..meeting(times, 0) };
+        // Whoever comes runs, whichever rank it is.
+        assert_eq!(after(here_for(4, 0), meeting(4, 30)), None);
+        assert_eq!(after(meeting(4, 30), here_for(4, 1)), None);
+        assert_eq!(after(here_for(4, 25), meeting(4, 30)), None);
+        // It waits itself, for as long, and runs: so this MPI does not have its threads sleep.
+        let said = after(here_for(4, 26), here_for(4, 26)).unwrap();
+        assert!(said.starts_with("rank 1 on host a hangs in an exchange"), "{said}");
+        // Also where it waits further on; but not where that has been before.
+        assert!(after(here_for(5, 26), meeting(4, 30)).is_some());
+        assert_eq!(after(here_for(5, 1), meeting(4, 30)), None);
+        assert_eq!(after(here_for(3, 26), meeting(4, 30)), None);
+    }
+
+    #[test]
+    fn all_have_their_time_anew_after_a_pause() {
+        let mut heard = Heard::new();
+        let mut after = |seconds: u32, beats: [Option<Beat>; 2]| {
+            let was_paused = heard.watch.resumes(heard.start + seconds * SECOND);
+            (was_paused, heard.after(seconds, meeting(4, 0), beats))
+        };
+        let waits = || Some(meeting(4, 0));
+        let computes = || Some(doing(4, "computing step 5", 30, 1));
+        for seconds in 1..30 {
+            assert_eq!(after(seconds, [waits(), computes()]), (false, None), "{seconds}");
+        }
+        // Nobody was heard of for an hour, and one was expected before.
+        assert_eq!(after(3600, [None, None]), (true, None));
+        assert_eq!(after(3604, [None, None]), (false, None), "they may go on later");
+        for seconds in 3605..3631 {
+            assert_eq!(after(seconds, [waits(), computes()]), (false, None), "{seconds}");
+        }
+        let (was_paused, said) = after(3632, [waits(), computes()]);
+        assert!(said.unwrap().starts_with("rank 2 on host b has not come for 32 s"));
+        assert!(!was_paused);
+        // Who was not paused, or does not go on, is missed in the end.
+        assert_eq!(after(4000, [None, None]), (true, None));
+        for seconds in 4001..4021 {
+            assert_eq!(after(seconds, [None, waits()]), (false, None), "{seconds}");
+        }
+        let said = after(4021, [None, waits()]).1.unwrap();
+        assert!(said.starts_with("rank 1 on host a was not heard of for 21 s"), "{said}");
+    }
+
+    #[test]
     fn what_is_sent_arrives() {
         for beat in [met(7), meeting(2, 26), doing(3, "computing step 4", 25, 9)] {
             assert_eq!(Beat::from_bytes(&beat.to_bytes()), Some(beat));
         }
-        assert_eq!(Beat::from_bytes(&[0; 31]), None);
+        assert_eq!(Beat::from_bytes(&[0; 39]), None);
     }
 }

@@ -73,7 +73,8 @@ impl Learner {
         }
     }
 
-    /// The gradients of a rank's part of a step.
+    /// The gradients of a rank's part of a step. Where others wait for them they are there when this returns, so
+    /// that what a GPU takes for them is not taken for the time that it waits for others.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] where the cut is open, after which everything is as it was before; or the device
@@ -95,6 +96,9 @@ impl Learner {
         let Some(size) = self.micro_batch else {
             let mut sum = TreeSum::new(share.micro_batches);
             share.own.iter().for_each(|(number, range)| sum.add(*number, part(*number, range)));
+            if self.ranks.size() > 1 {
+                sum.try_map(|part| wait_for(&part.gradients, &part.loss))?;
+            }
             return Ok(OwnSum(sum));
         };
         within_memory(|| {

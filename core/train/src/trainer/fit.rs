@@ -141,6 +141,7 @@ impl Trainer {
         targets: Tensor<2>,
         observer: &mut dyn Observer,
     ) -> Result<(BatchGradients, Option<Duration>), Error> {
+        let mut communication = Duration::ZERO;
         let own = loop {
             if let Some(micro_batch) = &self.state.micro_batch {
                 self.learner.set_micro_batch(micro_batch.size());
@@ -151,7 +152,9 @@ impl Trainer {
                 Err(Error::OutOfMemory(reason)) => Some(reason.clone()),
                 _ => None,
             };
+            let communicating = Instant::now();
             let failed = self.ranks.gather(failed)?.into_iter().flatten().next();
+            communication += communicating.elapsed();
             let Some(reason) = failed else {
                 let tries_larger = micro_batch.succeeded();
                 let images = micro_batch.size();
@@ -173,7 +176,8 @@ impl Trainer {
         };
         let communicating = Instant::now();
         let gradients = self.learner.summed(own)?;
-        Ok((gradients, Some(communicating.elapsed())))
+        communication += communicating.elapsed();
+        Ok((gradients, Some(communication)))
     }
 }
 
