@@ -101,7 +101,7 @@ pub fn run(command: &IndexCommand) -> Result<(), Failure> {
 fn add(place: &str, reached: &Reached) -> Result<(), Failure> {
     let place = absolute(place)?;
     let file = fetch(&place, reached)?;
-    let known = Indexes::of(Store::of_user()?).keep(&place, &file)?;
+    let known = Indexes::of(Store::of_user()?).add(&place, &file)?;
     println!("looking into {place}, which has {} plugins", known.index.plugins.len());
     println!("  signed with key {}", known.key);
     Ok(())
