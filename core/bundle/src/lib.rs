@@ -42,6 +42,7 @@ mod sign;
 mod signature;
 mod source;
 mod store;
+mod swap;
 mod target;
 mod text;
 mod trust;

@@ -20,7 +20,7 @@ use crate::key_id::Fingerprint;
 use crate::keys::TrustedKey;
 use crate::origins::{Fetched, Origins};
 use crate::reference::Reference;
-use crate::{files, ownership, paths, text};
+use crate::{files, ownership, paths, swap, text};
 
 const KEYS: &str = "keys";
 
@@ -100,17 +100,21 @@ impl Store {
         }
     }
 
-    /// Installs a bundle in the place of what is there of the same version with other contents, damaged or not.
+    /// Installs a bundle in the place of what is there of the same version with other contents, damaged or not,
+    /// which stays if that fails.
     pub fn replace(&self, bundle: &Bundle) -> Result<Installed, BundleError> {
-        match self.install(bundle) {
-            Ok(installed) => Ok(installed),
-            Err(error) => {
-                let manifest = bundle.manifest();
-                // What keeps it from being installed is what is there, or else is still the case.
-                self.remove(&manifest.name, &manifest.version).map_err(|_| error)?;
-                self.install(bundle)
-            }
+        self.make()?;
+        let folder = self.root.join(bundle.manifest().id());
+        if !folder.exists() {
+            return self.install(bundle);
         }
+        // Where the contents are the same and whole, a signature is all that can be new.
+        if let Ok(installed) = self.update(&folder, bundle) {
+            return Ok(installed);
+        }
+        let replaced = swap::replace(&folder, &self.root, |new| unpack(bundle, new));
+        replaced.map_err(|error| BundleError::io("write", &folder, error))?;
+        Installed::open(&folder)
     }
 
     /// Makes the folder unless it is there, and makes sure that it is the user's own.

@@ -233,12 +233,17 @@ impl Index {
 }
 
 impl Listed {
-    /// The newest version that may be used.
+    /// The newest version that may be used here.
     pub fn newest(&self) -> Option<&Release> {
-        let good = |release: &&Release| release.yanked.is_none();
+        let good = |release: &&Release| release.may_be_used();
         let released = |release: &&Release| release.version.pre.is_empty();
         let all = || self.versions.iter().filter(good);
         all().find(released).or_else(|| all().next())
+    }
+
+    /// Where a version of it is.
+    pub fn at(&self, release: &Release) -> Reference {
+        self.at.with(Which::Version(release.version.clone()))
     }
 
     /// How far a plugin is from what is searched, if it has all words at all: in its name, as its kind, or in
@@ -259,6 +264,13 @@ impl Listed {
             }
         };
         words.iter().map(rank).try_fold(0, |sum, rank| Some(sum + rank?))
+    }
+}
+
+impl Release {
+    /// Whether it was not taken back, and this build has the contract that it needs.
+    pub fn may_be_used(&self) -> bool {
+        self.yanked.is_none() && self.contract.is_supported()
     }
 }
 
@@ -349,6 +361,10 @@ pub(crate) mod tests {
         assert_eq!(newest(&index).as_deref(), Some("1.1.0"));
         index.yank("blur", &Version::new(1, 1, 0), "it darkens").unwrap();
         assert_eq!(newest(&index).as_deref(), Some("1.0.0"));
+        let oldest = index.plugins[0].versions[2].clone();
+        index.plugins[0].versions.push(Release { version: Version::new(0, 9, 0), ..oldest });
+        index.plugins[0].versions[2].contract.major += 1;
+        assert_eq!(newest(&index).as_deref(), Some("0.9.0"), "another is for a later vitral");
         assert!(index.yank("blur", &Version::new(3, 0, 0), "x").is_err());
         assert!(index.yank("blur", &Version::new(1, 0, 0), "").is_err());
     }

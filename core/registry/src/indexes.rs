@@ -1,5 +1,6 @@
 //! The indexes that a user looks into, as they were when they were fetched last.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,10 @@ pub struct Known {
 struct Kept {
     place: String,
     file: String,
+    /// Who has signed it.
+    key: Fingerprint,
+    /// The highest number that was there, by the keys that have signed what was.
+    serials: BTreeMap<Fingerprint, u64>,
 }
 
 impl Indexes {
@@ -46,27 +51,58 @@ impl Indexes {
         Self { store, folder }
     }
 
-    /// Keeps an index as it was fetched from a place just now.
+    /// Looks into an index from now on, whichever trusted key has signed it.
     ///
     /// # Errors
-    /// Nobody who is trusted has signed it, it is older than what is kept of it, or it cannot be written.
+    /// Nobody who is trusted has signed it, it is older than what that key had signed there before, or it
+    /// cannot be written.
+    pub fn add(&self, place: &str, file: &[u8]) -> Result<Known, RegistryError> {
+        self.put(place, file, true)
+    }
+
+    /// Keeps an index, into which the user looks, as it was fetched from its place just now.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add), and if another key has signed it than before.
     pub fn keep(&self, place: &str, file: &[u8]) -> Result<Known, RegistryError> {
+        self.put(place, file, false)
+    }
+
+    fn put(&self, place: &str, file: &[u8], may_change_key: bool) -> Result<Known, RegistryError> {
         let wrong = |problem: String| RegistryError::Index { index: place.to_owned(), problem };
         let (index, key) = Index::open(place, file, &self.store.trusted_keys()?)?;
         let path = self.path(place);
-        if let Ok(before) = self.read(&path)
-            && before.key == key
-            && before.index.serial > index.serial
+        let before = match kept(&path) {
+            Ok(before) => Some(before),
+            Err(RegistryError::Io { error, .. })
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(before) = before.as_ref().filter(|before| before.key != key)
+            && !may_change_key
         {
             return Err(wrong(format!(
-                "this is number {} of the index, and number {} was there before: somebody shows an old one, \
-                 of which versions may be missing or taken back since",
-                index.serial, before.index.serial
+                "the index is signed with key {key}, and was with key {} before; if its publisher says that \
+                 this is right, `vitral plugin index add {place}` looks into it from now on",
+                before.key
             )));
         }
+        let mut serials = before.map(|before| before.serials).unwrap_or_default();
+        let highest = serials.entry(key).or_default();
+        if *highest > index.serial {
+            return Err(wrong(format!(
+                "this is number {} of the index, and number {highest} was there before: somebody shows an \
+                 old one, of which versions may be missing or taken back since",
+                index.serial
+            )));
+        }
+        *highest = index.serial;
         let text = String::from_utf8(file.to_vec());
         let text = text.map_err(|_| wrong("this is no text".into()))?;
-        let kept = Kept { place: place.to_owned(), file: text };
+        let kept = Kept { place: place.to_owned(), file: text, key, serials };
         let kept = serde_json::to_vec(&kept).map_err(|error| wrong(error.to_string()))?;
         let at = |error| RegistryError::io("write", &path, error);
         create_private_folder(&self.folder).map_err(at)?;
@@ -106,11 +142,7 @@ impl Indexes {
     }
 
     fn read(&self, path: &Path) -> Result<Known, RegistryError> {
-        let bytes = read_own(path, FILE).map_err(|error| RegistryError::io("read", path, error))?;
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| RegistryError::Index {
-            index: path.display().to_string(),
-            problem: error.to_string(),
-        })?;
+        let kept = kept(path)?;
         let keys = self.store.trusted_keys()?;
         let (index, key) = Index::open(&kept.place, kept.file.as_bytes(), &keys)?;
         Ok(Known { place: kept.place, index, key })
@@ -119,6 +151,15 @@ impl Indexes {
     fn path(&self, place: &str) -> PathBuf {
         self.folder.join(format!("{}.json", Digest::of(place.as_bytes())))
     }
+}
+
+/// What a file keeps of an index, whoever is trusted.
+fn kept(path: &Path) -> Result<Kept, RegistryError> {
+    let bytes = read_own(path, FILE).map_err(|error| RegistryError::io("read", path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| RegistryError::Index {
+        index: path.display().to_string(),
+        problem: format!("what is kept of an index here is damaged: {error}; remove the file"),
+    })
 }
 
 #[cfg(test)]
@@ -152,5 +193,35 @@ mod tests {
         assert!(indexes.list().unwrap().iter().all(Result::is_err));
         assert!(indexes.forget("other").unwrap() && !indexes.forget("other").unwrap());
         assert_eq!(indexes.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn another_trusted_key_does_not_bring_an_old_index_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path().join("plugins"));
+        let indexes = Indexes::of(store.clone());
+        let (one, other) = (key(), key());
+        store.trust(&one.1).unwrap();
+        store.trust(&other.1).unwrap();
+        let file = |serial, key: &vitral_bundle::SigningKey| {
+            let plugins = vec![listed("blur", "Blurs", &["1.0.0"])];
+            Index { serial, plugins }.signed(key).unwrap()
+        };
+        let place = "https://r.org/i";
+        indexes.add(place, &file(5, &one.0)).unwrap();
+        let error = indexes.keep(place, &file(9, &other.0)).unwrap_err().to_string();
+        assert!(error.contains(&one.1.fingerprint().to_string()), "{error}");
+        assert!(error.contains("index add https://r.org/i"), "{error}");
+        // Also where the key of before is not trusted any more.
+        store.distrust(&one.1.fingerprint().to_string()).unwrap();
+        assert!(indexes.keep(place, &file(9, &other.0)).is_err());
+        store.trust(&one.1).unwrap();
+        // The user changes the key, and what the first one had signed stays known.
+        indexes.add(place, &file(9, &other.0)).unwrap();
+        let error = indexes.add(place, &file(4, &one.0)).unwrap_err().to_string();
+        assert!(error.contains("number 4") && error.contains("number 5"), "{error}");
+        indexes.add(place, &file(6, &one.0)).unwrap();
+        let error = indexes.add(place, &file(8, &other.0)).unwrap_err().to_string();
+        assert!(error.contains("number 8") && error.contains("number 9"), "{error}");
     }
 }

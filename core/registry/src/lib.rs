@@ -11,6 +11,7 @@
 #[cfg(not(feature = "client"))]
 mod absent;
 mod card;
+mod choice;
 #[cfg(feature = "client")]
 mod client;
 mod error;
@@ -21,6 +22,7 @@ mod transport;
 #[cfg(not(feature = "client"))]
 pub use absent::Client;
 pub use card::Card;
+pub use choice::{choose, newest};
 #[cfg(feature = "client")]
 pub use client::Client;
 pub use error::RegistryError;

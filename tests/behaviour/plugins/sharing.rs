@@ -83,6 +83,8 @@ fn an_index_that_was_changed_is_not_looked_into() {
     assert!(refused.contains("which you do not trust"), "{refused}");
     let refused = plugin(&workspace, &["search", "--offline"]).failed_with(2).stderr;
     assert!(refused.contains("no index"), "{refused}");
+    // Whoever makes it may list what their own key has signed.
+    make(&workspace, &["--at", "r.example/lab", "window.vitral"]);
 }
 
 #[cfg(not(feature = "registry"))]

@@ -8,7 +8,7 @@ use vitral_bundle::{Bundle, Digest, Fetched, Reference, Store, Which};
 use vitral_files::{Access, Existing};
 use vitral_registry::{Client, Found, Options, PlainHttp, Push, Pushed, RegistryError};
 
-use crate::{failure::Failure, plugins};
+use crate::{failure::Failure, plugins, progress::note};
 
 /// A bundle's file.
 pub const BUNDLE: vitral_files::Kind =
@@ -60,7 +60,7 @@ impl Registries {
     ///
     /// # Errors
     /// It is not there, or another one than under this name before.
-    pub fn find(&self, reference: &Reference) -> Result<Found, Failure> {
+    pub fn find(&self, reference: &Reference) -> Result<Found, RegistryError> {
         let found = self.client.find(reference)?;
         let Some(store) = &self.store else { return Ok(found) };
         let by_digest = matches!(found.reference.which(), Which::Digest(_));
@@ -72,10 +72,10 @@ impl Registries {
                 place: found.reference.place(),
                 known: format!("sha256:{}", known.registry),
                 found: format!("sha256:{}", found.digest),
-            }
-            .into());
+            });
         }
-        indexes::check(store, &found)?;
+        let manifest = found.card.manifest(&found.reference.to_string())?;
+        indexes::check(store, &found.reference, &manifest.version, found.card.digest)?;
         Ok(found)
     }
 
@@ -134,7 +134,15 @@ impl Registries {
             (bundle.digest() == fetched.bundle).then_some(bundle)
         };
         let found = match self.find(reference) {
-            Err(failure) => return known.and_then(open).ok_or(failure),
+            Err(error @ RegistryError::Unreachable { .. }) => {
+                let Some(bundle) = known.and_then(open) else { return Err(error.into()) };
+                if let Some(store) = &self.store {
+                    let version = &bundle.manifest().version;
+                    indexes::check(store, reference, version, bundle.digest())?;
+                }
+                note(&format!("{error}; {reference} is taken as it was fetched before"));
+                return Ok(bundle);
+            }
             found => found?,
         };
         let fetched = Fetched { registry: found.digest, bundle: found.card.digest };

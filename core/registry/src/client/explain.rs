@@ -65,17 +65,17 @@ impl Session {
             Error::DigestError(DigestError::VerificationError { expected, actual }) => {
                 RegistryError::Damaged { what: what.to_owned(), expected, found: actual }
             }
-            Error::IoError(error) => self.broken(&error),
+            Error::IoError(error) => match mismatch(&error) {
+                Some((expected, found)) => {
+                    RegistryError::Damaged { what: what.to_owned(), expected, found }
+                }
+                None => self.unreachable(innermost(&error)),
+            },
             error => self.refused(match error.source() {
                 Some(source) => format!("{error}: {}", innermost(source)),
                 None => error.to_string(),
             }),
         }
-    }
-
-    /// What it means that a stream ends too early.
-    pub(super) fn broken(&self, error: &std::io::Error) -> RegistryError {
-        self.unreachable(innermost(error))
     }
 
     pub(super) fn unreachable(&self, problem: String) -> RegistryError {
@@ -101,11 +101,55 @@ impl Session {
         RegistryError::Unauthorised { registry, user: self.user.clone() }
     }
 
+    /// What a registry says no with, which may be a page of HTML.
     fn refused(&self, problem: String) -> RegistryError {
+        let problem = beginning(&problem);
         RegistryError::Refused { registry: self.at.registry().to_owned(), problem }
+    }
+}
+
+/// The digests of what came otherwise than it was announced: expected, and found.
+fn mismatch(error: &std::io::Error) -> Option<(String, String)> {
+    let error = error.get_ref()?.downcast_ref::<DigestError>()?;
+    match error {
+        DigestError::VerificationError { expected, actual } => {
+            Some((expected.clone(), actual.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// What of a text fits into a message: its first line, and not much of that.
+fn beginning(text: &str) -> String {
+    const MOST: usize = 200;
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
     }
 }
 
 fn not_found(what: &str) -> RegistryError {
     RegistryError::NotFound { what: what.to_owned(), help: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_beginning_of_what_a_server_says() {
+        assert_eq!(beginning("it answers with 502 <html>\n<body>"), "it answers with 502 <html>");
+        assert_eq!(beginning(&"\u{e4}".repeat(201)), format!("{}...", "\u{e4}".repeat(200)));
+        assert_eq!(beginning(""), "");
+    }
+
+    #[test]
+    fn what_came_damaged_is_told_from_what_did_not_come() {
+        let (expected, actual) = ("sha256:1".to_owned(), "sha256:2".to_owned());
+        let damaged = DigestError::VerificationError { expected, actual };
+        let found = mismatch(&std::io::Error::other(damaged)).unwrap();
+        assert_eq!(found, ("sha256:1".to_owned(), "sha256:2".to_owned()));
+        assert_eq!(mismatch(&std::io::ErrorKind::ConnectionReset.into()), None);
+    }
 }

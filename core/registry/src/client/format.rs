@@ -139,10 +139,14 @@ impl Layer {
         };
         let mut archive = tar::Archive::new(bytes.as_slice());
         let mut entries = archive.entries().map_err(|_| wrong())?;
-        let mut entry = entries.next().and_then(Result::ok).ok_or_else(wrong)?;
-        // What an archive in memory holds is no larger than the archive.
+        let entry = entries.next().and_then(Result::ok).ok_or_else(wrong)?;
+        // A plain file is no larger than its archive; one with holes could be of any size.
+        let is_plain = entry.header().entry_type() == tar::EntryType::Regular;
+        if !is_plain || entry.size() > bytes.len() as u64 {
+            return Err(wrong());
+        }
         let mut bundle = Vec::new();
-        entry.read_to_end(&mut bundle).map_err(|_| wrong())?;
+        entry.take(MOST).read_to_end(&mut bundle).map_err(|_| wrong())?;
         Ok(bundle)
     }
 }
@@ -201,4 +205,41 @@ fn archive(name: &str, bytes: &[u8]) -> Vec<u8> {
     // letters or so, which it holds.
     let written = builder.append_data(&mut header, name, bytes);
     written.and_then(|()| builder.into_inner()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
+        let layer = Layer {
+            descriptor: OciDescriptor::default(),
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            is_image: true,
+        };
+        layer.unpack("r.org/lab/blur:1.0.0", bytes)
+    }
+
+    #[test]
+    fn a_file_with_holes_is_not_unpacked() {
+        assert_eq!(unpack(archive("blur-1.0.0.vitral", b"bundle")).unwrap(), b"bundle");
+        let mut header = tar::Header::new_gnu();
+        header.set_path("blur-1.0.0.vitral").unwrap();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(0);
+        let size = 1 << 62;
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_real_size(size);
+        gnu.sparse[0].set_offset(size);
+        gnu.sparse[0].set_length(0);
+        header.set_cksum();
+        let mut sparse = header.as_bytes().to_vec();
+        sparse.resize(1536, 0);
+        // It is one that could be read without end.
+        let mut read = tar::Archive::new(sparse.as_slice());
+        assert_eq!(read.entries().unwrap().next().unwrap().unwrap().size(), size);
+        let error = unpack(sparse).unwrap_err().to_string();
+        assert!(error.contains("does not hold one bundle"), "{error}");
+    }
 }

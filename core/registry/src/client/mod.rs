@@ -1,17 +1,21 @@
 //! A client of OCI registries and web servers.
 
+mod challenge;
 mod credentials;
 mod download;
 mod explain;
 mod format;
+mod plain;
 mod push;
+mod tags;
 
 use std::future::Future;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
 use semver::Version;
 use tokio::runtime::Runtime;
@@ -19,16 +23,13 @@ use vitral_bundle::{Bundle, Digest, Reference, Which};
 
 use crate::card::{self, Card};
 use crate::error::RegistryError;
-use crate::transport::{Found, Options, PlainHttp};
+use crate::transport::{Found, Options};
 
 pub(crate) use format::Layer;
 
 /// How long nothing may come before a transfer is made again.
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(20);
-
-/// How many tags a registry is asked for at a time, and how many it may have.
-const TAGS: (usize, usize) = (1000, 100_000);
 
 /// Reaches registries and web servers.
 pub struct Client {
@@ -43,6 +44,8 @@ struct Session {
     auth: RegistryAuth,
     user: Option<String>,
     at: Reference,
+    /// Whether it is spoken to without TLS.
+    is_plain: bool,
 }
 
 impl Client {
@@ -62,6 +65,7 @@ impl Client {
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .user_agent(USER_AGENT)
+            .redirect(plain::redirects())
             .build()
             .map_err(|error| wrong(explain::innermost(&error)))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -105,7 +109,7 @@ impl Client {
     /// # Errors
     /// The server cannot be reached, has no such file, or one that is larger.
     pub fn get(&self, url: &str, most: u64) -> Result<Vec<u8>, RegistryError> {
-        self.check_scheme(url)?;
+        plain::check_address(&self.options.plain_http, url)?;
         let failed = |error: reqwest::Error| explain::web(url, &error);
         self.wait(async {
             let response = self.http.get(url).send().await.map_err(failed)?;
@@ -122,32 +126,9 @@ impl Client {
         })
     }
 
-    fn check_scheme(&self, url: &str) -> Result<(), RegistryError> {
-        let Some(host) = url.strip_prefix("http://") else { return Ok(()) };
-        let host = host.split(['/', '?', '#']).next().unwrap_or_default();
-        match self.is_plain(host)? {
-            true => Ok(()),
-            false => Err(RegistryError::Usage(format!(
-                "{url} is without TLS, which anyone on the way can read and change; use https, or say \
-                 --plain-http={host}"
-            ))),
-        }
-    }
-
-    fn is_plain(&self, registry: &str) -> Result<bool, RegistryError> {
-        match &self.options.plain_http {
-            PlainHttp::Never => Ok(false),
-            PlainHttp::Registry(named) => Ok(named == registry),
-            PlainHttp::ThisMachine if Reference::is_this_machine(registry) => Ok(true),
-            PlainHttp::ThisMachine => Err(RegistryError::Usage(format!(
-                "--plain-http is for this machine, which {registry} is not; --plain-http={registry} has \
-                 passwords and plugins go there without TLS, for all on the way to read and change"
-            ))),
-        }
-    }
-
     fn session(&self, at: &Reference) -> Result<Session, RegistryError> {
-        let protocol = match self.is_plain(at.registry())? {
+        let is_plain = plain::is_plain(&self.options.plain_http, at.registry())?;
+        let protocol = match is_plain {
             true => ClientProtocol::HttpsExcept(vec![at.registry().to_owned()]),
             false => ClientProtocol::Https,
         };
@@ -162,7 +143,11 @@ impl Client {
         let (auth, user) = credentials::of(at.registry())?;
         let oci = oci_client::Client::try_from(config);
         let oci = oci.map_err(|error| RegistryError::Usage(explain::innermost(&error)))?;
-        Ok(Session { oci, auth, user, at: at.clone() })
+        let session = Session { oci, auth, user, at: at.clone(), is_plain };
+        if matches!(session.auth, RegistryAuth::Basic(..)) {
+            self.wait(session.check_challenge(&self.http))?;
+        }
+        Ok(session)
     }
 
     fn wait<T>(&self, work: impl Future<Output = T>) -> T {
@@ -186,20 +171,12 @@ impl Session {
 
     async fn versions(&self) -> Result<Vec<Version>, RegistryError> {
         let place = self.tagged(&Version::new(0, 0, 0));
-        let (page, most) = TAGS;
-        let mut tags: Vec<String> = Vec::new();
-        loop {
-            let last = tags.last().cloned();
-            let more = self.oci.list_tags(&place, &self.auth, Some(page), last.as_deref()).await;
-            let more = more.map_err(|error| self.explain(error, &self.at.place()))?.tags;
-            let before = tags.len();
-            tags.extend(
-                more.into_iter().filter(|tag| last.as_ref().is_none_or(|last| tag != last)),
-            );
-            if tags.len() - before < page || tags.len() > most {
-                break;
-            }
-        }
+        let page = async |last: Option<String>| {
+            let size = Some(tags::PAGE);
+            let page = self.oci.list_tags(&place, &self.auth, size, last.as_deref()).await;
+            page.map(|page| page.tags).map_err(|error| self.explain(error, &self.at.place()))
+        };
+        let tags = tags::all(page).await?;
         let mut versions: Vec<Version> =
             tags.iter().filter_map(|tag| Reference::version(tag)).collect();
         versions.sort();
@@ -222,16 +199,22 @@ impl Session {
         let place = reference.place();
         let is_avoided =
             |version: &Version| avoid.iter().any(|(at, other)| *at == place && other == version);
-        let fits = |version: &&Version| {
-            !is_avoided(version)
-                && match wanted {
-                    Some(wanted) => wanted.matches(version),
-                    None => version.pre.is_empty(),
-                }
+        let would_do = |version: &&Version| match wanted {
+            Some(wanted) => wanted.matches(version),
+            None => version.pre.is_empty(),
         };
+        let fits = |version: &&Version| !is_avoided(version) && would_do(version);
         let newest = versions.iter().rfind(fits);
         newest.map(|version| reference.with(Which::Version(version.clone()))).ok_or_else(|| {
-            RegistryError::NotFound { what: reference.to_string(), help: there_is(&versions) }
+            let would_do = versions.iter().rfind(would_do);
+            let help = would_do.map_or_else(|| there_is(&versions), |version| {
+                format!(
+                    ": what would do was taken back, {version} being the newest of it; `vitral plugin outdated` \
+                     says why, and {} names it all the same",
+                    reference.with(Which::Version(version.clone()))
+                )
+            });
+            RegistryError::NotFound { what: reference.to_string(), help }
         })
     }
 
@@ -283,19 +266,22 @@ impl Session {
     async fn small(
         &self,
         place: &oci_client::Reference,
-        descriptor: &oci_client::manifest::OciDescriptor,
+        descriptor: &OciDescriptor,
         name: &str,
     ) -> Result<Vec<u8>, RegistryError> {
+        // Only the registry itself is asked, not what a stranger's manifest names.
+        let descriptor = &OciDescriptor { urls: None, ..descriptor.clone() };
         let most = card::MOST;
         let wrong = || RegistryError::NoPlugin {
             what: name.to_owned(),
             problem: format!("what it says about itself has more than {most} bytes"),
         };
         let failed = |error| self.explain(error, name);
+        let broken = |error| failed(OciDistributionError::IoError(error));
         let mut stream = self.oci.pull_blob_stream(place, descriptor).await.map_err(failed)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| self.broken(&error))?);
+            bytes.extend_from_slice(&chunk.map_err(broken)?);
             if bytes.len() as u64 > most {
                 return Err(wrong());
             }

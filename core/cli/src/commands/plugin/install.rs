@@ -3,13 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use vitral_bundle::{Allowance, Bundle, Installed, Reference, Store, Which};
+use semver::{Version, VersionReq};
+use vitral_bundle::{Allowance, Bundle, Installed, Reference, Store};
 
-use super::{
-    bundle::{as_name, name_and_version},
-    inspect::asked,
-    registry::reference_in,
-};
+use super::{bundle::as_name, inspect::asked, registry::reference_in};
 use crate::{
     failure::Failure,
     plugins,
@@ -69,13 +66,34 @@ pub fn put(bundle: &Bundle, allow: &[Allowance], replace: bool) -> Result<Instal
 /// The plugin that an index has under a name, which is no file.
 fn listed(path: &Path) -> Result<Option<Reference>, Failure> {
     let Ok(plugin) = as_name(path) else { return Ok(None) };
-    let name = plugin.split_once('@').map_or(plugin, |(name, _)| name);
+    let (name, version) = plugin.split_once('@').unwrap_or((plugin, "*"));
     if !vitral_bundle::is_plugin_name(name) {
         return Ok(None);
     }
-    let Some(at) = indexes::place_of(&Store::of_user()?, name)? else { return Ok(None) };
-    Ok(Some(match plugin.contains('@') {
-        false => at,
-        true => at.with(Which::Wanted(name_and_version(plugin)?.1)),
-    }))
+    let known = indexes::kept(&Store::of_user()?)?;
+    Ok(vitral_registry::choose(&known, name, &wanted(version)?)?)
+}
+
+/// The versions that are meant: a whole one is that one, and others are as experiments have them.
+fn wanted(version: &str) -> Result<VersionReq, Failure> {
+    let exactly = Version::parse(version).map(|version| format!("={version}"));
+    VersionReq::parse(exactly.as_deref().unwrap_or(version)).map_err(|error| {
+        Failure::Usage(format!("`{version}` is no version, as `1.2.0` or `1.2` are: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_version_is_that_one() {
+        let will_do = |text: &str, version: &str| {
+            wanted(text).unwrap().matches(&Version::parse(version).unwrap())
+        };
+        assert!(will_do("1.2.0", "1.2.0") && !will_do("1.2.0", "1.2.1"));
+        assert!(will_do("1.2", "1.3.1") && !will_do("1.2", "1.1.0") && !will_do("1.2", "2.0.0"));
+        assert!(will_do("*", "1.2.0") && !will_do("*", "1.2.0-rc.1"));
+        assert!(wanted("newest").unwrap_err().sentence().contains("is no version"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Plugins that an experiment names by where they are in a registry.
 
-use vitral_bundle::{Bundle, Installed, Origin, Package, Reference, Which};
+use vitral_bundle::{Bundle, Installed, Locked, Origin, Package, Reference, Which};
 use vitral_config::PluginUse;
 
 use super::{PluginConfig, Refusal, Registry};
@@ -35,17 +35,22 @@ impl Registry {
                 "give `from` or `bundle`, not both",
             ));
         }
-        if let Some(installed) = self.installed_before(used, config) {
+        let before = self.locked(used, from);
+        let is_locked = |installed: &Installed| {
+            before.as_ref().is_none_or(|before| is_the_same(before, installed))
+        };
+        let installed = before.as_ref().and_then(|_| self.installed_before(used, config));
+        if let Some(installed) = installed.filter(is_locked) {
             return Ok(installed.into());
         }
-        if let Some(installed) = self.installed_from(used, from)? {
+        if let Some(installed) = self.installed_from(used, from, is_locked)? {
             return Ok(installed.into());
         }
         let known = self.state().fetched.get(name).cloned();
         let bundle = match known {
             Some(bundle) => bundle,
             None => {
-                let bundle = self.fetch(name, from)?;
+                let bundle = self.fetch(name, from, before)?;
                 self.state().fetched.insert(name.clone(), bundle.clone());
                 bundle
             }
@@ -63,10 +68,26 @@ impl Registry {
         Ok(bundle.into())
     }
 
-    fn fetch(&self, name: &str, from: &Reference) -> Result<Bundle, Refusal> {
-        // A run that goes on has the version that it was started with.
-        let before = self.state().before.get(name).cloned();
-        let before = before.filter(|locked| locked.origin != Origin::CompiledIn);
+    /// What a run that goes on was started with, unless its experiment was changed so that this will not do.
+    fn locked(&self, used: &PluginUse, from: &Reference) -> Option<Locked> {
+        let before = self.state().before.get(&used.name).cloned()?;
+        let will_do = match from.which() {
+            Which::Newest => true,
+            Which::Version(version) => *version == before.version,
+            Which::Wanted(wanted) => wanted.matches(&before.version),
+            // Which says itself what it is.
+            Which::Digest(_) => false,
+        };
+        let will_do = will_do && used.version.matches(&before.version);
+        (will_do && before.origin != Origin::CompiledIn).then_some(before)
+    }
+
+    fn fetch(
+        &self,
+        name: &str,
+        from: &Reference,
+        before: Option<Locked>,
+    ) -> Result<Bundle, Refusal> {
         let wanted = match (from.which(), before) {
             (Which::Newest | Which::Wanted(_), Some(locked)) => {
                 from.with(Which::Version(locked.version))
@@ -81,11 +102,13 @@ impl Registry {
         })
     }
 
-    /// The newest installed version that came from a place in a registry and will do.
+    /// The newest installed version that came from a place in a registry and will do, also for a run that goes
+    /// on.
     fn installed_from(
         &self,
         used: &PluginUse,
         from: &Reference,
+        is_locked: impl Fn(&Installed) -> bool,
     ) -> Result<Option<Installed>, Refusal> {
         let Some(store) = self.trust.store() else { return Ok(None) };
         let wrong = |error| Refusal::new(error, "`vitral plugin list` tells what cannot be used");
@@ -103,9 +126,16 @@ impl Registry {
                 |name: &str| name.strip_prefix(&place).is_some_and(|r| r.starts_with([':', '@']));
             fits && used.version.matches(plugin.version()) && names.any(came)
         };
-        let named = listing.plugins.iter().filter(|plugin| plugin.name() == used.name);
+        let named = listing.plugins.iter();
+        let named = named.filter(|plugin| plugin.name() == used.name && is_locked(plugin));
         Ok(named.filter(will_do).max_by_key(|plugin| plugin.version()).cloned())
     }
+}
+
+/// Whether an installed plugin is what a run was started with.
+fn is_the_same(before: &Locked, installed: &Installed) -> bool {
+    before.version == *installed.version()
+        && before.bundle.is_none_or(|digest| digest == installed.digest())
 }
 
 fn install(from: &Reference) -> String {

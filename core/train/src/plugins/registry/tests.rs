@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vitral_bundle::{Fetched, PackInput, Reference, SourceManifest, Store, Which, pack};
+use vitral_bundle::{Digest, Fetched, PackInput, Reference, SourceManifest, Store, Which, pack};
 use vitral_host::Description;
 
 use super::*;
@@ -134,6 +134,56 @@ fn what_was_installed_from_a_registry_counts_and_else_it_is_fetched() {
     resumed.go_on_with(&lock("0.1.0", Origin::Wasm));
     let gone = fetched(&resumed, "s.org/lab/x@^0.1", "*").unwrap_err();
     assert!(gone.contains("it is gone") && gone.contains("s.org/lab/x:0.1.0"), "{gone}");
+}
+
+#[test]
+fn a_newer_version_from_the_same_place_is_not_for_a_run_that_goes_on() {
+    let (_folder, store) = store(&["1.1.0"]);
+    let digest = store.open("x", &Version::new(1, 1, 0)).unwrap().digest();
+    let from: Reference = "r.org/lab/x:1.1.0".parse().unwrap();
+    store.note_origin(&from, Fetched { registry: digest, bundle: digest }).unwrap();
+    let resumed = |before: Lock| {
+        let fetch = |from: &Reference| match from.which() {
+            Which::Version(which) => Ok(bundle(&which.to_string())),
+            _ => panic!("a run that goes on asks for one version"),
+        };
+        let trust = Trust::new(Some(store.clone()), []);
+        let registry = Registry::new(Vec::new(), trust, None).fetching(Box::new(fetch));
+        registry.go_on_with(&before);
+        registry
+    };
+    let begun = |version: &str| lock(version, Origin::Wasm);
+    assert_eq!(fetched(&resumed(begun("1.1.0")), "r.org/lab/x", "*").unwrap(), "1.1.0");
+    assert_eq!(fetched(&resumed(begun("1.0.0")), "r.org/lab/x", "*").unwrap(), "1.0.0");
+    assert_eq!(fetched(&resumed(begun("1.0.0")), "r.org/lab/x@^1", "*").unwrap(), "1.0.0");
+    // Where the experiment was changed, that counts.
+    assert_eq!(fetched(&resumed(begun("1.0.0")), "r.org/lab/x:1.1.0", "*").unwrap(), "1.1.0");
+    assert_eq!(fetched(&resumed(begun("1.0.0")), "r.org/lab/x", "^1.1").unwrap(), "1.1.0");
+    // Nor does another bundle of the same version.
+    let of = |bundle: Digest| {
+        let (version, origin) = (Version::new(1, 1, 0), Origin::Wasm);
+        let (name, bundle) = ("x".into(), Some(bundle));
+        Lock::new([Locked {
+            name,
+            version,
+            origin,
+            sha256: None,
+            bundle,
+            signer: None,
+            from: None,
+        }])
+    };
+    let is_installed = |before: Lock| {
+        let used = PluginUse::new("x");
+        let from = Some("r.org/lab/x".parse().unwrap());
+        let config = PluginConfig { from, ..PluginConfig::default() };
+        match resumed(before).find(&used, &config) {
+            Ok(Found::Package(package)) => matches!(*package, Package::Installed(_)),
+            _ => panic!("it is found"),
+        }
+    };
+    assert!(is_installed(of(digest)));
+    assert!(!is_installed(of(Digest::of(b"other"))));
 }
 
 #[test]

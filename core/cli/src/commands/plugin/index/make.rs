@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub struct MakeArguments {
     /// The index's file. If it is there, it is one that the same key has signed, and is added to.
     pub index: PathBuf,
-    /// The bundles to list, each signed with a key that you trust.
+    /// The bundles to list, each signed with this key or one that you trust.
     pub bundles: Vec<PathBuf>,
     /// Where the bundles are: a registry and what comes before a plugin's name, as in `ghcr.io/lab`.
     #[arg(long, value_name = "REGISTRY", required_unless_present = "yank")]
@@ -62,7 +62,8 @@ pub fn make(arguments: &MakeArguments) -> Result<(), Failure> {
             Index::open(&place, &file, &[key.public()?])?.0
         }
     };
-    let trusted = Store::of_user()?.trusted_keys()?;
+    let mut trusted = Store::of_user()?.trusted_keys()?;
+    trusted.push(key.public()?);
     for path in &arguments.bundles {
         let bundle = Bundle::open(path)?;
         let signer = bundle.require_trusted(&trusted)?;

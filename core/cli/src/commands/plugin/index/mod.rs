@@ -5,8 +5,8 @@ mod make;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use vitral_bundle::{Allowance, Installed, Store, Which};
-use vitral_registry::{Indexes, Known, Listed, Release};
+use vitral_bundle::{Allowance, Installed, Store};
+use vitral_registry::{Indexes, Known, Listed, Release, newest};
 
 use self::make::MakeArguments;
 use super::install::put;
@@ -101,7 +101,7 @@ pub fn run(command: &IndexCommand) -> Result<(), Failure> {
 fn add(place: &str, reached: &Reached) -> Result<(), Failure> {
     let place = absolute(place)?;
     let file = fetch(&place, reached)?;
-    let known = Indexes::of(Store::of_user()?).keep(&place, &file)?;
+    let known = Indexes::of(Store::of_user()?).add(&place, &file)?;
     println!("looking into {place}, which has {} plugins", known.index.plugins.len());
     println!("  signed with key {}", known.key);
     Ok(())
@@ -136,8 +136,12 @@ pub fn search(arguments: &SearchArguments) -> Result<(), Failure> {
         println!("nothing is called or described so");
     }
     for listed in found {
-        let Some(newest) = listed.newest() else { continue };
         let kind = vitral_host::Kind::from(listed.kind);
+        let Some(newest) = listed.newest() else {
+            println!("{}  {}  ({kind})", listed.name, listed.summary);
+            println!("      {}  no version that can be used here", listed.at);
+            continue;
+        };
         println!("{} {}  {}  ({kind})", listed.name, newest.version, listed.summary);
         println!("      {}  key {}", listed.at, &newest.key.to_string()[..8]);
     }
@@ -148,8 +152,10 @@ pub fn search(arguments: &SearchArguments) -> Result<(), Failure> {
 pub fn outdated(arguments: &OutdatedArguments) -> Result<(), Failure> {
     let store = Store::of_user()?;
     let known = fresh(&store, &arguments.freshness)?;
+    let plugins = store.list()?.plugins;
     let mut all_are_new = true;
-    for installed in &store.list()?.plugins {
+    tell_unlisted(&known, plugins.iter().map(Installed::name));
+    for installed in &plugins {
         let (name, version) = (installed.name(), installed.version());
         if let Some((_, release)) = released(&known, installed)
             && let Some(why) = &release.yanked
@@ -158,7 +164,7 @@ pub fn outdated(arguments: &OutdatedArguments) -> Result<(), Failure> {
             all_are_new = false;
         }
     }
-    for (installed, listed, release) in newer(&store, &known)? {
+    for (installed, listed, release) in newer(&plugins, &known) {
         println!(
             "{} {} -> {}  {}",
             installed.name(),
@@ -184,47 +190,67 @@ pub fn update(arguments: &UpdateArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("`{name}` is not installed")));
     }
     let known = fresh(&store, &arguments.freshness)?;
-    let mut newer = newer(&store, &known)?;
-    if !arguments.plugins.is_empty() {
-        newer.retain(|(installed, ..)| {
-            arguments.plugins.iter().any(|name| name == installed.name())
-        });
-    }
+    let is_meant = |name: &str| {
+        arguments.plugins.is_empty() || arguments.plugins.iter().any(|other| other == name)
+    };
+    tell_unlisted(&known, plugins.iter().map(Installed::name).filter(|name| is_meant(name)));
+    let mut newer = newer(&plugins, &known);
+    newer.retain(|(installed, ..)| is_meant(installed.name()));
     if newer.is_empty() {
         println!("there is nothing newer");
         return Ok(());
     }
     let registries = arguments.freshness.reached.client()?;
+    let all = newer.len();
+    let mut failed = 0;
     for (installed, listed, release) in newer {
-        let at = listed.at.with(Which::Version(release.version.clone()));
-        let (bundle, _) = registries.fetch(&at)?;
-        put(&bundle, &arguments.allow, false)?;
-        println!("{} {} -> {}", installed.name(), installed.version(), release.version);
-        println!("  {} stays for the runs that use it", installed.version());
+        let fetched = registries.fetch(&listed.at(release));
+        let installed_anew = fetched.and_then(|(bundle, _)| put(&bundle, &arguments.allow, false));
+        match installed_anew {
+            Ok(_) => {
+                println!("{} {} -> {}", installed.name(), installed.version(), release.version);
+                println!("  {} stays for the runs that use it", installed.version());
+            }
+            Err(failure) => {
+                failure.report();
+                failed += 1;
+            }
+        }
     }
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::Other(format!("of {all} plugins, {failed} could not be updated"))),
+    }
+}
+
+/// Says of which plugins no index knows whether there is a newer version.
+fn tell_unlisted<'p>(known: &[Known], names: impl Iterator<Item = &'p str>) {
+    let is_listed = |name: &&str| known.iter().any(|known| known.index.get(name).is_some());
+    let mut unlisted: Vec<&str> = names.filter(|name| !is_listed(name)).collect();
+    unlisted.dedup();
+    if !unlisted.is_empty() {
+        note(&format!("no index lists {}", unlisted.join(", ")));
+    }
 }
 
 /// The newest installed version of each plugin of which there is a newer one, and that.
-fn newer<'k>(
-    store: &Store,
+fn newer<'k, 'p>(
+    plugins: &'p [Installed],
     known: &'k [Known],
-) -> Result<Vec<(Installed, &'k Listed, &'k Release)>, Failure> {
-    let plugins = store.list()?.plugins;
-    let mut newest: Vec<&Installed> = Vec::new();
-    for plugin in &plugins {
+) -> Vec<(&'p Installed, &'k Listed, &'k Release)> {
+    let mut installed: Vec<&Installed> = Vec::new();
+    for plugin in plugins {
         // They are sorted by name and version.
-        match newest.last_mut() {
+        match installed.last_mut() {
             Some(last) if last.name() == plugin.name() => *last = plugin,
-            _ => newest.push(plugin),
+            _ => installed.push(plugin),
         }
     }
-    let newer = newest.into_iter().filter_map(|installed| {
-        let listed = known.iter().find_map(|known| known.index.get(installed.name()))?;
-        let release = listed.newest()?;
-        (release.version > *installed.version()).then(|| (installed.clone(), listed, release))
+    let newer = installed.into_iter().filter_map(|installed| {
+        let (listed, release) = newest(known, installed.name())?;
+        (release.version > *installed.version()).then_some((installed, listed, release))
     });
-    Ok(newer.collect())
+    newer.collect()
 }
 
 /// What indexes say about an installed version.
