@@ -105,6 +105,7 @@ fn pause(world: &World) {
         // All meet until the last one goes on.
         is_paused = world.all_gather(&[u8::from(is_paused)]).concat().contains(&1);
     }
+    pausing.wait().expect("it was started");
 }
 
 /// Meets the others until one of them is lost.
