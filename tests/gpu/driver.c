@@ -1,6 +1,6 @@
 // A stand-in for NVIDIA's driver library, libcuda.so.1, on machines without a GPU.
 //
-// It has one device that computes nothing: memory is the host's, copies are made, launches are counted. Kernels are
+// It has one device that computes nothing: memory is the host's, copies and launches are counted. Kernels are
 // compiled by the real NVRTC before they come here, so a program that trains on this device has shown that every kernel
 // it launches compiles for the device's architecture, that no launch or copy is beyond the device's limits or outside
 // what was allocated, and what a step costs in launches, waits, and bytes over the bus. Values mean nothing: memory
@@ -338,7 +338,7 @@ static Result copy(unsigned long *count, unsigned long *bytes, void *to, const v
     }
     add(count, 1);
     add(bytes, size);
-    memmove(to, from, size);
+    if (count == &to_host) memset(to, 0, size);
     return SUCCESS;
 }
 #define UP(to, from, size) copy(&to_device, &to_device_bytes, (void *)(to), from, size)

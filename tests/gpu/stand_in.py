@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import namedtuple
+from collections import Counter, namedtuple
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +29,8 @@ class Failed(Exception):
     """What is wrong, in a sentence."""
 
 
-Done = namedtuple("Done", "output counts")
+# What a command printed, what it asked of the driver, and how often it launched each kernel.
+Done = namedtuple("Done", "output counts launched")
 
 
 class Machine:
@@ -62,19 +63,21 @@ class Machine:
         done = subprocess.run(
             command, env=self.environment(changes), capture_output=True, text=True, cwd=ROOT
         )
-        counts = {}
+        counts, launched = {}, Counter()
         for line in log.read_text().splitlines() if log.exists() else []:
             name, *figures = line.split()
             if name != "launch":
                 counts[name] = int(figures[0])
-            elif kernels:
+                continue
+            launched[figures[0]] += int(figures[1])
+            if kernels:
                 kernels.launched(figures[0], shared=int(figures[2]))
         refused = [name for name, count in counts.items() if name.startswith("refused") and count]
         panicked = "panicked at" in done.stderr or "Compilation Error" in done.stderr
         if done.returncode or refused or panicked or not counts:
             why = f"exit code {done.returncode}, {', '.join(refused) or 'nothing refused'}"
             raise Failed(f"{' '.join(command)}: {why}\n{done.stderr[-3000:]}")
-        return Done(done.stdout, counts)
+        return Done(done.stdout, counts, launched)
 
 
 def commands(machine, precision, kernels):
@@ -101,7 +104,7 @@ def published(machine, precision, kernels, more):
 
     def steps(count):
         of_type = ["--set", f"train.precision={PRECISIONS[precision]}", "--device", "cuda"]
-        counted = ["--warmup", "0", "--steps", count, "--json"]
+        counted = ["--warmup", "0", "--steps", count, "--no-limit", "--json"]
         return machine.run("bench", "step", *more, *of_type, *counted, kernels=kernels)
 
     shorter, longer = steps(2), steps(7)
@@ -116,7 +119,12 @@ def costs(shorter, longer, steps):
     costs = {name: (longer.counts[name] - shorter.counts[name]) / steps for name in names}
     if costs["launches"] <= 0:
         raise Failed("steps that launch nothing")
-    return costs | {"peak_bytes": longer.counts["peak_bytes"], "seconds": None}
+    more = longer.launched - shorter.launched
+    return costs | {
+        "peak_bytes": longer.counts["peak_bytes"],
+        "seconds": None,
+        "kernels": {name: count / steps for name, count in more.most_common()},
+    }
 
 
 def show(title, found):
@@ -135,6 +143,14 @@ def show(title, found):
             f"{of['peak_bytes'] / MIB:.0f}",
         ]
         print(f"| {' | '.join(row)} |")
+    print(flush=True)
+
+
+def show_kernels(kernels):
+    """Which kernels a step launches, by their names, and how often."""
+    print("| kernel | launches |\n|---|---|")
+    for name, count in kernels.items():
+        print(f"| {name[:80]} | {count:.0f} |")
     print(flush=True)
 
 
@@ -209,6 +225,8 @@ def main():
             step = arguments.step or PUBLISHED
             found[" ".join(step)] = published(machine, precision, kernels, step)
             show(f"a step in {precision} on sm_{capability}", found)
+            if arguments.step:
+                show_kernels(found[" ".join(step)]["kernels"])
             failed |= not kernels.assemble(precision)
     print(f"{time.monotonic() - begin:.0f} s")
     return failed

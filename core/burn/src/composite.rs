@@ -50,8 +50,10 @@ impl Composite {
 pub struct AttentionBranch {
     /// What lies around it.
     pub around: Around,
-    /// Heads, which share the width.
+    /// Heads.
     pub heads: usize,
+    /// Values of a head.
+    pub head_width: usize,
 }
 
 /// What softmax attention is besides its operands.
@@ -70,6 +72,8 @@ pub struct MlpBranch {
     pub around: Around,
     /// What lies between its layers.
     pub activation: Activation,
+    /// Neurons between its layers.
+    pub hidden: usize,
 }
 
 /// What lies around a residual branch and is no operand.

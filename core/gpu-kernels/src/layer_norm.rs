@@ -57,7 +57,7 @@ fn normalize<E: Float>(
 }
 
 /// A cube for some rows, one after the other. With `n` the normalised row and `g` the gradient times the factors,
-/// `dx = inverse * (g - mean(g) - n * mean(g * n))`; its share of the factors' and summands' gradients,
+/// `dx = inverse * (g - mean(g) - n * mean(g * n))`, plus the gradient that `x` has `beside`; its share of the factors' and summands' gradients,
 /// `sum(gradient * n)` and `sum(gradient)`, is one row of `partial`. A unit sums up columns that are [`UNITS`] apart.
 #[cube(launch_unchecked)]
 fn differentiate<E: Float>(
@@ -65,11 +65,13 @@ fn differentiate<E: Float>(
     weight: &[f32],
     statistics: &[f32],
     gradient: &[E],
+    beside: &[E],
     dx: &mut [E],
     partial: &mut [f32],
     rows: usize,
     rows_of_cube: usize,
     #[comptime] width: usize,
+    #[comptime] added: bool,
     #[define(E)] _element: ElemType,
 ) {
     let cube = cube_number();
@@ -113,7 +115,11 @@ fn differentiate<E: Float>(
             if at < width {
                 let normal = (f32::cast_from(x[first + at]) - mean) * inverse;
                 let scaled = f32::cast_from(gradient[first + at]) * weight[at];
-                dx[first + at] = E::cast_from((scaled - sum - normal * product) * inverse);
+                let mut of_x = (scaled - sum - normal * product) * inverse;
+                if comptime!(added) {
+                    of_x += f32::cast_from(beside[first + at]);
+                }
+                dx[first + at] = E::cast_from(of_x);
             }
         }
     }
@@ -205,13 +211,13 @@ pub(crate) fn backward(
     weight: CubeTensor,
     statistics: CubeTensor,
     gradient: CubeTensor,
+    beside: Option<CubeTensor>,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let [rows, width] = x.meta.shape().dims();
     let dx = new_beside(&x, [rows, width], x.dtype);
     let rows_of_cube = rows.div_ceil(PARTS).max(1);
     let parts = rows.div_ceil(rows_of_cube);
     let partial = new_beside(&x, [parts, 2 * width], DType::F32);
-    let [dweight, dbias] = [(); 2].map(|()| new_beside(&x, [width], DType::F32));
     // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`; `weight` has
     // `width` values, `statistics` two for each row.
     unsafe {
@@ -223,26 +229,37 @@ pub(crate) fn backward(
             input(&weight),
             input(&statistics),
             input(&gradient),
+            input(beside.as_ref().unwrap_or(&gradient)),
             output(&dx),
             output(&partial),
             rows,
             rows_of_cube,
             width,
+            beside.is_some(),
             element(&x),
         );
     }
+    let [dweight, dbias] = sums_of_halves(partial);
+    (dx, dweight, dbias)
+}
+
+/// The sums of the columns of `[parts, 2 * width]`: of the first half, and of the second.
+pub(crate) fn sums_of_halves(partial: CubeTensor) -> [CubeTensor; 2] {
+    let [parts, both] = partial.meta.shape().dims();
+    let width = both / 2;
+    let [first, second] = [(); 2].map(|()| new_beside(&partial, [width], DType::F32));
     // SAFETY: a unit reads columns below `2 * width` of `parts` rows, and writes one below `width`.
     unsafe {
         sum_parts::launch_unchecked(
-            &x.client,
+            &partial.client,
             CubeCount::new_1d((2 * width).div_ceil(COLUMNS) as u32),
             CubeDim::new_1d((COLUMNS * SUMS) as u32),
             input(&partial),
-            output(&dweight),
-            output(&dbias),
+            output(&first),
+            output(&second),
             parts,
             width,
         );
     }
-    (dx, dweight, dbias)
+    [first, second]
 }

@@ -12,11 +12,17 @@
 #![allow(clippy::too_many_arguments)]
 // What a kernel asks while it is compiled is no part of what it asks while it runs.
 #![allow(clippy::collapsible_if)]
+// `erf` of kernels is CubeCL's, whatever the standard library may have one day.
+#![allow(unstable_name_collisions)]
 
 mod attention;
+mod bias;
+pub mod branch;
 mod cross_entropy;
 mod layer_norm;
+mod many;
 mod memory;
+mod optimizer;
 mod pixels;
 mod reduce;
 
@@ -29,6 +35,9 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 
 pub use attention::attention_fits;
+pub use bias::Activation;
+pub use many::{Parameter, Stepped, squared_norm, stepped};
+pub use optimizer::{Pace, Rule, Step};
 
 /// A tensor that may not be there.
 #[derive(ExtensionType)]
@@ -107,6 +116,10 @@ pub trait GpuKernels: Backend {
         statistics: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The sum of each column of `[rows, width]`, in `f32`: `[width]`.
+    #[fusion(meta = |values| TensorSpec::new([values.shape[1]].into(), DType::F32))]
+    fn column_sums(values: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// `-sum(target * log_softmax(logits))` of each row of `[rows, classes]`, `[rows, 1]`, and the logarithm of
     /// the sum of each row, `[rows, 1]`. All are `f32`.
@@ -202,7 +215,11 @@ impl GpuKernels for CubeBackend {
         statistics: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        layer_norm::backward(x, weight, statistics, gradient)
+        layer_norm::backward(x, weight, statistics, gradient, None)
+    }
+
+    fn column_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        bias::column_sums(values)
     }
 
     fn cross_entropy(

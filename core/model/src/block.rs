@@ -9,7 +9,7 @@ use crate::{
     attention::Attention,
     config::Kept,
     init::Initializer,
-    layers::{LayerScale, Norm},
+    layers::{LayerScale, Norm, shape},
     mlp::MlpBlock,
     ops::Ops,
     position::RotaryTable,
@@ -217,14 +217,20 @@ impl Block {
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
         let around = self.around(ops, self.norm1.as_ref()?, mode.of("drop_path1"));
-        around.filter(|_| plain).map(|around| AttentionBranch { around, heads: attn.heads })
+        around.filter(|_| plain).map(|around| AttentionBranch {
+            around,
+            heads: attn.heads,
+            head_width: attn.head_dim(),
+        })
     }
 
     /// The MLP half, if it is what kernels are for.
     fn plain_mlp<O: Ops>(&self, ops: &O, mode: Mode) -> Option<MlpBranch> {
-        let activation = self.mlp.as_ref()?.plain(mode.of("mlp"))?;
+        let mlp = self.mlp.as_ref()?;
+        let activation = mlp.plain(mode.of("mlp"))?;
         let around = self.around(ops, self.norm2.as_ref()?, mode.of("drop_path2"))?;
-        Some(MlpBranch { around, activation })
+        let [_, hidden] = shape(&mlp.fc1.weight);
+        Some(MlpBranch { around, activation, hidden })
     }
 
     fn around<O: Ops>(&self, ops: &O, norm: &Norm, path: Mode) -> Option<Around> {

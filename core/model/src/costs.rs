@@ -11,8 +11,8 @@ use burn::{
     tensor::{DType, Device, Tensor as Values},
 };
 use vitral_burn::{
-    composite::{AttentionBranch, Composite},
-    kernels,
+    composite::Composite,
+    kernels::{self, Branches},
 };
 use vitral_program::{Dim, Op, Shape, TensorType};
 
@@ -47,17 +47,22 @@ impl Costs {
     /// The costs of a model on a device. Where kernels run branches of blocks as a whole, these keep less.
     pub fn of(model: &ViT, device: &Device) -> Self {
         let dtype = DType::from(model.compute().dtype());
-        let fused = kernels::of_type(dtype, device).is_some();
-        Self::counted(model, dtype.size() as f64, fused, kernels::keep_scores(dtype, device))
+        let branches = kernels::branches(dtype, device);
+        Self::counted(model, dtype.size() as f64, branches, Some((dtype, device.clone())))
     }
 
     /// The same by separate operations, of whose parts each has its own.
     pub(crate) fn separate(model: &ViT) -> Self {
-        Self::counted(model, 4.0, false, true)
+        Self::counted(model, 4.0, None, None)
     }
 
-    fn counted(model: &ViT, bytes: f64, fused: bool, scores: bool) -> Self {
-        let mut ops = Counter { bytes, fused, scores, ..Counter::default() };
+    fn counted(
+        model: &ViT,
+        bytes: f64,
+        branches: Option<Branches>,
+        kernels: Option<(DType, Device)>,
+    ) -> Self {
+        let mut ops = Counter { bytes, branches, kernels, ..Counter::default() };
         let config = model.config();
         let side = config.grid() * config.patch_pixels();
         let image = [Dim::BATCH, side.into(), side.into(), config.channels.into()];
@@ -72,10 +77,11 @@ impl Costs {
 struct Counter {
     /// Of a value.
     bytes: f64,
-    /// Whether kernels run composites.
-    fused: bool,
-    /// Whether attention keeps its scores, and the weights that softmax makes of them.
-    scores: bool,
+    /// Where kernels run branches of blocks as a whole, if they do.
+    branches: Option<Branches>,
+    /// The type that kernels of attention compute in, and where, if there may be any: what they do not take keeps
+    /// its scores, and the weights that softmax makes of them.
+    kernels: Option<(DType, Device)>,
     costs: Costs,
     /// The names of the parts that the present one is in.
     path: Vec<String>,
@@ -132,20 +138,35 @@ impl Counter {
     }
 
     /// `inner` is the width of all heads together.
-    fn attention(&mut self, input: &Counted, branch: &AttentionBranch, inner: usize) {
+    fn attention(&mut self, input: &Counted, heads: usize, inner: usize, more: usize) {
         let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2) as f64);
         // Queries, keys and values, the heads' results, and the sums of each head's weights.
-        self.keep_rows(input, 4 * inner + branch.heads);
+        self.keep_rows(input, 4 * inner + heads + more);
         let inner = inner as f64;
         self.compute(2.0 * tokens * width * 4.0 * inner);
         self.compute(2.0 * 2.0 * tokens * tokens * inner);
     }
 
-    fn mlp(&mut self, input: &Counted, hidden: usize) {
+    fn mlp(&mut self, input: &Counted, hidden: usize, more: usize) {
         let (tokens, width) = (self.size(input, 1) as f64, self.size(input, 2) as f64);
         // What goes into the activation.
-        self.keep_rows(input, hidden);
+        self.keep_rows(input, hidden + more);
         self.compute(2.0 * 2.0 * tokens * width * hidden as f64);
+    }
+
+    /// What kernels of a branch on a GPU keep of each token besides, which those of the CPU compute again: what
+    /// LayerNorm gives, and what LayerScale multiplies.
+    fn kept_on_gpu(&self, input: &Counted, is_scaled: bool) -> usize {
+        match self.branches {
+            Some(Branches::OnGpu) => self.size(input, 2) * (1 + usize::from(is_scaled)),
+            _ => 0,
+        }
+    }
+
+    /// Whether kernels of attention leave its scores in memory, for heads of a width.
+    fn keeps_scores(&self, width: usize) -> bool {
+        let keeps = |(dtype, device): &(DType, Device)| kernels::keep_scores(*dtype, width, device);
+        self.kernels.as_ref().is_none_or(keeps)
     }
 }
 
@@ -187,7 +208,7 @@ impl Ops for Counter {
                 for tensor in operands.iter().take(3).chain(&out) {
                     self.keep(tensor);
                 }
-                if self.scores {
+                if self.keeps_scores(self.size(&operands[0], 3)) {
                     let dims = operands[0].r#type.shape.dims();
                     let keys = operands[1].r#type.shape.dims();
                     let mut scores = dims.to_vec();
@@ -250,21 +271,22 @@ impl Ops for Counter {
         input: &Counted,
         others: impl FnOnce(&mut Self) -> Vec<Option<Counted>>,
     ) -> Option<Counted> {
-        if !self.fused {
-            return None;
-        }
+        let on_gpu = self.branches? == Branches::OnGpu;
         match &composite {
             Composite::AttentionBranch(branch) => {
-                let others = others(self);
-                // The packed projection, `[width, 3 * inner]`.
-                let packed = others[2].as_ref().map_or(0, |weight| self.size(weight, 1));
-                self.attention(input, branch, packed / 3);
+                if on_gpu && self.keeps_scores(branch.head_width) {
+                    return None;
+                }
+                let is_scaled = others(self)[6].is_some();
+                let more = self.kept_on_gpu(input, is_scaled);
+                self.attention(input, branch.heads, branch.heads * branch.head_width, more);
             }
-            Composite::MlpBranch(_) => {
-                let others = others(self);
-                // The first projection, `[width, hidden]`.
-                let hidden = others[2].as_ref().map_or(0, |weight| self.size(weight, 1));
-                self.mlp(input, hidden);
+            Composite::MlpBranch(branch) => {
+                let is_scaled = others(self)[6].is_some();
+                let kept = self.kept_on_gpu(input, is_scaled);
+                // What the activation gives.
+                let activated = if on_gpu { branch.hidden } else { 0 };
+                self.mlp(input, branch.hidden, kept + activated);
             }
             Composite::CheckpointedBlock(..)
             | Composite::PackedAttention(_)
@@ -322,8 +344,8 @@ mod tests {
             ("R50+ViT-B/16", 21.535),
         ] {
             let model = model(variant);
-            for fused in [true, false] {
-                let found = Costs::counted(&model, 4.0, fused, !fused).forward_flops / 2e9;
+            for found in [Costs::of(&model, &Device::flex()), Costs::separate(&model)] {
+                let found = found.forward_flops / 2e9;
                 assert!((found / billions - 1.0).abs() < 0.01, "{variant}: {found}");
             }
         }
@@ -339,7 +361,7 @@ mod tests {
         let fused = Costs::of(&model, &Device::flex());
         assert_eq!(fused.block_inputs, vec![4.0 * tokens * width; 12]);
         assert_eq!(fused.kept_by_blocks, vec![4.0 * tokens * (10.0 * width + heads); 12]);
-        let separate = Costs::counted(&model, 4.0, false, true).kept_by_blocks[0];
+        let separate = Costs::separate(&model).kept_by_blocks[0];
         let published = 4.0 * tokens * width * (17.0 + 2.5 * heads * tokens / width);
         assert!((0.7..1.3).contains(&(separate / published)), "{}", separate / published);
     }
@@ -357,8 +379,8 @@ mod tests {
                 ..ViTConfig::default()
             };
             let model = ViT::new(&config, Seed::new(0), &Device::flex()).unwrap();
-            let [fused, separate] =
-                [true, false].map(|fused| Costs::counted(&model, 4.0, fused, !fused));
+            let fused = Costs::of(&model, &Device::flex());
+            let separate = Costs::separate(&model);
             assert_eq!(fused.forward_flops, separate.forward_flops);
             fused
         };

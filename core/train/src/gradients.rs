@@ -5,7 +5,7 @@ use burn::{
     backend::{Flex, flex::FlexTensor},
     tensor::{Device, Tensor},
 };
-use vitral_burn::kernels::{Buffer, covers};
+use vitral_burn::kernels::{self, Buffer, covers};
 use vitral_kernels::optimizer::{self, squared_norm as squared_norm_of};
 
 use crate::{Error, groups::ParameterGroup, read_back::scalar};
@@ -94,6 +94,9 @@ pub(crate) fn global_norm(gradients: &[Tensor<1>]) -> Tensor<1> {
         let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
         let parts: Vec<&[f32]> = gradients.iter().filter_map(FlexTensor::as_slice).collect();
         return Tensor::from_floats([squared_norm_of(&parts).sqrt() as f32], &Device::flex());
+    }
+    if let Some(square) = kernels::squared_norm(gradients) {
+        return square.sqrt();
     }
     let squares = gradients.iter().map(squared_norm).collect();
     Tensor::cat(squares, 0).sum().sqrt()

@@ -53,12 +53,15 @@ pub fn softmax_attention(
     }
 }
 
-/// Whether attention keeps the scores of all tokens for backward, in a model that computes in some type.
-pub fn keep_scores(dtype: DType, device: &Device) -> bool {
+/// Whether attention keeps the scores of all tokens for backward, with heads of some width in a model that computes
+/// in some type.
+pub fn keep_scores(dtype: DType, width: usize, device: &Device) -> bool {
     #[cfg(feature = "gpu")]
-    if super::gpu::is_gpu(device) {
-        return false;
+    if let Some(takes) = super::gpu::takes_heads(dtype, width, device) {
+        return !takes;
     }
+    #[cfg(not(feature = "gpu"))]
+    let _ = width;
     of_type(dtype, device).is_none()
 }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{DType, Shape, Tensor, module},
+    tensor::{Shape, Tensor, module},
 };
 use half::bf16;
 use vitral_kernels::linear::{Linear, LinearGradients};
@@ -25,22 +25,38 @@ pub(crate) fn linear<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    let Some(multiplied) = multiplied(&x) else {
-        if x.dtype() == DType::F32 {
-            return module::linear(x, weight, bias);
-        }
-        let weight = cast_like(weight, &x);
-        let product = module::linear(x, weight, None);
-        return match bias {
-            Some(bias) => in_f32(product, |product| product + bias.unsqueeze()),
-            None => product,
-        };
-    };
+    let Some(multiplied) = multiplied(&x) else { return composed(x, weight, bias) };
     let inputs = [Input::new(x), Input::new(weight), Input::optional(bias)];
     match multiplied {
         Multiplied::F32 => run(Affine::<f32>(PhantomData), inputs),
         Multiplied::Bf16 => run(Affine::<bf16>(PhantomData), inputs),
     }
+}
+
+/// The same from Burn's product. On a GPU a kernel adds up the gradient of the bias.
+pub(super) fn composed<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let (mut dims, [inputs, outputs]) = (x.dims(), weight.dims());
+    let rows = dims[..D - 1].iter().product::<usize>();
+    dims[D - 1] = outputs;
+    let weight = cast_like(weight, &x);
+    let product = module::linear(x.reshape::<2, _>([rows, inputs]), weight, None);
+    let out = match bias {
+        Some(bias) => with_bias(product, bias),
+        None => product,
+    };
+    out.reshape(dims)
+}
+
+fn with_bias(product: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    #[cfg(feature = "gpu")]
+    if super::gpu::on_gpu(&product) {
+        return super::gpu::biased(product, bias);
+    }
+    in_f32(product, |product| product + bias.unsqueeze())
 }
 
 #[derive(Clone, Debug)]

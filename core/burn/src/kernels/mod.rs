@@ -23,6 +23,7 @@ mod memory;
 mod mlp_branch;
 mod multiplied;
 mod operation;
+mod optimizer;
 mod patch_embedding;
 mod pixels;
 mod residual;
@@ -35,11 +36,12 @@ pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;
 pub use memory::{Buffer, lasting};
 pub use multiplied::{Multiplied, covers, of_type};
+pub use optimizer::{Parameter, Stepped, Update, squared_norm, stepped, steps_at_once};
 pub use pixels::looked_up;
 
 use burn::{
     backend::DispatchTensor,
-    tensor::{DType, Tensor},
+    tensor::{DType, Device, Tensor},
 };
 
 use crate::{
@@ -63,22 +65,39 @@ pub enum Kernel {
 }
 
 /// The kernel of a composite for its input, in a model that computes in some type, if there is one.
-/// Branches take and give `f32`, whatever they multiply in.
+/// On the CPU, branches take and give `f32`, whatever they multiply in; on a GPU the type that they multiply in.
 pub fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Option<Kernel> {
+    #[cfg(feature = "gpu")]
+    if gpu::takes(composite, input, compute) {
+        return Some(Kernel::Gpu);
+    }
     let ours = of_type(compute, &input.device()).map(Kernel::Ours);
     match composite {
         Composite::AttentionBranch(_)
         | Composite::MlpBranch(_)
         | Composite::CheckpointedBlock(..) => ours.filter(|_| input.dtype() == DType::F32),
-        #[cfg(feature = "gpu")]
-        Composite::PackedAttention(attention) => {
-            gpu::takes_packed(input, attention.heads).then_some(Kernel::Gpu)
-        }
-        #[cfg(not(feature = "gpu"))]
         Composite::PackedAttention(_) => None,
         Composite::PatchEmbedding { .. } => ours.filter(|_| input.dtype() == compute),
         Composite::MaxPool => Some(Kernel::Burns),
     }
+}
+
+/// Where kernels run the branches of blocks as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// On the CPU.
+    OnCpu,
+    /// On a GPU.
+    OnGpu,
+}
+
+/// Where the branches of blocks run as a whole, in a model that computes in some type, if they do.
+pub fn branches(compute: DType, device: &Device) -> Option<Branches> {
+    #[cfg(feature = "gpu")]
+    if gpu::is_gpu(device) {
+        return Some(Branches::OnGpu);
+    }
+    of_type(compute, device).map(|_| Branches::OnCpu)
 }
 
 /// The result of a composite by a kernel that [`find`] has found, and how many dimensions it has.
@@ -94,15 +113,29 @@ pub fn run(
     match kernel {
         Kernel::Ours(multiplied) => run_ours(composite, multiplied, input, others),
         #[cfg(feature = "gpu")]
-        Kernel::Gpu => {
-            let Composite::PackedAttention(attention) = composite else { not_its(&composite) };
-            let bias = others.into_iter().next().flatten();
-            (gpu::packed_attention(input, bias, attention.heads, attention.scale).into(), 3)
-        }
+        Kernel::Gpu => (run_on_gpu(composite, input, others), 3),
         Kernel::Burns => {
             let Composite::MaxPool = composite else { not_its(&composite) };
             (max_pool::max_pool(input).into(), 4)
         }
+    }
+}
+
+/// The result of a composite for which `vitral-gpu-kernels` has a kernel.
+#[cfg(feature = "gpu")]
+fn run_on_gpu(
+    composite: Composite,
+    input: Tensor<RANK>,
+    others: Vec<Option<DispatchTensor>>,
+) -> Value {
+    match composite {
+        Composite::PackedAttention(attention) => {
+            let bias = others.into_iter().next().flatten();
+            gpu::packed_attention(input, bias, attention.heads, attention.scale).into()
+        }
+        Composite::AttentionBranch(branch) => gpu::attention_branch(branch, input, others).into(),
+        Composite::MlpBranch(branch) => gpu::mlp_branch(branch, input, others).into(),
+        _ => not_its(&composite),
     }
 }
 

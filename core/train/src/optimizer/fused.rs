@@ -18,18 +18,7 @@ use crate::{
 /// The kernel's rule, if it has this optimizer's and covers these tensors; of Muon that of what is no
 /// matrix.
 pub(super) fn rule(optimizer: &Optimizer, values: &[Tensor<1>]) -> Option<Rule> {
-    if !values.iter().all(covers) {
-        return None;
-    }
-    match *optimizer {
-        Optimizer::AdamW { beta1, beta2, eps } | Optimizer::Muon { beta1, beta2, eps, .. } => {
-            Some(Rule::AdamW { beta1, beta2, eps })
-        }
-        Optimizer::Sgd { momentum, nesterov } => Some(Rule::Sgd { momentum, nesterov }),
-        Optimizer::Lion { beta1, beta2 } => Some(Rule::Lion { beta1, beta2 }),
-        // It needs norms of a parameter's whole update.
-        Optimizer::Lamb { .. } => None,
-    }
+    optimizer.rule().filter(|_| values.iter().all(covers))
 }
 
 /// What `OptimizerState::step` does.

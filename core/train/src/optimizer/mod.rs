@@ -3,6 +3,7 @@
 //! looks at the shape that a parameter has.
 
 mod adamw;
+mod at_once;
 mod fused;
 mod lamb;
 mod lion;
@@ -15,6 +16,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vitral_burn::kernels::{covers, lasting};
+use vitral_kernels::optimizer::Rule;
 use vitral_model::parameters::ParameterInfo;
 
 pub use self::muon::UpdateScale;
@@ -205,6 +207,19 @@ impl Optimizer {
         matches!(self, Self::AdamW { .. } | Self::Sgd { .. } | Self::Lion { .. })
     }
 
+    /// The rule of kernels that move all values; of Muon that of what is no matrix.
+    fn rule(&self) -> Option<Rule> {
+        match *self {
+            Self::AdamW { beta1, beta2, eps } | Self::Muon { beta1, beta2, eps, .. } => {
+                Some(Rule::AdamW { beta1, beta2, eps })
+            }
+            Self::Sgd { momentum, nesterov } => Some(Rule::Sgd { momentum, nesterov }),
+            Self::Lion { beta1, beta2 } => Some(Rule::Lion { beta1, beta2 }),
+            // It needs norms of a parameter's whole update.
+            Self::Lamb { .. } => None,
+        }
+    }
+
     /// How many averages are kept of every parameter; of some it may be more.
     pub(crate) fn fewest_slots(&self) -> usize {
         match self {
@@ -282,6 +297,7 @@ impl OptimizerState {
     /// values.
     pub(crate) fn is_one_pass(&self, values: &[Tensor<1>]) -> bool {
         fused::rule(&self.optimizer, values).is_some()
+            || at_once::rule(&self.optimizer, values).is_some()
     }
 
     /// Moves every parameter by one step, and the weights' moving average after it. Gradients count
@@ -297,6 +313,9 @@ impl OptimizerState {
     ) -> Vec<Tensor<1>> {
         if let Some(rule) = fused::rule(&self.optimizer, &values) {
             return fused::step(self, rule, values, gradients, clip, groups, hyper, ema);
+        }
+        if let Some(rule) = at_once::rule(&self.optimizer, &values) {
+            return at_once::step(self, rule, values, gradients, clip, groups, hyper, ema);
         }
         self.step_by_parameter(values, gradients, clip, groups, hyper, ema)
     }

@@ -14,9 +14,32 @@ enum Way {
     Fused,
     /// By Burn's operations.
     Plain,
+    /// By kernels that take all parameters at once, on a GPU.
+    #[cfg(feature = "wgpu")]
+    AtOnce,
 }
 
-const BOTH: [Way; 2] = [Way::Fused, Way::Plain];
+impl Way {
+    /// Where it is to be had.
+    fn device(self) -> Device {
+        match self {
+            Self::Fused | Self::Plain => Device::flex(),
+            #[cfg(feature = "wgpu")]
+            Self::AtOnce => {
+                use vitral_model::device::{DeviceChoice, Gpu};
+                DeviceChoice::Gpu(Gpu::Wgpu, 0).open().unwrap()
+            }
+        }
+    }
+}
+
+const ALL: &[Way] = &[
+    Way::Fused,
+    Way::Plain,
+    #[cfg(feature = "wgpu")]
+    Way::AtOnce,
+];
+const OF_MUON: &[Way] = &[Way::Fused, Way::Plain];
 
 const LEARNING_RATE: f64 = 0.1;
 const WEIGHT_DECAY: f64 = 0.05;
@@ -191,7 +214,7 @@ fn orthogonal(mut x: Vec<f64>, rows: usize, columns: usize, iterations: u32) -> 
 
 /// What the optimizer gives.
 fn trained(optimizer: Optimizer, way: Way) -> Trained {
-    let device = Device::flex();
+    let device = way.device();
     let tensors = |lists: Vec<Vec<f64>>| -> Vec<Tensor<1>> {
         let tensor = |list: Vec<f64>| {
             let values: Vec<f32> = list.into_iter().map(|value| value as f32).collect();
@@ -215,8 +238,8 @@ fn trained(optimizer: Optimizer, way: Way) -> Trained {
         assert!(way == Way::Plain || state.is_one_pass(&values), "no kernel has this rule");
         let (clip, ema) = (Some(&clip), Some(&mut ema));
         values = match way {
-            Way::Fused => state.step(values, gradients, clip, &GROUPS, hyper, ema),
             Way::Plain => state.step_by_parameter(values, gradients, clip, &GROUPS, hyper, ema),
+            _ => state.step(values, gradients, clip, &GROUPS, hyper, ema),
         };
     }
     let read = |tensor: Tensor<1>| -> Vec<f64> {
@@ -251,19 +274,19 @@ fn check_within(tolerance: f64, optimizer: Optimizer, ways: &[Way]) {
 
 #[test]
 fn adamw_equals_the_reference() {
-    check(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, &BOTH);
+    check(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }, ALL);
 }
 
 #[test]
 fn sgd_equals_the_reference() {
-    check(Optimizer::Sgd { momentum: 0.0, nesterov: false }, &BOTH);
-    check(Optimizer::Sgd { momentum: 0.9, nesterov: false }, &BOTH);
-    check(Optimizer::Sgd { momentum: 0.9, nesterov: true }, &BOTH);
+    check(Optimizer::Sgd { momentum: 0.0, nesterov: false }, ALL);
+    check(Optimizer::Sgd { momentum: 0.9, nesterov: false }, ALL);
+    check(Optimizer::Sgd { momentum: 0.9, nesterov: true }, ALL);
 }
 
 #[test]
 fn lion_equals_the_reference() {
-    check(Optimizer::Lion { beta1: 0.9, beta2: 0.99 }, &BOTH);
+    check(Optimizer::Lion { beta1: 0.9, beta2: 0.99 }, ALL);
 }
 
 #[test]
@@ -284,8 +307,8 @@ fn muon_equals_the_reference() {
         beta2: 0.95,
         eps: 1e-8,
     };
-    check_within(1e-5, muon(true, UpdateScale::MatchAdamW), &BOTH);
-    check_within(1e-5, muon(false, UpdateScale::Original), &BOTH);
+    check_within(1e-5, muon(true, UpdateScale::MatchAdamW), OF_MUON);
+    check_within(1e-5, muon(false, UpdateScale::Original), OF_MUON);
 }
 
 /// So that the other tests clip some gradients, and leave others as they are.

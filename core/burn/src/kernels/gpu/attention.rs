@@ -1,24 +1,41 @@
 //! Softmax attention without a matrix of scores.
 
 use burn::{
-    backend::{Cube, DispatchTensor, TensorMetadata},
-    tensor::{DType, FloatDType, Tensor},
+    backend::{Cube, DispatchDevice, DispatchTensor, TensorMetadata},
+    tensor::{DType, Device, FloatDType, Tensor},
 };
 use vitral_gpu_kernels::{GpuKernels, Optional, attention_fits};
 
 use super::{
-    on_gpu,
+    is_stored, on_gpu,
     operation::{self, Operation, Values, run},
 };
 use crate::program::RANK;
 
 /// Whether [`packed_attention`] takes this projection, `[.., batch, tokens, 3 * heads * width]`.
-pub(in super::super) fn takes_packed(qkv: &Tensor<RANK>, heads: usize) -> bool {
-    let [.., batch, _, packed] = qkv.dims();
-    on_gpu(qkv) && fits(qkv, batch, packed / 3 / heads)
+pub(super) fn takes_packed(qkv: &Tensor<RANK>, heads: usize) -> bool {
+    let [.., packed] = qkv.dims();
+    on_gpu(qkv) && fits(qkv, packed / 3 / heads)
 }
 
-fn fits<const D: usize>(tensor: &Tensor<D>, batch: usize, width: usize) -> bool {
+/// Whether there is a kernel for heads of a width, of any number of images that a device takes at once; none if the
+/// device is no GPU.
+pub(in super::super) fn takes_heads(dtype: DType, width: usize, device: &Device) -> Option<bool> {
+    match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Cube(device) => {
+            Some(is_stored(dtype) && attention_fits(device, dtype, 1, width))
+        }
+        DispatchDevice::Flex(_) | DispatchDevice::Autodiff(_) => None,
+    }
+}
+
+/// Whether there is a kernel for heads of a width in the type of tokens on a GPU, `[.., batch, tokens, _]`.
+pub(super) fn fits(tokens: &Tensor<RANK>, width: usize) -> bool {
+    let [.., batch, _, _] = tokens.dims();
+    fits_batch(tokens, batch, width)
+}
+
+fn fits_batch<const D: usize>(tensor: &Tensor<D>, batch: usize, width: usize) -> bool {
     let device = operation::on_gpu(tensor.clone().into_dispatch()).device();
     attention_fits(&device, tensor.dtype(), batch, width)
 }
@@ -52,7 +69,7 @@ pub(in super::super) fn attention(
         .is_none_or(|bias| bias.dims() == [1, heads, tokens, tokens] && bias.dtype() == DType::F32);
     let alike =
         [k, v].into_iter().all(|other| other.dims() == q.dims() && other.dtype() == q.dtype());
-    if !on_gpu(q) || !alike || !biased || !fits(q, batch, width) {
+    if !on_gpu(q) || !alike || !biased || !fits_batch(q, batch, width) {
         return None;
     }
     let side_by_side = |tensor: &Tensor<4>| {

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The widest rows, of which a unit in backward keeps a part in registers.
-const WIDEST: usize = 4096;
+pub(super) const WIDEST: usize = 4096;
 
 /// Normalises the last dimension, if kernels take it.
 pub(in super::super) fn layer_norm<const D: usize>(

@@ -2,21 +2,42 @@
 //! whether it takes the tensors that it gets: on a GPU, of a type and of sizes that the kernels are for.
 
 mod attention;
+mod bias;
+mod branch;
 mod cross_entropy;
 mod layer_norm;
 mod operation;
+mod optimizer;
 mod pixels;
 #[cfg(all(test, feature = "wgpu"))]
 mod tests;
 
-pub(super) use attention::{attention, packed_attention, takes_packed};
+pub(super) use attention::{attention, packed_attention, takes_heads};
+pub(super) use bias::biased;
+pub(super) use branch::{attention_branch, mlp_branch};
 pub(super) use cross_entropy::cross_entropy;
 pub(super) use layer_norm::layer_norm;
+pub(super) use optimizer::{squared_norm, stepped, steps_at_once};
 pub(super) use pixels::looked_up;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::cpu::is_cpu;
+use crate::{composite::Composite, cpu::is_cpu, program::RANK};
+
+/// Whether a kernel runs a composite for its input, in a model that computes in some type.
+pub(super) fn takes(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> bool {
+    match composite {
+        Composite::PackedAttention(attention) => attention::takes_packed(input, attention.heads),
+        Composite::AttentionBranch(branch) => {
+            let inner = branch.heads * branch.head_width;
+            branch::takes(input, compute, 3 * inner) && attention::fits(input, branch.head_width)
+        }
+        Composite::MlpBranch(branch) => branch::takes(input, compute, branch.hidden),
+        Composite::CheckpointedBlock(..)
+        | Composite::PatchEmbedding { .. }
+        | Composite::MaxPool => false,
+    }
+}
 
 /// Whether a device is a GPU: whatever is not the CPU.
 pub(super) fn is_gpu(device: &Device) -> bool {
@@ -29,7 +50,7 @@ fn is_stored(dtype: DType) -> bool {
 }
 
 /// Whether kernels take a tensor: one on a GPU, of a type that they store, and no larger than what they count in.
-fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(super) fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     let counted = u32::try_from(tensor.shape().num_elements()).is_ok();
     is_gpu(&tensor.device()) && is_stored(tensor.dtype()) && counted
 }

@@ -1,14 +1,24 @@
 //! Every kernel against those of the CPU, forward and backward, at sizes of Vision Transformers; and attention
 //! by finite differences.
 
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use burn::{
+    backend::DispatchTensor,
+    tensor::{DType, Device, FloatDType, Gradients, Tensor, TensorData},
+};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use vitral_kernels::{
+    activation::Activation,
+    optimizer::{self, Rule, Step},
+};
 
 use crate::{
-    composite::{Composite, PackedAttention},
+    composite::{Around, AttentionBranch, Composite, MlpBranch, PackedAttention},
     compute::Compute,
     device::{DeviceChoice, Gpu},
-    kernels::{cross_entropy, find, layer_norm, looked_up, run, softmax_attention},
+    kernels::{
+        Parameter, Update, cross_entropy, find, keep_scores, layer_norm, linear, looked_up, run,
+        softmax_attention, squared_norm, stepped, steps_at_once,
+    },
     program::{RANK, padded},
 };
 
@@ -176,6 +186,18 @@ fn gradients_of_attention_are_its_finite_differences() {
     }
 }
 
+/// Heads too wide for the kernels' tiles are composed, and keep their scores.
+#[test]
+fn heads_that_no_tile_holds_keep_scores() {
+    let device = gpu();
+    for (width, keeps) in [(32, false), (128, false), (1 << 16, true)] {
+        assert_eq!(keep_scores(DType::F32, width, &device), keeps, "{width}");
+        assert_eq!(keep_scores(DType::F32, width, &device.clone().autodiff()), keeps, "{width}");
+        assert!(!keep_scores(DType::F32, width, &Device::flex()), "{width}");
+        assert!(keep_scores(DType::F16, width, &Device::flex()), "{width}");
+    }
+}
+
 /// What lies side by side and what lies apart are the same.
 #[test]
 fn packed_attention_is_that_of_the_cpu() {
@@ -240,6 +262,137 @@ fn layer_norm_is_that_of_the_cpu() {
     }
 }
 
+/// Few rows and many, whose sums are added up in parts, and columns that fill no cube.
+#[test]
+fn layers_with_a_bias_are_those_of_the_cpu() {
+    let device = gpu();
+    for (rows, inputs, outputs) in [(1, 3, 5), (394, 32, 130), (40_000, 2, 3)] {
+        let operands = [(rows * inputs, 1), (inputs * outputs, 2), (outputs, 3)]
+            .map(|(count, seed)| values(count, seed));
+        let factors = values(rows * outputs, 4);
+        let run = |dtype: FloatDType, device: &Device| {
+            let device = device.clone().autodiff();
+            let [x, weight, bias] = &operands;
+            let x = tensor(x, [rows, inputs], &device).require_grad();
+            let weight = tensor(weight, [inputs, outputs], &device).require_grad();
+            let bias = tensor(bias, [outputs], &device).require_grad();
+            let out = linear(x.clone().cast(dtype), weight.clone(), Some(bias.clone()));
+            let factors = tensor(&factors, [rows, outputs], &device);
+            let grads = (out.clone().cast(FloatDType::F32) * factors).sum().backward();
+            let [dx, dweight] = [&x, &weight].map(|of| read(of.grad(&grads).unwrap()));
+            [read(out), dx, dweight, read(bias.grad(&grads).unwrap())]
+        };
+        let wanted = run(FloatDType::F32, &Device::flex());
+        for (dtype, rounding) in types(&device) {
+            for (at, (found, wanted)) in run(dtype, &device).iter().zip(&wanted).enumerate() {
+                let name = format!("{rows} {inputs} {outputs} {dtype:?} {at}");
+                assert_close(&name, found, wanted, rounding);
+            }
+        }
+    }
+}
+
+/// Halves of blocks with all that may be around them, and with nothing; of tokens and widths that fill no tile.
+#[test]
+fn branches_are_those_of_the_cpu() {
+    let (batch, tokens, width, heads, head_width, hidden) = (3, 50, 48, 3, 16, 70);
+    let shape = [batch, tokens, width];
+    let count = shape.iter().product();
+    let sample_scales = || Some(vec![2.0, 0.0, 1.5]);
+    let around =
+        |is_full: bool| Around { eps: 1e-6, sample_scales: is_full.then(sample_scales).flatten() };
+    let attention = |is_full| {
+        let branch = AttentionBranch { around: around(is_full), heads, head_width };
+        (Composite::AttentionBranch(branch), 3 * heads * head_width, heads * head_width)
+    };
+    let mlp = |activation, is_full| {
+        let branch = MlpBranch { around: around(is_full), activation, hidden };
+        (Composite::MlpBranch(branch), hidden, hidden)
+    };
+    let device = gpu();
+    for is_full in [true, false] {
+        for (composite, columns, inner) in
+            [attention(is_full), mlp(Activation::Gelu, is_full), mlp(Activation::GeluTanh, is_full)]
+        {
+            let sizes: [&[usize]; 7] = [
+                &[width],
+                &[width],
+                &[width, columns],
+                &[columns],
+                &[inner, width],
+                &[width],
+                &[width],
+            ];
+            let compute = |dtype: FloatDType, device: &Device| {
+                let device = device.clone().autodiff();
+                let x = tensor(&values(count, 1), padded(&shape), &device).require_grad();
+                let mut parameters: Vec<Option<Parameters>> = Vec::new();
+                for (at, sizes) in sizes.iter().enumerate() {
+                    let is_optional = matches!(at, 3 | 5 | 6);
+                    let parameter = || {
+                        let list = values(sizes.iter().product(), at as u64 + 2);
+                        // Products of about the size of what they are of.
+                        let list: Vec<f32> = list.iter().map(|value| value * 0.25).collect();
+                        Parameters::new(&list, sizes, &device)
+                    };
+                    parameters.push((is_full || !is_optional).then(parameter));
+                }
+                let others = parameters.iter().map(|one| one.as_ref().map(Parameters::operand));
+                let input = x.clone().cast(dtype);
+                let kernel = find(&composite, &input, dtype.into()).unwrap();
+                let (out, rank) = run(composite.clone(), kernel, input, others.collect());
+                assert_eq!(rank, 3);
+                let out = out.float().unwrap().reshape(shape).cast(FloatDType::F32);
+                let factors = tensor(&values(count, 20), shape, &device);
+                let grads = (out.clone() * factors).sum().backward();
+                let of_parameters = parameters.iter().flatten().map(|one| one.gradient(&grads));
+                [read(out), read(x.grad(&grads).unwrap())]
+                    .into_iter()
+                    .chain(of_parameters)
+                    .collect::<Vec<_>>()
+            };
+            let wanted = compute(FloatDType::F32, &Device::flex());
+            for (dtype, rounding) in types(&device) {
+                let found = compute(dtype, &device);
+                assert_eq!(found.len(), wanted.len());
+                for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                    let name = format!("{composite:?} {is_full} {dtype:?} {at}");
+                    assert_close(&name, found, wanted, 3.0 * rounding);
+                }
+            }
+        }
+    }
+}
+
+/// A vector or a matrix of parameters.
+enum Parameters {
+    Vector(Tensor<1>),
+    Matrix(Tensor<2>),
+}
+
+impl Parameters {
+    fn new(values: &[f32], sizes: &[usize], device: &Device) -> Self {
+        match *sizes {
+            [rows, columns] => Self::Matrix(tensor(values, [rows, columns], device).require_grad()),
+            _ => Self::Vector(tensor(values, [values.len()], device).require_grad()),
+        }
+    }
+
+    fn operand(&self) -> DispatchTensor {
+        match self {
+            Self::Vector(tensor) => tensor.clone().into_dispatch(),
+            Self::Matrix(tensor) => tensor.clone().into_dispatch(),
+        }
+    }
+
+    fn gradient(&self, gradients: &Gradients) -> Vec<f32> {
+        match self {
+            Self::Vector(tensor) => read(tensor.grad(gradients).unwrap()),
+            Self::Matrix(tensor) => read(tensor.grad(gradients).unwrap()),
+        }
+    }
+}
+
 /// Targets of a row need not add up to 1, and logits may be large.
 #[test]
 fn cross_entropy_is_that_of_the_cpu() {
@@ -278,4 +431,88 @@ fn bytes_are_looked_up_by_channel() {
         assert_eq!((found.dims(), read(found)), (shape, wanted));
     }
     assert!(looked_up(&[], [0, 1, 1, 1], vec![0.0; 256], &Device::flex()).is_none());
+}
+
+/// Lengths of more parameters than a launch takes, one of them longer than all cubes of its.
+fn lengths() -> Vec<usize> {
+    (0..70).map(|at| 1 + at * at * 7 % 1500).chain([300_000]).collect()
+}
+
+/// Some values of each parameter.
+fn of_parameters(seed: u64, device: &Device) -> (Vec<Vec<f32>>, Vec<Tensor<1>>) {
+    let values: Vec<Vec<f32>> =
+        lengths().into_iter().zip(seed..).map(|(length, seed)| values(length, seed)).collect();
+    let tensors = values.iter().map(|values| tensor(values, [values.len()], device)).collect();
+    (values, tensors)
+}
+
+#[test]
+fn squares_of_many_tensors_add_up() {
+    let (values, tensors) = of_parameters(1, &gpu());
+    let wanted: f64 = values.iter().flatten().map(|&value| f64::from(value).powi(2)).sum();
+    let found = read(squared_norm(&tensors).unwrap());
+    assert_eq!(found.len(), 1);
+    assert!((f64::from(found[0]) / wanted - 1.0).abs() < 1e-6, "{found:?} is not {wanted}");
+    let on_cpu = of_parameters(1, &Device::flex()).1;
+    assert!(squared_norm(&on_cpu).is_none() && !steps_at_once(&on_cpu));
+}
+
+/// All parameters move, the moving average with them, and averages that others hold stay what they are.
+#[test]
+fn steps_of_many_parameters_are_those_of_the_cpu() {
+    let device = gpu();
+    let (rate, decay, clip) = (0.125, 0.25, 0.5);
+    let update = Update {
+        rule: Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8 },
+        number: 3,
+        ema_decay: 0.75,
+    };
+    let [mut value, mut gradient, mut first, mut second, mut ema] =
+        [1, 101, 201, 301, 401].map(|seed| of_parameters(seed, &device));
+    for (square, tensor) in second.0.iter_mut().zip(&mut second.1) {
+        square.iter_mut().for_each(|value| *value = value.abs());
+        *tensor = tensor.clone().abs();
+    }
+    let held = first.1.clone();
+    assert!(steps_at_once(&value.1));
+    let parameters = (0..value.1.len()).map(|at| Parameter {
+        value: value.1[at].clone(),
+        gradient: gradient.1[at].clone(),
+        averages: vec![first.1[at].clone(), second.1[at].clone()],
+        ema: Some(ema.1[at].clone()),
+        learning_rate: rate,
+        weight_decay: decay,
+    });
+    let clip_factor = tensor(&[clip], [1], &device);
+    let found = stepped(parameters.collect(), Some(&clip_factor), update).unwrap();
+
+    let untouched = first.0.clone();
+    let Update { rule, number, ema_decay } = update;
+    let step = Step { rule, update: number, gradient_scale: clip, ema_decay };
+    let mut parameters: Vec<optimizer::Parameter<'_>> = Vec::new();
+    let averages = first.0.iter_mut().zip(&mut second.0);
+    let rest = gradient.0.iter_mut().zip(averages).zip(&mut ema.0);
+    for (value, ((gradient, (first, second)), ema)) in value.0.iter_mut().zip(rest) {
+        parameters.push(optimizer::Parameter {
+            value,
+            gradient,
+            averages: [first, second],
+            ema,
+            learning_rate: rate,
+            weight_decay: decay,
+        });
+    }
+    step.run(&mut parameters);
+    for (at, found) in found.into_iter().enumerate() {
+        let [found_first, found_second] = &found.averages[..] else { panic!("two averages") };
+        for (name, found, wanted) in [
+            ("value", &found.value, &gradient.0[at]),
+            ("average", found_first, &first.0[at]),
+            ("square", found_second, &second.0[at]),
+            ("moving average", found.ema.as_ref().unwrap(), &ema.0[at]),
+        ] {
+            assert_close(&format!("{name} of {at}"), &read(found.clone()), wanted, 2e-6);
+        }
+        assert_eq!(read(held[at].clone()), untouched[at], "what is held of {at} changed");
+    }
 }

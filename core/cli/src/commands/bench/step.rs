@@ -67,6 +67,9 @@ pub struct StepArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
+    /// Leave out the share of the machine's limit, which takes large products to find.
+    #[arg(long)]
+    pub no_limit: bool,
     /// Print one JSON object with every sample instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -130,6 +133,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     progress.finish();
     let compute = experiment.train.precision.compute();
 
+    let wants_limit = !arguments.no_limit;
     let forward = Costs::of(bench.model(), &device).forward_flops;
     let cost = Cost {
         // Backward computes twice what forward does.
@@ -137,9 +141,11 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
         cpu_seconds: processor.map(|seconds| seconds / f64::from(arguments.steps)),
         peak_memory: (peak_memory > 0).then_some(peak_memory),
         device_memory: device_memory.filter(|_| !is_cpu(&device)),
-        limit: is_cpu(&device).then(sgemm_limit),
-        bf16_limit: (is_cpu(&device) && compute == Compute::BF16).then(bf16_limit),
-        device_limit: (!is_cpu(&device)).then(|| device_limit(&device, compute)).transpose()?,
+        limit: (wants_limit && is_cpu(&device)).then(sgemm_limit),
+        bf16_limit: (wants_limit && is_cpu(&device) && compute == Compute::BF16).then(bf16_limit),
+        device_limit: (wants_limit && !is_cpu(&device))
+            .then(|| device_limit(&device, compute))
+            .transpose()?,
     };
     let report = StepResults::new(work, machine, arguments.warmup, samples, cost);
     if arguments.json {
