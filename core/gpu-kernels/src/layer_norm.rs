@@ -72,6 +72,7 @@ fn differentiate<E: Float>(
     rows_of_cube: usize,
     #[comptime] width: usize,
     #[comptime] added: bool,
+    #[comptime] summed: bool,
     #[define(E)] _element: ElemType,
 ) {
     let cube = cube_number();
@@ -84,10 +85,12 @@ fn differentiate<E: Float>(
     let columns = comptime!(width.div_ceil(UNITS));
     let mut dweight = Array::<f32>::new(columns);
     let mut dbias = Array::<f32>::new(columns);
+    let mut sums = Array::<f32>::new(columns);
     #[unroll]
     for column in 0..columns {
         dweight[column] = f32::new(0.0);
         dbias[column] = f32::new(0.0);
+        sums[column] = f32::new(0.0);
     }
     let end = min(start + rows_of_cube, rows);
     for row in start..end {
@@ -117,7 +120,11 @@ fn differentiate<E: Float>(
                 let scaled = f32::cast_from(gradient[first + at]) * weight[at];
                 let mut of_x = (scaled - sum - normal * product) * inverse;
                 if comptime!(added) {
-                    of_x += f32::cast_from(beside[first + at]);
+                    let other = f32::cast_from(beside[first + at]);
+                    of_x += other;
+                    if comptime!(summed) {
+                        sums[column] += other;
+                    }
                 }
                 dx[first + at] = E::cast_from(of_x);
             }
@@ -127,45 +134,53 @@ fn differentiate<E: Float>(
     for column in 0..columns {
         let at = unit + column * UNITS;
         if at < width {
-            partial[cube * 2 * width + at] = dweight[column];
-            partial[(cube * 2 + 1) * width + at] = dbias[column];
+            let share = cube * comptime!(if summed { 3 * width } else { 2 * width }) + at;
+            partial[share] = dweight[column];
+            partial[share + width] = dbias[column];
+            if comptime!(summed) {
+                partial[share + 2 * width] = sums[column];
+            }
         }
     }
 }
 
-/// The sums of the columns of `[parts, 2 * width]`, of which the first half are factors. Sums of 8 units each
-/// add up in their order.
+/// The sums of the columns of `[parts, lists * width]`, to a list for each `width` of them, of which there are two or
+/// three. Sums of 8 units each add up in their order.
 #[cube(launch_unchecked)]
 fn sum_parts(
     partial: &[f32],
-    dweight: &mut [f32],
-    dbias: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    third: &mut [f32],
     parts: usize,
     #[comptime] width: usize,
+    #[comptime] lists: usize,
 ) {
     let mut memory = Shared::<[f32]>::new_slice(comptime!(COLUMNS * SUMS));
     let (column, part) = (UNIT_POS as usize % COLUMNS, UNIT_POS as usize / COLUMNS);
     let at = CUBE_POS_X as usize * COLUMNS + column;
     let mut sum = f32::new(0.0);
-    if at < comptime!(2 * width) {
+    if at < comptime!(lists * width) {
         let mut row = part;
         while row < parts {
-            sum += partial[row * comptime!(2 * width) + at];
+            sum += partial[row * comptime!(lists * width) + at];
             row += SUMS;
         }
     }
     memory[UNIT_POS as usize] = sum;
     sync_cube();
-    if part == 0 && at < comptime!(2 * width) {
+    if part == 0 && at < comptime!(lists * width) {
         let mut sum = f32::new(0.0);
         #[unroll]
         for part in 0..SUMS {
             sum += memory[part * COLUMNS + column];
         }
         if at < width {
-            dweight[at] = sum;
+            first[at] = sum;
+        } else if at < comptime!(2 * width) {
+            second[at - width] = sum;
         } else {
-            dbias[at - width] = sum;
+            third[at - comptime!(2 * width)] = sum;
         }
     }
 }
@@ -206,18 +221,32 @@ pub(crate) fn forward(
     (out, statistics)
 }
 
+/// What backward gives.
+pub(crate) struct Gradients {
+    pub(crate) x: CubeTensor,
+    pub(crate) weight: CubeTensor,
+    pub(crate) bias: CubeTensor,
+    /// The sum of each column of the gradient that the input has beside, if it was asked for.
+    pub(crate) beside: Option<CubeTensor>,
+}
+
+/// The gradients of input, factors and summands. What `beside` has is the input's, too, and `summed` asks for the sums
+/// of its columns.
 pub(crate) fn backward(
     x: CubeTensor,
     weight: CubeTensor,
     statistics: CubeTensor,
     gradient: CubeTensor,
     beside: Option<CubeTensor>,
-) -> (CubeTensor, CubeTensor, CubeTensor) {
+    summed: bool,
+) -> Gradients {
     let [rows, width] = x.meta.shape().dims();
     let dx = new_beside(&x, [rows, width], x.dtype);
     let rows_of_cube = rows.div_ceil(PARTS).max(1);
     let parts = rows.div_ceil(rows_of_cube);
-    let partial = new_beside(&x, [parts, 2 * width], DType::F32);
+    let summed = summed && beside.is_some();
+    let lists = if summed { 3 } else { 2 };
+    let partial = new_beside(&x, [parts, lists * width], DType::F32);
     // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`; `weight` has
     // `width` values, `statistics` two for each row.
     unsafe {
@@ -236,30 +265,38 @@ pub(crate) fn backward(
             rows_of_cube,
             width,
             beside.is_some(),
+            summed,
             element(&x),
         );
     }
-    let [dweight, dbias] = sums_of_halves(partial);
-    (dx, dweight, dbias)
+    let [weight, bias, sums] = sums_of_lists(partial, lists);
+    Gradients { x: dx, weight, bias, beside: summed.then_some(sums) }
 }
 
-/// The sums of the columns of `[parts, 2 * width]`: of the first half, and of the second.
-pub(crate) fn sums_of_halves(partial: CubeTensor) -> [CubeTensor; 2] {
-    let [parts, both] = partial.meta.shape().dims();
-    let width = both / 2;
+/// The sums of the columns of `[parts, lists * width]`, a list for each `width` of them; the third is the first again if
+/// there are two.
+pub(crate) fn sums_of_lists(partial: CubeTensor, lists: usize) -> [CubeTensor; 3] {
+    let [parts, all] = partial.meta.shape().dims();
+    let width = all / lists;
     let [first, second] = [(); 2].map(|()| new_beside(&partial, [width], DType::F32));
-    // SAFETY: a unit reads columns below `2 * width` of `parts` rows, and writes one below `width`.
+    let third = match lists {
+        2 => first.clone(),
+        _ => new_beside(&partial, [width], DType::F32),
+    };
+    // SAFETY: a unit reads columns below `lists * width` of `parts` rows, and writes one below `width`.
     unsafe {
         sum_parts::launch_unchecked(
             &partial.client,
-            CubeCount::new_1d((2 * width).div_ceil(COLUMNS) as u32),
+            CubeCount::new_1d(all.div_ceil(COLUMNS) as u32),
             CubeDim::new_1d((COLUMNS * SUMS) as u32),
             input(&partial),
             output(&first),
             output(&second),
+            output(&third),
             parts,
             width,
+            lists,
         );
     }
-    [first, second]
+    [first, second, third]
 }

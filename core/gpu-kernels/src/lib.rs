@@ -215,7 +215,8 @@ impl GpuKernels for CubeBackend {
         statistics: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        layer_norm::backward(x, weight, statistics, gradient, None)
+        let found = layer_norm::backward(x, weight, statistics, gradient, None, false);
+        (found.x, found.weight, found.bias)
     }
 
     fn column_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {

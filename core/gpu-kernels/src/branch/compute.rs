@@ -6,15 +6,12 @@ use burn::{
 };
 use burn_cubecl::{
     CubeBackend,
-    kernel::{
-        cast,
-        matmul::{MatmulStrategy, matmul},
-    },
+    kernel::matmul::{MatmulStrategy, matmul},
     ops::reshape,
     tensor::CubeTensor,
 };
 
-use super::{Branch, Gradients, Kind, Saved, Settings, last_three, residual};
+use super::{Branch, Gradients, Kind, Saved, Settings, last_three, residual, weights::rounded};
 use crate::{attention, bias, layer_norm, memory::new_beside};
 
 /// `a b`, of two matrices, in a type.
@@ -33,11 +30,6 @@ fn shaped(tensor: CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     reshape(tensor, shape.into())
 }
 
-/// A weight in the type of the products.
-fn rounded(weight: CubeTensor, dtype: DType) -> CubeTensor {
-    if weight.dtype == dtype { weight } else { cast(weight, dtype) }
-}
-
 pub(super) fn forward(
     branch: Branch<CubeTensor>,
     settings: Settings,
@@ -48,7 +40,7 @@ pub(super) fn forward(
     let (rows, dtype) = (batch * tokens, x.dtype);
     let flat = shaped(x, [rows, width]);
     let (normed, statistics) = layer_norm::forward(flat.clone(), norm, settings.eps);
-    let weights = weights.map(|weight| rounded(weight, dtype));
+    let weights = rounded(weights, dtype);
     let [first, second] = weights.clone();
     let projected = product(normed.clone(), first, dtype);
     let (between, taken, logsumexp) = match settings.kind {
@@ -126,13 +118,14 @@ pub(super) fn backward(
     let dfirst = product(transposed(normed), dprojected.clone(), DType::F32);
     let dnormed = product(dprojected, transposed(first), dtype);
     let flat = shaped(x, [rows, width]);
-    let (dx, dweight, dbias) =
-        layer_norm::backward(flat, norm_weight, statistics, dnormed, Some(gradient));
+    let wants_sums = has_bias && of_last.bias.is_none();
+    let of_norm =
+        layer_norm::backward(flat, norm_weight, statistics, dnormed, Some(gradient), wants_sums);
     Gradients {
-        x: shaped(dx, shape),
-        norm: [dweight, dbias],
+        x: shaped(of_norm.x, shape),
+        norm: [of_norm.weight, of_norm.bias],
         weights: [dfirst, dsecond],
-        biases: [first_dbias, of_last.bias.filter(|_| has_bias)],
+        biases: [first_dbias, of_last.bias.or(of_norm.beside)],
         layer_scale: of_last.layer_scale,
     }
 }

@@ -6,6 +6,7 @@
 
 mod compute;
 mod residual;
+mod weights;
 
 use burn::{
     backend::{fusion::custom::TensorSpec, tensor::FloatTensor},

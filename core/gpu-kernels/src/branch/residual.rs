@@ -5,8 +5,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 use crate::{
-    bias::{COLUMNS, LANES, Parts, UNITS, column_sums, write_sum},
-    layer_norm::sums_of_halves,
+    bias::{COLUMNS, LANES, Parts, UNITS, write_sum},
+    layer_norm::sums_of_lists,
     memory::{element, input, new_beside, output},
 };
 
@@ -158,7 +158,8 @@ pub(super) fn forward(x: CubeTensor, product: CubeTensor, around: Around) -> Cub
     out
 }
 
-/// The gradients of the product, and of bias and LayerScale where these are.
+/// The gradients of the product, and of bias and LayerScale where these are. That of the bias is left to whoever reads
+/// the gradient anyhow, where it is the sum of its columns: where nothing is scaled or dropped.
 pub(super) struct OfLast {
     pub(super) product: CubeTensor,
     pub(super) bias: Option<CubeTensor>,
@@ -173,8 +174,7 @@ pub(super) fn backward(
 ) -> OfLast {
     let there = around.there();
     if !there.scaled && !there.dropped {
-        let bias = there.biased.then(|| column_sums(gradient.clone()));
-        return OfLast { product: gradient, bias, layer_scale: None };
+        return OfLast { product: gradient, bias: None, layer_scale: None };
     }
     let [rows, width] = gradient.meta.shape().dims();
     let dproduct = new_beside(&gradient, [rows, width], gradient.dtype);
@@ -202,7 +202,7 @@ pub(super) fn backward(
             element(&gradient),
         );
     }
-    let [bias, layer_scale] = sums_of_halves(sums);
+    let [bias, layer_scale, _] = sums_of_lists(sums, 2);
     OfLast {
         product: dproduct,
         bias: there.biased.then_some(bias),
