@@ -36,7 +36,7 @@ use burn_cubecl::CubeBackend;
 
 pub use attention::attention_fits;
 pub use bias::Activation;
-pub use many::{Parameter, Stepped, squared_norm, stepped};
+pub use many::{Parameter, Stepped, combined, squared_norm, stepped};
 pub use optimizer::{Pace, Rule, Step};
 
 /// A tensor that may not be there.

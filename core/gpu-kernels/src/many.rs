@@ -60,6 +60,20 @@ pub fn squared_norm(tensors: Vec<Values>) -> Values {
     register("squared_norm", tensors, vec![spec], squared_norm).swap_remove(0)
 }
 
+/// These `f32` tensors times a factor, to which others are added, as many and as long; or none.
+///
+/// # Panics
+/// If there are no tensors.
+pub fn combined(tensors: Vec<Values>, factor: f64, others: Vec<Values>) -> Vec<Values> {
+    let specs = tensors.iter().map(spec).collect();
+    let count = tensors.len();
+    let combined = move |mut tensors: Vec<CubeTensor>| {
+        let others = tensors.split_off(count);
+        optimizer::combined(tensors, factor, others)
+    };
+    register("combined", tensors.into_iter().chain(others).collect(), specs, combined)
+}
+
 /// One parameter, flat, in `f32`, and what an optimizer knows of it.
 pub struct Parameter {
     /// Its values.

@@ -1,5 +1,5 @@
-//! What is done to all parameters of a model: a norm of their gradients, and a step of an optimizer. A launch
-//! takes as many of them as a device binds at once, each on cubes of its own.
+//! What is done to all parameters of a model: sums of gradients, their norm, and a step of an optimizer. A launch takes
+//! as many of them as a device binds at once, each on cubes of its own.
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
@@ -53,6 +53,34 @@ fn sum_all(values: &[f32], out: &mut [f32], count: usize) {
     let sum = cube_sum(sum, &mut memory);
     if UNIT_POS == 0 {
         out[0] = sum;
+    }
+}
+
+/// Multiplies each tensor, and adds another to it.
+#[cube(launch_unchecked)]
+fn combine(
+    mut tensors: Sequence<Box<[f32]>>,
+    others: Sequence<Box<[f32]>>,
+    lengths: Sequence<usize>,
+    factor: f32,
+    #[comptime] added: bool,
+    #[comptime] count: usize,
+) {
+    let stride = CUBE_COUNT_X as usize * UNITS;
+    #[unroll]
+    for tensor in 0..count {
+        if CUBE_POS_Y as usize == tensor {
+            let length = *lengths.index(tensor);
+            let mut at = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
+            while at < length {
+                let mut value = tensors.index(tensor)[at] * factor;
+                if comptime!(added) {
+                    value += others.index(tensor)[at];
+                }
+                tensors.index_mut(tensor)[at] = value;
+                at += stride;
+            }
+        }
     }
 }
 
@@ -278,6 +306,41 @@ pub(crate) fn squared_norm(tensors: Vec<CubeTensor>) -> CubeTensor {
         );
     }
     out
+}
+
+/// Tensors times a factor, to which others are added, if there are any: one of each length.
+pub(crate) fn combined(
+    mut tensors: Vec<CubeTensor>,
+    factor: f64,
+    others: Vec<CubeTensor>,
+) -> Vec<CubeTensor> {
+    let others: Vec<CubeTensor> = others.into_iter().map(into_contiguous).collect();
+    let is_sum = !others.is_empty();
+    let client = tensors[0].client.clone();
+    let most = at_once(&client, 1 + usize::from(is_sum));
+    for (number, part) in tensors.chunks_mut(most).enumerate() {
+        part.iter_mut().for_each(own);
+        let first = (number * most).min(others.len());
+        let added = &others[first..(first + part.len()).min(others.len())];
+        let lengths: Vec<usize> = part.iter().map(length).collect();
+        let (_, cubes) = grid(&lengths);
+        // SAFETY: a cube reads and writes a tensor of `part`, whose memory nobody else has, below its length, which is
+        // that of the other, too.
+        unsafe {
+            combine::launch_unchecked(
+                &client,
+                cubes,
+                CubeDim::new_1d(UNITS as u32),
+                buffers(&*part),
+                buffers(added),
+                lengths.into_iter().collect(),
+                factor as f32,
+                is_sum,
+                part.len(),
+            );
+        }
+    }
+    tensors
 }
 
 /// The parameters after a step, with new values in the place of the old ones; gradients count `clip` times, if it

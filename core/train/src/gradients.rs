@@ -31,13 +31,13 @@ impl Accumulator {
 }
 
 /// Adds gradients to others, parameter by parameter.
-pub(crate) fn add(sums: &mut [Tensor<1>], gradients: Vec<Tensor<1>>) {
+pub(crate) fn add(sums: &mut Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) {
+    if !sums.iter().all(covers) {
+        *sums = kernels::added(std::mem::take(sums), gradients);
+        return;
+    }
     for (sum, gradient) in sums.iter_mut().zip(gradients) {
-        if covers(&*sum) {
-            sum.inplace(|sum| add_on_cpu(sum, &gradient));
-        } else {
-            sum.inplace(|sum| sum + gradient);
-        }
+        sum.inplace(|sum| add_on_cpu(sum, &gradient));
     }
 }
 

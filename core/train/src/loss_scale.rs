@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use vitral_burn::kernels;
 
 /// Scales that are powers of two round nothing; one above this would leave no room in `f32`.
 const HIGHEST: f64 = (1u64 << 60) as f64;
@@ -71,8 +72,7 @@ impl LossScaler {
 
     /// The gradients of the loss as it was before it was scaled.
     pub(crate) fn unscale(&self, gradients: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        let factor = self.state.scale.recip();
-        gradients.into_iter().map(|gradient| gradient * factor).collect()
+        kernels::scaled(gradients, self.state.scale.recip())
     }
 
     /// After a step whose gradients were finite.

@@ -36,7 +36,9 @@ pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;
 pub use memory::{Buffer, lasting};
 pub use multiplied::{Multiplied, covers, of_type};
-pub use optimizer::{Parameter, Stepped, Update, squared_norm, stepped, steps_at_once};
+pub use optimizer::{
+    Parameter, Stepped, Update, added, scaled, squared_norm, stepped, steps_at_once,
+};
 pub use pixels::looked_up;
 
 use burn::{

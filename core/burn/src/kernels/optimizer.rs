@@ -1,5 +1,5 @@
-//! What is done to all parameters at once: the norm of their gradients, and a step of an optimizer. On a GPU each
-//! is a few launches; the CPU's are `vitral-kernels`' own, which change memory in place.
+//! What is done to all parameters at once: sums of their gradients, the norm of these, and a step of an optimizer. On a
+//! GPU each is a few launches; the CPU's are `vitral-kernels`' own, which change memory in place.
 
 use burn::tensor::Tensor;
 use vitral_kernels::optimizer::Rule;
@@ -75,4 +75,22 @@ pub fn squared_norm(tensors: &[Tensor<1>]) -> Option<Tensor<1>> {
     }
     let _ = tensors;
     None
+}
+
+/// All tensors times a factor: on a GPU in a few launches.
+pub fn scaled(tensors: Vec<Tensor<1>>, factor: f64) -> Vec<Tensor<1>> {
+    #[cfg(feature = "gpu")]
+    if super::gpu::steps_at_once(&tensors) {
+        return super::gpu::combined(tensors, factor, Vec::new());
+    }
+    tensors.into_iter().map(|tensor| tensor * factor).collect()
+}
+
+/// The sums of tensors with others, as many and as long: on a GPU in a few launches.
+pub fn added(tensors: Vec<Tensor<1>>, others: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    #[cfg(feature = "gpu")]
+    if super::gpu::steps_at_once(&tensors) && super::gpu::steps_at_once(&others) {
+        return super::gpu::combined(tensors, 1.0, others);
+    }
+    tensors.into_iter().zip(others).map(|(tensor, other)| tensor + other).collect()
 }

@@ -17,7 +17,7 @@ pub(super) use bias::biased;
 pub(super) use branch::{attention_branch, mlp_branch};
 pub(super) use cross_entropy::cross_entropy;
 pub(super) use layer_norm::layer_norm;
-pub(super) use optimizer::{squared_norm, stepped, steps_at_once};
+pub(super) use optimizer::{combined, squared_norm, stepped, steps_at_once};
 pub(super) use pixels::looked_up;
 
 use burn::tensor::{DType, Device, Tensor};

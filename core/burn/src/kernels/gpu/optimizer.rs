@@ -1,4 +1,4 @@
-//! Steps of optimizers, and the norm that gradients are clipped by, for all parameters in a few launches.
+//! Steps of optimizers, sums of gradients, and the norm that these are clipped by, for all parameters in a few launches.
 
 use burn::{
     backend::Cube,
@@ -22,6 +22,17 @@ pub(in super::super) fn steps_at_once(values: &[Tensor<1>]) -> bool {
 /// The sum of the squares of all values of at least one tensor, `[1]`.
 pub(in super::super) fn squared_norm(tensors: &[Tensor<1>]) -> Tensor<1> {
     tensor(gpu::squared_norm(tensors.iter().cloned().map(values).collect()))
+}
+
+/// Tensors times a factor, to which others are added, if there are any.
+pub(in super::super) fn combined(
+    tensors: Vec<Tensor<1>>,
+    factor: f64,
+    others: Vec<Tensor<1>>,
+) -> Vec<Tensor<1>> {
+    let [tensors, others] =
+        [tensors, others].map(|tensors| tensors.into_iter().map(values).collect());
+    gpu::combined(tensors, factor, others).into_iter().map(tensor).collect()
 }
 
 /// All parameters after their step.

@@ -16,8 +16,8 @@ use crate::{
     compute::Compute,
     device::{DeviceChoice, Gpu},
     kernels::{
-        Parameter, Update, cross_entropy, find, keep_scores, layer_norm, linear, looked_up, run,
-        softmax_attention, squared_norm, stepped, steps_at_once,
+        Parameter, Update, added, cross_entropy, find, keep_scores, layer_norm, linear, looked_up,
+        run, scaled, softmax_attention, squared_norm, stepped, steps_at_once,
     },
     program::{RANK, padded},
 };
@@ -455,6 +455,24 @@ fn squares_of_many_tensors_add_up() {
     assert!((f64::from(found[0]) / wanted - 1.0).abs() < 1e-6, "{found:?} is not {wanted}");
     let on_cpu = of_parameters(1, &Device::flex()).1;
     assert!(squared_norm(&on_cpu).is_none() && !steps_at_once(&on_cpu));
+}
+
+/// What others hold of the sums stays what it is.
+#[test]
+fn many_tensors_are_scaled_and_added() {
+    let device = gpu();
+    let (values, tensors) = of_parameters(1, &device);
+    let (others, other_tensors) = of_parameters(101, &device);
+    let held = tensors.clone();
+    for (at, sum) in added(tensors, other_tensors).into_iter().enumerate() {
+        let wanted: Vec<f32> = values[at].iter().zip(&others[at]).map(|(a, b)| a + b).collect();
+        assert_eq!(read(sum), wanted, "the sum of {at}");
+        assert_eq!(read(held[at].clone()), values[at], "what is held of {at} changed");
+    }
+    for (at, product) in scaled(held, 0.125).into_iter().enumerate() {
+        let wanted: Vec<f32> = values[at].iter().map(|value| value * 0.125).collect();
+        assert_eq!(read(product), wanted, "the product of {at}");
+    }
 }
 
 /// All parameters move, the moving average with them, and averages that others hold stay what they are.
