@@ -6,6 +6,8 @@ use vitral_bundle::BundleError;
 use vitral_config::ConfigError;
 use vitral_host::{CallError, OpenError, SettingError};
 
+use crate::Language;
+
 /// Why a step of the author's loop could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,21 +45,26 @@ pub enum AuthorError {
         /// What would help.
         help: &'static str,
     },
-    /// Cargo failed.
+    /// A program that builds failed.
     #[error("{what} failed:\n{output}")]
-    Cargo {
+    Tool {
         /// What was built.
         what: &'static str,
-        /// What cargo wrote.
+        /// What the program wrote.
         output: String,
     },
-    /// There is no way to build Rust for WebAssembly.
-    #[error("this machine cannot build Rust for WebAssembly yet:\n{0}")]
-    Toolchain(String),
-    /// The folder's crate is not one that becomes a plugin.
+    /// There is no way to build this language for WebAssembly.
+    #[error("this machine cannot build {language} for WebAssembly yet:\n{problem}")]
+    Toolchain {
+        /// The plugin's language.
+        language: Language,
+        /// What is missing, and how to get it.
+        problem: String,
+    },
+    /// What is in the folder does not become a plugin.
     #[error("{}: {problem}", folder.display())]
-    Crate {
-        /// The crate's folder.
+    Source {
+        /// The plugin's folder.
         folder: PathBuf,
         /// What is wrong, and what would be right.
         problem: String,

@@ -1,6 +1,6 @@
 //! The plugin author's loop, which the program's `vitral plugin` commands call.
 //!
-//! - [`new`] writes a crate to start from, [`build`] makes its WebAssembly component and its native
+//! - [`new`] writes a plugin to start from, in any [`Language`], [`build`] makes its WebAssembly component and its native
 //!   library, [`check`] says whether they do what any plugin must, [`bench()`] how long they take, and
 //!   [`pack`] puts them into a bundle.
 //! - [`Artifacts`] is what the last three work on: a built plugin's folder, a bundle, an installed
@@ -16,6 +16,7 @@ mod build;
 mod check;
 mod error;
 mod files;
+mod language;
 mod new;
 mod pack;
 
@@ -24,6 +25,7 @@ pub use bench::{Bench, BenchOptions, Row, Spread, bench};
 pub use build::{BuildOptions, Built, build};
 pub use check::{CheckOptions, Finding, Outcome, Report, check};
 pub use error::AuthorError;
+pub use language::Language;
 pub use new::{At, Name, Sdk, new};
 pub use pack::pack;
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use vitral_bundle::{PackInput, SigningKey, SourceManifest, pack_to_folder};
 use vitral_files::Kind;
-use vitral_host::WasmEngine;
 
 use crate::{Access, Artifacts, AuthorError, Progress, artifacts::Dist, files};
 
@@ -24,8 +23,8 @@ pub fn pack(
     let source = SourceManifest::read(folder)?;
     let dist = Dist::read(folder)?;
     let artifacts = Artifacts::find(folder)?;
-    let engine = WasmEngine::new(None)?.compiled_by(access.compiler.clone());
-    let plugin = artifacts.open_any(&engine, access)?;
+    progress("open the plugin");
+    let plugin = artifacts.open_any(&access.engine()?, access)?;
     let mut input = PackInput::new(plugin.kind(), plugin.description().clone(), source);
     if let Some(path) = &dist.component {
         progress(&format!("pack {}", path.display()));

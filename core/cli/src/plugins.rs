@@ -9,6 +9,7 @@ use vitral_train::plugins::{Registry, Yanked};
 use crate::{
     consent,
     failure::Failure,
+    progress::note,
     registries::{Reached, indexes},
 };
 
@@ -18,7 +19,7 @@ pub const COMPILE: &str = "compile-plugin";
 /// Every plugin that a run can use: this program's own, and others as far as the user allows.
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
     let registry = Registry::new(compiled_in()?, trust(allowed)?, cache_folder());
-    let registry = registry.compiled_by(compiler()).fetching(Box::new(fetch));
+    let registry = registry.compiled_by(compiler()).telling(note).fetching(Box::new(fetch));
     Ok(registry.without(yanked()?))
 }
 

@@ -1,6 +1,6 @@
 //! Opening a plugin's forms through the host.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use vitral_bundle::Limits;
 use vitral_host::{Compiler, OpenError, Permissions, Plugin, WasmEngine, WasmOptions};
@@ -19,6 +19,19 @@ pub struct Access {
     pub limits: bool,
     /// Where the sandboxed form is compiled.
     pub compiler: Compiler,
+    /// Where it is kept once it is compiled, if it is.
+    pub cache: Option<PathBuf>,
+}
+
+impl Access {
+    /// An engine for what is allowed.
+    ///
+    /// # Errors
+    /// This machine cannot run WebAssembly.
+    pub(crate) fn engine(&self) -> Result<WasmEngine, OpenError> {
+        let engine = WasmEngine::new(self.cache.as_deref())?;
+        Ok(engine.compiled_by(self.compiler.clone()))
+    }
 }
 
 impl Artifacts {

@@ -2,14 +2,13 @@
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
+    process::{Command, Stdio},
 };
 
 use serde::Deserialize;
 
+use super::tool;
 use crate::{AuthorError, Progress};
 
 /// A crate that becomes a plugin.
@@ -58,13 +57,14 @@ struct Message {
 }
 
 const CDYLIB: &str = "cdylib";
+const HELP: &str = "Rust comes from https://rustup.rs";
 /// How the libraries end that are plugins.
 const EXTENSIONS: [&str; 4] = ["wasm", "so", "dylib", "dll"];
 
 impl Crate {
     /// Asks cargo what is in a folder.
     pub(super) fn read(folder: &Path, offline: bool) -> Result<Self, AuthorError> {
-        let wrong = |problem: String| AuthorError::Crate { folder: folder.to_owned(), problem };
+        let wrong = |problem: String| AuthorError::Source { folder: folder.to_owned(), problem };
         let manifest = folder.join("Cargo.toml");
         if !manifest.is_file() {
             let help = "there is no Cargo.toml; `vitral plugin new` makes a crate to start from";
@@ -76,7 +76,7 @@ impl Crate {
         let output = command.output().map_err(cannot_start)?;
         if !output.status.success() {
             let output = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-            return Err(AuthorError::Cargo { what: "reading the crate", output });
+            return Err(AuthorError::Tool { what: "reading the crate", output });
         }
         let metadata: Metadata = serde_json::from_slice(&output.stdout)
             .map_err(|error| wrong(format!("cargo describes it strangely: {error}")))?;
@@ -117,12 +117,8 @@ impl Crate {
         // What is built is for this machine, unless the profile says otherwise.
         command.env_remove("CARGO_BUILD_TARGET");
         command.envs(profile.environment.iter().map(|(key, value)| (key, value)));
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let (messages, said, is_success) = follow(child.map_err(cannot_start)?, progress)?;
-        if !is_success {
-            return Err(AuthorError::Cargo { what: profile.what, output: said });
-        }
-        self.library(&messages).ok_or_else(|| AuthorError::Crate {
+        let messages = tool::run(&mut command, profile.what, HELP, progress)?;
+        self.library(&messages).ok_or_else(|| AuthorError::Source {
             folder: self.folder.clone(),
             problem: "cargo built no library".into(),
         })
@@ -156,30 +152,7 @@ fn cargo(folder: &Path, offline: bool) -> Command {
 }
 
 fn cannot_start(error: std::io::Error) -> AuthorError {
-    AuthorError::Start { program: "cargo".into(), error, help: "Rust comes from https://rustup.rs" }
-}
-
-/// Reads what a cargo says until it ends: its messages, its lines for people, which are also told
-/// at once, and whether it succeeded.
-fn follow(mut child: Child, progress: Progress) -> Result<(String, String, bool), AuthorError> {
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // Both are read at the same time, as a full pipe would stop cargo.
-    let messages = thread::spawn(move || {
-        let mut text = String::new();
-        // What could not be read is not there, which is noticed when the library is missing.
-        let _ = stdout.map(|mut stdout| stdout.read_to_string(&mut text));
-        text
-    });
-    let mut said = String::new();
-    for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
-        let line = line.unwrap_or_default();
-        progress(&line);
-        said.push_str(&line);
-        said.push('\n');
-    }
-    let status = child.wait().map_err(cannot_start)?;
-    let messages = messages.join().unwrap_or_default();
-    Ok((messages, said.trim_end().to_owned(), status.success()))
+    AuthorError::Start { program: "cargo".into(), error, help: HELP }
 }
 
 #[cfg(test)]

@@ -1,15 +1,26 @@
-//! `vitral plugin build`: a plugin's crate as a WebAssembly component and as a native library, in
-//! the crate's `dist` folder.
+//! `vitral plugin build`: a plugin as a WebAssembly component and, in Rust and C, as a native library, in the
+//! `dist` folder of its source.
 
+mod c;
 mod cargo;
 mod component;
+mod javascript;
+mod python;
+mod sdk;
+#[cfg(test)]
+mod sdk_ops;
+mod tool;
 mod toolchain;
 
-use std::path::{Path, PathBuf};
+use std::{
+    env::consts::{DLL_PREFIX, DLL_SUFFIX},
+    path::{Path, PathBuf},
+};
 
+use vitral_bundle::Target;
 use vitral_files::Kind;
 
-use crate::{AuthorError, Progress, files};
+use crate::{AuthorError, Language, Progress, files, language::Source};
 use cargo::{Crate, Profile};
 
 /// What is built, and how.
@@ -44,11 +55,60 @@ pub struct Built {
     pub native: Option<PathBuf>,
 }
 
-/// Builds the crate in a folder. Cargo's lines go to the callback.
+/// Builds the plugin in a folder. What the programs say that do it goes to the callback.
 ///
 /// # Errors
-/// There is no crate that becomes a plugin, no toolchain, or cargo fails; the error has its output.
+/// There is nothing that becomes a plugin, no toolchain, or a program fails; the error has its output.
 pub fn build(
+    folder: &Path,
+    options: &BuildOptions,
+    progress: Progress,
+) -> Result<Built, AuthorError> {
+    let (language, kind) = match Source::find(folder)? {
+        Source::Rust => return build_crate(folder, options, progress),
+        Source::File { language, kind } => (language, kind),
+    };
+    if !options.wasm && !language.has_native() {
+        return Err(AuthorError::Source {
+            folder: folder.to_owned(),
+            problem: format!("plugins in {language} have no native form"),
+        });
+    }
+    let name = name_of(folder)?;
+    let dist = folder.join("dist");
+    let mut built = Built::default();
+    if options.wasm {
+        let component = match language {
+            Language::Python => python::component(folder, kind, progress)?,
+            Language::JavaScript => javascript::component(folder, kind, progress)?,
+            _ => c::component(folder, kind, options.simd, progress)?,
+        };
+        built.wasm = Some(write(&dist.join(format!("{name}.wasm")), &component, progress)?);
+    }
+    if options.native && language.has_native() {
+        let library = c::library(folder, kind, progress)?;
+        let file = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", name.replace('-', "_"));
+        let Target::Native(triple) = Target::host() else { return Ok(built) };
+        built.native = Some(write(&dist.join(triple).join(file), &library, progress)?);
+    }
+    Ok(built)
+}
+
+/// What a plugin's files in `dist` are called: as its folder.
+fn name_of(folder: &Path) -> Result<String, AuthorError> {
+    let path = folder.canonicalize().map_err(AuthorError::io("find", folder))?;
+    Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// Writes what was built, and says so.
+fn write(path: &Path, content: &[u8], progress: Progress) -> Result<PathBuf, AuthorError> {
+    files::write(path, content)?;
+    progress(&format!("wrote {} ({} KiB)", path.display(), content.len().div_ceil(1024)));
+    Ok(path.to_owned())
+}
+
+/// Builds the crate in a folder.
+fn build_crate(
     folder: &Path,
     options: &BuildOptions,
     progress: Progress,
@@ -82,10 +142,7 @@ fn build_wasm(
     let profile = Profile { what: "the WebAssembly build", environment, target_dir };
     let module = crate_.build(&profile, options.offline, progress)?;
     let component = component::of(&module, &files::read(&module, Kind::COMPONENT)?)?;
-    let path = dist.join(format!("{}.wasm", crate_.name));
-    files::write(&path, &component)?;
-    progress(&format!("wrote {} ({} KiB)", path.display(), component.len().div_ceil(1024)));
-    Ok(path)
+    write(&dist.join(format!("{}.wasm", crate_.name)), &component, progress)
 }
 
 fn build_native(
@@ -99,8 +156,5 @@ fn build_native(
     let library = crate_.build(&profile, options.offline, progress)?;
     let content = files::read(&library, Kind::LIBRARY)?;
     let name = library.file_name().unwrap_or_default();
-    let path = dist.join(toolchain::host()?).join(name);
-    files::write(&path, &content)?;
-    progress(&format!("wrote {} ({} KiB)", path.display(), content.len().div_ceil(1024)));
-    Ok(path)
+    write(&dist.join(toolchain::host()?).join(name), &content, progress)
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{AuthorError, Progress};
+use crate::{AuthorError, Language, Progress};
 
 /// Finds a way to build for WebAssembly and says which environment it needs.
 const SCRIPT: &str = include_str!("../../../../sdk/wasm-toolchain");
@@ -23,7 +23,7 @@ pub(super) fn environment(progress: Progress) -> Result<Vec<(String, String)>, A
         })?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(AuthorError::Toolchain(said.trim_end().to_owned()));
+        return Err(none(said.trim_end().to_owned()));
     }
     said.lines().for_each(progress);
     Ok(variables(&String::from_utf8_lossy(&output.stdout)))
@@ -52,7 +52,11 @@ pub(super) fn host() -> Result<String, AuthorError> {
     })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| AuthorError::Toolchain("rustc names no host".into()))
+    host.map(str::to_owned).ok_or_else(|| none("rustc names no host".into()))
+}
+
+fn none(problem: String) -> AuthorError {
+    AuthorError::Toolchain { language: Language::Rust, problem }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vitral_bundle::Permissions;
 use vitral_host::Kind;
-use wasmparser::{Parser, Payload};
+use wasmparser::{KnownCustom, Parser, Payload};
 
 use super::finding::{Checked, Problem};
 
@@ -40,10 +40,15 @@ pub(super) fn permissions(component: &[u8], asked: Permissions) -> Checked {
     })
 }
 
-/// How many vector instructions there are. Image augmentations need them to be fast.
+/// How many vector instructions there are. Image augmentations need them to be fast; other compilers than that of
+/// Rust have ways of their own to make them, if they do.
 pub(super) fn simd(component: &[u8], kind: Kind) -> Checked {
     let count = vector_instructions(component).map_err(|error| error.to_string())?;
+    let is_rust = is_of_rust(component).map_err(|error| error.to_string())?;
     match (count, kind) {
+        (0, Kind::ImageAugmentation) if !is_rust => Err(Problem::Skipped(
+            "there are none, which may make it slow; in C it is `-msimd128` that gives them".into(),
+        )),
         (0, Kind::ImageAugmentation) => Err(Problem::Failed(
             "there are none, which makes it slow: build it with `vitral plugin build`, or with \
              `-C target-feature=+simd128`"
@@ -72,6 +77,26 @@ fn imports(component: &[u8]) -> wasmparser::Result<BTreeSet<String>> {
         }
     }
     Ok(names)
+}
+
+/// Whether it is a plugin in Rust as `plugin build` makes it: by Rust's compiler, and without a system. Interpreters
+/// have parts in Rust, too.
+fn is_of_rust(component: &[u8]) -> wasmparser::Result<bool> {
+    if imports(component)?.iter().any(|import| import.starts_with("wasi:")) {
+        return Ok(false);
+    }
+    for payload in Parser::new(0).parse_all(component) {
+        let Payload::CustomSection(section) = payload? else { continue };
+        let KnownCustom::Producers(fields) = section.as_known() else { continue };
+        for field in fields {
+            for value in field?.values {
+                if value?.name == "rustc" {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// How instructions on vectors start.
@@ -116,8 +141,13 @@ mod tests {
         ] {
             assert_eq!(vector_instructions(&module(body)).unwrap(), count);
         }
-        let error = simd(&module(&[]), Kind::ImageAugmentation).unwrap_err();
-        assert!(matches!(error, Problem::Failed(_)));
+        let hint = simd(&module(&[]), Kind::ImageAugmentation).unwrap_err();
+        assert!(matches!(hint, Problem::Skipped(_)), "{hint:?}");
+        // One field, of one value.
+        let producers = b"\x09producers\x01\x0cprocessed-by\x01\x05rustc\x061.95.0";
+        let of_rust = [&module(&[]), &[0, producers.len() as u8][..], &producers[..]].concat();
+        let error = simd(&of_rust, Kind::ImageAugmentation).unwrap_err();
+        assert!(matches!(error, Problem::Failed(_)), "{error:?}");
         let skipped = simd(&module(&[]), Kind::Monitor).unwrap_err();
         assert!(matches!(skipped, Problem::Skipped(_)));
     }

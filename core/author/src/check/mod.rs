@@ -13,9 +13,7 @@ mod gradients;
 mod parameters;
 mod run;
 
-use std::path::PathBuf;
-
-use vitral_host::{Kind, WasmEngine};
+use vitral_host::Kind;
 
 use crate::{Access, Artifacts, AuthorError, Progress};
 pub(crate) use cases::{configurations, image};
@@ -29,8 +27,6 @@ pub(crate) use run::is_of_interest;
 pub struct CheckOptions {
     /// What the plugin may do.
     pub access: Access,
-    /// Where compiled WebAssembly is kept, if it is.
-    pub cache: Option<PathBuf>,
 }
 
 /// Checks a plugin; the callback hears which check goes on. What is wrong with the plugin is in the
@@ -43,8 +39,7 @@ pub fn check(
     options: &CheckOptions,
     progress: Progress,
 ) -> Result<Report, AuthorError> {
-    let engine = WasmEngine::new(options.cache.as_deref())?;
-    let engine = engine.compiled_by(options.access.compiler.clone());
+    let engine = options.access.engine()?;
     let mut findings = Findings::new(progress);
     let forms = Forms::open(artifacts, &engine, &options.access, &mut findings);
     let Some(plugin) = forms.any() else {

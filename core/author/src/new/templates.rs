@@ -1,10 +1,10 @@
 //! The templates, compiled as they stand, with their own tests.
 
-#[path = "../../templates/attention.rs"]
+#[path = "../../templates/rust/attention.rs"]
 mod attention;
-#[path = "../../templates/batch_augmentation.rs"]
+#[path = "../../templates/rust/batch_augmentation.rs"]
 mod batch_augmentation;
-#[path = "../../templates/image_augmentation.rs"]
+#[path = "../../templates/rust/image_augmentation.rs"]
 mod image_augmentation;
-#[path = "../../templates/monitor.rs"]
+#[path = "../../templates/rust/monitor.rs"]
 mod monitor;

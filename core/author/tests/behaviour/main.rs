@@ -9,8 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 use vitral_author::{
-    Access, Artifacts, AuthorError, BenchOptions, BuildOptions, Built, CheckOptions, Outcome,
-    Report, Sdk, bench, build, check, new, pack,
+    Access, Artifacts, AuthorError, BenchOptions, BuildOptions, Built, CheckOptions, Language,
+    Outcome, Report, Sdk, bench, build, check, new, pack,
 };
 use vitral_host::Kind;
 
@@ -29,7 +29,7 @@ impl Plugin {
         // This checkout's, which needs no network.
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk").canonicalize().unwrap();
         let sdk = Sdk::Path(sdk);
-        new(kind, &name.parse().unwrap(), &folder, &sdk, &mut |_| ()).unwrap();
+        new(kind, &name.parse().unwrap(), Language::Rust, &folder, &sdk, &mut |_| ()).unwrap();
         Self { _root: root, folder }
     }
 
@@ -54,7 +54,7 @@ impl Plugin {
     fn build(&self, simd: bool) -> bool {
         match self.try_build(true, simd) {
             Ok(built) => built.wasm.is_some(),
-            Err(AuthorError::Toolchain(problem)) => {
+            Err(AuthorError::Toolchain { problem, .. }) => {
                 eprintln!("only as a native library: {problem}");
                 self.try_build(false, simd).unwrap();
                 false

@@ -11,12 +11,16 @@ use super::{
 };
 use crate::{Interrupt, OpenError};
 
+/// A component of so many bytes compiles for seconds, which is told. Those with an interpreter have more.
+const LARGE: usize = 4 << 20;
+
 /// Compiles WebAssembly, and keeps what it has compiled. A process needs one.
 pub struct WasmEngine {
     engine: Engine,
     compiler: Compiler,
     cache: Option<Cache>,
     interrupt: Interrupt,
+    tell: Option<fn(&str)>,
 }
 
 impl WasmEngine {
@@ -43,12 +47,17 @@ impl WasmEngine {
             .map_err(|error| OpenError::new("the WebAssembly engine", error.to_string()))?;
         let cache = cache.map(|folder| Cache::new(folder, &engine));
         let (compiler, interrupt) = (Compiler::default(), Interrupt::default());
-        Ok(Self { cache, engine, compiler, interrupt })
+        Ok(Self { cache, engine, compiler, interrupt, tell: None })
     }
 
     /// The same, compiling elsewhere than in this process.
     pub fn compiled_by(self, compiler: Compiler) -> Self {
         Self { compiler, ..self }
+    }
+
+    /// The same, telling when something is compiled that takes seconds.
+    pub fn telling(self, tell: fn(&str)) -> Self {
+        Self { tell: Some(tell), ..self }
     }
 
     /// The same, with a switch that has calls end early.
@@ -64,6 +73,15 @@ impl WasmEngine {
         &self.engine
     }
 
+    /// Compiles a component into the cache, if it is not there, so that it opens at once later. Nothing of it
+    /// is run.
+    ///
+    /// # Errors
+    /// It is none, or its compiler takes too much.
+    pub fn prepare(&self, name: &str, bytes: &[u8]) -> Result<(), OpenError> {
+        self.compile(bytes).map(drop).map_err(|problem| OpenError::new(name, problem))
+    }
+
     /// Compiles a component, unless it is in the cache.
     ///
     /// # Errors
@@ -72,6 +90,10 @@ impl WasmEngine {
         let known = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, bytes));
         if let Some(component) = known {
             return Ok(component);
+        }
+        if let Some(tell) = self.tell.filter(|_| bytes.len() >= LARGE) {
+            let kept = if self.cache.is_some() { ", once" } else { "" };
+            tell(&format!("compiling {} MiB of WebAssembly{kept}", bytes.len() >> 20));
         }
         let (component, compiled) = self.compiler.compile(&self.engine, bytes)?;
         if let Some(cache) = &self.cache {

@@ -142,7 +142,10 @@ fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration
             Cause::Panicked(message.trim_start_matches("panicked ").to_owned())
         }
         _ if state.limits.memory_refused() => Cause::OutOfMemory(module.options.memory),
-        _ => Cause::Trapped(brief(&text)),
+        _ => Cause::Trapped(match state.last_words() {
+            Some(words) => format!("{}; it said last:\n{words}", brief(error)),
+            None => brief(error),
+        }),
     }
 }
 
@@ -150,16 +153,18 @@ fn cause(error: &wasmtime::Error, module: &Module, state: &State, time: Duration
 const MAX_REASON: usize = 500;
 
 /// A trap in one line: the reason, and the innermost functions.
-fn brief(text: &str) -> String {
-    let mut lines = text.lines().map(str::trim);
-    let frames: Vec<&str> = lines
-        .clone()
+fn brief(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    let frames: Vec<&str> = text
+        .lines()
+        .map(str::trim)
         .filter_map(|line| line.split_once(": ")?.1.split_once("!").map(|(_, name)| name))
         .take(3)
         .collect();
-    let reason = text.rsplit("wasm trap: ").next().filter(|_| text.contains("wasm trap: "));
-    let reason = reason.or_else(|| lines.next()).unwrap_or("an unknown error");
-    let reason = clean(reason.lines().next().unwrap_or_default(), MAX_REASON);
+    // What the host itself says is under what wasmtime says of where it happened.
+    let root = error.root_cause().to_string();
+    let reason = root.strip_prefix("wasm trap: ").unwrap_or(&root);
+    let reason = clean(reason.lines().next().unwrap_or("an unknown error"), MAX_REASON);
     match frames.is_empty() {
         true => reason,
         false => format!("{reason} (in {})", clean(&frames.join(" < "), MAX_REASON)),

@@ -46,6 +46,10 @@ pub(super) struct Keeper {
     plugin: Arc<str>,
     settings: Settings,
     session: Option<Session>,
+    /// Calls that the instance has made and ended well.
+    calls: u64,
+    /// Whether the last call of an instance that had made others wanted more memory than it may have.
+    is_exhausted: bool,
     interests: Interests,
 }
 
@@ -57,6 +61,8 @@ impl Keeper {
             plugin: plugin.into(),
             settings: settings.clone(),
             session: None,
+            calls: 0,
+            is_exhausted: false,
             interests: Interests::default(),
         };
         keeper.renew()?;
@@ -132,8 +138,14 @@ impl Keeper {
             return Err(self.error(call, words(), cause));
         };
         let seed = seed.unwrap_or_else(|| Seed::new(0).named(call.name()).named(&words()));
-        match session.run(Time::of(call, time), seed, trace, run) {
-            Ok(Ok(result)) => Ok(result),
+        let result = session.run(Time::of(call, time), seed, trace, run);
+        let has_failed = !matches!(result, Ok(Ok(_)));
+        self.is_exhausted = has_failed && self.calls > 0 && session.state().limits.memory_refused();
+        match result {
+            Ok(Ok(result)) => {
+                self.calls += u64::from(call != Call::Configure);
+                Ok(result)
+            }
             Ok(Err(message)) => {
                 let cause = Cause::Failed(clean(&message, MAX_MESSAGE));
                 Err(self.error(call, words(), cause))
@@ -153,11 +165,22 @@ impl Keeper {
     /// Drops the instance.
     pub(super) fn discard(&mut self) {
         self.session = None;
+        self.calls = 0;
+    }
+
+    /// Whether the last call failed because earlier ones had left the instance no memory. Some languages keep
+    /// some of it at each call; another instance has all of it.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.is_exhausted
     }
 
     /// What was traced by the last call.
     pub(super) fn take_trace(&mut self) -> Option<Trace> {
         self.session.as_mut().and_then(|session| session.state().trace.take())
+    }
+
+    pub(super) fn plugin(&self) -> &str {
+        &self.plugin
     }
 
     pub(super) const fn exports(&self) -> &Arc<Exports> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use semver::Version;
 use vitral_abi::{Kind, wit::FromWit};
 use vitral_seed::Seed;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker, ResourceType, types::ComponentItem};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
 use super::{
@@ -123,8 +123,53 @@ fn link(
     tensors::add_to_linker::<State, Access>(&mut linker, |state| state)?;
     if uses_wasi {
         link_wasi(&mut linker)?;
+        link_absent(&mut linker, engine, component)?;
     }
     linker.instantiate_pre(component)
+}
+
+/// What interpreters import, whether a plugin uses it or not, and what plugins do not have.
+const ABSENT: &str = "wasi:http/";
+/// How a component does without it.
+const WITHOUT: &str =
+    "plugins have no HTTP: build it without, as by `--disable http fetch-event` of componentize-js";
+
+/// A resource of which there is never one.
+struct Absent;
+
+/// Adds what plugins do not have: whatever they call of it fails, by its name.
+fn link_absent(
+    linker: &mut Linker<State>,
+    engine: &WasmEngine,
+    component: &Component,
+) -> wasmtime::Result<()> {
+    let engine = engine.engine();
+    let r#type = component.component_type();
+    let mut known: Vec<ResourceType> = Vec::new();
+    for (interface, import) in r#type.imports(engine) {
+        let ComponentItem::ComponentInstance(exports) = import.ty else { continue };
+        let is_absent = interface.starts_with(ABSENT);
+        for (name, export) in exports.exports(engine) {
+            match export.ty {
+                // One that an interface before has is the same there, and that one's.
+                ComponentItem::Resource(resource) if !known.contains(&resource) => {
+                    known.push(resource);
+                    if is_absent {
+                        let kind = ResourceType::host::<Absent>();
+                        linker.instance(interface)?.resource(name, kind, |_, _| Ok(()))?;
+                    }
+                }
+                ComponentItem::ComponentFunc(_) if is_absent => {
+                    let called = format!("{interface}#{name}");
+                    linker.instance(interface)?.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::Error::msg(format!("it called `{called}`, but {WITHOUT}")))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds WASI, with the host's random numbers.

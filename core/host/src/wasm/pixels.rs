@@ -36,6 +36,13 @@ pub(super) enum Pixels {
 thread_local! {
     /// The pixels of the call that this thread makes.
     static PLACE: Cell<Option<NonNull<[u8]>>> = const { Cell::new(None) };
+    /// Whether they were changed.
+    static CHANGED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the last call of this thread has changed its image's pixels.
+pub(super) fn is_changed() -> bool {
+    CHANGED.get()
 }
 
 /// Makes a call whose image has its pixels here, and which may change them.
@@ -48,6 +55,7 @@ pub(super) fn in_place<R>(pixels: &mut [u8], call: impl FnOnce() -> R) -> R {
         }
     }
     let _before = Before(PLACE.replace(Some(NonNull::from(pixels))));
+    CHANGED.set(false);
     call()
 }
 
@@ -71,6 +79,7 @@ impl Pixels {
         Ok(place(|pixels| {
             if pixels.len() == given.len() {
                 pixels.copy_from_slice(given);
+                CHANGED.set(true);
                 Self::InPlace
             } else {
                 Self::Elsewhere(given.to_vec())

@@ -83,6 +83,12 @@ impl State {
         self.system.printed(|line| self.log.line(Some(LogLevel::Info), line));
     }
 
+    /// What the plugin said before it gave up, if it did: to its standard error, or as an error to the log.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let printed = clean(&self.system.last_words(), MAX_ERROR);
+        Some(printed).filter(|printed| !printed.is_empty()).or_else(|| self.last_error.clone())
+    }
+
     pub(super) const fn random(&mut self) -> &mut Random {
         &mut self.system.random
     }

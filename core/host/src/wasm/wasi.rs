@@ -4,7 +4,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,20 +25,28 @@ const MAX_PRINTED: usize = 64 << 10;
 /// The most random bytes at once.
 const MAX_RANDOM: u64 = 1 << 20;
 
+/// The most that is kept of the end of what a plugin wrote to its standard error.
+const MAX_LAST: usize = 2 << 10;
+/// The most lines of that.
+const MAX_LAST_LINES: usize = 12;
+
 /// What an instance sees of the system.
 pub(super) struct System {
     pub(super) wasi: WasiCtx,
     pub(super) random: Random,
     printed: Printed,
+    /// What of it went to the standard error.
+    errors: Arc<Mutex<Vec<u8>>>,
 }
 
 impl System {
     /// # Errors
     /// A granted folder cannot be opened.
     pub(super) fn new(permissions: &Permissions) -> Result<Self, String> {
-        let printed = Printed::default();
+        let (printed, errors) = (Printed::default(), Arc::default());
         let mut builder = WasiCtx::builder();
-        builder.stdout(printed.clone()).stderr(printed.clone());
+        let to_errors = Printed { errors: Some(Arc::clone(&errors)), ..printed.clone() };
+        builder.stdout(printed.clone()).stderr(to_errors);
         if !permissions.clock {
             builder.wall_clock(Stopped).monotonic_clock(Stopped);
         }
@@ -53,17 +61,26 @@ impl System {
                 .preopened_dir(path, path.to_string_lossy(), permissions)
                 .map_err(|error| format!("the granted folder {}: {error:#}", path.display()))?;
         }
-        Ok(Self { wasi: builder.build(), random: Random::new(Seed::new(0)), printed })
+        Ok(Self { wasi: builder.build(), random: Random::new(Seed::new(0)), printed, errors })
     }
 
     /// A call begins, with its own random numbers.
     pub(super) fn begin(&mut self, seed: Seed) {
         self.random = Random::new(seed);
+        whole(&self.errors).clear();
+    }
+
+    /// The end of what this call wrote to its standard error, where languages say why they give up.
+    pub(super) fn last_words(&self) -> String {
+        let errors = whole(&self.errors);
+        let text = String::from_utf8_lossy(&errors[errors.len().saturating_sub(MAX_LAST)..]);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(MAX_LAST_LINES)..].join("\n")
     }
 
     /// Takes what was printed, line by line.
     pub(super) fn printed(&self, line: impl FnMut(&str)) {
-        let printed = std::mem::take(&mut *self.printed.lock());
+        let printed = std::mem::take(&mut *whole(&self.printed.all));
         String::from_utf8_lossy(&printed).lines().for_each(line);
     }
 }
@@ -152,13 +169,15 @@ impl HostMonotonicClock for Stopped {
 
 /// What a plugin prints, until the call ends.
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
+struct Printed {
+    all: Arc<Mutex<Vec<u8>>>,
+    /// Where what is written here goes, too, if it is the standard error.
+    errors: Option<Arc<Mutex<Vec<u8>>>>,
+}
 
-impl Printed {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        // Bytes are whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Bytes, which are whole at any time.
+fn whole(bytes: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl IsTerminal for Printed {
@@ -179,9 +198,15 @@ impl AsyncWrite for Printed {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut printed = self.lock();
+        let mut printed = whole(&self.all);
         let room = MAX_PRINTED - printed.len();
         printed.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if let Some(errors) = &self.errors {
+            let mut errors = whole(errors);
+            errors.extend_from_slice(&bytes[bytes.len().saturating_sub(MAX_LAST)..]);
+            let old = errors.len().saturating_sub(2 * MAX_LAST);
+            errors.drain(..old);
+        }
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -132,6 +132,8 @@ pub fn system(imports: &str, augment: &str) -> Vec<u8> {
         world guest {
             include vitral:plugin/image-augmentation@CONTRACT;
             import wasi:cli/stdout@0.2.0;
+            import wasi:cli/stderr@0.2.0;
+            import wasi:http/types@0.2.0;
             import wasi:clocks/wall-clock@0.2.0;
             import wasi:clocks/monotonic-clock@0.2.0;
             import wasi:filesystem/preopens@0.2.0;
@@ -146,7 +148,7 @@ pub fn system(imports: &str, augment: &str) -> Vec<u8> {
 }
 
 /// What tests use of WASI.
-const WASI: [&str; 5] = [
+const WASI: [&str; 6] = [
     "package wasi:io@0.2.0;
      interface error { resource error; }
      interface poll { resource pollable { block: func(); } }
@@ -161,6 +163,10 @@ const WASI: [&str; 5] = [
      interface stdout {
          use wasi:io/streams@0.2.0.{output-stream};
          get-stdout: func() -> output-stream;
+     }
+     interface stderr {
+         use wasi:io/streams@0.2.0.{output-stream};
+         get-stderr: func() -> output-stream;
      }",
     "package wasi:clocks@0.2.0;
      interface wall-clock {
@@ -180,6 +186,12 @@ const WASI: [&str; 5] = [
      }",
     "package wasi:random@0.2.0;
      interface random { get-random-u64: func() -> u64; }",
+    "package wasi:http@0.2.0;
+     interface types {
+         use wasi:io/streams@0.2.0.{output-stream};
+         resource fields { constructor(); }
+         resource body { write: func() -> output-stream; }
+     }",
 ];
 
 /// A component of a module, for a world of the contract.

@@ -37,6 +37,26 @@ fn a_memory_bomb_is_stopped_by_the_memory_limit() {
 }
 
 #[test]
+fn an_augmentation_that_keeps_memory_at_each_call_goes_on_in_another_instance() {
+    // A mebibyte a call, of the four that it has.
+    let leak = "(if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable))";
+    let unchanged = "(i32.store (i32.const 256) (i32.const 0)) (i32.const 256)";
+    let mut instance = augmentation(&guests::image(&format!("{leak} {unchanged}")));
+    for call in 0..20 {
+        assert_eq!(augment(&mut *instance).unwrap(), image(), "call {call}");
+    }
+    // An image that takes too much does so in any instance.
+    let more = "(if (i64.eq (local.get 5) (i64.const 9)) (then
+        (drop (memory.grow (i32.const 100))) unreachable))";
+    let mut instance = augmentation(&guests::image(&format!("{more} {unchanged}")));
+    augment(&mut *instance).unwrap();
+    let sample = vitral_host::Sample { seed: 9, ..SAMPLE };
+    let error = instance.augment(&mut image(), &sample).unwrap_err();
+    assert_eq!(error.cause, Cause::OutOfMemory(4 << 20));
+    augment(&mut *instance).unwrap();
+}
+
+#[test]
 fn endless_recursion_runs_out_of_stack() {
     let (cause, _) = failure(
         "(call $augment (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)

@@ -92,10 +92,10 @@ fn patches_of_the_contract_load_and_newer_minor_versions_do_not() {
 fn a_component_that_asks_for_wasi_that_there_is_not_is_refused() {
     let text = refusal_of(
         r#"(component
-            (import "wasi:http/types@0.2.0" (instance (export "x" (func))))
+            (import "wasi:nn/graph@0.2.0" (instance (export "x" (func))))
             (instance $none) (export "vitral:plugin/monitors@1.0.0" (instance $none)))"#,
     );
-    assert!(text.contains("wasi:http/types@0.2.0"), "{text}");
+    assert!(text.contains("wasi:nn/graph@0.2.0"), "{text}");
 }
 
 #[test]

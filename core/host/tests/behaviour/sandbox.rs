@@ -91,6 +91,40 @@ fn random_numbers_follow_from_the_sample_alone() {
 }
 
 #[test]
+fn what_imports_http_opens_and_fails_by_name_where_it_calls_it() {
+    // Streams are those of another interface.
+    let imports = r#"
+        (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
+        (import "wasi:http/types@0.2.0" "[method]body.write" (func $write (param i32) (result i32)))
+        (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))"#;
+    let importing = guests::system(imports, &format!("(drop (call $stdout)) {UNCHANGED}"));
+    run(&importing, Permissions::default()).unwrap();
+    let calling = guests::system(imports, &format!("(drop (call $fields)) {UNCHANGED}"));
+    let network = Permissions { network: true, ..Permissions::default() };
+    for permissions in [Permissions::default(), network] {
+        let text = run(&calling, permissions).unwrap_err().to_string();
+        assert!(text.contains("it called `wasi:http/types@0.2.0#[constructor]fields`"), "{text}");
+        assert!(text.contains("--disable http"), "{text}");
+    }
+}
+
+#[test]
+fn a_trap_tells_what_was_written_to_the_standard_error() {
+    let imports = r#"
+        (import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
+        (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+            (func $write (param i32 i32 i32 i32)))
+        (data (i32.const 512) "Traceback\n\nValueError: \1b[31mheads are odd\n")"#;
+    let write = "(call $write (call $stderr) (i32.const 512) (i32.const 42) (i32.const 600))";
+    let guest = guests::system(imports, &format!("{write} unreachable"));
+    let text = run(&guest, Permissions::default()).unwrap_err().to_string();
+    assert!(text.contains("unreachable"), "{text}");
+    assert!(text.ends_with("it said last:\nTraceback\nValueError: [31mheads are odd"), "{text:?}");
+    let quiet = guests::system(imports, &format!("{write} {UNCHANGED}"));
+    assert!(run(&quiet, Permissions::default()).is_ok());
+}
+
+#[test]
 fn only_granted_folders_are_there() {
     let imports = r#"
         (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $folders (param i32)))"#;

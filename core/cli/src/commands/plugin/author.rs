@@ -8,8 +8,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use vitral_author::{
-    Access, Artifacts, BenchOptions, BuildOptions, CheckOptions, Outcome, Row, Sdk, bench, build,
-    check, new, pack,
+    Access, Artifacts, BenchOptions, BuildOptions, CheckOptions, Language, Outcome, Row, Sdk,
+    bench, build, check, new, pack,
 };
 use vitral_bundle::SigningKey;
 use vitral_host::Kind;
@@ -40,6 +40,31 @@ impl From<PluginKind> for Kind {
     }
 }
 
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PluginLanguage {
+    /// With the SDK's crate.
+    Rust,
+    /// With the contract's header.
+    C,
+    /// With the SDK's package, which comes with this program.
+    Python,
+    /// With the SDK's module, which comes with this program.
+    #[value(name = "javascript")]
+    JavaScript,
+}
+
+impl From<PluginLanguage> for Language {
+    fn from(language: PluginLanguage) -> Self {
+        match language {
+            PluginLanguage::Rust => Self::Rust,
+            PluginLanguage::C => Self::C,
+            PluginLanguage::Python => Self::Python,
+            PluginLanguage::JavaScript => Self::JavaScript,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct NewArguments {
     /// The plugin's name: lower-case words joined by `-`.
@@ -47,11 +72,14 @@ pub struct NewArguments {
     /// What the plugin does.
     #[arg(long)]
     pub kind: PluginKind,
+    /// What it is written in.
+    #[arg(long, default_value = "rust")]
+    pub language: PluginLanguage,
     /// Where to write it; by default a folder of the same name.
     #[arg(long)]
     pub folder: Option<PathBuf>,
-    /// The SDK's folder, in a checkout of Vitral; by default the repository and revision that this
-    /// program was built from.
+    /// The SDK's folder, in a checkout of Vitral, for a plugin in Rust; by default the repository and
+    /// revision that this program was built from.
     #[arg(long)]
     pub sdk: Option<PathBuf>,
 }
@@ -60,7 +88,13 @@ pub struct NewArguments {
 pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
     let name = arguments.name.parse()?;
     let folder = arguments.folder.clone().unwrap_or_else(|| arguments.name.clone().into());
+    let language = Language::from(arguments.language);
     let sdk = match &arguments.sdk {
+        Some(_) if language != Language::Rust => {
+            return Err(Failure::Usage(format!(
+                "--sdk is for plugins in Rust; one in {language} has the SDK from the program that builds it"
+            )));
+        }
         None => Sdk::default(),
         Some(path) if path.join("Cargo.toml").is_file() => {
             let absolute = std::path::absolute(path);
@@ -73,14 +107,18 @@ pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
             )));
         }
     };
-    new(arguments.kind.into(), &name, &folder, &sdk, &mut say)?;
-    println!("the SDK comes from {sdk}");
-    if arguments.sdk.is_none() {
-        println!("  (--sdk FOLDER takes that of a checkout, which needs no network)");
+    new(arguments.kind.into(), &name, language, &folder, &sdk, &mut say)?;
+    if language == Language::Rust {
+        println!("the SDK comes from {sdk}");
+        if arguments.sdk.is_none() {
+            println!("  (--sdk FOLDER takes that of a checkout, which needs no network)");
+        }
     }
     let (program, folder) = (program(), folder.display());
     println!("try next");
-    println!("  {program} plugin test {folder}");
+    if language == Language::Rust {
+        println!("  {program} plugin test {folder}");
+    }
     println!("  {program} plugin build {folder}");
     println!("  {program} plugin check {folder}");
     Ok(())
@@ -97,10 +135,10 @@ pub struct BuildArguments {
     /// Build the native library only.
     #[arg(long)]
     pub native_only: bool,
-    /// Build the component without vector instructions, to measure what they gain.
+    /// Build the component without vector instructions, in Rust or C, to measure what they gain.
     #[arg(long)]
     pub no_simd: bool,
-    /// Do not use the network.
+    /// Have cargo do without the network.
     #[arg(long)]
     pub offline: bool,
     /// Cargo's target folder.
@@ -142,7 +180,7 @@ pub struct CheckArguments {
 pub fn examine(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let artifacts = Artifacts::find(&arguments.plugin)?;
     let access = access(arguments.native, arguments.limits, &artifacts);
-    let options = CheckOptions { access, cache: plugins::cache_folder() };
+    let options = CheckOptions { access };
     let report = check(&artifacts, &options, &mut say)?;
     let kind = report.kind.map_or_else(String::new, |kind| format!(" ({kind})"));
     println!("{}{kind}", report.plugin);
@@ -158,6 +196,13 @@ pub fn examine(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
 
 /// `vitral plugin test`: the crate's own tests.
 pub fn test(folder: &Path) -> Result<ExitCode, Failure> {
+    if !folder.join("Cargo.toml").is_file() {
+        return Err(Failure::Usage(format!(
+            "{} has no Cargo.toml: `plugin test` runs the tests of plugins in Rust, and `plugin check` tries any \
+             plugin with its examples",
+            folder.display()
+        )));
+    }
     let status = Command::new("cargo").arg("test").current_dir(folder).status();
     let status = status.map_err(|error| Failure::Other(format!("cargo cannot be run: {error}")))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -225,8 +270,7 @@ pub fn bundle(arguments: &PackArguments) -> Result<(), Failure> {
     let password = std::env::var("VITRAL_KEY_PASSWORD").ok();
     let key = arguments.key.as_ref().map(|key| SigningKey::read(key, password.as_deref()));
     let output = arguments.output.clone().unwrap_or_else(|| arguments.folder.join("dist"));
-    let access =
-        Access { native: arguments.native, compiler: plugins::compiler(), ..Access::default() };
+    let access = Access { native: arguments.native, ..usual() };
     let path = pack(&arguments.folder, key.transpose()?.as_ref(), &output, &access, &mut say)?;
     println!("packed {}", path.display());
     Ok(())
@@ -237,7 +281,13 @@ fn access(native: bool, limits: bool, artifacts: &Artifacts) -> Access {
     if let Some(asked) = artifacts.asks_beyond().filter(|_| !limits) {
         say(&format!("it asks for {asked}, which `--limits` grants"));
     }
-    Access { native, limits, compiler: plugins::compiler(), ..Access::default() }
+    Access { native, limits, ..usual() }
+}
+
+/// What every command gives.
+fn usual() -> Access {
+    let (compiler, cache) = (plugins::compiler(), plugins::cache_folder());
+    Access { compiler, cache, ..Access::default() }
 }
 
 /// Progress goes to the standard error.

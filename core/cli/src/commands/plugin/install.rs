@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use semver::{Version, VersionReq};
-use vitral_bundle::{Allowance, Bundle, Installed, Reference, Store};
+use vitral_bundle::{Allowance, Bundle, Installed, Reference, Store, Target};
+use vitral_host::WasmEngine;
 
 use super::{bundle::as_name, inspect::asked, registry::reference_in};
 use crate::{
     failure::Failure,
     plugins,
+    progress::note,
     registries::{Reached, indexes},
 };
 
@@ -60,7 +62,20 @@ pub fn install(arguments: &InstallArguments) -> Result<(), Failure> {
 /// Puts a bundle where plugins are installed.
 pub fn put(bundle: &Bundle, allow: &[Allowance], replace: bool) -> Result<Installed, Failure> {
     let trust = plugins::trust(allow)?;
-    Ok(if replace { trust.replace(bundle)? } else { trust.install(bundle)? })
+    let installed = if replace { trust.replace(bundle)? } else { trust.install(bundle)? };
+    compile(bundle);
+    Ok(installed)
+}
+
+/// Compiles it now, so that no run waits for that. What cannot be compiled is told here, and refused where it is used.
+fn compile(bundle: &Bundle) {
+    let Ok(component) = bundle.artifact(&Target::Wasm) else { return };
+    let engine = WasmEngine::new(plugins::cache_folder().as_deref());
+    let engine = engine.map(|engine| engine.compiled_by(plugins::compiler()).telling(note));
+    if let Err(error) = engine.and_then(|engine| engine.prepare(&bundle.manifest().name, component))
+    {
+        note(&format!("warning: {error}"));
+    }
 }
 
 /// The plugin that an index has under a name, which is no file.

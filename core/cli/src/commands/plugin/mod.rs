@@ -24,16 +24,16 @@ use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// Write a new plugin's crate, which compiles and passes its checks.
+    /// Write a new plugin, in any of the languages, which builds and passes its checks.
     New(NewArguments),
-    /// Build a plugin's crate as WebAssembly and as a native library, into its `dist` folder.
+    /// Build a plugin as WebAssembly and, in Rust and C, as a native library, into its `dist` folder.
     Build(BuildArguments),
     /// Check a plugin: contract, parameters, permissions, shapes, gradients, determinism, and that
     /// its native and WebAssembly forms agree.
     Check(CheckArguments),
     /// Print the contract between Vitral and plugins: interfaces, header, or the ops of programs.
     Contract(ContractArguments),
-    /// Run the tests of a plugin's crate.
+    /// Run the tests of a plugin's crate, in Rust.
     Test {
         /// The plugin's folder.
         #[arg(default_value = ".")]

@@ -39,6 +39,8 @@ pub struct Registry {
     cache: Option<PathBuf>,
     interrupt: Interrupt,
     compiler: Compiler,
+    /// What hears of what takes seconds.
+    tell: Option<fn(&str)>,
     engine: OnceLock<WasmEngine>,
     fetch: Option<Fetch>,
     yanked: Vec<Yanked>,
@@ -82,6 +84,7 @@ impl Registry {
             cache,
             interrupt: Interrupt::default(),
             compiler: Compiler::default(),
+            tell: None,
             engine: OnceLock::new(),
             fetch: None,
             yanked: Vec::new(),
@@ -97,6 +100,11 @@ impl Registry {
     /// The same, where WebAssembly is compiled elsewhere than in this process.
     pub fn compiled_by(self, compiler: Compiler) -> Self {
         Self { compiler, ..self }
+    }
+
+    /// The same, telling when a plugin is compiled that takes seconds.
+    pub fn telling(self, tell: fn(&str)) -> Self {
+        Self { tell: Some(tell), ..self }
     }
 
     /// The plugins that are a part of this program.
@@ -378,6 +386,10 @@ impl Registry {
         let engine = WasmEngine::new(self.cache.as_deref())?;
         let engine = engine.compiled_by(self.compiler.clone());
         let engine = engine.with_interrupt(self.interrupt.clone());
+        let engine = match self.tell {
+            Some(tell) => engine.telling(tell),
+            None => engine,
+        };
         Ok(self.engine.get_or_init(|| engine))
     }
 
