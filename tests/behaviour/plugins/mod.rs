@@ -6,6 +6,7 @@ mod built;
 mod bundles;
 mod compatibility;
 mod first_party;
+mod mlflow;
 mod monitors;
 mod sharing;
 mod stopping;
