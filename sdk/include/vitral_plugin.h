@@ -37,7 +37,7 @@
 /**
  * Minor version of this contract.
  */
-#define VITRAL_MINOR 2
+#define VITRAL_MINOR 3
 
 /**
  * The call did what was asked.
@@ -225,6 +225,12 @@
  * Since contract 1.2.
  */
 #define VITRAL_ROLLED_BACK 7
+
+/**
+ * `VitralEvent::tag`: `configured` is set.
+ * Since contract 1.3.
+ */
+#define VITRAL_CONFIGURED 8
 
 /**
  * Borrowed items, one after the other. `data` may be null where `len` is 0.
@@ -1094,6 +1100,48 @@ typedef struct VitralRollBack {
 } VitralRollBack;
 
 /**
+ * A field of the experiment and its value.
+ */
+typedef struct VitralConfiguredField {
+    /**
+     * As in `train.learning_rate`.
+     */
+    VitralText name;
+    /**
+     * As it is written in JSON, texts without quotes.
+     */
+    VitralText value;
+} VitralConfiguredField;
+
+/**
+ * Borrowed items, one after the other. `data` may be null where `len` is 0.
+ */
+typedef struct VitralList_ConfiguredField {
+    /**
+     * The first item.
+     */
+    const struct VitralConfiguredField *data;
+    /**
+     * How many there are.
+     */
+    size_t len;
+} VitralList_ConfiguredField;
+
+/**
+ * The experiment of a run.
+ */
+typedef struct VitralConfiguration {
+    /**
+     * The name of the run's folder.
+     */
+    VitralText run;
+    /**
+     * Every field, defaults included, in the order of their names.
+     */
+    struct VitralList_ConfiguredField fields;
+} VitralConfiguration;
+
+/**
  * What a `VitralEvent` holds, by its tag.
  */
 typedef union VitralEventData {
@@ -1118,7 +1166,8 @@ typedef union VitralEventData {
      */
     struct VitralCheckpoint saved;
     /**
-     * The run ends; the reason.
+     * The run ends; the reason: `done`, `interrupted`, a monitor's name and what it said, or
+     * `failed: ` and why.
      */
     VitralText ended;
     /**
@@ -1130,6 +1179,10 @@ typedef union VitralEventData {
      * The run went back to an earlier checkpoint, and goes on from there.
      */
     struct VitralRollBack rolled_back;
+    /**
+     * The experiment, each time that training starts or goes on, after that.
+     */
+    struct VitralConfiguration configured;
 } VitralEventData;
 
 /**

@@ -1,4 +1,4 @@
-//! What the command line allows a plugin: `blur@DIGEST:run,network`.
+//! What the command line allows a plugin: `blur@DIGEST:run,clock`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,7 +89,7 @@ mod tests {
         let digest = Digest::of(b"x");
         for text in [
             "blur:run".to_owned(),
-            format!("blur@{digest}:native,network,memory_mib=256"),
+            format!("blur@{digest}:native,network=[::1]:80,memory_mib=256"),
             "blur:clock,read=/a, b:c".to_owned(),
         ] {
             assert_eq!(text.parse::<Allowance>().unwrap().to_string(), text);

@@ -168,7 +168,8 @@ mod tests {
         let root = folder.path();
         assert_eq!(Decisions::read(root).unwrap(), Decisions::default());
         let digest = Digest::of(b"x");
-        for permit in [Permit::Network, Permit::Read("/a \"b\"".into()), Permit::Network] {
+        let network = Permit::Network("lab:80".into());
+        for permit in [network.clone(), Permit::Read("/a \"b\"".into()), network] {
             Decisions::change(root, |known| known.allow(digest, "blur 1.0.0", None, &[permit]))
                 .unwrap();
         }

@@ -15,8 +15,8 @@ pub enum Permit {
     Run,
     /// `native`: run as native code.
     Native,
-    /// `network`: connections to other machines.
-    Network,
+    /// `network=HOST:PORT`: connections to a port of a host.
+    Network(String),
     /// `clock`: the time of day.
     Clock,
     /// `memory_mib=N`: memory of each instance, in MiB.
@@ -57,7 +57,7 @@ impl Permit {
         match self {
             Self::Run => "run its code in the sandbox".into(),
             Self::Native => "run native code, which may do whatever you may do".into(),
-            Self::Network => "connect to other machines".into(),
+            Self::Network(peer) => format!("connect to {peer}"),
             Self::Clock => "read the time".into(),
             Self::MemoryMib(mib) => format!("take {mib} MiB of memory for each instance"),
             Self::CallMs(ms) => format!("take {ms} ms for each call"),
@@ -72,7 +72,7 @@ impl fmt::Display for Permit {
         match self {
             Self::Run => f.write_str("run"),
             Self::Native => f.write_str("native"),
-            Self::Network => f.write_str("network"),
+            Self::Network(peer) => write!(f, "network={peer}"),
             Self::Clock => f.write_str("clock"),
             Self::MemoryMib(mib) => write!(f, "memory_mib={mib}"),
             Self::CallMs(ms) => write!(f, "call_ms={ms}"),
@@ -93,19 +93,25 @@ impl FromStr for Permit {
             true => Ok(value.to_owned()),
             false => Err(format!("`{text}` needs the whole path of a folder")),
         };
+        let peer = |value: &str| match value.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(value.to_lowercase())
+            }
+            _ => Err(format!("`{text}` needs a host and a port, as in `network=localhost:5000`")),
+        };
         Ok(match text.split_once('=') {
             None if text == "run" => Self::Run,
             None if text == "native" => Self::Native,
-            None if text == "network" => Self::Network,
             None if text == "clock" => Self::Clock,
+            Some(("network", value)) => Self::Network(peer(value)?),
             Some(("memory_mib", value)) => Self::MemoryMib(number(value)?),
             Some(("call_ms", value)) => Self::CallMs(number(value)?),
             Some(("read", value)) => Self::Read(folder(value)?),
             Some(("write", value)) => Self::Write(folder(value)?),
             _ => {
                 return Err(format!(
-                    "`{text}` is nothing that can be allowed: these are run, native, network, \
-                     clock, memory_mib=N, call_ms=N, read=FOLDER and write=FOLDER"
+                    "`{text}` is nothing that can be allowed: these are run, native, clock, \
+                     network=HOST:PORT, memory_mib=N, call_ms=N, read=FOLDER and write=FOLDER"
                 ));
             }
         })
@@ -135,7 +141,8 @@ mod tests {
         for text in [
             "run",
             "native",
-            "network",
+            "network=localhost:5000",
+            "network=[::1]:80",
             "clock",
             "memory_mib=256",
             "call_ms=60000",
@@ -147,6 +154,8 @@ mod tests {
         for (wrong, words) in [
             ("", "nothing that can be allowed"),
             ("files", "read=FOLDER"),
+            ("network", "network=HOST:PORT"),
+            ("network=lab", "a host and a port"),
             ("native=1", "nothing that can be allowed"),
             ("memory_mib=-1", "no whole number"),
             ("read=data", "whole path"),
@@ -167,6 +176,7 @@ mod tests {
             ("native", "run"),
             ("memory_mib=512", "memory_mib=256"),
             ("call_ms=9", "call_ms=9"),
+            ("network=Lab:80", "network=lab:80"),
             ("read=/data", "read=/data/cats"),
             ("write=/data", "read=/data"),
             ("write=/data", "write=/data/cats"),
@@ -175,8 +185,10 @@ mod tests {
         }
         for (allowed, wanted) in [
             ("run", "native"),
-            ("network", "clock"),
-            ("native", "network"),
+            ("network=lab:80", "clock"),
+            ("network=lab:80", "network=lab:81"),
+            ("network=lab:80", "network=other:80"),
+            ("native", "network=lab:80"),
             ("memory_mib=256", "memory_mib=257"),
             ("memory_mib=4096", "call_ms=1"),
             ("read=/data", "write=/data"),

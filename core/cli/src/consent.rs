@@ -13,7 +13,7 @@ use vitral_config::{is_deceptive, visible};
 #[derive(Debug, Args)]
 pub struct Allowed {
     /// Allow a plugin what needs your permission: to run although nobody you trust has signed it,
-    /// native code, files, the network, more memory or time. `blur:run,network` applies to any
+    /// native code, files, the network, more memory or time. `blur:run,network=lab:80` applies to any
     /// plugin of that name, `blur@DIGEST:run` to one bundle; a refusal shows what to give here.
     /// Applies to this command only; can be given several times.
     #[arg(long = "allow", value_name = "PLUGIN:WHAT")]

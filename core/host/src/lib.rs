@@ -26,7 +26,7 @@ pub use error::{Call, CallError, Cause, OpenError};
 pub use image::{Image, ImageAugmentation, ImageMut};
 pub use interrupt::Interrupt;
 pub use monitor::Monitor;
-pub use permissions::{FileGrant, Permissions};
+pub use permissions::{FileGrant, Peer, Permissions};
 pub use plugin::{Origin, Plugin};
 pub use settings::{SettingError, Settings};
 pub use vitral_abi::{

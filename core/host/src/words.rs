@@ -28,6 +28,7 @@ pub(crate) fn event_words(event: &Event) -> String {
         Event::RolledBack(back) => {
             format!("return from step {} to {}", back.from_step, back.to_step)
         }
+        Event::Configured(configuration) => format!("experiment of run {}", configuration.run),
         _ => "an event".into(),
     }
 }

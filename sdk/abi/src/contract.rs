@@ -18,7 +18,7 @@
 //! plugins of old contracts never hear of it.
 
 /// The contract's version: plugins of the same major version and at most this minor version load.
-pub const VERSION: (u16, u16) = (1, 2);
+pub const VERSION: (u16, u16) = (1, 3);
 
 /// Records, by the WIT interface that they are in.
 #[doc(hidden)]
@@ -318,6 +318,26 @@ macro_rules! contract_records {
                     reason: String,
                 }
             }
+
+            configuration_monitors {
+                /// A field of the experiment and its value.
+                #[derive(Eq)]
+                record ConfiguredField {
+                    /// As in `train.learning_rate`.
+                    name: String,
+                    /// As it is written in JSON, texts without quotes.
+                    value: String,
+                }
+
+                /// The experiment of a run.
+                #[derive(Eq)]
+                record Configuration {
+                    /// The name of the run's folder.
+                    run: String,
+                    /// Every field, defaults included, in the order of their names.
+                    fields: Vec<ConfiguredField>,
+                }
+            }
         }
     };
 }
@@ -340,7 +360,8 @@ macro_rules! contract_events {
                 Evaluated(Evaluation): EVALUATED = 3, evaluated;
                 /// A checkpoint was written.
                 Saved(Checkpoint): SAVED = 4, saved;
-                /// The run ends; the reason.
+                /// The run ends; the reason: `done`, `interrupted`, a monitor's name and what it said, or
+                /// `failed: ` and why.
                 Ended(String): ENDED = 5, ended;
             }
             later {
@@ -350,6 +371,9 @@ macro_rules! contract_events {
                 /// The run went back to an earlier checkpoint, and goes on from there.
                 RolledBack(RollBack): ROLLED_BACK = 7, rolled_back, since 2,
                     roll_back_monitors::observe_roll_back;
+                /// The experiment, each time that training starts or goes on, after that.
+                Configured(Configuration): CONFIGURED = 8, configured, since 3,
+                    configuration_monitors::observe_configuration;
             }
         }
     };

@@ -14,7 +14,10 @@ mod data;
 mod layers;
 mod runs;
 
-use vitral_host::{Checkpoint, Evaluation, Event, Figures, Memory, RollBack, Run, Step, Timings};
+use vitral_host::{
+    Checkpoint, Configuration, ConfiguredField, Evaluation, Event, Figures, Memory, RollBack, Run,
+    Step, Timings,
+};
 
 pub use data::{DataEvent, data};
 pub use layers::{LayersEvent, ParameterBuilder, layers, parameter};
@@ -164,6 +167,16 @@ pub fn saved(step: u64) -> Event {
 /// The run went back to a checkpoint.
 pub fn rolled_back(from_step: u64, to_step: u64) -> Event {
     Event::RolledBack(RollBack { from_step, to_step, reason: "the loss jumped".into() })
+}
+
+/// The experiment of a run in the folder `run`, with these fields.
+pub fn configured(fields: &[(&str, &str)]) -> Event {
+    let field = |&(name, value): &(&str, &str)| ConfiguredField {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let fields = fields.iter().map(field).collect();
+    Event::Configured(Configuration { run: "run".into(), fields })
 }
 
 /// The run ends.

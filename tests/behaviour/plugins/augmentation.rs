@@ -144,7 +144,7 @@ fn a_plugin_gets_only_what_is_granted() {
     let shown = train(&workspace, "run", &[&augment, &take, ALLOW]).failed_with(2).stderr;
     assert!(shown.contains("asks for the clock, which is not granted"), "{shown}");
     assert!(shown.contains("grant: (clock: true)"), "{shown}");
-    let [augment, take] = faulty("panic", "Skip", "clock: true, network: true");
+    let [augment, take] = faulty("panic", "Skip", "clock: true, network: [\"lab:80\"]");
     let shown = train(&workspace, "run", &[&augment, &take, ALLOW]).failed_with(2).stderr;
     assert!(shown.contains("does not ask for the network"), "{shown}");
     // What the experiment grants is what it would have; the user has not said so.

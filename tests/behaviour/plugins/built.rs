@@ -13,7 +13,7 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
 }
 
-/// Builds a plugin in both forms, checks it as `vitral plugin check` does, and packs it.
+/// Builds a plugin in the forms that it has, checks it as `vitral plugin check` does, and packs it.
 pub fn bundle(folder: &str) -> PathBuf {
     // One at a time: they share a target folder. A test that failed here fails the others, too.
     static BUNDLES: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
@@ -23,7 +23,12 @@ pub fn bundle(folder: &str) -> PathBuf {
     }
     let target = target().display().to_string();
     let source = root().join(folder).canonicalize().unwrap();
-    vitral(&source, &["plugin", "build", ".", "--target-dir", &target]).succeeded();
+    let mut build = vec!["plugin", "build", ".", "--target-dir", &target];
+    // Natively, nothing would hold it to the host that it is granted.
+    if folder == "plugins/mlflow" {
+        build.push("--wasm-only");
+    }
+    vitral(&source, &build).succeeded();
     let output = target.clone() + "/bundles";
     let packed = vitral(&source, &["plugin", "pack", ".", "--output", &output]).succeeded();
     let path = PathBuf::from(packed.stdout.trim().trim_start_matches("packed "));

@@ -5,6 +5,9 @@ use std::{collections::BTreeSet, fs};
 use super::built;
 use crate::support::{program::vitral, root};
 
+/// What is held to its grants by the sandbox, and is not compiled in.
+const SANDBOXED: [&str; 1] = ["mlflow"];
+
 #[test]
 fn every_first_party_plugin_builds_passes_its_checks_and_is_compiled_in() {
     let listed = vitral(&root(), &["plugin", "list"]).succeeded().stdout;
@@ -20,6 +23,10 @@ fn every_first_party_plugin_builds_passes_its_checks_and_is_compiled_in() {
         let bundle = bundle.display().to_string();
         let checked = vitral(&root(), &["plugin", "check", &bundle, "--native"]);
         assert!(checked.status.success(), "{name}\n{}", checked.stdout);
+        if SANDBOXED.contains(&name.as_str()) {
+            assert!(checked.stdout.contains("it asks for what it uses"), "{}", checked.stdout);
+            continue;
+        }
         assert!(checked.stdout.contains("ok       both forms do the same"), "{}", checked.stdout);
         assert!(checked.stdout.contains("ok       vector instructions"), "{}", checked.stdout);
         assert!(compiled_in.remove(name.as_str()), "{name} is not compiled in:\n{listed}");

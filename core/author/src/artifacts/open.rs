@@ -55,12 +55,13 @@ impl Artifacts {
         };
         let granted = &access.granted;
         let files = if self.permissions.files { granted.files.clone() } else { Vec::new() };
+        let network = if self.permissions.network { granted.network.clone() } else { Vec::new() };
         WasmOptions {
             memory: limits.memory_mib as usize * (1 << 20),
             time: Duration::from_millis(limits.call_ms.into()),
             permissions: Permissions {
                 files,
-                network: self.permissions.network && granted.network,
+                network,
                 clock: self.permissions.clock && granted.clock,
             },
             ..WasmOptions::default()
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn a_plugin_gets_what_it_asks_for_and_is_granted() {
         let grant = FileGrant { path: "/data".into(), write: false };
-        let granted = Permissions { files: vec![grant.clone()], network: true, clock: true };
+        let network = vec!["lab:80".parse().unwrap()];
+        let granted = Permissions { files: vec![grant.clone()], network, clock: true };
         let access = Access { granted, ..Access::default() };
         let folder = tempfile::tempdir().unwrap();
         files::write(&folder.path().join("dist/x.wasm"), b"").unwrap();
@@ -124,7 +126,7 @@ mod tests {
         files::write(&folder.path().join("plugin.ron"), asks).unwrap();
         let options = granted();
         assert_eq!((options.memory, options.permissions.files), (2 << 20, vec![grant]));
-        assert!(options.permissions.clock && !options.permissions.network);
+        assert!(options.permissions.clock && options.permissions.network.is_empty());
         let asks = b"(limits: (memory_mib: 4096, call_ms: 3600000))";
         files::write(&folder.path().join("plugin.ron"), asks).unwrap();
         assert_eq!(granted(), WasmOptions::default(), "a manifest does not decide");

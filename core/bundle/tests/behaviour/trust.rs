@@ -107,8 +107,8 @@ fn every_permit_needs_a_decision_of_its_own() {
     let signed = package("1.0.0", Some(&secret));
     for (allowed, wanted) in [
         ("window:run", Permit::Native),
-        ("window:native", Permit::Network),
-        ("window:network", Permit::Clock),
+        ("window:native", Permit::Network("lab:80".into())),
+        ("window:network=lab:80", Permit::Network("lab:81".into())),
         ("window:memory_mib=256", Permit::MemoryMib(257)),
         ("window:call_ms=2000", Permit::MemoryMib(128)),
         ("window:read=/data", Permit::Write("/data".into())),
@@ -127,13 +127,14 @@ fn every_permit_needs_a_decision_of_its_own() {
 fn what_is_allowed_holds_for_one_content() {
     let home = Home::new();
     let (one, other) = (package("1.0.0", None), package("1.0.1", None));
-    let request = home.trust().request(&one, &[Permit::Network]).unwrap().unwrap();
-    assert_eq!(request.permits, [Permit::Run, Permit::Network]);
+    let network = [Permit::Network("lab:80".into())];
+    let request = home.trust().request(&one, &network).unwrap().unwrap();
+    assert_eq!(request.permits, [Permit::Run, network[0].clone()]);
     let trust = home.trust().allowing(request.allowances());
-    assert!(trust.check(&one, &[Permit::Network]).is_ok());
-    assert!(trust.check(&other, &[Permit::Network]).is_err());
+    assert!(trust.check(&one, &network).is_ok());
+    assert!(trust.check(&other, &network).is_err());
     // The command line is not kept.
-    assert!(home.trust().check(&one, &[Permit::Network]).is_err());
+    assert!(home.trust().check(&one, &network).is_err());
     assert!(!home.store.root().exists(), "asking what would be needed writes nothing");
 }
 
@@ -172,7 +173,7 @@ fn what_was_allowed_ends_with_the_trust_in_the_key_that_signed_it() {
     for package in [&signed, &unknown, &unsigned] {
         yes().check(package, &[Permit::Native]).unwrap();
     }
-    let allowing = home.trust().allowing(allow("window:network"));
+    let allowing = home.trust().allowing(allow("window:clock"));
     allowing.install(&bundle("1.1.0", Some(&secret))).unwrap();
     home.store.trust(other_pair.public()).unwrap();
     let is_allowed = |package: &Package| home.trust().check(package, &[Permit::Native]).is_ok();
@@ -238,7 +239,7 @@ fn what_the_command_line_allows_at_installing_is_kept() {
     let trust = home.trust().allowing(allow("window:run,clock"));
     let installed = Package::from(trust.install(&unsigned).unwrap());
     assert!(home.trust().check(&installed, &[Permit::Clock]).is_ok());
-    assert!(home.trust().check(&installed, &[Permit::Network]).is_err());
+    assert!(home.trust().check(&installed, &[Permit::Network("lab:80".into())]).is_err());
 }
 
 #[test]

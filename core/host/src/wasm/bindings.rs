@@ -4,7 +4,7 @@
 #![allow(missing_docs)]
 
 wasmtime::component::bindgen!({
-    path: "../../sdk/wit",
+    path: "wit",
     world: "every-kind",
     imports: { default: trappable },
     exports: { default: async },

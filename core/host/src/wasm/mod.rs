@@ -15,6 +15,7 @@ mod keeper;
 mod limits;
 mod loaded;
 mod monitor;
+mod network;
 mod open;
 mod options;
 mod pixels;

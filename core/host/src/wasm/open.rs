@@ -6,7 +6,10 @@ use semver::Version;
 use vitral_abi::{Kind, wit::FromWit};
 use vitral_seed::Seed;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceType, types::ComponentItem};
-use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::bindings::{
+    random::{insecure, insecure_seed, random},
+    sockets::ip_name_lookup,
+};
 
 use super::{
     bindings::{
@@ -19,6 +22,7 @@ use super::{
     exports::{Exports, NAMESPACE},
     instance::{Module, Session},
     keeper::Wasm,
+    network::Names,
     options::WasmOptions,
     state::{Access, State},
     wasi::Random,
@@ -172,13 +176,14 @@ fn link_absent(
     Ok(())
 }
 
-/// Adds WASI, with the host's random numbers.
+/// Adds WASI, with the host's random numbers, and with no names but those of hosts that are granted.
 fn link_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     random::add_to_linker::<State, Random>(linker, State::random)?;
     insecure::add_to_linker::<State, Random>(linker, State::random)?;
     insecure_seed::add_to_linker::<State, Random>(linker, State::random)?;
+    ip_name_lookup::add_to_linker::<State, Names>(linker, State::names)?;
     linker.allow_shadowing(false);
     Ok(())
 }

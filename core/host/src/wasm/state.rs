@@ -9,13 +9,14 @@ use wasmtime::{
     Result, bail,
     component::{HasData, Resource, ResourceTable},
 };
-use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView, sockets::WasiSocketsCtxView};
 
 use super::{
     bindings::vitral::plugin::{logging, tensors},
     deadline::Deadline,
     handle::TensorHandle,
     limits::Limits,
+    network::NamesView,
     wasi::{Random, System},
 };
 use crate::{
@@ -78,9 +79,12 @@ impl State {
         self.last_error = None;
     }
 
-    /// A call has ended: what it printed goes to the log.
+    /// A call has ended: what it printed goes to the log, and which connections it was refused.
     pub(super) fn end(&mut self) {
         self.system.printed(|line| self.log.line(Some(LogLevel::Info), line));
+        for refused in self.system.network.take_refused() {
+            self.log.line(Some(LogLevel::Warn), &refused);
+        }
     }
 
     /// What the plugin said before it gave up, if it did: to its standard error, or as an error to the log.
@@ -91,6 +95,13 @@ impl State {
 
     pub(super) const fn random(&mut self) -> &mut Random {
         &mut self.system.random
+    }
+
+    /// The names of other machines, as far as it may look them up.
+    pub(super) fn names(&mut self) -> NamesView<'_> {
+        let ctx = self.system.wasi.sockets();
+        let sockets = WasiSocketsCtxView { ctx, table: &mut self.table };
+        NamesView { sockets, network: &mut self.system.network }
     }
 
     /// Puts a tensor into the plugin's hands.

@@ -18,6 +18,7 @@ use wasmtime_wasi::{
     p2::bindings::random::{insecure, insecure_seed, random},
 };
 
+use super::network::Network;
 use crate::Permissions;
 
 /// The most bytes that a plugin may print in one call; more is left out.
@@ -33,6 +34,7 @@ const MAX_LAST_LINES: usize = 12;
 /// What an instance sees of the system.
 pub(super) struct System {
     pub(super) wasi: WasiCtx,
+    pub(super) network: Network,
     pub(super) random: Random,
     printed: Printed,
     /// What of it went to the standard error.
@@ -50,10 +52,8 @@ impl System {
         if !permissions.clock {
             builder.wall_clock(Stopped).monotonic_clock(Stopped);
         }
-        builder.allow_tcp(permissions.network).allow_udp(permissions.network);
-        if permissions.network {
-            builder.inherit_network().allow_ip_name_lookup(true);
-        }
+        let network = Network::new(&permissions.network);
+        network.allow(&mut builder);
         for grant in &permissions.files {
             let path = &grant.path;
             let permissions = if grant.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -61,7 +61,8 @@ impl System {
                 .preopened_dir(path, path.to_string_lossy(), permissions)
                 .map_err(|error| format!("the granted folder {}: {error:#}", path.display()))?;
         }
-        Ok(Self { wasi: builder.build(), random: Random::new(Seed::new(0)), printed, errors })
+        let random = Random::new(Seed::new(0));
+        Ok(Self { wasi: builder.build(), network, random, printed, errors })
     }
 
     /// A call begins, with its own random numbers.

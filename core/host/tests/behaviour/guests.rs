@@ -87,9 +87,8 @@ pub fn attention(trace: &str) -> Vec<u8> {
     component(&module, "attention")
 }
 
-/// A monitor that counts in `$count` what it hears, what the data path did as 10 and a return to a
-/// checkpoint as 100; this is the body of
-/// `observe` after counting. It returns the address of a `result<list<action>, string>`; 256 holds "no
+/// A monitor that counts in `$count` what it hears, what the data path did as 10, a return to a
+/// checkpoint as 100, and the experiment as 50; this is the body of `observe` after counting. It returns the address of a `result<list<action>, string>`; 256 holds "no
 /// actions". Its state is its count.
 pub fn monitor(observe: &str) -> Vec<u8> {
     let module = format!(
@@ -112,6 +111,11 @@ pub fn monitor(observe: &str) -> Vec<u8> {
                 (param i64 i64 i32 i32) (result i32)
                 (global.set $next (i32.const 4096))
                 (global.set $count (i32.add (global.get $count) (i32.const 100)))
+                (i32.const 256))
+            (func (export "vitral:plugin/configuration-monitors@CONTRACT#observe-configuration")
+                (param i32 i32 i32 i32) (result i32)
+                (global.set $next (i32.const 4096))
+                (global.set $count (i32.add (global.get $count) (i32.const 50)))
                 (i32.const 256))
             (func (export "vitral:plugin/monitors@CONTRACT#save") (result i32)
                 (i32.store (i32.const 512) (global.get $count))
@@ -138,6 +142,10 @@ pub fn system(imports: &str, augment: &str) -> Vec<u8> {
             import wasi:clocks/monotonic-clock@0.2.0;
             import wasi:filesystem/preopens@0.2.0;
             import wasi:random/random@0.2.0;
+            import wasi:sockets/instance-network@0.2.0;
+            import wasi:sockets/ip-name-lookup@0.2.0;
+            import wasi:sockets/tcp@0.2.0;
+            import wasi:sockets/tcp-create-socket@0.2.0;
         }";
     let mut resolve = contract();
     for package in WASI {
@@ -158,6 +166,7 @@ const WASI: [&str; 6] = [
          resource output-stream {
              blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
          }
+         resource input-stream;
      }",
     "package wasi:cli@0.2.0;
      interface stdout {
@@ -191,6 +200,51 @@ const WASI: [&str; 6] = [
          use wasi:io/streams@0.2.0.{output-stream};
          resource fields { constructor(); }
          resource body { write: func() -> output-stream; }
+      }",
+    "package wasi:sockets@0.2.0;
+     interface network {
+         resource network;
+         enum error-code {
+             unknown, access-denied, not-supported, invalid-argument, out-of-memory, timeout,
+             concurrency-conflict, not-in-progress, would-block, invalid-state, new-socket-limit,
+             address-not-bindable, address-in-use, remote-unreachable, connection-refused,
+             connection-reset, connection-aborted, datagram-too-large, name-unresolvable,
+             temporary-resolver-failure, permanent-resolver-failure,
+         }
+         enum ip-address-family { ipv4, ipv6 }
+         type ipv4-address = tuple<u8, u8, u8, u8>;
+         type ipv6-address = tuple<u16, u16, u16, u16, u16, u16, u16, u16>;
+         record ipv4-socket-address { port: u16, address: ipv4-address }
+         record ipv6-socket-address {
+             port: u16, flow-info: u32, address: ipv6-address, scope-id: u32,
+         }
+         variant ip-socket-address { ipv4(ipv4-socket-address), ipv6(ipv6-socket-address) }
+     }
+     interface instance-network {
+         use network.{network};
+         instance-network: func() -> network;
+     }
+     interface ip-name-lookup {
+         use network.{network, error-code};
+         resource resolve-address-stream;
+         resolve-addresses: func(network: borrow<network>, name: string)
+             -> result<resolve-address-stream, error-code>;
+     }
+     interface tcp {
+         use network.{network, error-code, ip-socket-address};
+         use wasi:io/poll@0.2.0.{pollable};
+         use wasi:io/streams@0.2.0.{input-stream, output-stream};
+         resource tcp-socket {
+             start-connect: func(network: borrow<network>, remote-address: ip-socket-address)
+                 -> result<_, error-code>;
+             finish-connect: func() -> result<tuple<input-stream, output-stream>, error-code>;
+             subscribe: func() -> pollable;
+         }
+     }
+     interface tcp-create-socket {
+         use network.{error-code, ip-address-family};
+         use tcp.{tcp-socket};
+         create-tcp-socket: func(family: ip-address-family) -> result<tcp-socket, error-code>;
      }",
 ];
 

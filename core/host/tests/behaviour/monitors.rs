@@ -1,6 +1,8 @@
 //! Monitors that are components.
 
-use vitral_host::{Cause, Checkpoint, DataReport, Event, Interests, Monitor, RollBack, StageTime};
+use vitral_host::{
+    Cause, Checkpoint, Configuration, DataReport, Event, Interests, Monitor, RollBack, StageTime,
+};
 
 use crate::{guests, support::*};
 
@@ -39,8 +41,10 @@ fn a_monitor_hears_of_what_is_no_case_of_its_first_contract() {
     assert_eq!(monitor.observe(&Event::Data(report)).unwrap(), []);
     let back = RollBack { from_step: 9, to_step: 5, reason: "the loss jumped".into() };
     assert_eq!(monitor.observe(&Event::RolledBack(back)).unwrap(), []);
+    let configuration = Configuration { run: "run".into(), fields: vec![] };
+    assert_eq!(monitor.observe(&Event::Configured(configuration)).unwrap(), []);
     monitor.observe(&event(1)).unwrap();
-    assert_eq!(monitor.save().unwrap(), [111]);
+    assert_eq!(monitor.save().unwrap(), [161]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What components get of the system, granted or not.
 
+use std::net::TcpListener;
+
 use vitral_host::{Cause, FileGrant, Image, Permissions, Plugin, Sample, WasmOptions};
 
 use crate::{guests, support::*};
@@ -145,4 +147,90 @@ fn only_granted_folders_are_there() {
         WasmOptions { permissions: Permissions { files, ..Permissions::default() }, ..options() };
     let text = Plugin::wasm(engine(), &guest, None, options).err().unwrap().to_string();
     assert!(text.contains("the granted folder") && text.contains("absent"), "{text}");
+}
+
+/// What WASI calls what is not allowed.
+const DENIED: u8 = 1;
+
+fn reaching(peers: &[String]) -> Permissions {
+    let network = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+    Permissions { network, ..Permissions::default() }
+}
+
+/// An augmentation that connects to a port of this machine. Its image is 0 if it could, or else 1 and why,
+/// and 2 if it gets no socket.
+fn connecting(port: u16) -> Vec<u8> {
+    let imports = r#"
+        (import "wasi:sockets/instance-network@0.2.0" "instance-network"
+            (func $network (result i32)))
+        (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket"
+            (func $create (param i32 i32)))
+        (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-connect" (func $connect
+            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+        (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe"
+            (func $subscribe (param i32) (result i32)))
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.finish-connect"
+            (func $finish (param i32 i32)))"#;
+    let connect = format!(
+        "(local $socket i32)
+         (i32.store (i32.const 512) (i32.const 2))
+         (call $create (i32.const 0) (i32.const 600))
+         (if (i32.eqz (i32.load8_u (i32.const 600))) (then
+             (local.set $socket (i32.load (i32.const 604)))
+             (call $connect (local.get $socket) (call $network) (i32.const 0) (i32.const {port})
+                 (i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)
+                 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 616))
+             (call $block (call $subscribe (local.get $socket)))
+             (call $finish (local.get $socket) (i32.const 624))
+             (i32.store8 (i32.const 512) (i32.load8_u (i32.const 624)))
+             (i32.store8 (i32.const 513) (i32.load8_u (i32.const 628)))))
+         {GIVE}"
+    );
+    guests::system(imports, &connect)
+}
+
+#[test]
+fn only_granted_ports_of_granted_hosts_are_connected_to() {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, other] = listeners.each_ref().map(|it| it.local_addr().unwrap().port());
+    let granted = reaching(&[format!("127.0.0.1:{port}")]);
+    assert_eq!(run(&connecting(port), granted.clone()).unwrap()[0], 0);
+    listeners[0].accept().unwrap();
+    assert_eq!(run(&connecting(other), granted).unwrap()[..2], [1, DENIED]);
+    // Of a name only what a lookup of it has found is known.
+    let by_name = reaching(&[format!("localhost:{port}")]);
+    assert_eq!(run(&connecting(port), by_name).unwrap()[..2], [1, DENIED]);
+    assert_eq!(run(&connecting(port), Permissions::default()).unwrap()[0], 2);
+    for listener in &listeners {
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody else has connected");
+    }
+}
+
+#[test]
+fn only_granted_names_are_looked_up() {
+    let imports = r#"
+        (import "wasi:sockets/instance-network@0.2.0" "instance-network"
+            (func $network (result i32)))
+        (import "wasi:sockets/ip-name-lookup@0.2.0" "resolve-addresses"
+            (func $resolve (param i32 i32 i32 i32)))"#;
+    let guest = |name: &str| {
+        let bytes = name.bytes().enumerate();
+        let name_at =
+            |(at, byte)| format!("(i32.store8 (i32.const {}) (i32.const {byte}))", 640 + at);
+        let stores: String = bytes.map(name_at).collect();
+        let length = name.len();
+        let resolve = format!(
+            "{stores}
+             (call $resolve (call $network) (i32.const 640) (i32.const {length}) (i32.const 600))
+             (i32.store8 (i32.const 512) (i32.load8_u (i32.const 600)))
+             (i32.store8 (i32.const 513) (i32.load8_u (i32.const 604)))
+             {GIVE}"
+        );
+        guests::system(imports, &resolve)
+    };
+    let granted = reaching(&["localhost:80".into()]);
+    assert_eq!(run(&guest("LocalHost"), granted.clone()).unwrap()[0], 0);
+    assert_eq!(run(&guest("vitral.invalid"), granted).unwrap()[..2], [1, DENIED]);
 }

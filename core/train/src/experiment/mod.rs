@@ -2,6 +2,7 @@
 //! of hyper-parameters.
 
 mod check;
+pub(crate) mod fields;
 
 use std::{
     collections::BTreeMap,

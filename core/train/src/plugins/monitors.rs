@@ -91,6 +91,20 @@ impl Monitors {
         Ok(heard)
     }
 
+    /// Tells all who hear of anything that the run has failed. Nothing that they ask for can be done any more.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        let event = Event::Ended(format!("failed: {error}"));
+        let told = |running: &&mut Running| !running.disabled && !running.interrupted;
+        for running in self.monitors.iter_mut().filter(told) {
+            let name = &running.used.name;
+            for action in running.monitor.observe(&event).unwrap_or_default() {
+                if let Action::Warn(message) = action {
+                    tracing::warn!("monitor `{name}`: {message}");
+                }
+            }
+        }
+    }
+
     /// What a resumed run needs of each monitor. One that is interrupted while it is asked has nothing,
     /// and starts anew: no plugin can keep a run from its last checkpoint.
     pub(crate) fn save(&mut self) -> Result<Vec<Vec<u8>>, Error> {

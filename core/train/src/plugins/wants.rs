@@ -19,7 +19,7 @@ pub(super) fn wants(manifest: &Manifest, config: &PluginConfig) -> Result<Vec<Pe
     check_grants(manifest, config)?;
     let grant = &config.grant;
     let mut wants: Vec<Permit> = grant.files.iter().map(folder).collect::<Result<_, _>>()?;
-    wants.extend(grant.network.then_some(Permit::Network));
+    wants.extend(grant.network.iter().map(|peer| Permit::Network(peer.to_string())));
     wants.extend(grant.clock.then_some(Permit::Clock));
     let (usual, limits) = (Limits::default(), limits(manifest, config));
     let (memory, time) = (limits.memory_mib, limits.call_ms);
@@ -62,7 +62,7 @@ fn check_grants(manifest: &Manifest, config: &PluginConfig) -> Result<(), Refusa
     let (asked, grant, name) = (&manifest.permissions, &config.grant, &manifest.name);
     let all = [
         ("files", "files: [(path: \"...\")]", asked.files, !grant.files.is_empty()),
-        ("the network", "network: true", asked.network, grant.network),
+        ("the network", "network: [\"HOST:PORT\"]", asked.network, !grant.network.is_empty()),
         ("the clock", "clock: true", asked.clock, grant.clock),
     ];
     let names = |which: &dyn Fn(bool, bool) -> bool| -> Vec<(&str, &str)> {
@@ -139,9 +139,11 @@ mod tests {
 
     #[test]
     fn grants_are_what_the_manifest_asks_for_no_less_and_no_more() {
-        let network = || Permissions { network: true, ..Permissions::default() };
+        let peers = ["lab:80".parse().unwrap(), "Lab:81".parse().unwrap()];
+        let network = || Permissions { network: peers.to_vec(), ..Permissions::default() };
         let asking = manifest("permissions: (network: true),");
-        assert_eq!(wants(&asking, &granting(network())).ok(), Some(vec![Permit::Network]));
+        let permits = ["lab:80", "lab:81"].map(|peer| Permit::Network(peer.into()));
+        assert_eq!(wants(&asking, &granting(network())).ok(), Some(permits.to_vec()));
         assert!(refused(&asking, Permissions::default()).contains("asks for the network"));
         let clock = Permissions { clock: true, ..network() };
         assert!(refused(&asking, clock).contains("does not ask for the clock"));

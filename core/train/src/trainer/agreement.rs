@@ -4,7 +4,7 @@ use vitral_bundle::Lock;
 use vitral_data::{Fingerprint, Fingerprints};
 use vitral_model::parameters;
 
-use crate::{Error, Experiment, Learner, checkpoint::State, flat::flat};
+use crate::{Error, Experiment, Learner, checkpoint::State, experiment::fields, flat::flat};
 
 /// Everything that has a say in a run, by its name and as a text.
 pub(super) fn in_common(
@@ -43,10 +43,7 @@ pub(super) fn digest_of_weights(learner: &Learner) -> Result<String, Error> {
 /// What must be the same for two ranks to train one model: the fields of the experiment, by their path. Where a
 /// rank writes and computes is its own affair, and the data is told by what it is, wherever it lies.
 fn fields_of(experiment: &Experiment) -> Result<Vec<(String, String)>, Error> {
-    let value = serde_json::to_value(experiment);
-    let value = value.map_err(|error| Error::Message(error.to_string()))?;
-    let mut fields = Vec::new();
-    flatten("", &value, &mut fields);
+    let mut fields = fields::of(experiment).map_err(|error| Error::Message(error.to_string()))?;
     const OWN: [&str; 4] = ["output", "device", "data.train", "data.val"];
     let is_own = |field: &str| {
         OWN.iter().any(|own| {
@@ -54,20 +51,7 @@ fn fields_of(experiment: &Experiment) -> Result<Vec<(String, String)>, Error> {
         })
     };
     fields.retain(|(field, _)| !is_own(field));
-    Ok(fields.into_iter().map(|(field, value)| (format!("`{field}`"), value)).collect())
-}
-
-fn flatten(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
-    let inner = |name: &str| match path {
-        "" => name.to_owned(),
-        _ => format!("{path}.{name}"),
-    };
-    match value {
-        serde_json::Value::Object(fields) if !fields.is_empty() => {
-            fields.iter().for_each(|(name, value)| flatten(&inner(name), value, into));
-        }
-        _ => into.push((path.to_owned(), value.to_string())),
-    }
+    Ok(fields.into_iter().map(|(field, value)| (format!("`{field}`"), value.to_string())).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{
     Trainer,
     decide::{Granted, Rate, grant},
-    told::told,
+    told::{configured, told},
 };
 use crate::{
     Error, Event, Observer,
@@ -31,7 +31,12 @@ impl Trainer {
             Event::Statistics(report) => report.step,
             _ => self.state.step,
         };
-        for event in told(&event, wants_step) {
+        let mut told = told(&event, wants_step);
+        if let Event::Started(_) = event {
+            let experiment = configured(&self.experiment, self.run_folder());
+            told.push(experiment.map_err(|error| Error::Message(error.to_string()))?);
+        }
+        for event in told {
             let heard = self.monitors.observe(&event)?;
             for message in heard.failures {
                 self.say("a monitor".into(), Said::Failed(message), observer)?;

@@ -135,6 +135,9 @@ impl Trainer {
         if let Err(Error::Data(_)) = outcome {
             self.save_if_data_is_lost(first, observer);
         }
+        if let (Err(error), Some(_)) = (&outcome, &self.files) {
+            self.monitors.fail(error);
+        }
         outcome
     }
 

@@ -1,6 +1,12 @@
 //! What monitors are told of an event.
 
-use crate::{DataReport, RunInfo, StepReport, event::Event, memory::memory};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{
+    DataReport, Experiment, RunInfo, StepReport, event::Event, experiment::fields, memory::memory,
+};
 
 /// What monitors are told of an event, in this order; nothing of most. What takes time to find out of a step
 /// is left out unless a monitor `wants_step`.
@@ -42,6 +48,25 @@ pub(super) fn told(event: &Event, wants_step: bool) -> Vec<vitral_host::Event> {
         Event::Ended { reason, .. } => vec![vitral_host::Event::Ended(reason.clone())],
         _ => Vec::new(),
     }
+}
+
+/// What monitors are told of the experiment of a run, once it has started.
+pub(super) fn configured(
+    experiment: &Experiment,
+    run: &Path,
+) -> serde_json::Result<vitral_host::Event> {
+    let field = |(name, value): (String, Value)| vitral_host::ConfiguredField {
+        name,
+        value: match value {
+            Value::String(text) => text,
+            value => value.to_string(),
+        },
+    };
+    let fields = fields::of(experiment)?.into_iter().map(field).collect();
+    // Of `.`, too, the folder's name.
+    let run = run.canonicalize().unwrap_or_else(|_| run.to_owned());
+    let run = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(vitral_host::Event::Configured(vitral_host::Configuration { run, fields }))
 }
 
 fn run(info: &RunInfo) -> vitral_host::Run {
@@ -144,6 +169,26 @@ mod tests {
         let found = told(&stepped(false), false);
         let [Data(data)] = &found[..] else { panic!("{found:?}") };
         assert_eq!((data.step, data.wait, data.stages[0].seconds), (7, 1.0, 4.0));
+    }
+
+    #[test]
+    fn monitors_are_told_every_field_of_the_experiment() {
+        let text = r#"(
+            output: "runs/one",
+            data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])),
+            train: (learning_rate: 2e-3),
+        )"#;
+        let experiment = vitral_config::Document::new("test", text).parse().unwrap();
+        let told = configured(&experiment, Path::new("runs/one")).unwrap();
+        let vitral_host::Event::Configured(configuration) = told else { panic!("{told:?}") };
+        assert_eq!(configuration.run, "one");
+        let value = |name: &str| {
+            let mut fields = configuration.fields.iter();
+            fields.find(|field| field.name == name).map(|field| field.value.as_str())
+        };
+        assert_eq!(value("train.learning_rate"), Some("0.002"));
+        assert_eq!(value("output"), Some("runs/one"));
+        assert!(value("model.depth").is_some() && value("train").is_none());
     }
 
     #[test]

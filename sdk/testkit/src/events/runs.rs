@@ -2,12 +2,15 @@
 
 use vitral_host::Event;
 
-use super::{data, ended, evaluation, layers, parameter, rolled_back, saved, started, step};
+use super::{
+    configured, data, ended, evaluation, layers, parameter, rolled_back, saved, started, step,
+};
 
 /// A run of 100 steps in which nothing is wrong. Every step has statistics and figures, though a
 /// monitor hears only of those that it wants.
 pub fn ordinary() -> Vec<Event> {
-    let mut events = vec![started().into()];
+    let fields = [("seed", "1"), ("train.learning_rate", "0.001")];
+    let mut events = vec![started().into(), configured(&fields)];
     for number in 1..=100 {
         let part = number as f64 / 100.0;
         let wobble = f64::from((number * 7 % 5) as u8) / 50.0;
@@ -32,6 +35,7 @@ pub fn ordinary() -> Vec<Event> {
 pub fn troubled() -> Vec<Event> {
     let mut events =
         vec![evaluation(0).into(), layers(1).into(), started().flops(0.0, None).into()];
+    events.push(configured(&[("", ""), ("two words", "\"\n"), ("two words", "again")]));
     for (numbers, back_to) in [(1..=30, Some(20)), (21..=60, None)] {
         for number in numbers {
             events.push(gradients(number));

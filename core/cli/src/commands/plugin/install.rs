@@ -24,7 +24,7 @@ pub struct InstallArguments {
     #[arg(long)]
     pub replace: bool,
     /// Allow the plugin what needs your permission, from now on: `blur:run` lets it run although
-    /// nobody you trust has signed it, `blur:run,network` also grants it the network. Can be given
+    /// nobody you trust has signed it, `blur:run,network=lab:80` also lets it connect there. Can be given
     /// several times.
     #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
     pub allow: Vec<Allowance>,
