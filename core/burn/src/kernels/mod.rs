@@ -26,6 +26,7 @@ mod operation;
 mod patch_embedding;
 mod pixels;
 mod residual;
+mod taken;
 
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
@@ -36,6 +37,7 @@ pub(crate) use memory::release as release_memory;
 pub use memory::{Buffer, lasting};
 pub use multiplied::{Multiplied, covers, of_type};
 pub use pixels::looked_up;
+pub use taken::{Taker, taken};
 
 use burn::{
     backend::DispatchTensor,
