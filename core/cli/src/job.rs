@@ -87,7 +87,7 @@ impl Job {
 mod with_mpi {
     use std::rc::Rc;
 
-    use vitral_distributed::{Limits, Peers as _, World, take_cores};
+    use vitral_distributed::{Exchange as _, Limits, World, take_cores};
     use vitral_train::Ranks;
 
     use super::{Held, Job};

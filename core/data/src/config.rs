@@ -34,7 +34,8 @@ pub struct DataConfig {
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("otherNames" = ["aug_repeats", "repeated_aug", "num_repeats", "repeats"]))]
     pub repeated_augmentation: u32,
-    /// Which training images an epoch has: `Shuffled`, each once, or `Balanced`, as many of each class.
+    /// Which training images an epoch has, and in which order: `Shuffled`, each once, `Balanced`, as many of each class,
+    /// or `SplitByNode(parts: 8)`, each once, where each rank reads files of its own.
     #[serde(default)]
     #[schemars(extend("otherNames" = ["sampler", "weighted_sampler", "class_balanced"]))]
     pub sampling: Sampling,

@@ -19,6 +19,15 @@ pub enum Sampling {
     /// As many of each class, in a random order. Images of rare classes come several times, and of common ones
     /// as many as have room, others in the next epoch. An epoch stays as long.
     Balanced,
+    /// Each once, in a random order, and each part of a batch from files of its own, so that a rank reads those of
+    /// its parts alone; as WebDataset's `split_by_node` and Hugging Face's `split_dataset_by_node`. It says which
+    /// images make a batch, whatever the number of ranks. For `WebDataset` with `shuffle_buffer` and `Parquet`: of
+    /// anything else a rank reads its own images alone in any case, and this is `Shuffled`.
+    SplitByNode {
+        /// How many parts of a batch: what divides it, and a multiple of the number of ranks.
+        #[schemars(range(min = 1, max = 65536))]
+        parts: u32,
+    },
 }
 
 /// The numbers `0..len`, shuffled for one epoch (Fisher and Yates, from the end).
@@ -44,6 +53,45 @@ pub fn grouped_order(seed: Seed, epoch: u64, groups: &Groups) -> Vec<u32> {
         shuffle(&mut order[start..], &mut rng);
     }
     order
+}
+
+/// The samples of an epoch for each of some parts, which have as many as any other, or one more. The groups are in a
+/// random order, and each part has neighbouring ones in it, of which the first and the last may be those of its
+/// neighbours, too. As many as are taken together of all are shuffled together in all parts.
+fn parted_order(seed: Seed, epoch: u64, groups: &Groups, parts: u32) -> Vec<Vec<u32>> {
+    let seed = seed.named("order").indexed(epoch).named("parts");
+    let mut numbers: Vec<u32> = (0..groups.count() as u32).collect();
+    shuffle(&mut numbers, &mut seed.rng());
+    let mut rest = numbers.into_iter().map(|group| groups.samples(group as usize)).peekable();
+    let together = together_in_part(groups, parts);
+    let len = u64::from(groups.len());
+    let start = |part: u32| (u64::from(part) * len / u64::from(parts)) as usize;
+    let part = |part: u32| {
+        let count = start(part + 1) - start(part);
+        let rng = &mut seed.indexed(u64::from(part)).rng();
+        let (mut order, mut window, mut shuffled) = (Vec::with_capacity(count), 0, 0);
+        while order.len() < count {
+            let Some(group) = rest.peek_mut() else { break };
+            let taken = group.len().min(count - order.len()) as u32;
+            order.extend(group.start..group.start + taken);
+            group.start += taken;
+            if group.start == group.end {
+                rest.next();
+            }
+            window += 1;
+            if window == together || order.len() == count {
+                shuffle(&mut order[shuffled..], rng);
+                (window, shuffled) = (0, order.len());
+            }
+        }
+        order
+    };
+    (0..parts).map(part).collect()
+}
+
+/// How many groups of a part are shuffled together.
+pub(crate) fn together_in_part(groups: &Groups, parts: u32) -> usize {
+    groups.together().div_ceil(parts as usize)
 }
 
 pub(crate) fn shuffle(items: &mut [u32], rng: &mut Rng) {
@@ -102,14 +150,22 @@ impl ByClass {
 /// The samples of an epoch, in their order.
 #[derive(Debug)]
 pub(crate) struct Order {
-    samples: Vec<u32>,
+    /// In a row or, where each part of a batch has samples of its own, those of each part.
+    samples: Vec<Vec<u32>>,
+    /// Samples in a row that are of one part; all, where there is one.
+    in_a_row: usize,
     /// How often the sample at each place came before, where one can come again.
     before: Option<Vec<u32>>,
 }
 
 impl Order {
     fn once(samples: Vec<u32>) -> Self {
-        Self { samples, before: None }
+        Self { samples: vec![samples], in_a_row: usize::MAX, before: None }
+    }
+
+    /// Each part of a batch has so many places.
+    fn parted(samples: Vec<Vec<u32>>, places: usize) -> Self {
+        Self { samples, in_a_row: places, before: None }
     }
 
     fn again(samples: Vec<u32>, len: u32) -> Self {
@@ -120,16 +176,19 @@ impl Order {
             *count - 1
         };
         let before = samples.iter().map(count).collect();
-        Self { samples, before: Some(before) }
+        Self { samples: vec![samples], in_a_row: usize::MAX, before: Some(before) }
     }
 
     /// What comes at a place of the epoch, whose samples each come `repeats` times in a row.
     pub(crate) fn at(&self, place: usize, repeats: u32) -> Drawn {
         let repeats = repeats.max(1);
+        let (row, within) = (place / self.in_a_row, place % self.in_a_row);
+        let (batch, part) = (row / self.samples.len(), row % self.samples.len());
+        let place = batch * self.in_a_row + within;
         let turn = place / repeats as usize;
         let before = self.before.as_ref().map_or(0, |before| before[turn]);
         Drawn {
-            sample: self.samples[turn],
+            sample: self.samples[part][turn],
             // The remainder is below `repeats`, a u32.
             repetition: before * repeats + (place % repeats as usize) as u32,
         }
@@ -160,6 +219,8 @@ pub(crate) enum Kind {
     Shuffled,
     /// Each once, those of a group together.
     Grouped(Groups),
+    /// The same, and each of some parts of a batch of so many has groups of its own.
+    Parted { groups: Groups, parts: u32, batch: usize },
     /// As many of each class.
     Balanced(ByClass),
 }
@@ -179,6 +240,10 @@ impl EpochOrders {
         // Outside the lock: workers that are still in the epoch before need not wait.
         take(cell.get_or_init(|| match &self.kind {
             Kind::Grouped(groups) => Order::once(grouped_order(self.seed, epoch, groups)),
+            Kind::Parted { groups, parts, batch } => {
+                let samples = parted_order(self.seed, epoch, groups, *parts);
+                Order::parted(samples, batch / *parts as usize)
+            }
             Kind::Shuffled => Order::once(epoch_order(self.seed, epoch, self.len)),
             Kind::Balanced(classes) => Order::again(classes.order(self.seed, epoch), self.len),
         }))
@@ -265,9 +330,51 @@ mod tests {
     fn shared_orders_equal_computed_ones() {
         let orders = EpochOrders::new(Seed::new(5), 50, Kind::Shuffled);
         for epoch in [0, 1, 2, 9, 8, 7, 0, 1] {
-            let shared = orders.with(epoch, |order| order.samples.clone());
+            let shared = orders.with(epoch, |order| order.samples[0].clone());
             assert_eq!(shared, epoch_order(Seed::new(5), epoch, 50));
         }
+    }
+
+    #[test]
+    fn parts_of_batches_have_groups_of_their_own() {
+        let groups = Groups::of_sizes([10; 30], 60).unwrap();
+        let lanes = parted_order(Seed::new(1), 0, &groups, 4);
+        assert!(lanes.iter().all(|lane| lane.len() == 75));
+        let mut all = lanes.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..300).collect::<Vec<_>>());
+        let groups_of = |samples: &[u32]| -> BTreeSet<u32> {
+            samples.iter().map(|sample| sample / 10).collect()
+        };
+        for lane in &lanes {
+            // Seven and a half.
+            assert_eq!(groups_of(lane).len(), 8);
+            // Two at once; where a lane begins with a half, one and a half.
+            assert!(groups_of(&lane[..15]).len() == 2 && !lane[..15].is_sorted(), "{lane:?}");
+        }
+        assert_ne!(lanes, parted_order(Seed::new(1), 1, &groups, 4));
+        // Each sample comes as often as it is repeated, and each part of a batch from its own lane.
+        for repeats in [1, 3] {
+            let order = Order::parted(lanes.clone(), 6);
+            let mut counts = [0; 300];
+            for batch in 0..12 {
+                for at in 0..24 {
+                    let drawn = order.at(batch * 24 + at, repeats);
+                    assert!(lanes[at / 6].contains(&drawn.sample));
+                    assert_eq!(drawn.repetition, counts[drawn.sample as usize]);
+                    counts[drawn.sample as usize] += 1;
+                }
+            }
+            assert!(counts.iter().all(|count| *count <= repeats));
+            assert_eq!(counts.iter().sum::<u32>(), 288);
+        }
+        // Uneven ones, and more parts than groups.
+        let groups = Groups::of_sizes([7, 1, 5], 3).unwrap();
+        let lanes = parted_order(Seed::new(2), 0, &groups, 5);
+        assert_eq!(lanes.iter().map(Vec::len).collect::<Vec<_>>(), [2, 3, 2, 3, 3]);
+        let mut all = lanes.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..13).collect::<Vec<_>>());
     }
 
     /// 12 images of class 0, 3 of class 2, and one of class 5.

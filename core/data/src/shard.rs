@@ -13,16 +13,18 @@ use crate::error::DataError;
 /// is padded or comes twice. (PyTorch's `DistributedSampler` deals out single images, so that batches
 /// depend on the number of processes, and repeats images until all have as many.)
 ///
-/// Of a source that is read in [groups](crate::Groups), each process reads every group, and uses its part.
+/// Of a source that is read in [groups](crate::Groups), each process reads every group, and uses its part; unless
+/// parts of batches have groups of their own ([`SplitByNode`](crate::Sampling::SplitByNode)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     rank: u32,
     world_size: u32,
+    is_paired: bool,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { rank: 0, world_size: 1 }
+        Self { rank: 0, world_size: 1, is_paired: false }
     }
 }
 
@@ -37,7 +39,15 @@ impl Shard {
                 format!("is {rank}, where {world_size} processes have 0 and the following");
             return Err(DataError::setting("rank", problem));
         }
-        Ok(Self { rank, world_size })
+        Ok(Self { rank, world_size, is_paired: false })
+    }
+
+    /// The same, where each image of a batch is in one process with its partner, the one that is as far from the end
+    /// as it is from the start: a process has neighbours of the first half, and those of the second half that are
+    /// their mirror image.
+    #[must_use]
+    pub const fn paired(self) -> Self {
+        Self { is_paired: true, ..self }
     }
 
     /// The process's number, from 0.
@@ -57,6 +67,19 @@ impl Shard {
         let cut =
             |rank: u32| (count as u128 * u128::from(rank) / u128::from(self.world_size)) as usize;
         cut(self.rank)..cut(self.rank + 1)
+    }
+
+    /// The process's places in a batch of `count` images, in their order: one range or, where images are
+    /// [with their partners](Self::paired), two.
+    pub fn places(&self, count: usize) -> [Range<usize>; 2] {
+        if !self.is_paired {
+            let own = self.part(count);
+            return [own.clone(), own.end..own.end];
+        }
+        // Of an odd number, the one in the middle is its own partner.
+        let own = self.part(count.div_ceil(2));
+        let second = count - own.end.min(count / 2)..count - own.start;
+        [own, second]
     }
 
     /// Refuses to share fewer images than there are processes: a process without one could not take part
@@ -91,6 +114,28 @@ mod tests {
             }
         }
         assert_eq!(Shard::default().part(9), 0..9);
+    }
+
+    #[test]
+    fn pairs_are_in_one_part() {
+        for world_size in 1..9 {
+            for count in [17, 18, 64, 1001] {
+                let mut all = Vec::new();
+                for rank in 0..world_size {
+                    let shard = Shard::new(rank, world_size).unwrap().paired();
+                    let [first, second] = shard.places(count);
+                    assert!(first.end <= count.div_ceil(2) && second.start >= count.div_ceil(2));
+                    let own: Vec<usize> = first.chain(second).collect();
+                    let mirrored: Vec<usize> = own.iter().rev().map(|at| count - 1 - at).collect();
+                    assert_eq!(own, mirrored, "{count} images, {rank} of {world_size}");
+                    all.extend(own);
+                }
+                all.sort_unstable();
+                assert_eq!(all, (0..count).collect::<Vec<_>>());
+            }
+        }
+        let plain = Shard::new(1, 3).unwrap();
+        assert_eq!(plain.places(9), [3..6, 6..6]);
     }
 
     #[test]

@@ -67,9 +67,8 @@ pub struct Skipped {
 pub(crate) struct BatchPlan {
     pub number: u64,
     pub epoch: u64,
-    /// The place of the first sample in the batch of all processes.
-    pub first: u32,
-    pub samples: Vec<Drawn>,
+    /// The samples, each with its place in the batch of all processes.
+    pub samples: Vec<(u32, Drawn)>,
 }
 
 /// What all workers of a loader share.
@@ -101,7 +100,7 @@ impl Worker {
             Err(error) => return Some(Err(error)),
         };
         let bytes = self.pipeline.image_bytes(plan.epoch);
-        for (place, &drawn) in (plan.first..).zip(&plan.samples) {
+        for &(place, drawn) in &plan.samples {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use vitral_distributed::{
-    Limits, Peers as _, Segments, TreeSum, Wire, World, all_gather, all_reduce, check_agreement,
-    parts_of, reduce_scatter,
+    Exchange as _, Limits, Peers as _, Segments, TreeSum, Wire, World, all_gather, all_reduce,
+    check_agreement, parts_of, reduce_scatter,
 };
 
 const PARTS: usize = 8;

@@ -69,7 +69,7 @@ fn read(bytes: &[u8]) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::threads::ranks;
+    use crate::{peers::Exchange as _, threads::ranks};
 
     #[test]
     fn what_differs_is_named_with_its_rank_on_all_of_them() {

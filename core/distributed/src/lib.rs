@@ -9,11 +9,14 @@
 //! [`check_agreement`] tells what ranks have not in common before they start. [`Watch`] finds the rank that is
 //! not heard of any more, or does not come where the others wait.
 //!
-//! All of this is on top of [`Peers`], what ranks need of each other. With the feature `mpi`, `World` is those
+//! All of this is on top of [`Peers`], what ranks need of each other, and of [`Exchange`], by which another thread
+//! exchanges values while the first one computes. With the feature `mpi`, `World` is those
 //! that `mpirun` or `srun` has started. For tests, `threads` has ranks that are threads of one process.
 
 mod agreement;
 mod cores;
+#[cfg(feature = "mpi")]
+mod mpi_exchange;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 mod peers;
@@ -30,9 +33,10 @@ pub use agreement::{Disagreement, check_agreement};
 pub use cores::take_cores;
 #[cfg(feature = "mpi")]
 pub use mpi_world::{StartError, World};
-pub use peers::Peers;
+pub use peers::{Exchange, Peers};
 pub use reduce::{
-    ReduceError, Segments, all_gather, all_reduce, parts_of, reduce_scatter, segment,
+    BUCKET, ReduceError, Segments, all_gather, all_reduce, all_reduce_of, parts_of, reduce_scatter,
+    segment,
 };
 pub use tree::{Summand, TreeSum};
 pub use watch::{Beat, Doing, Limits, Lost, Watch};

@@ -11,16 +11,17 @@ use std::{
 };
 
 use mpi::{
-    Count, Threading,
+    Threading,
     collective::{CommunicatorCollectives as _, Root as _},
-    datatype::{Partition, PartitionMut},
+    datatype::PartitionMut,
     environment::Universe,
     point_to_point::{Destination as _, MatchedReceiveVec as _, Source as _},
     topology::{Communicator as _, SimpleCommunicator},
 };
 
 use crate::{
-    peers::Peers,
+    mpi_exchange::{Beside, placed},
+    peers::{Exchange, Peers},
     thread_time::{Stall, ThreadTime},
     watch::{Beat, Doing, Limits, Lost, Watch},
 };
@@ -36,8 +37,6 @@ const FAILED: i32 = 1;
 /// Messages between the threads that watch: what a rank does, and why it fails.
 const BEATS: i32 = 1;
 const FAILURE: i32 = 2;
-/// Values that are gathered at once, of which MPI has the number in 31 bits.
-const AT_ONCE: usize = 1 << 28;
 
 /// Why a job cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +56,13 @@ pub enum StartError {
 
 /// What the thread that trains and the one that watches have in common.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     /// How often this rank has come where all meet, and left again.
     meetings: AtomicU64,
     /// What it does, and how often that was something else.
     doing: Mutex<(u64, Doing)>,
+    /// The time of the thread that has come there last.
+    meeting: Mutex<Option<ThreadTime>>,
     is_over: AtomicBool,
     failure: Mutex<Option<String>>,
 }
@@ -72,11 +73,12 @@ pub struct World {
     local_rank: usize,
     local_size: usize,
     hosts: Vec<String>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     watching: Option<JoinHandle<()>>,
     /// Whether it has come to its end.
     is_whole: Cell<bool>,
-    world: SimpleCommunicator,
+    beside: Arc<Beside>,
+    pub(crate) world: SimpleCommunicator,
     // Ended last.
     _universe: Universe,
 }
@@ -98,13 +100,16 @@ impl World {
         }
         let world = universe.world();
         let local = world.split_shared(world.rank());
+        let shared = Arc::<Shared>::default();
+        let beside = Beside::new(Handle(world.duplicate()), Arc::clone(&shared));
         let mut joined = Self {
             local_rank: local.rank() as usize,
             local_size: local.size() as usize,
             hosts: Vec::new(),
-            shared: Arc::default(),
+            shared,
             watching: None,
             is_whole: Cell::new(false),
+            beside: Arc::new(beside),
             world,
             _universe: universe,
         };
@@ -117,7 +122,6 @@ impl World {
             hosts: joined.hosts.clone(),
             shared: Arc::clone(&joined.shared),
             limits,
-            training: ThreadTime::of_this_thread(),
             report: Box::new(report),
         };
         let thread = thread::Builder::new().name("vitral-watch".into());
@@ -162,15 +166,20 @@ impl World {
     pub fn abort(&self) -> ! {
         self.world.abort(FAILED)
     }
+}
 
-    /// Notes that this rank is where all meet, until it lets go of what it is given.
-    fn meet(&self) -> Meeting<'_> {
-        self.shared.meetings.fetch_add(1, Ordering::Relaxed);
-        Meeting(&self.shared.meetings)
+impl Shared {
+    /// Notes that this rank is where all meet, until this thread lets go of what it is given.
+    pub(crate) fn meet(&self) -> Meeting<'_> {
+        let thread = ThreadTime::of_this_thread();
+        *self.meeting.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        self.meetings.fetch_add(1, Ordering::Relaxed);
+        Meeting(&self.meetings)
     }
 }
 
-struct Meeting<'a>(&'a AtomicU64);
+/// That a thread is where all meet.
+pub(crate) struct Meeting<'a>(&'a AtomicU64);
 
 impl Drop for Meeting<'_> {
     fn drop(&mut self) {
@@ -195,14 +204,6 @@ impl Drop for World {
 }
 
 impl Peers for World {
-    fn rank(&self) -> usize {
-        self.world.rank() as usize
-    }
-
-    fn size(&self) -> usize {
-        self.world.size() as usize
-    }
-
     fn host(&self, rank: usize) -> Option<String> {
         self.hosts.get(rank).cloned()
     }
@@ -212,13 +213,17 @@ impl Peers for World {
         *doing = (doing.0 + 1, Doing { what: what.into(), within });
     }
 
+    fn beside(&self) -> Option<Arc<dyn Exchange + Send + Sync>> {
+        Some(Arc::clone(&self.beside) as Arc<dyn Exchange + Send + Sync>)
+    }
+
     fn barrier(&self) {
-        let _meeting = self.meet();
+        let _meeting = self.shared.meet();
         self.world.barrier();
     }
 
     fn broadcast(&self, from: usize, bytes: &mut Vec<u8>) {
-        let _meeting = self.meet();
+        let _meeting = self.shared.meet();
         let root = self.world.process_at_rank(from as i32);
         let mut length = bytes.len() as u64;
         root.broadcast_into(&mut length);
@@ -227,7 +232,7 @@ impl Peers for World {
     }
 
     fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        let _meeting = self.meet();
+        let _meeting = self.shared.meet();
         let mut lengths = vec![0_u64; self.size()];
         self.world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
         let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
@@ -243,58 +248,6 @@ impl Peers for World {
         };
         lengths.into_iter().map(&mut next).collect()
     }
-
-    fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32> {
-        let _meeting = self.meet();
-        let mut received = vec![0.0; from.iter().sum()];
-        let (counts, places) = placed(counts);
-        let parts = Partition::new(send, counts, places);
-        let (counts, places) = placed(from);
-        let mut into = PartitionMut::new(&mut received[..], counts, places);
-        self.world.all_to_all_varcount_into(&parts, &mut into);
-        received
-    }
-
-    fn all_gather_values(&self, own: &[f32], counts: &[usize]) -> Vec<f32> {
-        let _meeting = self.meet();
-        let mut all = vec![0.0; counts.iter().sum()];
-        let piece = (AT_ONCE / self.size()).max(1);
-        let longest = counts.iter().copied().max().unwrap_or(0);
-        if longest <= piece {
-            let (counts, places) = placed(counts);
-            let mut into = PartitionMut::new(&mut all[..], counts, places);
-            self.world.all_gather_varcount_into(own, &mut into);
-            return all;
-        }
-        for start in (0..longest).step_by(piece) {
-            let within = |count: usize| start.min(count)..(start + piece).min(count);
-            let lengths: Vec<usize> = counts.iter().map(|count| within(*count).len()).collect();
-            let mut gathered = vec![0.0; lengths.iter().sum()];
-            let (parts, places) = placed(&lengths);
-            let mut into = PartitionMut::new(&mut gathered[..], parts, places);
-            self.world.all_gather_varcount_into(&own[within(own.len())], &mut into);
-            let (mut rest, mut end) = (&gathered[..], 0);
-            for (count, length) in counts.iter().zip(lengths) {
-                let (one, others) = rest.split_at(length);
-                let place = end + within(*count).start;
-                all[place..place + length].copy_from_slice(one);
-                (rest, end) = (others, end + count);
-            }
-        }
-        all
-    }
-}
-
-/// Counts as MPI has them, and where each begins behind the others. What is exchanged at once is less than it can
-/// count.
-fn placed(counts: &[usize]) -> (Vec<Count>, Vec<Count>) {
-    let mut end = 0;
-    let place = |count: &usize| {
-        let start = end;
-        end += *count as Count;
-        (*count as Count, start)
-    };
-    counts.iter().map(place).unzip()
 }
 
 /// What the MPI library calls itself.
@@ -304,11 +257,13 @@ fn library() -> String {
 }
 
 /// A communicator for another thread.
-struct Handle(SimpleCommunicator);
+pub(crate) struct Handle(pub(crate) SimpleCommunicator);
 
 // SAFETY: a communicator is a handle that MPI looks up; it was made sure that any thread may call MPI at any time
 // (`Threading::Multiple`).
 unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
 
 /// The thread that says that this rank is there, and listens to others.
 struct Watcher {
@@ -316,7 +271,6 @@ struct Watcher {
     hosts: Vec<String>,
     shared: Arc<Shared>,
     limits: Limits,
-    training: ThreadTime,
     report: Box<dyn Fn(&Lost) + Send>,
 }
 
@@ -328,7 +282,7 @@ impl Watcher {
         let others = heard.map(|rank| (rank as usize, self.hosts[rank as usize].clone()));
         let mut watch = Watch::new(self.limits, others.collect::<Vec<_>>());
         let mut next_beat = Instant::now();
-        let mut stall = Stall::new(0, self.training.now(), next_beat);
+        let mut stall = Stall::new(0, None, next_beat);
         while !self.shared.is_over.load(Ordering::Acquire) {
             // One time for all of it: a pause in the middle shows the next time.
             let now = Instant::now();
@@ -371,7 +325,8 @@ impl Watcher {
         let doing = self.shared.doing.lock().unwrap_or_else(PoisonError::into_inner);
         let (changes, doing) = doing.clone();
         let meetings = self.shared.meetings.load(Ordering::Relaxed);
-        let (stays, stalled) = stall.look(meetings, self.training.now(), now);
+        let thread = *self.shared.meeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stays, stalled) = stall.look(meetings, thread.and_then(ThreadTime::now), now);
         Beat { meetings, changes, stays, stalled, doing }
     }
 

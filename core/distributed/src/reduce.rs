@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 use crate::{
-    peers::Peers,
+    peers::{Exchange, Peers},
     tree::{TreeSum, nodes_of},
     wire::Wire,
 };
 
 /// Values that are exchanged at once, of 25 MiB.
-const BUCKET: usize = (25 << 20) / size_of::<f32>();
+pub const BUCKET: usize = (25 << 20) / size_of::<f32>();
 
 /// Why there is no sum.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,13 @@ impl Segments {
         self.bounds[rank]..self.bounds[rank + 1]
     }
 
+    /// What each rank has of some neighbouring values, counted from the first of these.
+    #[must_use]
+    pub fn within(&self, values: Range<usize>) -> Self {
+        let within = |bound: &usize| (*bound).clamp(values.start, values.end) - values.start;
+        Self { bounds: self.bounds.iter().map(within).collect() }
+    }
+
     /// How many values each rank has.
     pub fn counts(&self) -> Vec<usize> {
         self.bounds.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -94,7 +101,20 @@ pub fn all_reduce(
 ) -> Result<Vec<f32>, ReduceError> {
     // A rank without parts has no values to count.
     let values = own.nodes().first().map_or(0, |(_, values)| values.len());
-    let segments = Segments::even(peers.size(), most(peers, values));
+    all_reduce_of(peers, own, most(peers, values), wire)
+}
+
+/// The same where it is known how many values there are.
+///
+/// # Errors
+/// As [`all_reduce`].
+pub fn all_reduce_of(
+    peers: &(impl Exchange + ?Sized),
+    own: &TreeSum,
+    values: usize,
+    wire: Wire,
+) -> Result<Vec<f32>, ReduceError> {
+    let segments = Segments::even(peers.size(), values);
     let segment = reduce_scatter(peers, own, &segments, wire)?;
     Ok(wire.all_gather(peers, &segment, &segments.counts()))
 }
@@ -104,7 +124,7 @@ pub fn all_reduce(
 /// # Errors
 /// As [`all_reduce`].
 pub fn reduce_scatter(
-    peers: &(impl Peers + ?Sized),
+    peers: &(impl Exchange + ?Sized),
     own: &TreeSum,
     segments: &Segments,
     wire: Wire,
@@ -113,12 +133,12 @@ pub fn reduce_scatter(
 }
 
 /// Values of which each rank has its segment, whole.
-pub fn all_gather(peers: &(impl Peers + ?Sized), own: &[f32], segments: &Segments) -> Vec<f32> {
+pub fn all_gather(peers: &(impl Exchange + ?Sized), own: &[f32], segments: &Segments) -> Vec<f32> {
     peers.all_gather_values(own, &segments.counts())
 }
 
 fn reduce_in_buckets(
-    peers: &(impl Peers + ?Sized),
+    peers: &(impl Exchange + ?Sized),
     own: &TreeSum,
     segments: &Segments,
     wire: Wire,
@@ -217,6 +237,8 @@ mod tests {
             });
             assert_eq!(sums[0], sums[1]);
             assert_eq!(all_reduce(peers, &own, wire).unwrap(), sums[0]);
+            let beside = peers.beside().unwrap();
+            assert_eq!(all_reduce_of(&*beside, &own, count, wire).unwrap(), sums[0]);
             sums.into_iter().next().unwrap()
         })
     }
@@ -281,6 +303,12 @@ mod tests {
         assert_eq!(cut(3, &[0, 1, 2, 3, 4, 5, 6]), Segments::even(3, 6).bounds);
         assert_eq!((cut(1, &[0, 5]), cut(2, &[])), (vec![0, 5], vec![0, 0, 0]));
         assert_eq!(Segments::between(4, &[0, 9, 10]).counts(), [0, 9, 0, 1]);
+        let segments = Segments::between(3, &[0, 3, 6, 9]);
+        assert_eq!(segments.within(2..8).bounds, [0, 1, 4, 6]);
+        assert_eq!(
+            (segments.within(7..9).counts(), segments.within(6..6).counts()),
+            (vec![0, 0, 2], vec![0; 3])
+        );
     }
 
     #[test]

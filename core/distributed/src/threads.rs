@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::peers::Peers;
+use crate::peers::{Exchange, Peers};
 
 /// What the ranks have put down for each other.
 struct Table {
@@ -21,6 +21,8 @@ pub struct Rank {
     rank: usize,
     size: usize,
     table: Arc<Table>,
+    /// That of other threads of these ranks.
+    beside: Option<Arc<Table>>,
 }
 
 /// Has all ranks of a job do something at the same time, and gives what came of it.
@@ -28,15 +30,18 @@ pub struct Rank {
 /// # Panics
 /// One of them does.
 pub fn ranks<R: Send>(size: usize, act: impl Fn(&Rank) -> R + Sync) -> Vec<R> {
-    let table = Arc::new(Table {
-        barrier: Barrier::new(size),
-        bytes: Mutex::new(vec![Vec::new(); size]),
-        values: Mutex::new(vec![Vec::new(); size]),
-    });
-    let act = &act;
+    let table = || {
+        Arc::new(Table {
+            barrier: Barrier::new(size),
+            bytes: Mutex::new(vec![Vec::new(); size]),
+            values: Mutex::new(vec![Vec::new(); size]),
+        })
+    };
+    let (act, table, beside) = (&act, table(), table());
     thread::scope(|scope| {
         let start = |rank| {
-            let own = Rank { rank, size, table: Arc::clone(&table) };
+            let (table, beside) = (Arc::clone(&table), Some(Arc::clone(&beside)));
+            let own = Rank { rank, size, table, beside };
             scope.spawn(move || act(&own))
         };
         let all: Vec<_> = (0..size).map(start).collect();
@@ -48,9 +53,9 @@ pub fn ranks<R: Send>(size: usize, act: impl Fn(&Rank) -> R + Sync) -> Vec<R> {
 impl Rank {
     fn exchange(&self, own: Vec<Vec<f32>>) -> Vec<f32> {
         put(&self.table.values, self.rank, own);
-        self.barrier();
+        self.table.barrier.wait();
         let all = all_of(&self.table.values);
-        self.barrier();
+        self.table.barrier.wait();
         all.into_iter().flat_map(|mut of_rank| of_rank.swap_remove(self.rank)).collect()
     }
 }
@@ -63,29 +68,13 @@ fn all_of<T: Clone>(table: &Mutex<Vec<T>>) -> Vec<T> {
     table.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-impl Peers for Rank {
+impl Exchange for Rank {
     fn rank(&self) -> usize {
         self.rank
     }
 
     fn size(&self) -> usize {
         self.size
-    }
-
-    fn barrier(&self) {
-        self.table.barrier.wait();
-    }
-
-    fn broadcast(&self, from: usize, bytes: &mut Vec<u8>) {
-        *bytes = self.all_gather(bytes).swap_remove(from);
-    }
-
-    fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        put(&self.table.bytes, self.rank, own.to_vec());
-        self.barrier();
-        let all = all_of(&self.table.bytes);
-        self.barrier();
-        all
     }
 
     fn all_to_all(&self, send: &[f32], counts: &[usize], from: &[usize]) -> Vec<f32> {
@@ -106,5 +95,28 @@ impl Peers for Rank {
         let gathered = self.exchange(vec![own.to_vec(); self.size]);
         assert_eq!(gathered.len(), counts.iter().sum::<usize>());
         gathered
+    }
+}
+
+impl Peers for Rank {
+    fn beside(&self) -> Option<Arc<dyn Exchange + Send + Sync>> {
+        let table = Arc::clone(self.beside.as_ref()?);
+        Some(Arc::new(Self { table, beside: None, ..*self }))
+    }
+
+    fn barrier(&self) {
+        self.table.barrier.wait();
+    }
+
+    fn broadcast(&self, from: usize, bytes: &mut Vec<u8>) {
+        *bytes = self.all_gather(bytes).swap_remove(from);
+    }
+
+    fn all_gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
+        put(&self.table.bytes, self.rank, own.to_vec());
+        self.barrier();
+        let all = all_of(&self.table.bytes);
+        self.barrier();
+        all
     }
 }

@@ -105,7 +105,9 @@ impl<T: Summand> TreeSum<T> {
         let (node, values) = self.nodes.pop()?;
         (self.nodes.is_empty() && node.is_root(self.parts)).then_some(values)
     }
+}
 
+impl<T> TreeSum<T> {
     /// The same sums as values of another kind.
     ///
     /// # Errors
@@ -113,6 +115,19 @@ impl<T: Summand> TreeSum<T> {
     pub fn try_map<U, E>(&self, mut to: impl FnMut(&T) -> Result<U, E>) -> Result<TreeSum<U>, E> {
         let nodes = self.nodes.iter().map(|(node, values)| Ok((*node, to(values)?)));
         Ok(TreeSum { parts: self.parts, nodes: nodes.collect::<Result<_, E>>()? })
+    }
+
+    /// Has each sum take in that over the same parts of other values.
+    ///
+    /// # Errors
+    /// Some cannot be had.
+    pub fn try_join<U, E>(
+        &mut self,
+        others: &TreeSum<U>,
+        mut join: impl FnMut(&mut T, &U) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pairs = self.nodes.iter_mut().zip(&others.nodes);
+        pairs.try_for_each(|((_, own), (_, other))| join(own, other))
     }
 
     pub(crate) fn parts(&self) -> usize {
@@ -154,6 +169,14 @@ mod tests {
             sum.add(part, vec![value]);
         }
         let expected = ((1e8 + 1.0) + (-1e8 + 1.0)) + 3.0;
-        assert_eq!(sum.finish(), Some(vec![expected]));
+        assert_eq!(sum.clone().finish(), Some(vec![expected]));
+        let mut joined = sum.try_map(|values| Ok::<_, ()>(values.clone())).unwrap();
+        let others = sum.try_map(|values| Ok::<_, ()>(values[0] * 2.0)).unwrap();
+        let join = |own: &mut Vec<f32>, other: &f32| {
+            own.push(*other);
+            Ok::<_, ()>(())
+        };
+        joined.try_join(&others, join).unwrap();
+        assert_eq!(joined.finish(), Some(vec![expected, 2.0 * expected]));
     }
 }

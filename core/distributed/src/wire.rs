@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use crate::peers::Peers;
+use crate::peers::Exchange;
 
 /// The type in which values are sent. They are added up in `f32` in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +30,10 @@ impl Wire {
         }
     }
 
-    /// [`Peers::all_to_all`].
+    /// [`Exchange::all_to_all`].
     pub(crate) fn all_to_all(
         self,
-        peers: &(impl Peers + ?Sized),
+        peers: &(impl Exchange + ?Sized),
         send: &[f32],
         counts: &[usize],
         from: &[usize],
@@ -52,10 +52,10 @@ impl Wire {
         unpack(&received, from)
     }
 
-    /// [`Peers::all_gather_values`], of values that are rounded already.
+    /// [`Exchange::all_gather_values`], of values that are rounded already.
     pub(crate) fn all_gather(
         self,
-        peers: &(impl Peers + ?Sized),
+        peers: &(impl Exchange + ?Sized),
         own: &[f32],
         counts: &[usize],
     ) -> Vec<f32> {

@@ -52,7 +52,13 @@ impl ActivationCheckpointing {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Tensor, TensorData};
+    use std::{
+        collections::HashMap,
+        sync::{Arc, Mutex},
+    };
+
+    use burn::tensor::{Gradients, Tensor, TensorData};
+    use vitral_burn::kernels::Taker;
     use vitral_seed::Seed;
 
     use super::*;
@@ -77,16 +83,50 @@ mod tests {
     }
 
     fn gradients(config: &ViTConfig, plan: Vec<bool>, device: &Device) -> Vec<Vec<f32>> {
-        let mut model = ViT::new(config, Seed::new(1), &device.clone().autodiff()).unwrap();
-        model.set_activation_checkpointing(plan);
-        let values: Vec<f32> = (0..4 * 8 * 8 * 3).map(|n| (n as f32 * 0.37).sin()).collect();
-        let images = Tensor::<4>::from_data(TensorData::new(values, [4, 8, 8, 3]), device);
-        let logits = model.forward(images.autodiff(), Mode::Train(Seed::new(5)));
-        let mut gradients = (logits.clone() * logits).sum().backward();
+        let (model, mut gradients) = backward(config, plan, device, |model| model);
         parameters::gradients(&model, &mut gradients)
             .into_iter()
             .map(|gradient| gradient.try_into_vec_as().unwrap())
             .collect()
+    }
+
+    /// The same by what backward hands over, and how many of them that are.
+    fn handed_over(config: &ViTConfig, plan: Vec<bool>, device: &Device) -> (Vec<Vec<f32>>, usize) {
+        let taken = Arc::new(Mutex::new(HashMap::new()));
+        let taker = {
+            let taken = Arc::clone(&taken);
+            Taker::new(move |id, gradient: Tensor<1>| {
+                let values: Vec<f32> = gradient.try_into_vec_as().unwrap();
+                assert!(taken.lock().unwrap().insert(id, values).is_none(), "it came twice");
+            })
+        };
+        let hand_over = |model: ViT| model.handing_over(taker);
+        let (model, mut gradients) = backward(config, plan, device, hand_over);
+        let mut taken = taken.lock().unwrap();
+        let count = taken.len();
+        let left = parameters::gradients_left(&model, &mut gradients);
+        let all = parameters::ids(&model).into_iter().zip(left).map(|(id, left)| {
+            let left = left.map(|gradient| gradient.try_into_vec_as().unwrap());
+            assert!(left.is_none() || !taken.contains_key(&id), "a part of it was left");
+            left.or(taken.remove(&id)).unwrap()
+        });
+        (all.collect(), count)
+    }
+
+    fn backward(
+        config: &ViTConfig,
+        plan: Vec<bool>,
+        device: &Device,
+        change: impl FnOnce(ViT) -> ViT,
+    ) -> (ViT, Gradients) {
+        let mut model = ViT::new(config, Seed::new(1), &device.clone().autodiff()).unwrap();
+        model.set_activation_checkpointing(plan);
+        let model = change(model);
+        let values: Vec<f32> = (0..4 * 8 * 8 * 3).map(|n| (n as f32 * 0.37).sin()).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(values, [4, 8, 8, 3]), device);
+        let logits = model.forward(images.autodiff(), Mode::Train(Seed::new(5)));
+        let gradients = (logits.clone() * logits).sum().backward();
+        (model, gradients)
     }
 
     /// Fused kernels, and Burn's own operations (RoPE, dropout, normalised queries, fewer tokens).
@@ -111,8 +151,12 @@ mod tests {
             let device = Device::flex();
             let kept = gradients(&config, vec![false; 3], &device);
             for plan in [vec![true; 3], vec![false, true, false]] {
-                assert_eq!(gradients(&config, plan, &device), kept);
+                assert_eq!(gradients(&config, plan.clone(), &device), kept);
+                let (handed, count) = handed_over(&config, plan, &device);
+                assert_eq!(handed, kept);
+                assert!(count > kept.len() / 2, "{count} of {} were handed over", kept.len());
             }
+            assert_eq!(handed_over(&config, vec![false; 3], &device).0, kept);
             let found = kept.iter().filter(|gradient| gradient.iter().any(|&value| value != 0.0));
             assert_eq!(found.count(), kept.len());
         }

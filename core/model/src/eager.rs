@@ -2,17 +2,19 @@
 //! where tensors have a history.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use burn::{
     backend::DispatchTensor,
-    module::Param,
+    module::{Module as _, ModuleMapper, Param},
     tensor::{Device, FloatDType, Tensor},
 };
 use vitral_burn::{
-    Composite, Compute, compute, kernels,
+    Composite, Compute, compute,
+    kernels::{self, Taker, taken},
     program::{self, Call, RANK, Value},
 };
 use vitral_program::{DType, Dim, Op, Shape, TensorType};
@@ -20,6 +22,7 @@ use vitral_seed::Seed;
 
 use crate::{
     Mode,
+    block::Block,
     drop::{self, keep_mask},
     ops::Ops,
     program_attention::ProgramAttention,
@@ -41,6 +44,8 @@ pub(crate) struct Eager {
     tables: Tables,
     /// The attention of each layer and of pooling, where somebody wants to know.
     attention: Option<Vec<KeptAttention>>,
+    /// What takes the gradients of blocks' parameters, where somebody waits for them.
+    taker: Option<Taker>,
 }
 
 /// What values were weighted with.
@@ -120,7 +125,15 @@ impl Eager {
     /// For a batch of so many images on a device.
     pub(crate) fn new(batch: usize, device: &Device, compute: Compute) -> Self {
         let device = device.clone().without_autodiff();
-        Self { batch, device, compute, exact: false, tables: Tables::default(), attention: None }
+        Self {
+            batch,
+            device,
+            compute,
+            exact: false,
+            tables: Tables::default(),
+            attention: None,
+            taker: None,
+        }
     }
 
     /// The same, which keeps the attention of each layer. Kernels of whole branches, which never have it in
@@ -137,6 +150,21 @@ impl Eager {
     /// The same, with constants of a model that are kept.
     pub(crate) fn with_tables(self, tables: &Tables) -> Self {
         Self { tables: tables.clone(), ..self }
+    }
+
+    /// The same, which hands the gradients of blocks' parameters over.
+    pub(crate) fn handing_over(self, taker: Option<&Taker>) -> Self {
+        Self { taker: taker.cloned(), ..self }
+    }
+
+    /// A block as it is used of these tokens: the same, or one whose parameters hand over their gradients.
+    pub(crate) fn taken<'b>(&self, block: &'b Block, tokens: &EagerTensor) -> Cow<'b, Block> {
+        // Without a branch, nothing of a block has a history.
+        let Some(taker) = self.taker.as_ref().filter(|_| !block.is_empty()) else {
+            return Cow::Borrowed(block);
+        };
+        let before = tokens.clone().float();
+        Cow::Owned(block.clone().map(&mut Taken { taker, before }))
     }
 
     /// A tensor whose first dimension is the batch.
@@ -190,6 +218,20 @@ impl Eager {
             let rest = dims.iter().product::<usize>() / batch;
             draw(values.reshape([batch, rest])).reshape(dims)
         })
+    }
+}
+
+/// Has every parameter hand over its gradient, once backward has passed what was computed of `before`.
+struct Taken<'a> {
+    taker: &'a Taker,
+    before: Tensor<RANK>,
+}
+
+impl ModuleMapper for Taken<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, mapper) = param.consume();
+        let value = taken((id, value), &self.before, self.taker);
+        Param::from_mapped_value(id, value, mapper)
     }
 }
 

@@ -103,9 +103,23 @@ pub fn values(model: &ViT) -> Vec<Tensor<1>> {
 
 /// All gradients, each parameter's flat; zeros where the loss does not depend on it.
 pub fn gradients(model: &ViT, gradients: &mut Gradients) -> Vec<Tensor<1>> {
+    let found = gradients_left(model, gradients);
+    let mut values = ZeroVisitor { found: found.into_iter(), flat: Vec::new() };
+    model.visit(&mut values);
+    values.flat
+}
+
+/// The gradients that are there, each flat; none where the loss does not depend on the parameter, or it was handed
+/// over ([`ViT::handing_over`]).
+pub fn gradients_left(model: &ViT, gradients: &mut Gradients) -> Vec<Option<Tensor<1>>> {
     let mut visitor = GradientVisitor { gradients, flat: Vec::new() };
     model.visit(&mut visitor);
     visitor.flat
+}
+
+/// The identities of all parameters.
+pub fn ids(model: &ViT) -> Vec<ParamId> {
+    identified(model).into_iter().map(|(id, _)| id).collect()
 }
 
 /// The model with other values, given flat; parameters that are trained stay so.
@@ -156,16 +170,27 @@ impl ModuleVisitor for ValueVisitor {
 
 struct GradientVisitor<'a> {
     gradients: &'a mut Gradients,
-    flat: Vec<Tensor<1>>,
+    flat: Vec<Option<Tensor<1>>>,
 }
 
 impl ModuleVisitor for GradientVisitor<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let gradient = value
-            .grad_remove(self.gradients)
-            .unwrap_or_else(|| value.without_autodiff().zeros_like());
-        self.flat.push(flatten(gradient));
+        let gradient = param.val().grad_remove(self.gradients);
+        self.flat.push(gradient.map(flatten));
+    }
+}
+
+/// Fills in what has no gradient.
+struct ZeroVisitor {
+    found: std::vec::IntoIter<Option<Tensor<1>>>,
+    flat: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for ZeroVisitor {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let found = self.found.next().flatten();
+        let zeros = || flatten(param.val().without_autodiff().zeros_like());
+        self.flat.push(found.unwrap_or_else(zeros));
     }
 }
 

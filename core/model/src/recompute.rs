@@ -33,6 +33,8 @@ impl Blocks for Eager {
         checkpointed: bool,
         mode: Mode,
     ) -> EagerTensor {
+        let block = self.taken(block, &tokens);
+        let block = block.as_ref();
         // Without a branch, there is nothing to compute again.
         if !checkpointed || block.is_empty() {
             return block.forward(self, tokens, rotary, sizes, mode);
@@ -242,8 +244,11 @@ where
     DispatchTensor: DispatchKindConversion<B>,
 {
     fn take<const D: usize>(&mut self, value: &Tensor<D>) {
-        let gradient = value.grad_remove(self.gradients);
-        self.list.push(gradient.and_then(|gradient| gradient.try_into_primitive::<B>().ok()));
+        // Zeros where the result does not depend on it, as it is a parent of the operation all the same.
+        let gradient = value
+            .grad_remove(self.gradients)
+            .unwrap_or_else(|| value.clone().without_autodiff().zeros_like());
+        self.list.push(gradient.try_into_primitive::<B>().ok());
     }
 }
 

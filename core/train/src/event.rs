@@ -294,12 +294,21 @@ pub struct StepReport {
     pub data_wait: Duration,
     /// Time of forward and backward; on a GPU, of asking for them, as it computes meanwhile.
     pub gradients_time: Duration,
-    /// How long of it the rank waited for others and exchanged gradients with them, where ranks share steps.
-    pub communication: Option<Duration>,
+    /// How gradients were exchanged, where ranks share steps.
+    pub communication: Option<CommunicationReport>,
     /// Time of clipping, update and moving average; on a GPU likewise.
     pub update_time: Duration,
     /// What the data path has done, on the steps that are logged.
     pub data: Option<DataReport>,
+}
+
+/// How long a rank exchanged gradients with others, waiting for these included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommunicationReport {
+    /// While it did nothing else; a part of the time of forward and backward.
+    pub waited: Duration,
+    /// While it computed.
+    pub hidden: Duration,
 }
 
 /// What the data path has done since the report before, or since training started or went on.

@@ -19,13 +19,20 @@ pub(crate) fn values_of(tensor: &Tensor<1>) -> Result<Vec<f32>, Error> {
 /// The device fails, or has failed since the last time that something was read.
 pub(crate) fn flat(tensors: &[Tensor<1>]) -> Result<Vec<f32>, Error> {
     let mut all = Vec::with_capacity(tensors.iter().map(|tensor| tensor.dims()[0]).sum());
-    for tensor in tensors {
-        match covers(tensor) {
-            true => all.extend_from_slice(on_cpu(tensor).as_slice().unwrap_or_default()),
-            false => all.extend_from_slice(&values_of(tensor)?),
-        }
-    }
+    tensors.iter().try_for_each(|tensor| append(tensor, &mut all))?;
     Ok(all)
+}
+
+/// Puts the values of a flat tensor behind others.
+///
+/// # Errors
+/// As [`flat`].
+pub(crate) fn append(tensor: &Tensor<1>, all: &mut Vec<f32>) -> Result<(), Error> {
+    match covers(tensor) {
+        true => all.extend_from_slice(on_cpu(tensor).as_slice().unwrap_or_default()),
+        false => all.extend_from_slice(&values_of(tensor)?),
+    }
+    Ok(())
 }
 
 /// Flat tensors of these lengths, whose values lie one behind the other.

@@ -57,7 +57,8 @@ pub use error::Error;
 pub use evaluate::evaluate;
 pub use evaluation::{ClassAccuracy, Evaluation};
 pub use event::{
-    DataReport, Event, Observer, RunInfo, Said, ScalingReport, StepFigures, StepReport,
+    CommunicationReport, DataReport, Event, Observer, RunInfo, Said, ScalingReport, StepFigures,
+    StepReport,
 };
 pub use experiment::Experiment;
 pub use footprint::check_parameters;

@@ -98,7 +98,8 @@ fn step_line(report: &StepReport) -> Option<Value> {
         line["skipped_steps"] = json!(scaling.skipped_steps);
     }
     if let Some(communication) = report.communication {
-        line["communication"] = json!(communication.as_secs_f64());
+        line["communication"] = json!(communication.waited.as_secs_f64());
+        line["communication_hidden"] = json!(communication.hidden.as_secs_f64());
     }
     if let Some(images) = report.micro_batch {
         line["micro_batch"] = images.into();

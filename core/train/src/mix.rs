@@ -81,13 +81,15 @@ impl Mix {
         seed: Seed,
     ) -> (Tensor<4>, Tensor<2>) {
         let batch = images.dims()[0];
-        self.apply_to(0..batch, images, targets, seed)
+        self.apply_to(0..batch, 0, images, targets, seed)
     }
 
-    /// Some images of a batch, mixed with their partners as [`Mix::apply`] mixes all of them.
+    /// Some images of a batch, mixed with their partners as [`Mix::apply`] mixes all of them. The batch may be those
+    /// pairs of a larger one that a rank has; in the whole, the first of these images has this place.
     pub(crate) fn apply_to(
         &self,
         part: Range<usize>,
+        place: usize,
         images: Tensor<4>,
         targets: Tensor<2>,
         seed: Seed,
@@ -111,7 +113,7 @@ impl Mix {
                         self.mixed(
                             one(&images, &targets),
                             partner,
-                            seed.indexed((first + at) as u64),
+                            seed.indexed((place + at) as u64),
                         )
                     })
                     .unzip();
@@ -230,7 +232,9 @@ mod tests {
         ] {
             let seed = Seed::new(1);
             let whole = mix.apply(images.clone(), targets.clone(), seed);
-            let part = |range| mix.apply_to(range, images.clone(), targets.clone(), seed);
+            let part = |range: Range<usize>| {
+                mix.apply_to(range.clone(), range.start, images.clone(), targets.clone(), seed)
+            };
             let parts = [0..2, 2..5, 5..7].map(part);
             let (found, found_targets): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
             let read = |tensor: Tensor<1>| -> Vec<f32> { tensor.try_into_vec_as().unwrap() };

@@ -7,7 +7,7 @@ use std::{fmt, rc::Rc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use vitral_data::Shard;
-use vitral_distributed::{Peers, check_agreement};
+use vitral_distributed::{Exchange, Peers, check_agreement};
 use vitral_model::ConfigProblem;
 
 use crate::{Error, Experiment};
@@ -39,12 +39,12 @@ impl Ranks {
 
     /// Which of them this is.
     pub fn rank(&self) -> usize {
-        self.peers().map_or(0, Peers::rank)
+        self.peers().map_or(0, Exchange::rank)
     }
 
     /// How many there are.
     pub fn size(&self) -> usize {
-        self.peers().map_or(1, Peers::size)
+        self.peers().map_or(1, Exchange::size)
     }
 
     /// Whether this is the one that decides, writes and tells.
@@ -149,29 +149,26 @@ impl Ranks {
         if self.peers().is_none() {
             return Ok(());
         }
-        if train.prune.is_some() && train.shard_optimizer && size > 1 {
-            return refused(
-                "train.prune",
-                "heads and neurons are ranked by all gradients, of which each rank has a part with \
-                 `shard_optimizer`"
-                    .into(),
-                "leave `shard_optimizer` out; or train the model whole, and prune it afterwards with \
-                 `vitral prune`"
-                    .into(),
-            );
-        }
         if train.batch.is_auto() {
-            // Each image's partner, and all that a plugin looks at, may be another rank's.
-            if train.mix.is_on() || !train.batch_augment.is_empty() {
+            // All that a plugin looks at may be another rank's.
+            if !train.batch_augment.is_empty() && size > 1 {
                 let steps = size.max(batch.div_ceil(64)).next_multiple_of(size);
                 return refused(
-                    "train.batch",
-                    "`Auto` mixes images of the whole batch, of which each rank has a part".into(),
+                    "train.batch_augment",
+                    "with `batch: Auto` plugins see the whole batch at once, of which each rank has a part"
+                        .into(),
                     format!(
-                        "give the batch as a number and cut it, as in `batch: {}, accum_steps: {steps}`: mixing \
-                         then belongs to each micro-batch",
+                        "give the batch as a number and cut it, as in `batch: {}, accum_steps: {steps}`: they \
+                         then see each micro-batch",
                         batch.next_multiple_of(steps)
                     ),
+                );
+            }
+            if train.mix.is_on() && batch.div_ceil(2) < size {
+                return refused(
+                    "train.batch",
+                    format!("a batch of {batch} images has too few pairs to mix for {size} ranks"),
+                    format!("give it at least {}, or start fewer ranks", 2 * size),
                 );
             }
         } else {
@@ -260,8 +257,16 @@ mod tests {
         assert!(told.starts_with("train.batch: give it a multiple of 4, such as 12"), "{told}");
         assert!(refused(2, "batch: 8, accum_steps: 4", 7).unwrap().starts_with("train.batch"));
         assert_eq!(refused(2, "batch: Auto(effective: 8)", 8), None);
-        let told = refused(2, "batch: Auto(effective: 250), mix: (mixup: 0.2)", 999).unwrap();
+        let mixed = "batch: Auto(effective: 250), mix: (mixup: 0.2)";
+        assert_eq!(refused(2, mixed, 999), None);
+        let told = refused(4, &mixed.replace("250", "6"), 999).unwrap();
+        assert!(told.contains("at least 8"), "{told}");
+        let plugin = "batch: Auto(effective: 250), batch_augment: [(name: \"token-mix\")]";
+        let told = refused(2, plugin, 999).unwrap();
         assert!(told.contains("`batch: 252, accum_steps: 4`"), "{told}");
+        assert_eq!(refused(1, plugin, 999), None);
+        let pruned = "batch: 8, accum_steps: 4, shard_optimizer: true, prune: (flops: 0.5)";
+        assert_eq!(refused(2, pruned, 8), None);
         let any = Experiment {
             train: crate::experiment::TrainConfig {
                 batch: BatchSize::Fixed(7),

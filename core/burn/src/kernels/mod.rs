@@ -27,6 +27,7 @@ mod optimizer;
 mod patch_embedding;
 mod pixels;
 mod residual;
+mod taken;
 
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
@@ -40,6 +41,7 @@ pub use optimizer::{
     Parameter, Stepped, Update, added, scaled, squared_norm, stepped, steps_at_once,
 };
 pub use pixels::looked_up;
+pub use taken::{Taker, taken};
 
 use burn::{
     backend::DispatchTensor,

@@ -20,9 +20,9 @@ use vitral_seed::Seed;
 
 use self::crew::{Crew, Numbered, Plan};
 use crate::error::{DataError, OnError};
-use crate::sampler::{ByClass, Drawn, EpochOrders, Kind, Sampling};
+use crate::sampler::{ByClass, Drawn, EpochOrders, Kind, Sampling, together_in_part};
 use crate::shard::Shard;
-use crate::source::Source;
+use crate::source::{Groups, Source};
 use crate::timing::LoaderTimings;
 use crate::transform::Pipeline;
 use crate::tune::{Change, Limits, Tuner};
@@ -109,7 +109,8 @@ impl Loader {
     /// The same, with the images of an epoch chosen in this way.
     ///
     /// # Errors
-    /// As [`train`](Self::train), and if images are to be balanced of a source that is read in groups.
+    /// As [`train`](Self::train), and if images are to be balanced of a source that is read in groups, or its batches
+    /// cannot be cut into as many parts.
     pub fn train_sampled(
         sampling: Sampling,
         source: Arc<dyn Source>,
@@ -122,9 +123,12 @@ impl Loader {
         shard.check("batch", options.batch)?;
         shard.check("source", source.len())?;
         let kind = match (sampling, source.groups()) {
-            (Sampling::Shuffled, None) => Kind::Shuffled,
+            (Sampling::Shuffled | Sampling::SplitByNode { .. }, None) => Kind::Shuffled,
             (Sampling::Shuffled, Some(groups)) => Kind::Grouped(groups.clone()),
             (Sampling::Balanced, None) => Kind::Balanced(ByClass::of(&*source, count)),
+            (Sampling::SplitByNode { parts }, Some(groups)) => {
+                parted(&*source, groups, &options, parts)?
+            }
             (Sampling::Balanced, Some(_)) => return Err(DataError::setting("sampling", UNGROUPED)),
         };
         let orders = EpochOrders::new(options.seed, count, kind);
@@ -134,12 +138,12 @@ impl Loader {
             // A number of batches in an epoch is at most its number of samples, a u32.
             let start = (number % per_epoch) as usize * options.batch;
             let end = start.saturating_add(options.batch).min(count as usize);
-            let part = shard.part(end - start);
-            let places = start + part.start..start + part.end;
-            let samples = orders
-                .with(epoch, |order| places.map(|at| order.at(at, options.repeats)).collect());
-            // Below the number of samples, a u32.
-            BatchPlan { number, epoch, first: part.start as u32, samples }
+            let places = shard.places(end - start).into_iter().flatten();
+            let samples = orders.with(epoch, |order| {
+                // Below the number of samples, a u32.
+                places.map(|at| (at as u32, order.at(start + at, options.repeats))).collect()
+            });
+            BatchPlan { number, epoch, samples }
         };
         Self::start(source, pipeline, options, batches, plan, false)
     }
@@ -190,9 +194,9 @@ impl Loader {
             BatchPlan {
                 number,
                 epoch: 0,
-                first: 0,
-                samples: (start..start.saturating_add(batch).min(end))
-                    .map(|sample| Drawn { sample, repetition: 0 })
+                samples: (0..)
+                    .zip(start..start.saturating_add(batch).min(end))
+                    .map(|(place, sample)| (place, Drawn { sample, repetition: 0 }))
                     .collect(),
             }
         };
@@ -373,6 +377,28 @@ impl Drop for Loader {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// The order where each part of a batch comes from groups of its own.
+fn parted(
+    source: &dyn Source,
+    groups: &Groups,
+    options: &LoaderOptions,
+    parts: u32,
+) -> Result<Kind, DataError> {
+    let batch = options.batch;
+    if parts == 0 || !batch.is_multiple_of(parts as usize) {
+        let problem =
+            format!("deals a batch of {batch} out to {parts} parts, which do not divide it");
+        return Err(DataError::setting("sampling", problem));
+    }
+    // All images in one batch.
+    if source.len() < batch {
+        return Ok(Kind::Grouped(groups.clone()));
+    }
+    let own = parts.div_ceil(options.shard.world_size()) as usize;
+    source.keep_groups(own.saturating_mul(together_in_part(groups, parts)));
+    Ok(Kind::Parted { groups: groups.clone(), parts, batch })
 }
 
 /// Checks what a loader needs, and gives the number of samples.

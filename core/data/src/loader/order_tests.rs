@@ -281,3 +281,78 @@ fn balanced_epochs_have_as_many_of_each_class() {
     }
     assert!(balanced >= 4, "{balanced} sources were balanced");
 }
+
+/// Which groups each process reads of an epoch, and that batches are the same however many there are.
+#[test]
+fn processes_read_groups_of_their_own_where_batches_are_split() {
+    let folder = TempDir::new().unwrap();
+    let all = sources(folder.path());
+    let mut split = 0;
+    for (name, source) in &all {
+        let options = LoaderOptions {
+            batch: 8,
+            workers: 1,
+            prefetch: 1,
+            on_error: OnError::Stop,
+            seed: Seed::new(2),
+            shard: Shard::default(),
+            repeats: 1,
+        };
+        let loader = |parts, options, batches: Range<u64>| {
+            let (source, sampling) = (Arc::clone(source), Sampling::SplitByNode { parts });
+            Loader::train_sampled(sampling, source, pipeline(), options, batches)
+        };
+        let drawn = |parts, options, batches| -> Vec<ImageBatch> {
+            loader(parts, options, batches).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let per_epoch = Loader::batches_per_epoch(source.len(), 8);
+        let Some(groups) = source.groups() else {
+            assert!(drawn(4, options, 0..per_epoch) == batches(source, options, 0..per_epoch));
+            continue;
+        };
+        let error = loader(3, options, 0..1).err().unwrap().to_string();
+        assert!(error.contains("sampling: deals a batch of 8 out to 3 parts"), "{name}: {error}");
+        let whole = drawn(4, options, 0..2 * per_epoch);
+        check_epochs(&whole, source.len(), 8, per_epoch as usize, 1);
+        for processes in [1, 2, 4] {
+            let parts: Vec<_> = (0..processes)
+                .map(|rank| {
+                    let shard = Shard::new(rank, processes).unwrap();
+                    drawn(4, LoaderOptions { shard, workers: 2, ..options }, 1..2 * per_epoch)
+                })
+                .collect();
+            for (at, expected) in whole[1..].iter().enumerate() {
+                let parts: Vec<_> = parts.iter().map(|part| part[at].clone()).collect();
+                assert!(together(&parts) == *expected, "{name}, {processes} processes, step {at}");
+            }
+            // Those of the second epoch: neighbours have one in common at most.
+            let read = |part: &Vec<ImageBatch>| -> HashSet<usize> {
+                let epoch = part.iter().skip(per_epoch as usize - 1);
+                epoch
+                    .flat_map(|batch| &batch.samples)
+                    .map(|at| groups.locate(*at as usize).0)
+                    .collect()
+            };
+            let read: usize = parts.iter().map(|part| read(part).len()).sum();
+            let most = groups.count() + processes as usize - 1;
+            assert!(read <= most, "{name}: {read} groups by {processes} processes");
+        }
+        split += 1;
+    }
+    assert_eq!(split, 6);
+    // All images in one batch.
+    let (_, source) = &all[4];
+    let options = LoaderOptions {
+        batch: 64,
+        workers: 1,
+        prefetch: 1,
+        on_error: OnError::Stop,
+        seed: Seed::new(2),
+        shard: Shard::default(),
+        repeats: 1,
+    };
+    let sampling = Sampling::SplitByNode { parts: 4 };
+    let loader = Loader::train_sampled(sampling, Arc::clone(source), pipeline(), options, 0..1);
+    let found: Vec<_> = loader.unwrap().map(Result::unwrap).collect();
+    assert!(found == batches(source, options, 0..1));
+}

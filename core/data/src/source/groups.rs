@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -53,6 +54,11 @@ impl Groups {
         self.starts.len()
     }
 
+    /// How many samples there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
     /// How many groups are shuffled together, at least 1.
     pub fn together(&self) -> usize {
         self.together
@@ -74,7 +80,7 @@ impl Groups {
 
 /// The groups that were used last, each read by whoever needs it first and shared by all.
 pub(crate) struct Recent<T> {
-    capacity: usize,
+    capacity: AtomicUsize,
     groups: Mutex<VecDeque<(usize, Cell<T>)>>,
 }
 
@@ -84,12 +90,20 @@ impl<T: Clone> Recent<T> {
     /// Keeps the groups of two shuffles, since workers are in the next one before all have left the
     /// last; and two more for each processor, since without a shuffle each worker is in its own.
     pub(crate) fn of(groups: &Groups) -> Self {
+        let recent = Self::keeping(0);
+        recent.keep(groups.together());
+        recent
+    }
+
+    /// The same where so many are shuffled at once; never fewer than before.
+    pub(crate) fn keep(&self, shuffled: usize) {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self::keeping(groups.together().saturating_add(processors).saturating_mul(2))
+        let capacity = shuffled.saturating_add(processors).saturating_mul(2);
+        self.capacity.fetch_max(capacity, Ordering::Relaxed);
     }
 
     fn keeping(capacity: usize) -> Self {
-        Self { capacity, groups: Mutex::default() }
+        Self { capacity: capacity.into(), groups: Mutex::default() }
     }
 
     /// Group `number`, which `read` reads unless it is in memory.
@@ -110,7 +124,7 @@ impl<T: Clone> Recent<T> {
         let entry = known.unwrap_or_else(|| (number, Arc::default()));
         let cell = Arc::clone(&entry.1);
         groups.push_front(entry);
-        groups.truncate(self.capacity);
+        groups.truncate(self.capacity.load(Ordering::Relaxed));
         cell
     }
 }
@@ -145,6 +159,11 @@ mod tests {
         }
         // Two are kept; 2 drove out 0, which was used longest ago.
         assert_eq!(reads, [0, 1, 2, 0]);
+        recent.keep(9);
+        for number in [2, 3, 4] {
+            assert_eq!(recent.get(number, || Ok(number)), Ok(number));
+        }
+        assert_eq!(recent.get(0, || Ok(99)), Ok(0), "more are kept");
         let failed = recent.get(5, || Err("broken".into()));
         assert_eq!(failed, Err("broken".into()));
     }

@@ -185,6 +185,10 @@ impl Source for Part {
         self.groups.as_ref()
     }
 
+    fn keep_groups(&self, shuffled: usize) {
+        self.whole.keep_groups(shuffled);
+    }
+
     fn hash_index(&self, hasher: &mut dyn Hasher) {
         self.whole.hash_index(hasher);
         self.samples.iter().for_each(|&sample| hasher.write_u32(sample));

@@ -114,6 +114,11 @@ pub trait Source: Send + Sync {
     fn groups(&self) -> Option<&Groups> {
         None
     }
+
+    /// Makes sure that it keeps as many groups in memory as it takes where so many are shuffled at once.
+    fn keep_groups(&self, shuffled: usize) {
+        let _ = shuffled;
+    }
 }
 
 /// What [`Source::read`] gives where a source's [`load`](Source::load) does the work.

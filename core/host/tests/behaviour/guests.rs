@@ -156,7 +156,7 @@ pub fn system(imports: &str, augment: &str) -> Vec<u8> {
 }
 
 /// What tests use of WASI.
-const WASI: [&str; 6] = [
+const WASI: [&str; 7] = [
     "package wasi:io@0.2.0;
      interface error { resource error; }
      interface poll { resource pollable { block: func(); } }

@@ -87,8 +87,9 @@ impl ViT {
 
     /// What computes a forward pass where the images are, and the images for it.
     fn eager(&self, images: Tensor<4>) -> (Eager, <Eager as Ops>::Tensor) {
-        let ops =
-            Eager::new(images.dims()[0], &images.device(), self.compute).with_tables(&self.tables);
+        let ops = Eager::new(images.dims()[0], &images.device(), self.compute)
+            .with_tables(&self.tables)
+            .handing_over(self.taker.as_ref());
         let images = ops.batched(images);
         (ops, images)
     }

@@ -6,6 +6,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor},
 };
+use vitral_burn::kernels::Taker;
 use vitral_seed::Seed;
 
 use crate::{
@@ -60,6 +61,9 @@ pub struct ViT {
     compute: Compute,
     #[module(skip)]
     tables: Tables,
+    /// What takes the gradients of the blocks' parameters.
+    #[module(skip)]
+    taker: Option<Taker>,
 }
 
 impl ViT {
@@ -154,6 +158,7 @@ impl ViT {
             config,
             compute: Compute::F32,
             tables: Tables::default(),
+            taker: None,
         })
     }
 
@@ -161,6 +166,13 @@ impl ViT {
     #[must_use]
     pub fn computing_in(self, compute: Compute) -> Self {
         Self { compute, ..self }
+    }
+
+    /// The same model, which hands the gradients of its blocks' parameters over as soon as backward has them. They
+    /// are not found where gradients are otherwise. Those of other parameters are, and on a GPU all of them.
+    #[must_use]
+    pub fn handing_over(self, taker: Taker) -> Self {
+        Self { taker: Some(taker), ..self }
     }
 
     /// The type that it computes in.

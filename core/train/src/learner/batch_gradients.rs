@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
-use vitral_model::{Mode, parameters};
+use burn::tensor::{Gradients, Tensor};
+use vitral_model::{Mode, ViT, parameters};
 use vitral_seed::Seed;
 
 use super::Learner;
@@ -35,17 +35,30 @@ pub struct BatchGradients {
 pub(super) struct AtHand {
     pub(super) images: Tensor<4>,
     pub(super) targets: Tensor<2>,
-    /// How many of the step come before them.
-    pub(super) first: usize,
     /// How many the step has.
     pub(super) batch: usize,
     /// Whether they have been augmented already, the whole batch at once.
     pub(super) is_augmented_whole: bool,
 }
 
+/// Which images a micro-batch has.
+pub(super) struct Cut {
+    /// Its number in the step, where the experiment says how many there are.
+    pub(super) number: usize,
+    /// The place of its first image in the whole batch, where it is cut freely.
+    pub(super) place: usize,
+    /// Which of the images at hand they are.
+    pub(super) range: Range<usize>,
+}
+
 /// What a micro-batch adds to its step.
 pub(super) struct PartGradients {
     pub(super) gradients: Vec<Tensor<1>>,
+    pub(super) figures: Figures,
+}
+
+/// What is told of a micro-batch, or of several.
+pub(super) struct Figures {
     /// Its share of the mean loss, `[1]`.
     pub(super) loss: Tensor<1>,
     /// Its images whose class got the highest logit, `[1]`.
@@ -91,16 +104,17 @@ impl Learner {
             let seed = self.step_seed(step).indexed(0);
             (images, targets) = self.augment(0..batch, images, targets, seed);
         }
-        let at_hand = AtHand { images, targets, first: 0, batch, is_augmented_whole };
+        let at_hand = AtHand { images, targets, batch, is_augmented_whole };
         let mut accumulator = Accumulator::default();
         let mut losses = Vec::new();
         let mut hits = Vec::new();
         for (number, range) in parts.into_iter().enumerate() {
-            let part = self.part(step, number, range, &at_hand, ended);
+            let cut = Cut { number, place: range.start, range };
+            let part = self.part(step, cut, &at_hand, ended);
             accumulator.add(part.gradients);
             ended(Stage::Backward);
-            losses.push(part.loss);
-            hits.push(part.correct);
+            losses.push(part.figures.loss);
+            hits.push(part.figures.correct);
         }
         let (loss, correct) = (Tensor::cat(losses, 0).sum(), Tensor::cat(hits, 0).sum());
         let gradients = self.unscaled(accumulator.finish());
@@ -113,22 +127,34 @@ impl Learner {
         self.seed.named("step").indexed(step)
     }
 
-    /// Forward and backward of one micro-batch, the `number`th of its step: these of the images at hand.
+    /// Forward and backward of one micro-batch.
     pub(super) fn part(
         &self,
         step: u64,
-        number: usize,
-        range: Range<usize>,
+        cut: Cut,
         at_hand: &AtHand,
         ended: &mut dyn FnMut(Stage),
     ) -> PartGradients {
-        let AtHand { images, targets, first, batch, is_augmented_whole } = at_hand;
+        let (mut gradients, figures) = self.backward(&self.model, step, cut, at_hand, ended);
+        PartGradients { gradients: parameters::gradients(&self.model, &mut gradients), figures }
+    }
+
+    /// The same by this learner's model, which may hand its gradients over.
+    pub(super) fn backward(
+        &self,
+        model: &ViT,
+        step: u64,
+        Cut { number, place, range }: Cut,
+        at_hand: &AtHand,
+        ended: &mut dyn FnMut(Stage),
+    ) -> (Gradients, Figures) {
+        let AtHand { images, targets, batch, is_augmented_whole } = at_hand;
         let (start, count) = (range.start, range.len());
         let step_seed = self.step_seed(step);
         let is_cut_freely = self.micro_batch.is_some();
         let (mode, seed) = if is_cut_freely {
             let seed = step_seed.indexed(0);
-            (Mode::TrainPart { seed, first: first + start }, seed)
+            (Mode::TrainPart { seed, first: place }, seed)
         } else {
             let seed = step_seed.indexed(number as u64);
             (Mode::Train(seed), seed)
@@ -138,12 +164,12 @@ impl Learner {
         let (images, targets) = if *is_augmented_whole {
             (images.narrow(0, start, count), targets.narrow(0, start, count))
         } else if is_cut_freely {
-            self.config.mix.apply_to(range, images, targets, seed)
+            self.config.mix.apply_to(range, place, images, targets, seed)
         } else {
             let images = images.narrow(0, start, count);
             self.augment(0..count, images, targets.narrow(0, start, count), seed)
         };
-        let (logits, loss) = self.learned(images, targets.clone(), mode);
+        let (logits, loss) = self.learned(model, images, targets.clone(), mode);
         let correct = count_hits(logits.without_autodiff(), targets);
         // Weighted by its share of the batch, so that sums over micro-batches are means.
         let loss = loss * (count as f64 / *batch as f64);
@@ -151,12 +177,11 @@ impl Learner {
         ended(Stage::Forward);
         let _backward = tracing::trace_span!("backward").entered();
         self.fail_for_test(step, count);
-        let mut gradients = match &self.scaler {
+        let gradients = match &self.scaler {
             Some(scaler) => scaler.scale(loss.clone()).backward(),
             None => loss.backward(),
         };
-        let gradients = parameters::gradients(&self.model, &mut gradients);
-        PartGradients { gradients, loss: loss.without_autodiff(), correct }
+        (gradients, Figures { loss: loss.without_autodiff(), correct })
     }
 
     /// Gradients as they count: none of what is frozen, and of the loss as it was before it was scaled.
@@ -170,7 +195,13 @@ impl Learner {
 
     /// Logits of normalised images, and their mean loss: by the targets, and by the teacher's answers if
     /// there is one.
-    fn learned(&self, images: Tensor<4>, targets: Tensor<2>, mode: Mode) -> (Tensor<2>, Tensor<1>) {
+    fn learned(
+        &self,
+        model: &ViT,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+        mode: Mode,
+    ) -> (Tensor<2>, Tensor<1>) {
         let weights = self.class_weights.as_ref().map(|weights| weights.of(targets.clone()));
         let loss = |logits, targets| match weights {
             Some(weights) => self.config.loss.weighted(logits, targets, weights.autodiff()),
@@ -182,10 +213,10 @@ impl Learner {
         };
         let targets = targets.autodiff();
         let Some(teacher) = &self.teacher else {
-            let logits = self.model.forward(images.autodiff(), mode);
+            let logits = model.forward(images.autodiff(), mode);
             return (logits.clone(), loss(logits, targets));
         };
-        let (logits, distilled) = self.model.forward_heads(images.clone().autodiff(), mode);
+        let (logits, distilled) = model.forward_heads(images.clone().autodiff(), mode);
         let answer = match &distilled {
             Some(distilled) => (logits.clone() + distilled.clone()) * 0.5,
             None => logits.clone(),
@@ -204,7 +235,9 @@ impl Learner {
         targets: Tensor<2>,
         seed: Seed,
     ) -> (Tensor<4>, Tensor<2>) {
-        let (mut images, mut targets) = self.config.mix.apply_to(part, images, targets, seed);
+        let place = part.start;
+        let (mut images, mut targets) =
+            self.config.mix.apply_to(part, place, images, targets, seed);
         for (index, program) in self.batch_programs.iter().enumerate() {
             let seed = seed.named("batch_augment").indexed(index as u64);
             (images, targets) = program.run(images, targets, seed);

@@ -2,7 +2,9 @@
 //! moving average.
 
 mod batch_gradients;
+mod exchange;
 mod optimizer_shard;
+mod own_sum;
 mod prune;
 mod rehearse;
 mod shared;

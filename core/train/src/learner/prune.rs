@@ -26,10 +26,16 @@ impl Learner {
     }
 
     /// Takes in gradients of the present weights, where account is kept of what heads and neurons matter.
-    pub(crate) fn see_importance(&mut self, gradients: &BatchGradients) {
-        if let Some(tracker) = &mut self.importance {
-            tracker.see(&parameters::values(&self.model), &gradients.gradients);
+    ///
+    /// # Errors
+    /// Each rank has a part of them, and the device fails.
+    pub(crate) fn see_importance(&mut self, gradients: &BatchGradients) -> Result<(), Error> {
+        if self.importance.is_some() {
+            let gradients = self.whole(&gradients.gradients)?;
+            let values = parameters::values(&self.model);
+            self.importance.iter_mut().for_each(|tracker| tracker.see(&values, &gradients));
         }
+        Ok(())
     }
 
     /// What heads and hidden neurons matter; zero as long as nothing is known of it.
@@ -89,7 +95,8 @@ impl Learner {
         } = before;
         (self.teacher, self.class_weights) = (teacher, class_weights);
         (self.scaler, self.skipped_steps) = (scaler, skipped_steps);
-        (self.ranks, self.fault) = (ranks, fault);
+        self.fault = fault;
+        self.join(&ranks);
         if let Some(images) = micro_batch {
             self.set_micro_batch(images);
         }

@@ -1,22 +1,29 @@
 //! Steps that the ranks of a job share: each computes the gradients of its micro-batches, and their sum is the
 //! same to the byte however many ranks there are.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use burn::tensor::Tensor;
-use vitral_distributed::{Summand, TreeSum, Wire, all_reduce, parts_of, reduce_scatter};
-use vitral_model::{device::Device, parameters::ParameterInfo};
+use vitral_distributed::{
+    Exchange, ReduceError, Summand as _, TreeSum, Wire, all_reduce, parts_of, reduce_scatter,
+};
+use vitral_model::{
+    device::{Device, is_cpu},
+    parameters::{self, ParameterInfo},
+};
 
 use super::{
     BatchGradients, Learner,
-    batch_gradients::{AtHand, PartGradients},
+    batch_gradients::{AtHand, Cut, Figures, PartGradients},
+    exchange::{Exchanging, Plan},
+    own_sum::{Gradient, OwnGradients, OwnSum, joined, sums, wait_for_sums},
     within_memory::{wait_for, within_memory},
 };
 use crate::{
     Error,
     experiment::Communication,
-    flat::{flat, on_device},
-    gradients::{add, global_norm, squared_norms},
+    flat::on_device,
+    gradients::{global_norm, squared_norms},
     ranks::Ranks,
     read_back::scalar,
 };
@@ -26,8 +33,8 @@ use crate::{
 pub(crate) struct Share {
     /// Images of the whole step that can be used.
     pub(crate) batch: usize,
-    /// How many of them are those of ranks before this one.
-    pub(crate) first: usize,
+    /// Images at hand that are neighbours in the whole step, and the place there of the first of them.
+    pub(crate) neighbours: [(usize, Range<usize>); 2],
     /// How many micro-batches the step has, where the experiment says so.
     pub(crate) micro_batches: usize,
     /// Those of this rank: the number of each in the step, and which of the images at hand it has.
@@ -35,32 +42,32 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The part of one rank of several, whose images have these places among the `planned` ones of a step: of
-    /// those that could be read, `batch` in all ranks and `first` in those before it.
+    /// The part of one rank of several, whose images have these places among the `planned` ones of a step. Of these,
+    /// each rank has so many images that could be read, in each of the two rows of neighbours that it has.
     pub(crate) fn new(
         ranks: &Ranks,
         micro_batches: usize,
         planned: usize,
         places: &[u32],
-        (batch, first): (usize, usize),
+        images: &[[usize; 2]],
     ) -> Self {
+        let rank = ranks.rank();
+        // The second rows lie in the opposite order behind all of the first ones.
+        let firsts = |images: &[[usize; 2]]| images.iter().map(|[first, _]| first).sum::<usize>();
+        let seconds =
+            |images: &[[usize; 2]]| images.iter().map(|[_, second]| second).sum::<usize>();
+        let [first, second] = images[rank];
+        let neighbours = [
+            (firsts(&images[..rank]), 0..first),
+            (firsts(images) + seconds(&images[rank + 1..]), first..first + second),
+        ];
+        let batch = firsts(images) + seconds(images);
         // It has been made sure that they divide the batch.
         let size = planned.div_ceil(micro_batches);
         let before = |place: usize| places.partition_point(|own| (*own as usize) < place);
         let own = parts_of(ranks.rank(), ranks.size(), micro_batches);
         let own = own.map(|number| (number, before(number * size)..before((number + 1) * size)));
-        Self { batch, first, micro_batches, own: own.collect() }
-    }
-}
-
-/// What a rank's micro-batches come to, as far as the order of the sum allows.
-pub(crate) struct OwnSum(TreeSum<PartGradients>);
-
-impl Summand for PartGradients {
-    fn add(&mut self, other: Self) {
-        add(&mut self.gradients, other.gradients);
-        self.loss = self.loss.clone() + other.loss;
-        self.correct = self.correct.clone() + other.correct;
+        Self { batch, neighbours, micro_batches, own: own.collect() }
     }
 }
 
@@ -86,92 +93,153 @@ impl Learner {
         images: Tensor<4>,
         targets: Tensor<2>,
     ) -> Result<OwnSum, Error> {
-        let count = images.dims()[0];
-        let Share { batch, first, .. } = *share;
-        let at_hand = AtHand { images, targets, first, batch, is_augmented_whole: false };
+        let at_hand = AtHand { images, targets, batch: share.batch, is_augmented_whole: false };
         let part = |number: usize, range: &Range<usize>| match range.is_empty() {
             true => self.nothing(),
-            false => self.part(step, number, range.clone(), &at_hand, &mut |_| {}),
-        };
-        let Some(size) = self.micro_batch else {
-            let mut sum = TreeSum::new(share.micro_batches);
-            share.own.iter().for_each(|(number, range)| sum.add(*number, part(*number, range)));
-            if self.ranks.size() > 1 {
-                sum.try_map(|part| wait_for(&part.gradients, &part.loss))?;
+            false => {
+                let cut = Cut { number, place: range.start, range: range.clone() };
+                self.part(step, cut, &at_hand, &mut |_| {})
             }
-            return Ok(OwnSum(sum));
+        };
+        let parameters = self.infos.len();
+        let here =
+            |(gradients, figures)| OwnSum { gradients: OwnGradients::Here(gradients), figures };
+        let Some(size) = self.micro_batch else {
+            let parts = |own: &[(usize, Range<usize>)]| {
+                let own = own.iter().map(|(number, range)| (*number, part(*number, range)));
+                sums(parameters, share.micro_batches, own)
+            };
+            if let (Some(peers), Some(((last, range), before))) =
+                (self.beside(), share.own.split_last())
+            {
+                return self.exchanging(step, peers, parts(before), (*last, range), &at_hand);
+            }
+            let own = parts(&share.own);
+            if self.ranks.size() > 1 {
+                wait_for_sums(&own.0, &own.1)?;
+            }
+            return Ok(here(own));
         };
         within_memory(|| {
             // However it is cut, what a rank has is one part of the sum.
             let mut own: Option<PartGradients> = None;
-            for start in (0..count).step_by(size) {
-                let next = part(0, &(start..count.min(start + size)));
-                match &mut own {
-                    Some(own) => own.add(next),
-                    None => own = Some(next),
+            for (first, all) in &share.neighbours {
+                for start in all.clone().step_by(size) {
+                    let range = start..all.end.min(start + size);
+                    let cut = Cut { number: 0, place: first + start - all.start, range };
+                    let next = self.part(step, cut, &at_hand, &mut |_| {});
+                    match &mut own {
+                        Some(own) => own.add(next),
+                        None => own = Some(next),
+                    }
                 }
             }
             let own = own.unwrap_or_else(|| self.nothing());
-            wait_for(&own.gradients, &own.loss)?;
-            let mut sum = TreeSum::new(self.ranks.size());
-            sum.add(self.ranks.rank(), own);
-            Ok(OwnSum(sum))
+            wait_for(&own.gradients, &own.figures.loss)?;
+            let own = [(self.ranks.rank(), own)].into_iter();
+            Ok(here(sums(parameters, self.ranks.size(), own)))
         })
     }
 
-    /// The gradients of a step of which each rank has computed its own.
+    /// By what gradients are exchanged while backward runs, where that can be: on the processor, which has computed
+    /// a gradient when it hands it over.
+    fn beside(&self) -> Option<Arc<dyn Exchange + Send + Sync>> {
+        let peers = self.ranks.peers().filter(|peers| peers.size() > 1);
+        peers.filter(|_| is_cpu(&self.device()))?.beside()
+    }
+
+    /// Has the sums over a rank's parts but the last one be exchanged with those over it, while it is computed.
+    fn exchanging(
+        &self,
+        step: u64,
+        peers: Arc<dyn Exchange + Send + Sync>,
+        (gradients, mut figures): (Vec<TreeSum<Gradient>>, TreeSum<Figures>),
+        (last, range): (usize, &Range<usize>),
+        at_hand: &AtHand,
+    ) -> Result<OwnSum, Error> {
+        let device = self.device();
+        let segments = self.shard.as_ref().map(|shard| shard.segments().clone());
+        let plan = Plan::new(&self.infos, segments, self.wire());
+        let ids = parameters::ids(&self.model);
+        let exchanging = Exchanging::start(plan, &ids, peers, gradients, last)?;
+        let (left, of_last) = match range.is_empty() {
+            true => (self.infos.iter().map(|_| None).collect(), self.no_figures()),
+            false => {
+                let model = self.model.clone().handing_over(exchanging.taker());
+                let part = Cut { number: last, place: range.start, range: range.clone() };
+                let (mut left, of_last) = self.backward(&model, step, part, at_hand, &mut |_| {});
+                (parameters::gradients_left(&self.model, &mut left), of_last)
+            }
+        };
+        exchanging.take_rest(left, &self.infos, &device)?;
+        figures.add(last, of_last);
+        Ok(OwnSum { gradients: OwnGradients::Exchanging(exchanging), figures })
+    }
+
+    fn wire(&self) -> Wire {
+        match self.config.communication {
+            Communication::F32 => Wire::F32,
+            Communication::BF16 => Wire::Bf16,
+        }
+    }
+
+    /// The gradients of a step of which each rank has computed its own, and for how long they were exchanged, or others
+    /// were waited for, while this rank computed.
     ///
     /// # Errors
     /// The device fails.
-    pub(crate) fn summed(&self, OwnSum(own): OwnSum) -> Result<BatchGradients, Error> {
+    pub(crate) fn summed(&self, own: OwnSum) -> Result<(BatchGradients, Duration), Error> {
         let _span = tracing::trace_span!("sum over ranks").entered();
-        let device = self.device();
-        let alone = |own: TreeSum<PartGradients>| {
-            let PartGradients { gradients, loss, correct } =
-                own.finish().unwrap_or_else(|| self.nothing());
-            BatchGradients { gradients: self.unscaled(gradients), norm: None, loss, correct }
-        };
-        let batch = match self.ranks.peers().filter(|peers| peers.size() > 1) {
-            None => alone(own),
-            Some(peers) => {
-                let summed =
-                    |error: vitral_distributed::ReduceError| Error::Message(error.to_string());
-                let figures = own.try_map(|part| {
-                    Ok::<_, Error>(vec![scalar(part.loss.clone())?, scalar(part.correct.clone())?])
-                })?;
-                let figures = all_reduce(peers, &figures, Wire::F32).map_err(summed)?;
-                let values = own.try_map(|part| flat(&part.gradients))?;
-                drop(own);
-                let wire = match self.config.communication {
-                    Communication::F32 => Wire::F32,
-                    Communication::BF16 => Wire::Bf16,
-                };
+        let (device, OwnSum { gradients, figures }) = (self.device(), own);
+        let summed = |error: ReduceError| Error::Message(error.to_string());
+        let peers = self.ranks.peers().filter(|peers| peers.size() > 1);
+        let (gradients, hidden) = match (gradients, peers) {
+            (OwnGradients::Exchanging(exchanging), _) => {
+                let pieces = self.shard.as_ref().map(|shard| shard.lengths().collect());
+                exchanging.finish(&self.infos, pieces, &device)?
+            }
+            (OwnGradients::Here(sums), None) => {
+                let own: Option<Vec<_>> = sums.into_iter().map(TreeSum::finish).collect();
+                let own = own.map(|own| own.into_iter().map(|Gradient(own)| own).collect());
+                (own.unwrap_or_else(|| self.nothing().gradients), Duration::ZERO)
+            }
+            (OwnGradients::Here(sums), Some(peers)) => {
+                let count = self.infos.iter().map(ParameterInfo::elements).sum();
+                let values = joined(&sums, count)?;
+                drop(sums);
                 let gradients = match &self.shard {
                     None => {
-                        let lengths = self.infos.iter().map(ParameterInfo::elements);
-                        let all = all_reduce(peers, &values, wire).map_err(summed)?;
-                        on_device(&all, lengths, &device)
+                        let all = all_reduce(peers, &values, self.wire()).map_err(summed)?;
+                        on_device(&all, self.infos.iter().map(ParameterInfo::elements), &device)
                     }
                     Some(shard) => {
-                        let own = reduce_scatter(peers, &values, shard.segments(), wire);
+                        let own = reduce_scatter(peers, &values, shard.segments(), self.wire());
                         on_device(&own.map_err(summed)?, shard.lengths(), &device)
                     }
                 };
-                let figure = |value: f32| Tensor::from_floats([value], &device);
-                BatchGradients {
-                    gradients: self.unscaled(gradients),
-                    norm: None,
-                    loss: figure(figures[0]),
-                    correct: figure(figures[1]),
-                }
+                (gradients, Duration::ZERO)
             }
         };
+        // After the gradients: one thread at a time meets the others.
+        let Figures { loss, correct } = match peers {
+            None => figures.finish().unwrap_or_else(|| self.no_figures()),
+            Some(peers) => {
+                let own = figures.try_map(|figures| {
+                    let Figures { loss, correct } = figures;
+                    Ok::<_, Error>(vec![scalar(loss.clone())?, scalar(correct.clone())?])
+                })?;
+                let all = all_reduce(peers, &own, Wire::F32).map_err(summed)?;
+                let figure = |value: f32| Tensor::from_floats([value], &device);
+                Figures { loss: figure(all[0]), correct: figure(all[1]) }
+            }
+        };
+        let gradients = self.unscaled(gradients);
         let norm = match &self.shard {
             None if self.scaler.is_none() => None,
-            None => Some(global_norm(&batch.gradients)),
-            Some(_) => Some(self.norm_of_all(&batch.gradients)?),
+            None => Some(global_norm(&gradients)),
+            Some(_) => Some(self.norm_of_all(&gradients)?),
         };
-        Ok(BatchGradients { norm, ..batch })
+        Ok((BatchGradients { gradients, norm, loss, correct }, hidden))
     }
 
     /// The global norm where each rank has a part of the gradients: the same as where each has all of them.
@@ -191,12 +259,16 @@ impl Learner {
     /// What a micro-batch adds of which no image could be read.
     fn nothing(&self) -> PartGradients {
         let device = self.device();
-        let zeros = |count: usize| Tensor::<1>::zeros([count], &device);
+        let zeros = |info: &ParameterInfo| Tensor::zeros([info.elements()], &device);
         PartGradients {
-            gradients: self.infos.iter().map(|info| zeros(info.elements())).collect(),
-            loss: zeros(1),
-            correct: zeros(1),
+            gradients: self.infos.iter().map(zeros).collect(),
+            figures: self.no_figures(),
         }
+    }
+
+    fn no_figures(&self) -> Figures {
+        let zero = Tensor::zeros([1], &self.device());
+        Figures { loss: zero.clone(), correct: zero }
     }
 
     pub(super) fn device(&self) -> Device {
@@ -208,6 +280,7 @@ impl Learner {
 mod tests {
     use std::rc::Rc;
 
+    use vitral_data::Shard;
     use vitral_distributed::threads::ranks;
     use vitral_model::ViTConfig;
     use vitral_seed::Seed;
@@ -216,7 +289,7 @@ mod tests {
     use crate::{
         batch_size::BatchSize,
         experiment::TrainConfig,
-        mix::Mix,
+        mix::{Mix, MixMode},
         schedule::{Decay, Schedule},
     };
 
@@ -284,16 +357,22 @@ mod tests {
             learner.join(&shared);
             let mut found = Vec::new();
             for step in 0..3 {
-                let part = parts_of(shared.rank(), size, BATCH);
                 let own = |part: Range<usize>| -> Vec<u32> {
                     part.map(|place| place as u32).filter(|place| !lost.contains(place)).collect()
                 };
-                let (before, all) = (own(0..part.start).len(), own(0..BATCH).len());
-                let places = own(part);
-                let share = Share::new(&shared, train.accum_steps, BATCH, &places, (all, before));
+                let places = |rank: usize| {
+                    let shard = Shard::new(rank as u32, size as u32).unwrap();
+                    let is_paired = train.batch.is_auto() && train.mix.is_on();
+                    let shard = if is_paired { shard.paired() } else { shard };
+                    shard.places(BATCH).map(own)
+                };
+                let count = |rank: usize| places(rank).map(|own| own.len());
+                let counts: Vec<[usize; 2]> = (0..size).map(count).collect();
+                let places = places(shared.rank()).concat();
+                let share = Share::new(&shared, train.accum_steps, BATCH, &places, &counts);
                 let (images, targets) = images(step, &places);
                 let own = learner.own_gradients(step, &share, images, targets).unwrap();
-                let learned = learner.apply(step, learner.summed(own).unwrap(), 1.0).unwrap();
+                let learned = learner.apply(step, learner.summed(own).unwrap().0, 1.0).unwrap();
                 for figure in [learned.loss, learned.correct, learned.gradient_norm] {
                     found.push(scalar(figure).unwrap());
                 }
@@ -356,14 +435,21 @@ mod tests {
     /// The noise of a batch that is cut freely is that of the whole; only the order of the sum differs.
     #[test]
     fn ranks_that_cut_their_part_freely_come_to_the_whole() {
-        let auto = BatchSize::Auto { effective: BATCH, memory: None };
-        let train = TrainConfig { batch: auto, mix: Mix::default(), ..train(1) };
-        let one = trained(1, &train, &[]);
-        for size in [2, 3] {
-            let found = trained(size, &train, &[]);
-            let figures = found.iter().zip(&one).take(9);
-            figures
-                .for_each(|(found, one)| assert!((found - one).abs() < 1e-3 * one.abs().max(1.0)));
+        let mode = MixMode::Element;
+        let elements = Mix { mixup: 0.8, cutmix: 1.0, mode, ..Mix::default() };
+        for mix in [Mix::default(), train(1).mix, elements] {
+            let auto = BatchSize::Auto { effective: BATCH, memory: None };
+            let train = TrainConfig { batch: auto, mix, ..train(1) };
+            let one = trained(1, &train, &[]);
+            for size in [2, 3] {
+                let found = trained(size, &train, &[]);
+                for (found, one) in found.iter().zip(&one).take(9) {
+                    let near = (found - one).abs() < 1e-3 * one.abs().max(1.0);
+                    assert!(near, "{found} for {one} with {mix:?} in {size} ranks");
+                }
+            }
+            // What is left is mixed with what is left in the rank.
+            assert!(trained(2, &train, &[1, 8, 15]).iter().all(|value| value.is_finite()));
         }
     }
 

@@ -175,7 +175,7 @@ fn see(
         let pixels = images_to_device(&batch, &data.normalize, device)?;
         let targets = targets(&batch.labels, model.classes, train.label_smoothing, device);
         let gradients = learner.gradients(step, pixels, targets);
-        learner.see_importance(&gradients);
+        learner.see_importance(&gradients)?;
         seen(step + 1);
     }
     Ok(())

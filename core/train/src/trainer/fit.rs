@@ -10,7 +10,7 @@ use vitral_model::{
 
 use super::{Trainer, together::on_this_host};
 use crate::{
-    BatchGradients, Error, Event, MemoryFault, Observer,
+    BatchGradients, CommunicationReport, Error, Event, MemoryFault, Observer,
     batch_size::{BatchSize, MemorySize},
     event::images_of,
     learner::Share,
@@ -131,8 +131,8 @@ impl Trainer {
         result
     }
 
-    /// The gradients of a step that ranks share, and how long others were waited for and exchanged with. Where
-    /// memory runs out on one of them, all make the step again.
+    /// The gradients of a step that ranks share, and how long it was exchanged. Where memory runs out on
+    /// one of them, all make the step again.
     pub(super) fn shared_gradients(
         &mut self,
         step: u64,
@@ -140,7 +140,7 @@ impl Trainer {
         images: Tensor<4>,
         targets: Tensor<2>,
         observer: &mut dyn Observer,
-    ) -> Result<(BatchGradients, Option<Duration>), Error> {
+    ) -> Result<(BatchGradients, Option<CommunicationReport>), Error> {
         let mut communication = Duration::ZERO;
         let own = loop {
             if let Some(micro_batch) = &self.state.micro_batch {
@@ -175,9 +175,9 @@ impl Trainer {
             self.emit(Event::OutOfMemory { images: size, smaller, reason }, observer)?;
         };
         let communicating = Instant::now();
-        let gradients = self.learner.summed(own)?;
-        communication += communicating.elapsed();
-        Ok((gradients, Some(communication)))
+        let (gradients, hidden) = self.learner.summed(own)?;
+        let waited = communication + communicating.elapsed();
+        Ok((gradients, Some(CommunicationReport { waited, hidden })))
     }
 }
 

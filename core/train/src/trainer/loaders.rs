@@ -28,9 +28,17 @@ impl Trainer {
     pub(super) fn train_loader_with(&self, data: DataConfig) -> Result<Loader, Error> {
         let experiment = Experiment { data, ..self.experiment.clone() };
         let batches = self.plan.batch(self.state.step)..self.plan.batch(self.plan.total);
-        let shard = self.ranks.shard()?;
+        let shard = self.train_shard()?;
         let stages = self.stages.clone();
         train_loader_of(shard, &experiment, &self.datasets.train, stages, batches)
+    }
+
+    /// This rank's part of each batch. Where a batch is mixed as a whole, images are with those that they are mixed
+    /// with.
+    pub(super) fn train_shard(&self) -> Result<Shard, Error> {
+        let (train, shard) = (&self.experiment.train, self.ranks.shard()?);
+        let is_paired = train.batch.is_auto() && train.mix.is_on() && self.ranks.size() > 1;
+        Ok(if is_paired { shard.paired() } else { shard })
     }
 
     /// Tells what the data sets have found and do not read.

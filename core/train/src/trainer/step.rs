@@ -53,7 +53,7 @@ impl Trainer {
         self.ranks.begin(format_args!("updating the weights in step {}", step + 1), within);
         let is_pruned_further = prune.is_some_and(|prune| !prune.is_over(self.plan.epoch(step)));
         if is_pruned_further && !skipped {
-            self.learner.see_importance(&gradients);
+            self.learner.see_importance(&gradients)?;
         }
         let learning_rate = self.plan.schedule.learning_rate(step) * self.state.rate_scale;
         let update = tracing::trace_span!("update").entered();
@@ -64,7 +64,7 @@ impl Trainer {
         };
         drop(update);
         let update_time = updating.elapsed();
-        let waited = communication.unwrap_or_default();
+        let waited = communication.unwrap_or_default().waited;
         self.step_times.add(gradients_time.saturating_sub(waited) + update_time);
         self.begin("getting images and telling of what was done");
         feed.fetch_ahead();

@@ -32,7 +32,8 @@ struct Order {
 struct Arrival {
     /// Whether a signal has come.
     is_stopping: bool,
-    images: usize,
+    /// In each of the rows of neighbours that it has of the batch.
+    images: [usize; 2],
     skipped: Vec<Skipped>,
     disabled: Vec<String>,
     /// Seconds that it took for its part of the step before.
@@ -43,8 +44,8 @@ struct Arrival {
 pub(super) struct Arrived {
     /// Whether a signal has come to any rank.
     pub(super) is_stopping: bool,
-    /// The images of all ranks, and of those before this one.
-    images: (usize, usize),
+    /// The images of each rank.
+    images: Vec<[usize; 2]>,
     skipped: Vec<Skipped>,
     disabled: Vec<String>,
 }
@@ -109,9 +110,15 @@ impl Trainer {
         is_stopping: bool,
     ) -> Result<Arrived, Error> {
         let batch = batch.as_ref().ok();
+        let planned = self.experiment.train.batch.effective();
+        let [_, second] = self.train_shard()?.places(planned);
+        let images = |batch: &DeviceBatch| {
+            let first = batch.places.partition_point(|place| (*place as usize) < second.start);
+            [first, batch.count - first]
+        };
         let own = Arrival {
             is_stopping,
-            images: batch.map_or(0, |batch| batch.count),
+            images: batch.map_or([0; 2], images),
             skipped: batch.map_or_else(Vec::new, |batch| batch.skipped.clone()),
             disabled: batch.map_or_else(Vec::new, |batch| batch.disabled.clone()),
             busy: self.pace.own,
@@ -120,10 +127,9 @@ impl Trainer {
         if self.ranks.size() > 1 && self.ranks.is_first() {
             self.pace.add(all.iter().map(|arrival| arrival.busy));
         }
-        let images = |arrivals: &[Arrival]| arrivals.iter().map(|arrival| arrival.images).sum();
         Ok(Arrived {
             is_stopping: all.iter().any(|arrival| arrival.is_stopping),
-            images: (images(&all), images(&all[..self.ranks.rank()])),
+            images: all.iter().map(|arrival| arrival.images).collect(),
             skipped: all.iter().flat_map(|arrival| arrival.skipped.clone()).collect(),
             disabled: all.iter().flat_map(|arrival| arrival.disabled.clone()).collect(),
         })
@@ -136,8 +142,9 @@ impl Trainer {
         }
         let train = &self.experiment.train;
         let (cut, planned) = (train.accum_steps, train.batch.effective());
-        batch.share = Some(Share::new(&self.ranks, cut, planned, &batch.places, arrived.images));
-        batch.count = arrived.images.0;
+        let share = Share::new(&self.ranks, cut, planned, &batch.places, &arrived.images);
+        batch.count = share.batch;
+        batch.share = Some(share);
         (batch.skipped, batch.disabled) = (arrived.skipped, arrived.disabled);
     }
 

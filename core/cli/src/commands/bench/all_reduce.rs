@@ -4,7 +4,7 @@
 use std::{fmt, time::Instant};
 
 use clap::Args;
-use vitral_distributed::{Limits, Peers, TreeSum, Wire, World, all_reduce};
+use vitral_distributed::{Exchange as _, Limits, Peers as _, TreeSum, Wire, World, all_reduce};
 use vitral_model::{Variant, ViT, device::Device, parameters};
 use vitral_seed::Seed;
 

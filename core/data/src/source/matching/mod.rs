@@ -277,6 +277,10 @@ impl Source for Relabelled {
         self.source.groups()
     }
 
+    fn keep_groups(&self, shuffled: usize) {
+        self.source.keep_groups(shuffled);
+    }
+
     fn hash_index(&self, hasher: &mut dyn Hasher) {
         self.source.hash_index(hasher);
     }

@@ -250,6 +250,10 @@ impl Source for Parquet {
         Some(&self.groups)
     }
 
+    fn keep_groups(&self, shuffled: usize) {
+        self.recent.keep(shuffled);
+    }
+
     fn hash_index(&self, hasher: &mut dyn Hasher) {
         for RowGroup { file, first_row, rows, images } in &self.row_groups {
             hasher.write_u32(*file);

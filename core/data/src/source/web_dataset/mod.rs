@@ -289,6 +289,10 @@ impl Source for WebDataset {
         self.sequential.as_ref().map(|sequential| &sequential.groups)
     }
 
+    fn keep_groups(&self, shuffled: usize) {
+        self.sequential.iter().for_each(|sequential| sequential.pieces.keep(shuffled));
+    }
+
     fn notes(&self) -> &[String] {
         &self.notes
     }
