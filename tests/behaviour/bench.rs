@@ -25,7 +25,7 @@ fn preset(arguments: &[&str]) -> Value {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// The median of a figure, which lies between its least and its most.
@@ -234,5 +234,5 @@ fn steps_are_written_as_a_trace() {
     }
     let said = of(&["--warmup", "12"]).failed_with(2).stderr;
     assert!(said.contains("makes 12 steps") && said.contains("train.steps=13"), "{said}");
-    assert!(!workspace.join("run").exists(), "it is no run");
+    assert!(!workspace.join("run").exists(), "it is not a run");
 }

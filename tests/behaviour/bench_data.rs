@@ -15,7 +15,7 @@ fn bench(workspace: &Workspace, arguments: &[&str]) -> Value {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn names(row: &Value) -> Vec<&str> {

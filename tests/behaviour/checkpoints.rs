@@ -130,7 +130,7 @@ fn what_the_list_of_checksums_does_not_name_is_not_loaded() {
     fs::write(&list, &whole).unwrap();
     vitral(workspace.path(), &["eval", "run"]).succeeded();
     sum_again(&checkpoint);
-    assert_refused(&workspace, resume, &["SHA256SUMS names notes.txt, which is no file of this"]);
+    assert_refused(&workspace, resume, &["SHA256SUMS names notes.txt, which is not a file of this"]);
 }
 
 /// The sums fit each of these: somebody who can write the files can write the sums.
@@ -221,7 +221,7 @@ fn results_that_are_no_numbers_are_refused_though_the_weights_are() {
     let image = fs::read_dir(image).unwrap().flatten().next().unwrap().path();
     let image = image.to_str().unwrap();
     for (command, said) in [
-        (&["eval", "run"][..], "the loss is no number"),
+        (&["eval", "run"][..], "the loss is not a number"),
         (&["predict", "run", image], "the probabilities are no number"),
     ] {
         let refused = vitral(workspace.path(), command).failed_with(1);
@@ -248,9 +248,9 @@ fn a_newest_checkpoint_that_cannot_be_used_is_named_with_the_newest_whole_one() 
     fs::create_dir(&planted).unwrap();
     refused(&["SHA256SUMS"]);
     fs::write(&planted, "a file").unwrap();
-    refused(&["it is no folder"]);
+    refused(&["it is not a folder"]);
     std::os::unix::fs::symlink("nowhere", &planted).unwrap();
-    refused(&["it is no folder"]);
+    refused(&["it is not a folder"]);
     copy_folder(&own, &planted);
     refused(&["is of step 12"]);
     let here = workspace.path().canonicalize().unwrap().join("run").display().to_string();

@@ -119,8 +119,8 @@ fn what_an_mlp_mixer_lacks_is_shown_with_its_line() {
         ("model.token_merging=(r: Constant(2))", "an MLP-Mixer has no `token_merging`"),
         ("train.image_size=[(until_epoch: 1, size: 4)]", "do not go with an MLP-Mixer"),
         ("model.token_mixing=Mlp(hidden: 0)", "must be at least 1"),
-        ("model.variant=\"Mixer-Ti/16\"", "`Mixer-Ti/16` is no variant"),
-        ("model.variant=\"R26+ViT-S/16\"", "`R26+ViT-S/16` is no variant"),
+        ("model.variant=\"Mixer-Ti/16\"", "`Mixer-Ti/16` is not a variant"),
+        ("model.variant=\"R26+ViT-S/16\"", "`R26+ViT-S/16` is not a variant"),
         ("model.stem=ResNet(layers: [1], width: 40)", "40 channels do not fall into the 32 groups"),
     ] {
         let said = vitral(workspace.path(), &["train", "experiment.ron", "--set", set]);

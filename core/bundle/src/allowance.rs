@@ -61,7 +61,7 @@ impl FromStr for Allowance {
             None => (of, None),
         };
         if !text::is_plugin_name(plugin) {
-            return Err(format!("`{plugin}` is no name of a plugin"));
+            return Err(format!("`{plugin}` is not the name of a plugin"));
         }
         let mut permits = Vec::new();
         loop {

@@ -36,7 +36,7 @@ impl TrustedKey {
             Ok(key) if key.to_bytes().starts_with(b"Ed") => Ok(Self(key)),
             _ => Err(BundleError::key(
                 name,
-                "this is no minisign public key, which is a comment and a line of 56 letters that \
+                "this is not a minisign public key, which is a comment and a line of 56 letters that \
                  starts with `RW`",
             )),
         }
@@ -85,7 +85,7 @@ impl SigningKey {
             ErrorKind::Verify if encrypted => BundleError::WrongPassword { key: name.to_owned() },
             _ => BundleError::key(
                 name,
-                format!("this is no minisign secret key that can be used: {error}"),
+                format!("this is not a minisign secret key that can be used: {error}"),
             ),
         })
     }
@@ -158,7 +158,7 @@ impl KeyPair {
 
 fn read(path: &Path) -> Result<String, BundleError> {
     let bytes = files::read(path, files::Kind::KEY)?;
-    let wrong = |_| BundleError::key(&path.display().to_string(), "this is no key: it is not text");
+    let wrong = |_| BundleError::key(&path.display().to_string(), "this is not a key: it is not text");
     String::from_utf8(bytes).map_err(wrong)
 }
 

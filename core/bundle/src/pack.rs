@@ -75,7 +75,7 @@ impl PackInput {
     fn manifest(&self) -> Result<Manifest, BundleError> {
         let Description { name, version, summary, parameters, examples } = &self.description;
         let version = Version::parse(version).map_err(|error| {
-            self.wrong(format!("its version `{version}` is no semantic version: {error}"))
+            self.wrong(format!("its version `{version}` is not a semantic version: {error}"))
         })?;
         let artifact = |(target, (path, content)): &(Target, Entry)| Artifact {
             kind: target.clone(),

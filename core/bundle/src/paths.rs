@@ -37,7 +37,7 @@ pub(crate) fn role(path: &str) -> Result<Role, String> {
         ["examples", name] if name.ends_with(".ron") => Ok(Role::Document),
         ["wasm", name] if name.ends_with(".wasm") => Ok(Role::Artifact),
         ["native", _, _] => Ok(Role::Artifact),
-        _ => Err("is no name that a bundle's file may have: these are plugin.ron, SHA256SUMS, \
+        _ => Err("is not a name that a bundle's file may have: these are plugin.ron, SHA256SUMS, \
                   SHA256SUMS.minisig, README.md, CHANGELOG.md, LICENSE*, examples/*.ron, wasm/*.wasm and \
                   native/<target triple>/<library>"
             .to_owned()),

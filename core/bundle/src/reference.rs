@@ -125,7 +125,7 @@ impl FromStr for Reference {
         let form = "a plugin in a registry is named as in `ghcr.io/lab/blur:1.2.0`";
         let (registry, rest) = text.split_once('/').ok_or(form)?;
         if !is_host(registry) {
-            return Err(format!("{registry:?} is no name of a registry's machine; {form}"));
+            return Err(format!("{registry:?} is not the name of a registry's machine; {form}"));
         }
         let digest = rest.split_once("@sha256:");
         let (repository, which) = match digest {
@@ -139,14 +139,14 @@ impl FromStr for Reference {
         };
         if !repository.split('/').all(is_repository_part) {
             return Err(format!(
-                "{repository:?} is no place in a registry, which has lower-case words between `/`; {form}"
+                "{repository:?} is not a place in a registry, which has lower-case words between `/`; {form}"
             ));
         }
         let (registry, repository) = (registry.to_owned(), repository.to_owned());
         let reference = Self { registry, repository, which };
         match is_plugin_name(reference.plugin()) {
             true => Ok(reference),
-            false => Err(format!("{:?} is no name of a plugin; {form}", reference.plugin())),
+            false => Err(format!("{:?} is not the name of a plugin; {form}", reference.plugin())),
         }
     }
 }
@@ -155,7 +155,7 @@ impl FromStr for Reference {
 fn which(wanted: &str, is_requirement: bool) -> Result<Which, String> {
     let wrong = || {
         format!(
-            "{wanted:?} is no version: plugins are published under versions such as `1.2.0`, of which \
+            "{wanted:?} is not a version: plugins are published under versions such as `1.2.0`, of which \
              `:1.2` takes the newest of 1.2, and `@^1.2` the newest that will do"
         )
     };

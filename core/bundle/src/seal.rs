@@ -36,7 +36,7 @@ pub(crate) fn seal(archive: &[u8]) -> io::Result<Vec<u8>> {
 /// Checks the seal, and gives what it covers.
 pub(crate) fn check(sealed: &[u8]) -> Result<&[u8], String> {
     if !sealed.starts_with(&ZSTD) {
-        return Err("this is no bundle: it does not start like a zstd file".to_owned());
+        return Err("this is not a bundle: it does not start like a zstd file".to_owned());
     }
     let split = sealed.len().checked_sub(SEAL_BYTES);
     let (frame, seal) = split.map(|at| sealed.split_at(at)).unwrap_or_default();

@@ -41,6 +41,6 @@ pub enum SignatureError {
         key: KeyId,
     },
     /// The file is no signature.
-    #[error("SHA256SUMS.minisig is no minisign signature: {0}")]
+    #[error("SHA256SUMS.minisig is not a minisign signature: {0}")]
     Malformed(String),
 }

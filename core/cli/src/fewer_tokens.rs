@@ -25,7 +25,7 @@ pub struct FewerTokens {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let share: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match (0.01..=1.0).contains(&share) {
         true => Ok(share),
         false => Err("a share of the patches is from 0.01 to 1".into()),

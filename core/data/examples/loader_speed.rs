@@ -116,7 +116,7 @@ fn options() -> Fallible<Options> {
             "--size" => options.size = value.parse()?,
             "--workers" => options.workers = value.parse()?,
             "--seconds" => options.seconds = value.parse()?,
-            _ => return Err(format!("{name} is no option").into()),
+            _ => return Err(format!("{name} is not an option").into()),
         }
     }
     Ok(options)

@@ -334,7 +334,7 @@ mod tests {
         let a = folder.open_folder("a").unwrap();
         assert!(folder.holds("a", &a).unwrap() && !folder.holds("b", &a).unwrap());
         std::os::unix::fs::symlink("a", root.path().join("link")).unwrap();
-        assert!(!folder.holds("link", &a).unwrap(), "it is no folder");
+        assert!(!folder.holds("link", &a).unwrap(), "it is not a folder");
         assert!(folder.open_folder("link").is_err());
     }
 

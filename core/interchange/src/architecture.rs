@@ -345,7 +345,7 @@ fn heads(
         ));
     }
     Err(format!(
-        "the file does not tell the number of heads, and a width of {width} is no multiple of the usual 64: say it (`--heads`)"
+        "the file does not tell the number of heads, and a width of {width} is not a multiple of the usual 64: say it (`--heads`)"
     ))
 }
 

@@ -188,7 +188,7 @@ fn number(value: &Value, key: &str) -> Result<Option<usize>, String> {
     match value.as_u64() {
         Some(number) if number <= LARGEST => Ok(Some(number as usize)),
         None if value.is_null() => Ok(None),
-        _ => Err(format!("config.json: `{key}` is {value}, which is no size")),
+        _ => Err(format!("config.json: `{key}` is {value}, which is not a size")),
     }
 }
 

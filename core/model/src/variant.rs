@@ -201,7 +201,7 @@ impl FromStr for Variant {
             exists.then_some(Self { family, size, patch })
         };
         parse().ok_or_else(|| {
-            format!("`{text}` is no variant: write a size (Ti, S, B, L, H) and a patch size, as in `Ti/16` or `B/32`, with `Mixer-` before it (S, B, L, H), as in `Mixer-B/16`, or with a ResNet (R /16, R26 /32, R50 /16 and /32), as in `R50+ViT-B/16`")
+            format!("`{text}` is not a variant: write a size (Ti, S, B, L, H) and a patch size, as in `Ti/16` or `B/32`, with `Mixer-` before it (S, B, L, H), as in `Mixer-B/16`, or with a ResNet (R /16, R26 /32, R50 /16 and /32), as in `R50+ViT-B/16`")
         })
     }
 }

@@ -114,7 +114,7 @@ impl FromStr for Dim {
         };
         dim.ok_or_else(|| {
             Misfit::new(format!(
-                "`{text}` is no dimension; a dimension is written like 49, B or 4B"
+                "`{text}` is not a dimension; a dimension is written like 49, B or 4B"
             ))
         })
     }
@@ -273,7 +273,7 @@ pub(crate) fn dims_text(dims: &[Dim]) -> String {
 pub(crate) fn parse_dims(text: &str) -> Result<Vec<Dim>, Misfit> {
     let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let inner = inner.ok_or_else(|| {
-        Misfit::new(format!("`{text}` is no shape; a shape is written like [B, 4, 49, 16]"))
+        Misfit::new(format!("`{text}` is not a shape; a shape is written like [B, 4, 49, 16]"))
     })?;
     match inner.trim() {
         "" => Ok(Vec::new()),

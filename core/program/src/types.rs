@@ -61,7 +61,7 @@ impl FromStr for DType {
     fn from_str(text: &str) -> Result<Self, Misfit> {
         let found = Self::ALL.into_iter().find(|dtype| dtype.name() == text);
         found.ok_or_else(|| {
-            Misfit::new(format!("`{text}` is no element type; there are f32, i32 and bool"))
+            Misfit::new(format!("`{text}` is not an element type; there are f32, i32 and bool"))
         })
     }
 }
@@ -146,7 +146,7 @@ impl FromStr for TensorType {
 
     fn from_str(text: &str) -> Result<Self, Misfit> {
         let bracket = text.find('[').ok_or_else(|| {
-            Misfit::new(format!("`{text}` is no type; a type is written like f32[B,4,49,16]"))
+            Misfit::new(format!("`{text}` is not a type; a type is written like f32[B,4,49,16]"))
         })?;
         Ok(Self { dtype: text[..bracket].parse()?, shape: text[bracket..].parse()? })
     }
@@ -168,8 +168,8 @@ mod tests {
         for (text, message) in [
             ("f32", "like f32[B,4,49,16]"),
             ("f64[2]", "there are f32, i32 and bool"),
-            ("f32[2", "`[2` is no shape"),
-            ("f32[2,x]", "`x` is no dimension"),
+            ("f32[2", "`[2` is not a shape"),
+            ("f32[2,x]", "`x` is not a dimension"),
             ("f32[0]", "at least 1"),
         ] {
             let error = text.parse::<TensorType>().unwrap_err().to_string();

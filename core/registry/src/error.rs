@@ -98,7 +98,7 @@ pub enum RegistryError {
         digest: String,
     },
     /// What is there is no plugin.
-    #[error("{what} is no plugin that can be used: {problem}")]
+    #[error("{what} is not a plugin that can be used: {problem}")]
     NoPlugin {
         /// What was looked at.
         what: String,

@@ -84,7 +84,7 @@ impl Index {
     ) -> Result<(Self, Fingerprint), RegistryError> {
         let wrong = |problem: String| RegistryError::Index { index: name.to_owned(), problem };
         let envelope: Envelope = serde_json::from_slice(file)
-            .map_err(|error| wrong(format!("this is no index of plugins: {error}")))?;
+            .map_err(|error| wrong(format!("this is not an index of plugins: {error}")))?;
         if envelope.format != FORMAT {
             return Err(wrong(format!(
                 "this is an index of format {:?}, and this vitral knows {FORMAT:?}",
@@ -107,7 +107,7 @@ impl Index {
             }
         };
         let index: Self = serde_json::from_slice(content)
-            .map_err(|error| wrong(format!("what is signed is no index of plugins: {error}")))?;
+            .map_err(|error| wrong(format!("what is signed is not an index of plugins: {error}")))?;
         index.check().map_err(wrong)?;
         Ok((index, key))
     }

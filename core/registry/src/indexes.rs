@@ -101,7 +101,7 @@ impl Indexes {
         }
         *highest = index.serial;
         let text = String::from_utf8(file.to_vec());
-        let text = text.map_err(|_| wrong("this is no text".into()))?;
+        let text = text.map_err(|_| wrong("this is not text".into()))?;
         let kept = Kept { place: place.to_owned(), file: text, key, serials };
         let kept = serde_json::to_vec(&kept).map_err(|error| wrong(error.to_string()))?;
         let at = |error| RegistryError::io("write", &path, error);

@@ -162,7 +162,7 @@ impl MemorySize {
 /// Text that is no amount of memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no amount of memory: write a number and a unit, such as \"8 GiB\" or \"512 MiB\""
+    "`{0}` is not an amount of memory: write a number and a unit, such as \"8 GiB\" or \"512 MiB\""
 )]
 pub struct NoMemorySize(String);
 
@@ -281,7 +281,7 @@ mod tests {
             ("Auto(effective: \"8\")", "`effective` must be a number"),
             ("Auto(effective: -8)", "`effective` must be a number"),
             ("Auto(8)", "Auto(effective: 1024)"),
-            ("Auto(effective: 8, memory: \"lots\")", "`lots` is no amount of memory"),
+            ("Auto(effective: 8, memory: \"lots\")", "`lots` is not an amount of memory"),
             ("Auto(effective: 8, memory: 8)", "`memory` must be text"),
             ("Aut(effective: 8)", "Auto"),
         ] {

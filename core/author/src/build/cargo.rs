@@ -86,7 +86,7 @@ impl Crate {
         let package = package.ok_or_else(|| wrong("Cargo.toml has no package".into()))?;
         let is_cdylib = |target: &Target| target.crate_types.iter().any(|it| it == CDYLIB);
         if !package.targets.iter().any(is_cdylib) {
-            let problem = "its library is no plugin: Cargo.toml needs `crate-type = [\"cdylib\", \
+            let problem = "its library is not a plugin: Cargo.toml needs `crate-type = [\"cdylib\", \
                            \"rlib\"]` under `[lib]`";
             return Err(wrong(problem.into()));
         }

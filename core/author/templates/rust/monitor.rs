@@ -46,7 +46,7 @@ impl Monitor for TemplateType {
         Ok(match self.bad_steps {
             0 => vec![],
             bad if bad >= self.settings.patience => {
-                vec![Action::Stop(format!("the loss was no number for {bad} steps"))]
+                vec![Action::Stop(format!("the loss was not a number for {bad} steps"))]
             }
             _ => vec![Action::Warn(format!("the loss of step {} is {}", step.step, figures.loss))],
         })

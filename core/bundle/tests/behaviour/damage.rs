@@ -65,8 +65,8 @@ fn a_damaged_bundle_is_told_from_a_file_of_another_kind() {
     let mut changed = bundle.clone();
     changed[60] ^= 1;
     for (bytes, expected) in [
-        (b"PK\x03\x04 zip".as_slice(), "this is no bundle"),
-        (b"", "this is no bundle"),
+        (b"PK\x03\x04 zip".as_slice(), "this is not a bundle"),
+        (b"", "this is not a bundle"),
         (&bundle[..100], "cut off"),
         (&changed, "it is damaged"),
         (&zstd::encode_all(b"x".as_slice(), 1).unwrap(), "not packed by `vitral plugin pack`"),

@@ -147,7 +147,7 @@ const HEADERS: &[Case] = &[
         expected: &["damaged header"],
     },
     Case {
-        what: "a size that is no number",
+        what: "a size that is not a number",
         make: |archive| archive.change(FIRST, |header| header.as_old_mut().size = *b"99zz99999999"),
         expected: &["no readable size"],
     },
@@ -242,7 +242,7 @@ const CONTENTS: &[Case] = &[
             let signature = (header(b"SHA256SUMS.minisig", 1), b"x".to_vec());
             archive.0.insert(FIRST, signature);
         },
-        expected: &["SHA256SUMS.minisig is no minisign signature"],
+        expected: &["SHA256SUMS.minisig is not a minisign signature"],
     },
     Case {
         what: "a changed file",
@@ -361,7 +361,7 @@ const CONTENTS: &[Case] = &[
         expected: &["plugin.ron:2:", "a plugin cannot be called"],
     },
     Case {
-        what: "a manifest that is no RON",
+        what: "a manifest that is not RON",
         make: |archive| {
             archive.replace("plugin.ron", |text| text.replacen('(', "", 1));
             archive.sum();

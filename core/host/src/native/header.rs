@@ -10,7 +10,7 @@ pub(super) const LENGTH: u64 = 1024;
 /// It is not, in words.
 pub(super) fn check(start: &[u8]) -> Result<(), String> {
     let Some((system, processor)) = read(start) else {
-        return Err("it is no native library".into());
+        return Err("it is not a native library".into());
     };
     let here = if cfg!(windows) {
         "Windows"

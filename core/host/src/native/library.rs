@@ -24,7 +24,7 @@ pub(crate) fn library(path: &Path) -> Result<&'static c::Plugin, OpenError> {
     // SAFETY: by contract the symbol of this name is a function of this type.
     let entry = unsafe { library.get::<c::Entry>(c::ENTRY.as_bytes()) }.map_err(|error| {
         let entry = c::ENTRY;
-        refuse(format!("it is no plugin, as it does not export `{entry}`: {error}"))
+        refuse(format!("it is not a plugin, as it does not export `{entry}`: {error}"))
     })?;
     // SAFETY: by contract the function takes nothing, and gives a table that is valid for ever, or
     // null.

@@ -85,7 +85,7 @@ impl Compiler {
         engine: &Engine,
         component: &[u8],
     ) -> Result<(Component, Vec<u8>), String> {
-        let none = |error: wasmtime::Error| format!("it is no WebAssembly component: {error:#}");
+        let none = |error: wasmtime::Error| format!("it is not a WebAssembly component: {error:#}");
         let Self::Apart { program, arguments } = self else {
             let compiled = Component::new(engine, component).map_err(none)?;
             let serialised = compiled.serialize().map_err(none)?;
@@ -190,7 +190,7 @@ impl Ended {
         if !self.status.success() {
             let last = self.said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
             return Err(match self.status.code() {
-                Some(NO_COMPONENT) => format!("it is no WebAssembly component: {last}"),
+                Some(NO_COMPONENT) => format!("it is not a WebAssembly component: {last}"),
                 _ => format!("its compiler ended with {}: {last}", self.status),
             });
         }
@@ -265,7 +265,7 @@ mod tests {
                 "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
                 "takes more than the 1 MiB",
             ),
-            ("echo nothing of that kind >&2; exit 3", "it is no WebAssembly component: nothing of"),
+            ("echo nothing of that kind >&2; exit 3", "it is not a WebAssembly component: nothing of"),
             (
                 "echo first >&2; echo last >&2; exit 9",
                 "its compiler ended with exit status: 9: last",

@@ -39,7 +39,7 @@ impl Augmentation {
         in_place(pixels, || {
             self.0.call(request, async |store, instance| {
                 let Exports::Image(_, augment) = &*exports else {
-                    return Ok(Err("it is no image augmentation".to_owned()));
+                    return Ok(Err("it is not an image augmentation".to_owned()));
                 };
                 let augment = instance.get_typed_func::<Given, Made>(&mut *store, augment)?;
                 let (made,) = augment.call_async(store, (passed, sample.to_wit())).await?;

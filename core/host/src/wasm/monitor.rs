@@ -38,7 +38,7 @@ impl Observer {
         let request = Request { call, words, time: self.0.time(), seed: None, trace: None };
         self.0.call(request, async |store: &mut Store<State>, instance: &Instance| {
             let Exports::Monitor(indices, later) = &*exports else {
-                return Ok(Err("it is no monitor".to_owned()));
+                return Ok(Err("it is not a monitor".to_owned()));
             };
             run(store, instance, indices, later).await
         })

@@ -89,7 +89,7 @@ fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool)
     match kinds[..] {
         [kind] => Ok((kind, uses_wasi)),
         [] => Err(format!(
-            "it is no plugin, as it exports none of {}",
+            "it is not a plugin, as it exports none of {}",
             Kind::ALL.map(|kind| format!("`{NAMESPACE}{kind}s`")).join(", ")
         )),
         _ => {

@@ -65,7 +65,7 @@ fn files_of(index: &Value) -> Result<BTreeMap<&str, BTreeSet<&str>>, String> {
     let mut files: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (tensor, file) in map {
         let Some(file) = file.as_str() else {
-            return Err(format!("the file of `{tensor}` is {file}, which is no name"));
+            return Err(format!("the file of `{tensor}` is {file}, which is not a name"));
         };
         let mut parts = Path::new(file).components();
         let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
@@ -146,7 +146,7 @@ mod tests {
             (escaped(".."), "beside the index"),
             (escaped(""), "beside the index"),
             (escaped("/dev/zero"), "beside the index"),
-            (json!({"a": 1}), "which is no name"),
+            (json!({"a": 1}), "which is not a name"),
             (json!([FIRST]), "no `weight_map`"),
             (json!({}), "no tensors"),
         ] {

@@ -235,7 +235,7 @@ fn settings_that_the_tensors_contradict_are_refused() {
             "112 x 112 patches, but the tensors have 5 positions",
         ),
         (json!({"model_args": {"img_size": 4, "no_embed_class": true}}), "have 5 positions"),
-        (json!({"model_args": {"img_size": "large"}}), "which is no size"),
+        (json!({"model_args": {"img_size": "large"}}), "which is not a size"),
         (json!({"model_args": {"img_size": [4, 4, 4]}}), "two sides"),
     ] {
         let said = timm_base(config).unwrap_err();

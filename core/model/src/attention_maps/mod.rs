@@ -52,7 +52,7 @@ pub enum NoAttention {
     Reorganization,
     /// A plugin's attention is something else.
     #[error(
-        "the attention of layer {layer} (plugin `{plugin}`) has no map: what it gives is no mean of the values, \
+        "the attention of layer {layer} (plugin `{plugin}`) has no map: what it gives is not a mean of the values, \
          each with a weight of its own"
     )]
     Plugin {
@@ -62,7 +62,7 @@ pub enum NoAttention {
         plugin: String,
     },
     /// What was computed are no numbers.
-    #[error("the attention of layer {layer} is no number")]
+    #[error("the attention of layer {layer} is not a number")]
     NoNumber {
         /// The layer, from 0.
         layer: usize,

@@ -49,7 +49,7 @@ pub enum VitProgramError {
     /// A plugin's attention draws random numbers for each sample of a batch, in evaluation too.
     #[error(
         "the attention of layer {layer} (plugin `{plugin}`) draws random numbers for each image, \
-         which is no function of the image"
+         which is not a function of the image"
     )]
     Random {
         /// The layer.

@@ -136,7 +136,7 @@ impl Rule for Triangular {
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, Misfit> {
         let input = &operands[0];
         if input.rank() < 2 {
-            let problem = format!("{} is no matrix: at least 2 dimensions are needed", input.shape);
+            let problem = format!("{} is not a matrix: at least 2 dimensions are needed", input.shape);
             return Err(Misfit::new(problem));
         }
         one(input.clone())
@@ -231,7 +231,7 @@ mod tests {
         misfits(
             triangular(true, 0),
             &["f32[4]"],
-            "[4] is no matrix: at least 2 dimensions are needed",
+            "[4] is not a matrix: at least 2 dimensions are needed",
         );
     }
 }

@@ -200,7 +200,7 @@ mod tests {
             (
                 "cast",
                 vec![("to", Value::Text("f64".into()))],
-                "attribute `to`: `f64` is no element type",
+                "attribute `to`: `f64` is not an element type",
             ),
             (
                 "reshape",

@@ -46,7 +46,7 @@ impl FromStr for Layout {
         match text {
             "nhwc" => Ok(Self::Nhwc),
             "nchw" => Ok(Self::Nchw),
-            _ => Err(Misfit::new(format!("`{text}` is no layout; there are nhwc and nchw"))),
+            _ => Err(Misfit::new(format!("`{text}` is not a layout; there are nhwc and nchw"))),
         }
     }
 }

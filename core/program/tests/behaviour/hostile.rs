@@ -162,10 +162,10 @@ fn wrong_structure_is_refused() {
         "(name: \"y\", value: 5), (name: \"y\", value: 5),",
         "more than one output of that name",
     );
-    refused("name: \"x\"", "name: \"\"", "`` is no name");
-    refused("name: \"x\"", "name: \"../x\"", "`../x` is no name: use letters, digits");
+    refused("name: \"x\"", "name: \"\"", "`` is not a name");
+    refused("name: \"x\"", "name: \"../x\"", "`../x` is not a name: use letters, digits");
     refused("label: \"mixed\"", "label: \"\\u{1b}[31m\"", "has control characters");
-    refused("name: \"small\"", "name: \"a b\"", "name: `a b` is no name");
+    refused("name: \"small\"", "name: \"a b\"", "name: `a b` is not a name");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn names_and_labels() {
     let odd = |trace: &mut Tracer| {
         trace.input("a\nb", r#type("f32[B]"));
     };
-    told_once(limits(), odd, "plugin `greedy`: input `ab`: `a\\nb` is no name");
+    told_once(limits(), odd, "plugin `greedy`: input `ab`: `a\\nb` is not a name");
     let many = |trace: &mut Tracer| {
         for index in 0..3 {
             trace.input(&format!("y{index}"), r#type("f32[B]"));

@@ -128,7 +128,7 @@ fn outputs_have_names_of_their_own_and_there_is_one() {
             .contains("output `a`: there is more than one output of that name")
     );
     assert!(two(|_| vec![]).contains("outputs: there is none, but at least one is needed"));
-    assert!(two(|x| vec![("a/b", x)]).contains("`a/b` is no name"));
+    assert!(two(|x| vec![("a/b", x)]).contains("`a/b` is not a name"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn is_plain(plain_http: &PlainHttp, registry: &str) -> Result<bool, R
 /// Makes sure that an address has TLS or is one that is spoken to without.
 pub(super) fn check_address(plain_http: &PlainHttp, address: &str) -> Result<(), RegistryError> {
     let wrong = |problem: String| RegistryError::Usage(format!("{address} {problem}"));
-    let url = Url::parse(address).map_err(|error| wrong(format!("is no address: {error}")))?;
+    let url = Url::parse(address).map_err(|error| wrong(format!("is not an address: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("has a user in it, which the address of an index may not".into()));
     }
@@ -88,7 +88,7 @@ mod tests {
             (PlainHttp::ThisMachine, "http://evil.org\\localhost/i.json", "which evil.org is not"),
             (named("r.org"), "http://r.org:5000/i.json", "--plain-http=r.org:5000"),
             (PlainHttp::Never, "https://ada:sesame@r.org/i.json", "has a user in it"),
-            (PlainHttp::Never, "https://", "is no address"),
+            (PlainHttp::Never, "https://", "is not an address"),
         ] {
             let error = said(plain_http, address).unwrap_err();
             assert!(error.contains(expected), "{address}: {error}");

@@ -158,7 +158,7 @@ impl Listed {
         match self.sums.keys().next() {
             None => Ok(()),
             Some(name) => Err(format!(
-                "{FILE} names {name}, which is no file of this checkpoint by its {}",
+                "{FILE} names {name}, which is not a file of this checkpoint by its {}",
                 super::names::CONFIG
             )),
         }
@@ -166,7 +166,7 @@ impl Listed {
 }
 
 fn text(name: &str, bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| format!("{name} is no text: {error}"))
+    String::from_utf8(bytes).map_err(|error| format!("{name} is not text: {error}"))
 }
 
 /// Bytes as two digits each.
@@ -213,7 +213,7 @@ mod tests {
             assert!(refused.unwrap_err().contains("does not name b"));
         }
         assert!(listed.read("c", KIND).unwrap_err().contains("c is missing"));
-        assert!(listed.finish().unwrap_err().contains("names a, which is no file of"));
+        assert!(listed.finish().unwrap_err().contains("names a, which is not a file of"));
         let gone = folder(&["a", "c"]);
         let mut listed = Listed::open(gone.path()).unwrap();
         assert!(listed.read_if_there("c", KIND).unwrap_err().starts_with("c: "));

@@ -206,7 +206,7 @@ fn check_own(run: &Path) -> Result<(), CheckpointError> {
     let folder = run.join(FOLDER);
     match folder.symlink_metadata() {
         Ok(found) if !found.is_dir() => Err(at(&folder)(io::Error::other(
-            "it is no folder, but a link or a file: a run has its checkpoints in its own folder; move them there",
+            "it is not a folder, but a link or a file: a run has its checkpoints in its own folder; move them there",
         ))),
         _ => Ok(()),
     }
@@ -374,7 +374,7 @@ mod tests {
             [saved, manager.rewind(0, None).unwrap_err()].map(|error| error.to_string())
         };
         for said in refused() {
-            assert!(said.contains("it is no folder, but a link"), "{said}");
+            assert!(said.contains("it is not a folder, but a link"), "{said}");
         }
         fs::remove_file(&folder).unwrap();
         fs::rename(&other, &folder).unwrap();

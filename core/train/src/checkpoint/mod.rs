@@ -104,7 +104,7 @@ impl Checkpoint {
     fn read(path: &Path) -> Result<Self, CheckpointError> {
         let damaged = |problem: String| CheckpointError::Damaged { path: path.into(), problem };
         if !path.is_dir() {
-            return Err(damaged("it is no folder, or a link that leads to none".into()));
+            return Err(damaged("it is not a folder, or a link that leads to none".into()));
         }
         let mut folder = Listed::open(path).map_err(damaged)?;
         let state = listed_state(&mut folder).map_err(damaged)?;

@@ -73,7 +73,7 @@ fn distributions(targets: &Array, classes: usize) -> Result<(), String> {
         let sum: f64 = target.iter().sum();
         let is_one = (sum - 1.0).abs() <= TOLERANCE;
         if !is_one || target.iter().any(|&share| share < -TOLERANCE) {
-            return Err(format!("target {row} is no distribution: {target:?} adds up to {sum}"));
+            return Err(format!("target {row} is not a distribution: {target:?} adds up to {sum}"));
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ pub struct AllReduceArguments {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match seconds > 0.0 && seconds.is_finite() {
         true => Ok(seconds),
         false => Err("a step takes some time".into()),

@@ -221,7 +221,7 @@ pub fn name_and_version(plugin: &str) -> Result<(&str, VersionReq), Failure> {
 
 fn parse_version(version: &str) -> Result<Version, Failure> {
     let parsed = Version::parse(version);
-    parsed.map_err(|error| Failure::Other(format!("`{version}` is no version: {error}")))
+    parsed.map_err(|error| Failure::Other(format!("`{version}` is not a version: {error}")))
 }
 
 fn line(description: &Description, origin: &str) {

@@ -93,7 +93,7 @@ fn listed(path: &Path) -> Result<Option<Reference>, Failure> {
 fn wanted(version: &str) -> Result<VersionReq, Failure> {
     let exactly = Version::parse(version).map(|version| format!("={version}"));
     VersionReq::parse(exactly.as_deref().unwrap_or(version)).map_err(|error| {
-        Failure::Usage(format!("`{version}` is no version, as `1.2.0` or `1.2` are: {error}"))
+        Failure::Usage(format!("`{version}` is not a version, as `1.2.0` or `1.2` are: {error}"))
     })
 }
 
@@ -109,6 +109,6 @@ mod tests {
         assert!(will_do("1.2.0", "1.2.0") && !will_do("1.2.0", "1.2.1"));
         assert!(will_do("1.2", "1.3.1") && !will_do("1.2", "1.1.0") && !will_do("1.2", "2.0.0"));
         assert!(will_do("*", "1.2.0") && !will_do("*", "1.2.0-rc.1"));
-        assert!(wanted("newest").unwrap_err().sentence().contains("is no version"));
+        assert!(wanted("newest").unwrap_err().sentence().contains("is not a version"));
     }
 }

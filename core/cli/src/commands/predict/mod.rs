@@ -95,7 +95,7 @@ pub struct PredictArguments {
 }
 
 fn probability(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let value: f32 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match (0.0..=1.0).contains(&value) {
         true => Ok(value),
         false => Err("a probability is from 0 to 1".into()),

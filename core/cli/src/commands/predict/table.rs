@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn other_formats_are_refused_before_anything_is_computed() {
         let Err(Failure::Usage(said)) = Table::create(Path::new("x.xlsx"), 1) else {
-            panic!("it is no table that is written");
+            panic!("it is not a table that is written");
         };
         assert!(said.contains(".parquet"), "{said}");
     }

@@ -98,7 +98,7 @@ impl FromStr for Range {
         let (from, to) = (from.trim(), to.trim().trim_start_matches('='));
         let number = |text: &str| {
             let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
-            value.ok_or_else(|| format!("`{text}` is no number: a range is `1e-4..1e-3`"))
+            value.ok_or_else(|| format!("`{text}` is not a number: a range is `1e-4..1e-3`"))
         };
         let (low, high) = (number(from)?, number(to)?);
         if low >= high {
@@ -173,12 +173,12 @@ mod tests {
             ("a=3", "give several with commas"),
             ("a=1,,2", "missing beside a comma"),
             ("a=1,2,1", "`1` is there twice"),
-            ("a=1..b", "`b` is no number"),
-            ("a=..3", "`` is no number"),
+            ("a=1..b", "`b` is not a number"),
+            ("a=..3", "`` is not a number"),
             ("a=3..1", "goes upwards: `1..3`"),
             ("a=0..1:log", "above 0"),
             ("a=1..2:linear", "`:linear` says nothing"),
-            ("a=1..inf", "`inf` is no number"),
+            ("a=1..inf", "`inf` is not a number"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

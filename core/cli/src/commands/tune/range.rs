@@ -50,7 +50,7 @@ impl FromStr for Rates {
         let (lowest, highest) = text.split_once("..").ok_or("it is a range, as in `1e-6..1`")?;
         let number = |text: &str| {
             let value = text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
-            value.ok_or_else(|| format!("`{text}` is no number: it is a range, as in `1e-6..1`"))
+            value.ok_or_else(|| format!("`{text}` is not a number: it is a range, as in `1e-6..1`"))
         };
         let (lowest, highest) = (number(lowest)?, number(highest)?);
         if !(0.0 < lowest && lowest < highest && highest <= HIGHEST) {
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!("1e-6..1".parse(), Ok(Rates { lowest: 1e-6, highest: 1.0 }));
         for (text, said) in [
             ("1e-3", "as in `1e-6..1`"),
-            ("a..1", "`a` is no number"),
+            ("a..1", "`a` is not a number"),
             ("0..1", "from above 0"),
             ("1..0.1", "rise"),
             ("1..1000", "at most 100"),

@@ -87,7 +87,7 @@ pub fn run(command: &IndexCommand) -> Result<(), Failure> {
                 true => println!("{place} is looked into no more"),
                 false => {
                     return Err(Failure::Usage(format!(
-                        "{place} is no index that you look into; `vitral plugin index list` shows those"
+                        "{place} is not an index that you look into; `vitral plugin index list` shows those"
                     )));
                 }
             }
