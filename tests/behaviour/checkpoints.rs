@@ -130,7 +130,11 @@ fn what_the_list_of_checksums_does_not_name_is_not_loaded() {
     fs::write(&list, &whole).unwrap();
     vitral(workspace.path(), &["eval", "run"]).succeeded();
     sum_again(&checkpoint);
-    assert_refused(&workspace, resume, &["SHA256SUMS names notes.txt, which is not a file of this"]);
+    assert_refused(
+        &workspace,
+        resume,
+        &["SHA256SUMS names notes.txt, which is not a file of this"],
+    );
 }
 
 /// The sums fit each of these: somebody who can write the files can write the sums.

@@ -158,7 +158,8 @@ impl KeyPair {
 
 fn read(path: &Path) -> Result<String, BundleError> {
     let bytes = files::read(path, files::Kind::KEY)?;
-    let wrong = |_| BundleError::key(&path.display().to_string(), "this is not a key: it is not text");
+    let wrong =
+        |_| BundleError::key(&path.display().to_string(), "this is not a key: it is not text");
     String::from_utf8(bytes).map_err(wrong)
 }
 

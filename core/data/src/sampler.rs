@@ -24,7 +24,8 @@ pub enum Sampling {
     /// images make a batch, whatever the number of ranks. For `WebDataset` with `shuffle_buffer` and `Parquet`: of
     /// anything else a rank reads its own images alone in any case, and this is `Shuffled`.
     SplitByNode {
-        /// How many parts of a batch: what divides it, and a multiple of the number of ranks.
+        /// How many parts of a batch: what divides it, and a multiple of the number of ranks, or of twice that
+        /// where `batch: Auto` mixes images, so that no two ranks read the same files.
         #[schemars(range(min = 1, max = 65536))]
         parts: u32,
     },

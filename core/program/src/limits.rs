@@ -153,8 +153,10 @@ impl Limits {
     pub(crate) fn name(&self, name: &str) -> Result<(), Misfit> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if name.is_empty() || !name.chars().all(allowed) {
-            let problem =
-                format!("`{}` is not a name: use letters, digits, `_`, `.`, `-`", name.escape_debug());
+            let problem = format!(
+                "`{}` is not a name: use letters, digits, `_`, `.`, `-`",
+                name.escape_debug()
+            );
             return Err(Misfit::new(problem));
         }
         self.count("bytes of a name", name.len(), self.name_bytes)

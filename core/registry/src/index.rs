@@ -106,8 +106,9 @@ impl Index {
                 ));
             }
         };
-        let index: Self = serde_json::from_slice(content)
-            .map_err(|error| wrong(format!("what is signed is not an index of plugins: {error}")))?;
+        let index: Self = serde_json::from_slice(content).map_err(|error| {
+            wrong(format!("what is signed is not an index of plugins: {error}"))
+        })?;
         index.check().map_err(wrong)?;
         Ok((index, key))
     }

@@ -36,8 +36,14 @@ pub(crate) fn add(sums: &mut Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) {
         *sums = kernels::added(std::mem::take(sums), gradients);
         return;
     }
-    for (sum, gradient) in sums.iter_mut().zip(gradients) {
-        sum.inplace(|sum| add_on_cpu(sum, &gradient));
+    sums.iter_mut().zip(gradients).for_each(|(sum, gradient)| add_one(sum, gradient));
+}
+
+/// Adds the gradient of one parameter to another.
+pub(crate) fn add_one(sum: &mut Tensor<1>, gradient: Tensor<1>) {
+    match covers(&*sum) {
+        true => sum.inplace(|sum| add_on_cpu(sum, &gradient)),
+        false => sum.inplace(|sum| sum + gradient),
     }
 }
 

@@ -151,7 +151,7 @@ impl Ranks {
         }
         if train.batch.is_auto() {
             // All that a plugin looks at may be another rank's.
-            if !train.batch_augment.is_empty() && size > 1 {
+            if !train.batch_augment.is_empty() {
                 let steps = size.max(batch.div_ceil(64)).next_multiple_of(size);
                 return refused(
                     "train.batch_augment",
@@ -264,7 +264,6 @@ mod tests {
         let plugin = "batch: Auto(effective: 250), batch_augment: [(name: \"token-mix\")]";
         let told = refused(2, plugin, 999).unwrap();
         assert!(told.contains("`batch: 252, accum_steps: 4`"), "{told}");
-        assert_eq!(refused(1, plugin, 999), None);
         let pruned = "batch: 8, accum_steps: 4, shard_optimizer: true, prune: (flops: 0.5)";
         assert_eq!(refused(2, pruned, 8), None);
         let any = Experiment {

@@ -38,7 +38,8 @@ pub(crate) fn request(server: &Server, path: &str, body: Option<&str>) -> Vec<u8
 pub(crate) fn answer(received: &[u8], is_all: bool) -> Result<Option<Answer>, String> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
-    let parsed = head.parse(received).map_err(|error| format!("its answer is not HTTP: {error}"))?;
+    let parsed =
+        head.parse(received).map_err(|error| format!("its answer is not HTTP: {error}"))?;
     let httparse::Status::Complete(start) = parsed else {
         return if is_all { Err("it closed the connection".into()) } else { Ok(None) };
     };

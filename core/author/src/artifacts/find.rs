@@ -29,7 +29,9 @@ pub(super) fn find(path: &Path) -> Result<Artifacts, AuthorError> {
         _ => Err(AuthorError::NothingBuilt {
             path: path.to_owned(),
             problem: if path.exists() {
-                format!("this is not a folder, no bundle (`.{EXTENSION}`) and no component (`.wasm`)")
+                format!(
+                    "this is not a folder, no bundle (`.{EXTENSION}`) and no component (`.wasm`)"
+                )
             } else {
                 "there is nothing here".into()
             },

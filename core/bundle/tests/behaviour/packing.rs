@@ -85,7 +85,11 @@ fn what_would_not_open_is_not_packed() {
         ("a wrong name", named("Window"), "a plugin cannot be called `Window`"),
         ("a name that is a path", named("../x"), "leaves the bundle"),
         ("a long name", named(&"a".repeat(95)), "longer than 100 bytes"),
-        ("a wrong document", input("1.0.0").document("run.sh", Vec::new()), "`run.sh` is not a name"),
+        (
+            "a wrong document",
+            input("1.0.0").document("run.sh", Vec::new()),
+            "`run.sh` is not a name",
+        ),
         ("a document twice", input("1.0.0").document("README.md", Vec::new()), "twice"),
         ("a second manifest", input("1.0.0").document("plugin.ron", Vec::new()), "twice"),
         ("a triple that is a path", input("1.0.0").native("..", "x.so", Vec::new()), "`..`"),

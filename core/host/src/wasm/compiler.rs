@@ -265,7 +265,10 @@ mod tests {
                 "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
                 "takes more than the 1 MiB",
             ),
-            ("echo nothing of that kind >&2; exit 3", "it is not a WebAssembly component: nothing of"),
+            (
+                "echo nothing of that kind >&2; exit 3",
+                "it is not a WebAssembly component: nothing of",
+            ),
             (
                 "echo first >&2; echo last >&2; exit 9",
                 "its compiler ended with exit status: 9: last",

@@ -136,7 +136,8 @@ impl Rule for Triangular {
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, Misfit> {
         let input = &operands[0];
         if input.rank() < 2 {
-            let problem = format!("{} is not a matrix: at least 2 dimensions are needed", input.shape);
+            let problem =
+                format!("{} is not a matrix: at least 2 dimensions are needed", input.shape);
             return Err(Misfit::new(problem));
         }
         one(input.clone())

@@ -47,7 +47,9 @@ impl FromStr for Distribution {
     fn from_str(text: &str) -> Result<Self, Misfit> {
         let found = Self::ALL.into_iter().find(|distribution| distribution.to_string() == text);
         found.ok_or_else(|| {
-            Misfit::new(format!("`{text}` is not a distribution; there are uniform, normal and beta"))
+            Misfit::new(format!(
+                "`{text}` is not a distribution; there are uniform, normal and beta"
+            ))
         })
     }
 }

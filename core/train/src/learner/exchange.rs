@@ -281,7 +281,11 @@ impl Pending {
             // Where the thread has ended, that is told by who waits for it.
             (Ok(own), Some(jobs)) => drop(jobs.send((bucket, own))),
             (Ok(_), None) => {}
-            (Err(error), _) => self.failed = Some(error.to_string()),
+            // The others wait for this bucket: nothing is sent behind it.
+            (Err(error), _) => {
+                self.failed = Some(error.to_string());
+                self.jobs = None;
+            }
         }
     }
 }

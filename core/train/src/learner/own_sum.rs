@@ -8,7 +8,11 @@ use super::{
     exchange::Exchanging,
     within_memory::wait_for,
 };
-use crate::{Error, flat::append, gradients::add};
+use crate::{
+    Error,
+    flat::append,
+    gradients::{add, add_one},
+};
 
 /// A rank's part of a step.
 pub(crate) struct OwnSum {
@@ -29,7 +33,7 @@ pub(super) struct Gradient(pub(super) Tensor<1>);
 
 impl Summand for Gradient {
     fn add(&mut self, other: Self) {
-        add(std::slice::from_mut(&mut self.0), vec![other.0]);
+        add_one(&mut self.0, other.0);
     }
 }
 

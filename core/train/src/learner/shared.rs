@@ -35,6 +35,8 @@ pub(crate) struct Share {
     pub(crate) batch: usize,
     /// Images at hand that are neighbours in the whole step, and the place there of the first of them.
     pub(crate) neighbours: [(usize, Range<usize>); 2],
+    /// The most neighbours that any rank has.
+    pub(crate) most_neighbours: usize,
     /// How many micro-batches the step has, where the experiment says so.
     pub(crate) micro_batches: usize,
     /// Those of this rank: the number of each in the step, and which of the images at hand it has.
@@ -61,13 +63,14 @@ impl Share {
             (firsts(&images[..rank]), 0..first),
             (firsts(images) + seconds(&images[rank + 1..]), first..first + second),
         ];
+        let most_neighbours = images.iter().flatten().copied().max().unwrap_or(0);
         let batch = firsts(images) + seconds(images);
         // It has been made sure that they divide the batch.
         let size = planned.div_ceil(micro_batches);
         let before = |place: usize| places.partition_point(|own| (*own as usize) < place);
         let own = parts_of(ranks.rank(), ranks.size(), micro_batches);
         let own = own.map(|number| (number, before(number * size)..before((number + 1) * size)));
-        Self { batch, neighbours, micro_batches, own: own.collect() }
+        Self { batch, neighbours, most_neighbours, micro_batches, own: own.collect() }
     }
 }
 

@@ -165,8 +165,8 @@ impl Trainer {
                 break own?;
             };
             let size = micro_batch.size();
-            // The same on all ranks, whose parts may differ by an image.
-            if !micro_batch.failed(share.batch.div_ceil(self.ranks.size())) {
+            // The same on all ranks. No micro-batch has had more than that.
+            if !micro_batch.failed(share.most_neighbours) {
                 return Err(Error::OutOfMemory(reason));
             }
             release_memory(&self.device);
