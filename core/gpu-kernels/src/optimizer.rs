@@ -316,6 +316,11 @@ pub(crate) fn combined(
 ) -> Vec<CubeTensor> {
     let others: Vec<CubeTensor> = others.into_iter().map(into_contiguous).collect();
     let is_sum = !others.is_empty();
+    assert!(!is_sum || others.len() == tensors.len(), "one for each");
+    assert!(
+        tensors.iter().zip(&others).all(|(one, other)| length(one) == length(other)),
+        "of one length"
+    );
     let client = tensors[0].client.clone();
     let most = at_once(&client, 1 + usize::from(is_sum));
     for (number, part) in tensors.chunks_mut(most).enumerate() {
@@ -373,6 +378,11 @@ fn step_part(
             *tensor = into_contiguous(tensor.clone());
         }
         averages.iter_mut().chain(ema).for_each(own);
+    }
+    for of in part.iter() {
+        assert_eq!((of.averages.len(), of.ema.is_some()), (rule.averages(), averaged));
+        let mut others = of.averages.iter().chain(&of.ema).chain([&of.gradient]);
+        assert!(others.all(|other| length(other) == length(&of.value)), "of one length");
     }
     let moved: Vec<CubeTensor> = part
         .iter()

@@ -83,12 +83,15 @@ pub(crate) fn squared_norm(values: &Tensor<1>) -> Tensor<1> {
     (PIECE..count).step_by(PIECE).fold(piece(0), |sum, start| sum + piece(start))
 }
 
-/// The squared norms of the pieces that [`global_norm`] adds up, of the gradients or of some of their pieces.
+/// Squared norms of the gradients or of some of their pieces, in parts: on the CPU those that [`global_norm`] adds up.
 pub(crate) fn squared_norms(gradients: &[Tensor<1>]) -> Result<Vec<f32>, Error> {
     if gradients.iter().all(covers) {
         let gradients: Vec<FlexTensor> = gradients.iter().map(on_cpu).collect();
         let parts: Vec<&[f32]> = gradients.iter().filter_map(FlexTensor::as_slice).collect();
         return Ok(optimizer::squared_norms(&parts));
+    }
+    if let Some(square) = kernels::squared_norm(gradients) {
+        return Ok(vec![scalar(square)?]);
     }
     let squares = gradients.iter().map(|gradient| scalar(squared_norm(gradient)));
     squares.collect()

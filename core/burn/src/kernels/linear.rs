@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{Shape, Tensor, module},
+    tensor::{DType, Shape, Tensor, module},
 };
 use half::bf16;
 use vitral_kernels::linear::{Linear, LinearGradients};
@@ -33,30 +33,35 @@ pub(crate) fn linear<const D: usize>(
     }
 }
 
-/// The same from Burn's product. On a GPU a kernel adds up the gradient of the bias.
-pub(super) fn composed<const D: usize>(
-    x: Tensor<D>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-) -> Tensor<D> {
+/// The same from Burn's product.
+fn composed<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let weight = cast_like(weight, &x);
+    #[cfg(feature = "gpu")]
+    if super::gpu::on_gpu(&x) {
+        return in_rows(x, weight, bias);
+    }
+    if x.dtype() == DType::F32 {
+        return module::linear(x, weight, bias);
+    }
+    let product = module::linear(x, weight, None);
+    match bias {
+        Some(bias) => in_f32(product, |product| product + bias.unsqueeze()),
+        None => product,
+    }
+}
+
+/// The same on a GPU: one product of matrices, and a kernel that adds up the gradient of the bias.
+#[cfg(feature = "gpu")]
+fn in_rows<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let (mut dims, [inputs, outputs]) = (x.dims(), weight.dims());
     let rows = dims[..D - 1].iter().product::<usize>();
     dims[D - 1] = outputs;
-    let weight = cast_like(weight, &x);
     let product = module::linear(x.reshape::<2, _>([rows, inputs]), weight, None);
     let out = match bias {
-        Some(bias) => with_bias(product, bias),
+        Some(bias) => super::gpu::biased(product, bias),
         None => product,
     };
     out.reshape(dims)
-}
-
-fn with_bias(product: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    #[cfg(feature = "gpu")]
-    if super::gpu::on_gpu(&product) {
-        return super::gpu::biased(product, bias);
-    }
-    in_f32(product, |product| product + bias.unsqueeze())
 }
 
 #[derive(Clone, Debug)]

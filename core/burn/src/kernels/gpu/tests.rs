@@ -300,19 +300,21 @@ fn branches_are_those_of_the_cpu() {
     let count = shape.iter().product();
     let sample_scales = || Some(vec![2.0, 0.0, 1.5]);
     let around =
-        |is_full: bool| Around { eps: 1e-6, sample_scales: is_full.then(sample_scales).flatten() };
-    let attention = |is_full| {
-        let branch = AttentionBranch { around: around(is_full), heads, head_width };
+        |dropped: bool| Around { eps: 1e-6, sample_scales: dropped.then(sample_scales).flatten() };
+    let attention = |dropped| {
+        let branch = AttentionBranch { around: around(dropped), heads, head_width };
         (Composite::AttentionBranch(branch), 3 * heads * head_width, heads * head_width)
     };
-    let mlp = |activation, is_full| {
-        let branch = MlpBranch { around: around(is_full), activation, hidden };
+    let mlp = |activation, dropped| {
+        let branch = MlpBranch { around: around(dropped), activation, hidden };
         (Composite::MlpBranch(branch), hidden, hidden)
     };
     let device = gpu();
-    for is_full in [true, false] {
+    // With biases, LayerScale and drop path; without; and as the first ViT has it.
+    for has in [[true; 3], [false; 3], [true, false, false]] {
+        let [biased, scaled, dropped] = has;
         for (composite, columns, inner) in
-            [attention(is_full), mlp(Activation::Gelu, is_full), mlp(Activation::GeluTanh, is_full)]
+            [attention(dropped), mlp(Activation::Gelu, dropped), mlp(Activation::GeluTanh, dropped)]
         {
             let sizes: [&[usize]; 7] = [
                 &[width],
@@ -328,14 +330,18 @@ fn branches_are_those_of_the_cpu() {
                 let x = tensor(&values(count, 1), padded(&shape), &device).require_grad();
                 let mut parameters: Vec<Option<Parameters>> = Vec::new();
                 for (at, sizes) in sizes.iter().enumerate() {
-                    let is_optional = matches!(at, 3 | 5 | 6);
+                    let is_there = match at {
+                        3 | 5 => biased,
+                        6 => scaled,
+                        _ => true,
+                    };
                     let parameter = || {
                         let list = values(sizes.iter().product(), at as u64 + 2);
                         // Products of about the size of what they are of.
                         let list: Vec<f32> = list.iter().map(|value| value * 0.25).collect();
                         Parameters::new(&list, sizes, &device)
                     };
-                    parameters.push((is_full || !is_optional).then(parameter));
+                    parameters.push(is_there.then(parameter));
                 }
                 let others = parameters.iter().map(|one| one.as_ref().map(Parameters::operand));
                 let input = x.clone().cast(dtype);
@@ -356,7 +362,7 @@ fn branches_are_those_of_the_cpu() {
                 let found = compute(dtype, &device);
                 assert_eq!(found.len(), wanted.len());
                 for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-                    let name = format!("{composite:?} {is_full} {dtype:?} {at}");
+                    let name = format!("{composite:?} {has:?} {dtype:?} {at}");
                     assert_close(&name, found, wanted, 3.0 * rounding);
                 }
             }
