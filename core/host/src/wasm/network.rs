@@ -230,8 +230,7 @@ mod tests {
     #[test]
     fn nobody_listens_or_takes_a_port_of_their_own() {
         let mut network = Network::new(&["127.0.0.1:5000".parse().unwrap()]);
-        let mut allows =
-            |address: &str, what| network.lock().allows(address.parse().unwrap(), what);
+        let allows = |address: &str, what| network.lock().allows(address.parse().unwrap(), what);
         assert!(allows("0.0.0.0:0", SocketAddrUse::TcpBind));
         assert!(!allows("127.0.0.1:5000", SocketAddrUse::TcpBind));
         assert!(!allows("0.0.0.0:0", SocketAddrUse::TcpListen));

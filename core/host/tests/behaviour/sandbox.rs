@@ -102,7 +102,8 @@ fn what_imports_http_opens_and_fails_by_name_where_it_calls_it() {
     let importing = guests::system(imports, &format!("(drop (call $stdout)) {UNCHANGED}"));
     run(&importing, Permissions::default()).unwrap();
     let calling = guests::system(imports, &format!("(drop (call $fields)) {UNCHANGED}"));
-    let network = Permissions { network: true, ..Permissions::default() };
+    let network =
+        Permissions { network: vec!["lab:80".parse().unwrap()], ..Permissions::default() };
     for permissions in [Permissions::default(), network] {
         let text = run(&calling, permissions).unwrap_err().to_string();
         assert!(text.contains("it called `wasi:http/types@0.2.0#[constructor]fields`"), "{text}");
