@@ -225,8 +225,8 @@ fn results_that_are_no_numbers_are_refused_though_the_weights_are() {
     let image = fs::read_dir(image).unwrap().flatten().next().unwrap().path();
     let image = image.to_str().unwrap();
     for (command, said) in [
-        (&["eval", "run"][..], "the loss is not a number"),
-        (&["predict", "run", image], "the probabilities are no number"),
+        (&["eval", "run"][..], "the loss is not finite"),
+        (&["predict", "run", image], "the probabilities are not finite"),
     ] {
         let refused = vitral(workspace.path(), command).failed_with(1);
         assert!(refused.stderr.contains(said), "{}", refused.stderr);

@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// What a model computes are no numbers, though its weights are.
     #[error(
-        "{what} no number: the weights are, but what is computed from them is too large, as after training that diverged; an earlier checkpoint may be usable"
+        "{what} not finite: the weights are, but what is computed from them is too large, as after training that diverged; an earlier checkpoint may be usable"
     )]
     NoNumber {
         /// What is none, as in "the loss is".

@@ -213,7 +213,7 @@ mod tests {
         let path = folder.path().join("notes.txt");
         assert!(error(&path).contains("there is nothing here"));
         files::write(&path, b"").unwrap();
-        assert!(error(&path).contains("no folder, no bundle"));
+        assert!(error(&path).contains("not a folder, no bundle"));
         let path = folder.path().join("x.vitral");
         files::write(&path, b"nothing").unwrap();
         assert!(matches!(Artifacts::find(&path), Err(AuthorError::Bundle(_))));
