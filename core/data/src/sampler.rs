@@ -12,6 +12,7 @@ use crate::source::{Groups, Source};
 
 /// Which training images an epoch has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub enum Sampling {
     /// Each once, in a random order.
     #[default]

@@ -306,11 +306,11 @@ mod tests {
             ("[1,1,1,1,1,1,1,1,1]", "9 dimensions are too many: at most 8"),
             ("[4294967296, 4294967296]", "too many elements"),
             ("[18446744073709551615, 2]", "too many elements"),
-            ("[18446744073709551616]", "no dimension"),
-            ("[-1]", "no dimension"),
-            ("[+1]", "no dimension"),
-            ("[2,]", "no dimension"),
-            ("4", "no shape"),
+            ("[18446744073709551616]", "not a dimension"),
+            ("[-1]", "not a dimension"),
+            ("[+1]", "not a dimension"),
+            ("[2,]", "not a dimension"),
+            ("4", "not a shape"),
         ] {
             let error = text.parse::<Shape>().unwrap_err().to_string();
             assert!(error.contains(message), "{text}: {error}");

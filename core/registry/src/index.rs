@@ -322,7 +322,7 @@ pub(crate) mod tests {
             (changed.into_bytes(), "changed after it was signed"),
             (index.signed(&other).unwrap(), "which you do not trust"),
             (text.replace("index-1", "index-2").into_bytes(), "of format"),
-            (b"{}".to_vec(), "no index of plugins"),
+            (b"{}".to_vec(), "not an index of plugins"),
         ] {
             let error = Index::open("i", &file, &trusted).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

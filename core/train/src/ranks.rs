@@ -264,7 +264,7 @@ mod tests {
         let plugin = "batch: Auto(effective: 250), batch_augment: [(name: \"token-mix\")]";
         let told = refused(2, plugin, 999).unwrap();
         assert!(told.contains("`batch: 252, accum_steps: 4`"), "{told}");
-        let pruned = "batch: 8, accum_steps: 4, shard_optimizer: true, prune: (flops: 0.5)";
+        let pruned = "batch: 8, accum_steps: 4, shard_optimizer: true, prune: (flops: 0.5, from_epoch: 0, until_epoch: 1)";
         assert_eq!(refused(2, pruned, 8), None);
         let any = Experiment {
             train: crate::experiment::TrainConfig {

@@ -81,7 +81,7 @@ fn what_would_not_open_is_not_packed() {
     for (what, input, expected) in [
         ("no artifact", nothing, "there is no artifact"),
         ("two artifacts for a target", input("1.0.0").wasm(Vec::new()), "twice"),
-        ("a wrong version", input("1.0"), "no semantic version"),
+        ("a wrong version", input("1.0"), "not a semantic version"),
         ("a wrong name", named("Window"), "a plugin cannot be called `Window`"),
         ("a name that is a path", named("../x"), "leaves the bundle"),
         ("a long name", named(&"a".repeat(95)), "longer than 100 bytes"),
