@@ -19,7 +19,7 @@ const SQRT_HALF: f32 = core::f32::consts::FRAC_1_SQRT_2;
 /// One by the root of `2 pi`.
 const DENSITY: f32 = 0.398_942_3;
 /// `2 sqrt(2 / pi)`, and the same times 0.044715.
-const LINEAR: f32 = 1.595_769_1;
+const LINEAR: f32 = 1.595_769;
 const CUBIC: f32 = 0.071_354_82;
 
 /// Three times [`CUBIC`].

@@ -128,7 +128,7 @@ impl<T: Transport> Client<T> {
         };
         let asked = exchange.asked;
         match answer {
-            Ok(None) => return Ok(true),
+            Ok(None) => Ok(true),
             Ok(Some(answer)) => {
                 self.exchange = None;
                 book.answered(asked, Said::of(&answer))?;

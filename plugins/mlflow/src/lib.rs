@@ -60,7 +60,7 @@ impl Plugin for Mlflow {
     const IDENTITY: Identity = identity!("mlflow", "Logs runs to an MLflow server");
 
     fn new(settings: Settings) -> Result<Self> {
-        Logger::new(settings, System::default()).map(Self)
+        Logger::new(settings, System).map(Self)
     }
 
     fn examples() -> Vec<Example> {

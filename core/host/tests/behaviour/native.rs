@@ -123,7 +123,7 @@ fn what_is_no_plugin_is_refused() {
     let other = library(folder.path(), "int other(void) { return 1; }");
     let cases = [
         (folder.path().join("absent.so"), "cannot be read"),
-        (text, "no native library"),
+        (text, "not a native library"),
         (other, "does not export `vitral_plugin`"),
     ];
     for (path, wanted) in cases {
