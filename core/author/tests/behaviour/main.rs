@@ -70,7 +70,7 @@ fn access() -> Access {
 
 fn report(path: &Path) -> Report {
     let artifacts = Artifacts::find(path).unwrap();
-    let options = CheckOptions { access: access(), ..CheckOptions::default() };
+    let options = CheckOptions { access: access() };
     check(&artifacts, &options, &mut |_| ()).unwrap()
 }
 
