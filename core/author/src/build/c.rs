@@ -56,7 +56,8 @@ pub(super) fn component(
         command.arg("-msimd128");
     }
     command.arg(format!("-DVITRAL_KIND={}", number(kind)));
-    compile(command, folder, &sdk, &["c/component.c", "c/no_system.c"], &module, progress)?;
+    let beside = ["c/component.c", "c/no_system.c"];
+    compile(command, WASM.help, folder, &sdk, &beside, &module, progress)?;
     component::of_kind(&module, files::read(&module, FileKind::COMPONENT)?, kind)
 }
 
@@ -73,12 +74,13 @@ pub(super) fn library(
     let library = sdk.path("plugin");
     let mut command = tool::command(&NATIVE.find()?);
     command.args(["-shared", "-fPIC"]).arg(format!("-DVITRAL_KIND={}", number(kind)));
-    compile(command, folder, &sdk, &[], &library, progress)?;
+    compile(command, NATIVE.help, folder, &sdk, &[], &library, progress)?;
     files::read(&library, FileKind::LIBRARY)
 }
 
 fn compile(
     mut command: Command,
+    help: &'static str,
     folder: &Path,
     sdk: &Unpacked,
     beside: &[&str],
@@ -88,7 +90,7 @@ fn compile(
     command.args(FLAGS).arg("-I").arg(sdk.path("include")).arg("-I").arg(folder);
     command.args(sources(folder)?).args(beside.iter().map(|name| sdk.path(name)));
     command.arg("-o").arg(output).arg("-lm");
-    tool::run(&mut command, "compiling the plugin", WASM.help, progress)?;
+    tool::run(&mut command, "compiling the plugin", help, progress)?;
     Ok(())
 }
 
