@@ -31,7 +31,7 @@
 #![warn(missing_docs)]
 
 pub mod activation;
-#[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
 pub mod attention;
 pub mod attention_branch;

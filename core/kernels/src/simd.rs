@@ -20,7 +20,7 @@ pub enum InstructionSet {
     Neon = 4,
     /// AVX-512, and AVX512_BF16 for products of `bf16`: 32 products an instruction.
     Avx512Bf16 = 5,
-    /// AVX-512, and AMX for products of `bf16`: tiles of 16 rows. Only with the feature `amx`.
+    /// AVX-512, and AMX for products of `bf16`: tiles of 16 rows.
     Amx = 6,
 }
 
@@ -52,7 +52,7 @@ impl InstructionSet {
                 if std::arch::is_x86_feature_detected!("avx512bf16") {
                     found.push(Self::Avx512Bf16);
                 }
-                #[cfg(all(feature = "amx", target_os = "linux"))]
+                #[cfg(target_os = "linux")]
                 if crate::amx::has_amx() {
                     found.push(Self::Amx);
                 }

@@ -3,7 +3,7 @@
 //! They are called for each tile and leave its sums in memory, which is the first cache: they are
 //! compiled for instructions that what surrounds them cannot presume.
 
-#[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
 
 use crate::simd::InstructionSet;
@@ -73,7 +73,7 @@ impl Kernel {
         match InstructionSet::current() {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512Bf16 => Some(&avx512::KERNEL),
-            #[cfg(all(feature = "amx", target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             InstructionSet::Amx => Some(&amx::KERNEL),
             _ => None,
         }
