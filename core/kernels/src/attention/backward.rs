@@ -4,9 +4,8 @@ use pulp::{Simd, WithSimd};
 
 use super::operands::{Attention, AttentionResult, AttentionShape, HeadStrides, Heads};
 use crate::{
-    convert::convert_here,
     element::Element,
-    matmul::{Across, Epilogue, Left, Packed, Store, View, product},
+    matmul::{Across, Epilogue, Left, Packed, Store, SumsAcross, View, product},
     rows::Shared,
     scratch,
     simd::{each_vector, exp, load, store},
@@ -32,19 +31,20 @@ impl<T: Element> WithSimd for Backward<'_, T> {
         let Attention { shape, q, k, v, bias } = *self.attention;
         let AttentionShape { heads, queries, keys, head_dim, value_dim, scale, .. } = shape;
         let (sample, head) = (self.sample, self.head);
-        let width = keys.next_multiple_of(S::F32_LANES);
+        let width = shape.width::<S, T>();
         let block = shape.block(width);
         let lens = [
             Packed::<T>::len::<S>(head_dim, keys),
             Packed::<T>::len::<S>(value_dim, keys),
             Packed::<T>::len::<S>(keys, head_dim),
-            Packed::<T>::len::<S>(block, head_dim),
-            Packed::<T>::len::<S>(block, value_dim),
+            SumsAcross::<T>::operand_len::<S>(block, head_dim),
+            SumsAcross::<T>::operand_len::<S>(block, value_dim),
             Across::<T>::len(block, width),
             Across::<T>::len(block, width),
             block,
             if T::BRIEF { block * width } else { 0 },
-            if T::BRIEF { keys * (head_dim + value_dim) } else { 0 },
+            SumsAcross::<T>::len(keys, head_dim),
+            SumsAcross::<T>::len(keys, value_dim),
         ];
         let mut brief_scores = scratch::take::<T>(if T::BRIEF { block * width } else { 0 });
         let mut memory = scratch::take(lens.iter().sum());
@@ -59,7 +59,8 @@ impl<T: Element> WithSimd for Backward<'_, T> {
             scores,
             deltas,
             exact_weights,
-            key_sums,
+            k_sums,
+            v_sums,
         ] = lens.map(|len| {
             let (part, left) = std::mem::take(&mut rest).split_at_mut(len);
             rest = left;
@@ -70,6 +71,9 @@ impl<T: Element> WithSimd for Backward<'_, T> {
         let keys_back = Packed::<T>::new(simd, key_view.transposed(), keys_back);
         let values_back = Packed::<T>::new(simd, value_view.transposed(), values_back);
         let keys_straight = Packed::<T>::new(simd, key_view, keys_straight);
+        if T::BRIEF && width > keys {
+            brief_scores.chunks_exact_mut(width).for_each(|row| row[keys..].fill(T::default()));
+        }
         // In `f32`, rows lie as well where they are read across; `bf16` has them apart, the weights
         // as they were before they were rounded.
         let (weight_rows, score_rows) = match T::BRIEF {
@@ -77,7 +81,6 @@ impl<T: Element> WithSimd for Backward<'_, T> {
             false => (weights.as_mut_ptr(), scores.as_mut_ptr().cast::<T>()),
         };
         let (weights, scores) = (Across::<T>::new(weights, width), Across::<T>::new(scores, width));
-        let (k_sums, v_sums) = key_sums.split_at_mut(if T::BRIEF { keys * head_dim } else { 0 });
         let query_view = q.strides.view(q.data, sample, head, queries, head_dim);
         let Heads { data, strides } = self.gradient;
         let gradient_view = strides.view(data, sample, head, queries, value_dim);
@@ -89,6 +92,24 @@ impl<T: Element> WithSimd for Backward<'_, T> {
             // SAFETY: each head of each sample has vectors of its own.
             (unsafe { self.memory[which].at(strides.at(sample, head)) }, strides.token)
         });
+        let mut dk = SumsAcross {
+            to: dk.0,
+            row_stride: dk.1,
+            rows: keys,
+            columns: head_dim,
+            factor: scale,
+            sums: k_sums,
+            operand: q_block,
+        };
+        let mut dv = SumsAcross {
+            to: dv.0,
+            row_stride: dv.1,
+            rows: keys,
+            columns: value_dim,
+            factor: 1.0,
+            sums: v_sums,
+            operand: gradient_block,
+        };
         for first in (0..queries).step_by(block) {
             let rows = block.min(queries - first);
             let part = |view: View<'_, T>, columns: usize| View {
@@ -114,6 +135,7 @@ impl<T: Element> WithSimd for Backward<'_, T> {
                 data: view.data.as_ptr(),
                 rows,
                 row_stride: view.row_stride,
+                padded: false,
             };
             let bias = bias.map(|bias| &bias[(head * queries + first) * keys..][..rows * keys]);
             let bias_gradient =
@@ -150,7 +172,7 @@ impl<T: Element> WithSimd for Backward<'_, T> {
                 );
                 product(
                     simd,
-                    Left { data: score_rows.cast_const(), rows, row_stride: width },
+                    Left { data: score_rows.cast_const(), rows, row_stride: width, padded: true },
                     &keys_straight,
                     &Store {
                         to: dq.0.add(first * dq.1),
@@ -159,52 +181,14 @@ impl<T: Element> WithSimd for Backward<'_, T> {
                         add: false,
                     },
                 );
-                let add = first > 0;
-                let len = Packed::<T>::len::<S>(rows, value_dim);
-                let right = Packed::new(simd, gradient_rows, &mut gradient_block[..len]);
-                add_to(simd, weights, keys, &right, dv, v_sums, 1.0, add);
-                let len = Packed::<T>::len::<S>(rows, head_dim);
-                let right = Packed::new(simd, q_rows, &mut q_block[..len]);
-                add_to(simd, scores, keys, &right, dk, k_sums, scale, add);
+                dv.add(simd, weights, gradient_rows, first > 0);
+                dk.add(simd, scores, q_rows, first > 0);
             }
         }
-        if T::BRIEF {
-            for (sums, (to, stride), dim) in [(k_sums, dk, head_dim), (v_sums, dv, value_dim)] {
-                for (key, sums) in sums.chunks_exact(dim).enumerate() {
-                    // SAFETY: the gradients' rows are this task's.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to.add(key * stride), dim) };
-                    convert_here(simd, sums, to);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the product of the first `rows` columns of `left` and of `right` to what blocks before gave:
-/// in place, or for `bf16` in `sums`, so that it is rounded once.
-///
-/// # Safety
-/// See [`Across::product`]; memory must be as large as the product.
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-unsafe fn add_to<S: Simd, T: Element>(
-    simd: S,
-    left: Across<T>,
-    rows: usize,
-    right: &Packed<'_, T>,
-    (to, row_stride): (*mut T, usize),
-    sums: &mut [f32],
-    factor: f32,
-    add: bool,
-) {
-    // SAFETY: as the caller says.
-    unsafe {
-        if const { T::BRIEF } {
-            let to = sums.as_mut_ptr();
-            let epilogue = Store { to, row_stride: right.columns, factor, add };
-            left.product(simd, rows, right, &epilogue);
-        } else {
-            left.product(simd, rows, right, &Store { to, row_stride, factor, add });
+        // SAFETY: the gradients' rows are this task's.
+        unsafe {
+            dk.finish(simd);
+            dv.finish(simd);
         }
     }
 }

@@ -28,7 +28,7 @@ impl<T: Element> WithSimd for Forward<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Attention { shape, q, k, v, bias } = *self.attention;
         let (sample, head) = (self.sample, self.head);
-        let width = shape.keys.next_multiple_of(S::F32_LANES);
+        let width = shape.width::<S, T>();
         let block = shape.block(width);
         let key_len = Packed::<T>::len::<S>(shape.head_dim, shape.keys);
         let value_len = Packed::<T>::len::<S>(shape.keys, shape.value_dim);
@@ -47,7 +47,8 @@ impl<T: Element> WithSimd for Forward<'_, T> {
             // SAFETY: blocks are as large as the products, and the result's rows are this task's.
             unsafe {
                 let data = queries.data.as_ptr().add(first * queries.row_stride);
-                let left = Left { data, rows, row_stride: queries.row_stride };
+                let row_stride = queries.row_stride;
+                let left = Left { data, rows, row_stride, padded: false };
                 product(
                     simd,
                     left,
@@ -71,7 +72,7 @@ impl<T: Element> WithSimd for Forward<'_, T> {
                 let weights = operand::<S, f32, T>(simd, &scores[..rows * width], &mut weights);
                 product(
                     simd,
-                    Left::rows(weights, width),
+                    Left { padded: true, ..Left::rows(weights, width) },
                     &values,
                     &ScaleRows {
                         factors: inverse_sums.as_ptr(),
@@ -85,7 +86,7 @@ impl<T: Element> WithSimd for Forward<'_, T> {
 }
 
 /// Replaces a row of scores, padded to whole vectors, by their exponentials after subtracting the
-/// largest. Returns the largest and the sum.
+/// largest, and what comes after those vectors by zeros. Returns the largest and the sum.
 #[inline(always)]
 fn exponentials<S: Simd>(
     simd: S,
@@ -96,9 +97,11 @@ fn exponentials<S: Simd>(
     if let Some(bias) = bias {
         scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
     }
+    let vectors = keys.div_ceil(S::F32_LANES);
+    let (scores, rest) = scores.split_at_mut(vectors * S::F32_LANES);
+    rest.fill(0.0);
     scores[keys..].fill(f32::MIN);
     let scores = scores.as_mut_ptr().cast::<S::f32s>();
-    let vectors = keys.div_ceil(S::F32_LANES);
     // SAFETY: the row has that many whole vectors.
     unsafe {
         let mut largest = simd.splat_f32s(f32::MIN);

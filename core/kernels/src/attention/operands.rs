@@ -1,6 +1,11 @@
 //! What attention reads and writes, and how it lies.
 
-use crate::matmul::View;
+use pulp::Simd;
+
+use crate::{
+    element::Element,
+    matmul::{Format, View},
+};
 
 /// The sizes of an attention.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +134,11 @@ pub enum QkvMemory<'a, T = f32> {
 const SCORES: usize = 48 * 1024;
 
 impl AttentionShape {
+    /// From one row of scores to the next: whole vectors, and as far as products read.
+    pub(super) fn width<S: Simd, T: Element>(&self) -> usize {
+        self.keys.next_multiple_of(S::F32_LANES).max(Format::of::<T>().values(self.keys))
+    }
+
     /// Rows of scores that are computed at once.
     pub(super) fn block(&self, width: usize) -> usize {
         (SCORES / width.max(1) / 12 * 12).clamp(12, self.queries.max(12))

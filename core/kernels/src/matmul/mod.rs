@@ -16,8 +16,9 @@ mod packed;
 mod pairs;
 pub(crate) mod product;
 pub(crate) mod tile;
+mod transpose;
 
-pub(crate) use across::Across;
+pub(crate) use across::{Across, SumsAcross};
 pub(crate) use packed::Packed;
 pub(crate) use product::{Epilogue, Left, Store, product};
 
@@ -93,6 +94,15 @@ impl Format {
         match self {
             Self::Values => depth,
             Self::Pairs(kernel) => depth.div_ceil(2).next_multiple_of(kernel.step),
+        }
+    }
+
+    /// Values that so many rows of words hold: with as many in each of its rows, the last of them zeros, a
+    /// left operand is read as it lies.
+    pub(crate) fn values(self, depth: usize) -> usize {
+        match self {
+            Self::Values => depth,
+            Self::Pairs(_) => 2 * self.rows(depth),
         }
     }
 }

@@ -6,8 +6,8 @@ use pulp::{Simd, WithSimd};
 
 use super::{
     Format, Packed, View,
-    packed::{Panel, Source},
-    pairs::{self, Kernel, Sums},
+    packed::{Panel, Source, TRANSPOSED},
+    pairs::{self, Kernel, Ready, Sums},
     tile::{SHORT, TALL, tile},
 };
 use crate::{
@@ -24,9 +24,6 @@ const WIDTH: usize = 192;
 /// Rows of words that are summed before the next ones are read. Not a power of two, so that panels
 /// lie in different sets of the first cache.
 const DEPTH: usize = 248;
-
-/// Rows of words that are transposed at once.
-const LINES: usize = 16;
 
 /// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`; `T` is the
 /// type that both are multiplied in.
@@ -120,15 +117,17 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         let packed_left = self.height.next_multiple_of(height) * rows;
         let packed_right = Packed::<T>::len::<S>(depth, width);
         let by_row = kernel.is_some_and(|kernel| kernel.left_by_row);
-        let lines = if by_row { LINES } else { 1 };
+        let lines = if by_row { TRANSPOSED } else { 1 };
         let mut memory = scratch::take(packed_left + packed_right + lines * self.height);
+        // SAFETY: it is the current instruction set's.
+        let kernel = kernel.map(|kernel| unsafe { kernel.begin(kernel.rows) });
         let (left, rest) = memory.split_at_mut(packed_left);
         let (right, line) = rest.split_at_mut(packed_right);
         for start in (0..self.left.rows).step_by(depth) {
             let depth = depth.min(self.left.rows - start);
             let from = self.left_rows(start, depth);
             if by_row {
-                self.pack_left_by_row(simd, from, line, left);
+                from.pack_by_row(simd, line, left, self.format.rows(depth));
             } else {
                 self.pack_left(simd, from, height, line, left);
             }
@@ -142,7 +141,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
                 for column in (0..columns).step_by(2 * S::F32_LANES) {
                     let panel = right.panel::<S>(column);
                     let (add, to) = (start > 0, self.column + first + column);
-                    match kernel {
+                    match &kernel {
                         Some(kernel) => {
                             self.sum_pairs(simd, kernel, left, &right, add, panel, to);
                         }
@@ -161,36 +160,6 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         let data = &self.left.data[start * self.left.row_stride + self.row..];
         let matrix = View { data, rows: depth, columns: self.height, ..self.left };
         Source { matrix, factors: None, format: self.format, element: PhantomData }
-    }
-
-    /// Columns of the left operand one after the other. `lines` is memory for so many rows of words.
-    #[inline(always)]
-    fn pack_left_by_row<S: Simd>(
-        &self,
-        simd: S,
-        from: Source<'_, L, T>,
-        lines: &mut [f32],
-        to: &mut [f32],
-    ) {
-        let rows = self.format.rows(from.matrix.rows);
-        for start in (0..rows).step_by(LINES) {
-            let count = LINES.min(rows - start);
-            for (row, line) in lines.chunks_exact_mut(self.height).take(count).enumerate() {
-                each_vector!(S, self.height, |at, count| {
-                    // SAFETY: the vector lies within the row, and within `line`.
-                    unsafe {
-                        let words = from.words(simd, start + row, at, count);
-                        store(simd, line.as_mut_ptr().add(at), count, words);
-                    }
-                });
-            }
-            for column in 0..self.height {
-                let to = &mut to[column * rows + start..][..count];
-                for (row, to) in to.iter_mut().enumerate() {
-                    *to = lines[row * self.height + column];
-                }
-            }
-        }
     }
 
     /// `height` columns of the left operand side by side, row after row of words. `line` is memory
@@ -258,7 +227,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
     fn sum_pairs<S: Simd>(
         &self,
         simd: S,
-        kernel: &Kernel,
+        ready: &Ready<'_>,
         left: &[f32],
         right: &Packed<'_, T>,
         add: bool,
@@ -266,22 +235,25 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         to: usize,
     ) {
         let mut memory = Sums::new();
-        let (rows, words) = (kernel.rows, self.format.rows(right.depth));
+        let (rows, words) = (ready.rows, self.format.rows(right.depth));
+        let vectors = if panel.narrow { 1 } else { 2 };
+        let by_row = ready.kernel.left_by_row;
         for at in (0..self.height).step_by(rows) {
             let left = left[at * words..][..rows * words].as_ptr();
             let tile = pairs::Tile {
                 left: left.cast(),
-                left_row: size_of::<f32>() * if kernel.left_by_row { words } else { 1 },
-                left_pair: size_of::<f32>() * if kernel.left_by_row { 1 } else { rows },
-                rows: rows.min(self.height - at),
-                depth: right.depth,
+                left_row: size_of::<f32>() * if by_row { words } else { 1 },
+                left_pair: size_of::<f32>() * if by_row { 1 } else { rows },
+                rows,
+                depth: if by_row { 2 * words } else { right.depth },
                 ragged: false,
                 right: panel.data,
-                vectors: if panel.narrow { 1 } else { 2 },
+                right_pair: vectors * S::F32_LANES,
+                vectors,
             };
-            // SAFETY: `left` is a whole panel, and so is the right one.
-            unsafe { kernel.run(&tile, &mut memory) };
-            for row in 0..tile.rows {
+            // SAFETY: `left` is a whole panel, and so is the right one; both end with zeros.
+            unsafe { ready.run(&tile, &mut memory) };
+            for row in 0..rows.min(self.height - at) {
                 for vector in 0..tile.vectors {
                     // SAFETY: there is a sum for each row and vector.
                     let sums = unsafe {

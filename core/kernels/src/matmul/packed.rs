@@ -4,16 +4,16 @@ use std::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Format, View};
+use super::{Format, View, transpose::transpose};
 use crate::{
     element::{Element, pair, round},
     rows::{self, Shared},
     scratch,
-    simd::{dispatch, load, store},
+    simd::{dispatch, each_vector, load, store},
 };
 
-/// Rows of words that are packed at once where a matrix lies column by column.
-const TRANSPOSED: usize = 16;
+/// Rows of words that are transposed at once.
+pub(super) const TRANSPOSED: usize = 16;
 
 /// A matrix in panels of two vectors' width, each panel row after row of words; the last panel is
 /// one vector wide if that holds what is left. Columns that do not exist are zero.
@@ -253,45 +253,78 @@ impl<F: Element, T: Element> Source<'_, F, T> {
             return;
         }
         assert_eq!(self.matrix.row_stride, 1, "a matrix lies by rows or by columns");
-        match self.format {
-            Format::Pairs(_) if const { T::BRIEF } => {
-                self.transpose::<S, { 2 * TRANSPOSED }>(simd, first, columns, data);
-            }
-            _ => self.transpose::<S, TRANSPOSED>(simd, first, columns, data),
-        }
+        self.transpose(simd, first, columns, data);
         for column in columns..width {
             data.iter_mut().skip(column).step_by(width).for_each(|value| *value = 0.0);
         }
     }
 
-    /// Packs a panel of a matrix that lies column by column, `VALUES` rows at a time, so that what
-    /// is written stays in the first cache.
+    /// Packs a panel of a matrix that lies column by column, a square at a time.
     #[inline(always)]
-    fn transpose<S: Simd, const VALUES: usize>(
+    fn transpose<S: Simd>(&self, simd: S, first: usize, columns: usize, data: &mut [f32]) {
+        let width = columns.next_multiple_of(S::F32_LANES);
+        let pairs = const { T::BRIEF } && matches!(self.format, Format::Pairs(_));
+        let values = if pairs { 2 } else { 1 };
+        let (rows, word_rows) = (self.matrix.rows, data.len() / width);
+        let stride = self.matrix.column_stride;
+        // Words that lie in memory as the panel has them.
+        let same = F::BRIEF == pairs && F::BRIEF == T::BRIEF && self.factors.is_none();
+        let same = same && stride.is_multiple_of(values);
+        for start in (0..word_rows).step_by(TRANSPOSED) {
+            let (row, words) = (start * values, TRANSPOSED.min(word_rows - start));
+            let count = (words * values).min(rows.saturating_sub(row));
+            for column in (0..columns).step_by(TRANSPOSED) {
+                let beside = TRANSPOSED.min(columns - column);
+                let from = &self.matrix.data[(first + column) * stride + row.min(rows)..];
+                let to = data[start * width + column..].as_mut_ptr();
+                // SAFETY: so many columns, of `count` values each, lie there, not more than fit into
+                // `staged` as words; the panel has that many rows and columns.
+                unsafe {
+                    if same && count == words * values {
+                        let from = from.as_ptr().cast();
+                        transpose(simd, [beside, words], from, stride / values, to, width);
+                        continue;
+                    }
+                    let mut staged = Staged([[0.0; TRANSPOSED]; TRANSPOSED]);
+                    for (at, staged) in staged.0[..beside].iter_mut().enumerate() {
+                        if count > 0 {
+                            self.stage(simd, &from[at * stride..][..count], row, pairs, staged);
+                        }
+                    }
+                    let from = staged.0.as_flattened().as_ptr();
+                    transpose(simd, [beside, words], from, TRANSPOSED, to, width);
+                }
+            }
+        }
+    }
+
+    /// Packs all columns one after the other, each of `to_row` words. `lines` is memory for 16 rows of words
+    /// as wide as the matrix, which must lie row by row.
+    #[inline(always)]
+    pub(super) fn pack_by_row<S: Simd>(
         &self,
         simd: S,
-        first: usize,
-        columns: usize,
-        data: &mut [f32],
+        lines: &mut [f32],
+        to: &mut [f32],
+        to_row: usize,
     ) {
-        let width = columns.next_multiple_of(S::F32_LANES);
-        let pairs = VALUES / TRANSPOSED;
-        let (rows, word_rows) = (self.matrix.rows, data.len() / width);
-        for start in (0..word_rows).step_by(TRANSPOSED) {
-            let (row, words) = (start * pairs, TRANSPOSED.min(word_rows - start));
-            let count = VALUES.min(rows.saturating_sub(row));
-            let mut staged = Staged([0.0; 2 * TRANSPOSED]);
-            for column in 0..columns {
-                if count > 0 {
-                    let at = (first + column) * self.matrix.column_stride + row;
-                    let from = &self.matrix.data[at..][..count];
-                    // SAFETY: `count` values lie there, not more than fit into `staged` as words.
-                    unsafe { self.stage(simd, from, row, pairs == 2, &mut staged) };
-                }
-                for (word, &value) in staged.0[..words].iter().enumerate() {
-                    // SAFETY: the panel has that many rows and columns.
-                    unsafe { *data.get_unchecked_mut((start + word) * width + column) = value };
-                }
+        let width = self.matrix.columns;
+        assert!(lines.len() == TRANSPOSED * width && to.len() >= width * to_row);
+        for start in (0..to_row).step_by(TRANSPOSED) {
+            let count = TRANSPOSED.min(to_row - start);
+            for (row, line) in lines.chunks_exact_mut(width).take(count).enumerate() {
+                each_vector!(S, width, |at, count| {
+                    // SAFETY: the vector lies within the row, and within `line`.
+                    unsafe {
+                        let words = self.words(simd, start + row, at, count);
+                        store(simd, line.as_mut_ptr().add(at), count, words);
+                    }
+                });
+            }
+            // SAFETY: so many lines were written, and there is place for as many words of each column.
+            unsafe {
+                let to = to.as_mut_ptr().add(start);
+                transpose(simd, [count, width], lines.as_ptr(), width, to, to_row);
             }
         }
     }
@@ -301,7 +334,14 @@ impl<F: Element, T: Element> Source<'_, F, T> {
     /// # Safety
     /// The words must fit into `to`.
     #[inline(always)]
-    unsafe fn stage<S: Simd>(&self, simd: S, from: &[F], row: usize, pairs: bool, to: &mut Staged) {
+    unsafe fn stage<S: Simd>(
+        &self,
+        simd: S,
+        from: &[F],
+        row: usize,
+        pairs: bool,
+        to: &mut [f32; TRANSPOSED],
+    ) {
         for at in (0..from.len()).step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(from.len() - at);
             // SAFETY: `count` values lie there, and as many fit there.
@@ -311,7 +351,7 @@ impl<F: Element, T: Element> Source<'_, F, T> {
                     let factors = &factors[row + at..][..count];
                     values = simd.mul_f32s(values, load(simd, factors.as_ptr(), count));
                 }
-                let to = to.0.as_mut_ptr();
+                let to = to.as_mut_ptr();
                 if pairs {
                     store(simd, to.cast::<T>().add(at), count, values);
                 } else if const { T::BRIEF } {
@@ -324,6 +364,6 @@ impl<F: Element, T: Element> Source<'_, F, T> {
     }
 }
 
-/// Words of a column on their way to a panel.
+/// Words of columns on their way to a panel.
 #[repr(C, align(64))]
-struct Staged([f32; 2 * TRANSPOSED]);
+struct Staged([[f32; TRANSPOSED]; TRANSPOSED]);

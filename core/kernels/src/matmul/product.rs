@@ -24,12 +24,14 @@ pub(crate) struct Left<T> {
     pub(crate) rows: usize,
     /// From one row to the next.
     pub(crate) row_stride: usize,
+    /// Whether rows go on to as many values as [`Format::values`] says: numbers, which meet zeros.
+    pub(crate) padded: bool,
 }
 
 impl<T> Left<T> {
     /// Rows of `width` values that follow each other.
     pub(crate) fn rows(data: &[T], width: usize) -> Self {
-        Self { data: data.as_ptr(), rows: data.len() / width, row_stride: width }
+        Self { data: data.as_ptr(), rows: data.len() / width, row_stride: width, padded: false }
     }
 }
 
@@ -96,7 +98,7 @@ pub(crate) unsafe fn product<S: Simd, T: Element, E: Epilogue>(
     right: &Packed<'_, T>,
     epilogue: &E,
 ) {
-    let Left { data, rows, row_stride } = left;
+    let Left { data, rows, row_stride, padded } = left;
     // SAFETY: as the caller says.
     unsafe {
         if const { !T::BRIEF } {
@@ -121,7 +123,8 @@ pub(crate) unsafe fn product<S: Simd, T: Element, E: Epilogue>(
                     row: row_stride * size_of::<T>(),
                     step: 2 * size_of::<T>(),
                 };
-                in_pairs(simd, kernel, left, true, right, epilogue);
+                let depth = if padded { right.format.values(right.depth) } else { right.depth };
+                in_pairs(simd, kernel, left, depth, !padded, right, epilogue);
             }
         }
     }
@@ -272,33 +275,66 @@ pub(super) unsafe fn in_pairs<S: Simd, T: Element, E: Epilogue>(
     simd: S,
     kernel: &Kernel,
     left: Lines<u8>,
+    depth: usize,
     ragged: bool,
     right: &Packed<'_, T>,
+    epilogue: &E,
+) {
+    let panel = |column: usize| {
+        let panel = right.panel::<S>(column);
+        (panel, if panel.narrow { S::F32_LANES } else { 2 * S::F32_LANES })
+    };
+    // SAFETY: as the caller says.
+    unsafe { of_panels(simd, kernel, left, depth, ragged, right.columns, panel, epilogue) };
+}
+
+/// The same with a right operand whose panels, and the words from one of their pairs to the next, `panel`
+/// tells by their first columns.
+///
+/// # Safety
+/// See [`product`].
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+pub(super) unsafe fn of_panels<S: Simd, E: Epilogue>(
+    simd: S,
+    kernel: &Kernel,
+    left: Lines<u8>,
+    depth: usize,
+    ragged: bool,
+    columns: usize,
+    panel: impl Fn(usize) -> (Panel, usize),
     epilogue: &E,
 ) {
     if const { S::F32_LANES != pairs::LANES } {
         unreachable!("pairs are multiplied where vectors are of sixteen values");
     }
     let mut memory = Sums::new();
-    for column in (0..right.columns).step_by(2 * S::F32_LANES) {
-        let panel = right.panel::<S>(column);
-        let vectors = if panel.narrow { 1 } else { 2 };
-        for row in (0..left.rows).step_by(kernel.rows) {
-            let rows = kernel.rows.min(left.rows - row);
-            // SAFETY: as the caller says; a row of sums is as wide as the panel.
-            unsafe {
-                let tile = pairs::Tile {
-                    left: left.data.add(row * left.row),
-                    left_row: left.row,
-                    left_pair: left.step,
-                    rows,
-                    depth: right.depth,
-                    ragged,
-                    right: panel.data,
-                    vectors,
-                };
-                kernel.run(&tile, &mut memory);
-                take_sums(simd, &memory, row, rows, panel, epilogue);
+    let whole = left.rows / kernel.rows * kernel.rows;
+    for (rows, height) in [(0..whole, kernel.rows), (whole..left.rows, left.rows - whole)] {
+        if rows.is_empty() {
+            continue;
+        }
+        // SAFETY: packed for this kernel, which was current then.
+        let ready = unsafe { kernel.begin(height) };
+        for column in (0..columns).step_by(2 * S::F32_LANES) {
+            let (panel, right_pair) = panel(column);
+            for row in rows.clone().step_by(height) {
+                // SAFETY: as the caller says; a row of sums is as wide as the panel.
+                unsafe {
+                    let tile = pairs::Tile {
+                        left: left.data.add(row * left.row),
+                        left_row: left.row,
+                        left_pair: left.step,
+                        rows: height,
+                        depth,
+                        ragged,
+                        right: panel.data,
+                        right_pair,
+                        vectors: if panel.narrow { 1 } else { 2 },
+                    };
+                    ready.run(&tile, &mut memory);
+                    take_sums(simd, &memory, row, height, panel, epilogue);
+                }
             }
         }
     }

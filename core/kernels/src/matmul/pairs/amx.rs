@@ -1,11 +1,16 @@
 //! AMX: tiles of 16 rows of 64 bytes, and an instruction that multiplies two of them.
 //!
-//! Rust has no stable intrinsics for it, but its assembler knows the instructions. Each call leaves
-//! the tiles as it found them, unused, so that a thread at rest has no state to save.
+//! Rust has no stable intrinsics for it, but its assembler knows the instructions. A thread has a state of
+//! tiles to save while it is [ready](super::Ready), and none when it rests.
+//!
+//! Two times two tiles of sums take four loads for four products, and no larger number of the eight
+//! registers takes fewer. Loads come together, before the products: where another thread of the core is
+//! busy, registers are not renamed far ahead, and a product that waits for its operand holds up all that
+//! follow.
 
 use std::arch::asm;
 
-use super::{Kernel, LANES, Sums, Tile};
+use super::{Kernel, Sums, Tile};
 
 /// Rows of a tile register.
 const HEIGHT: usize = 16;
@@ -17,9 +22,11 @@ const PAIRS: usize = 16;
 const BYTES: usize = 64;
 
 /// Two times two tiles of sums.
-pub(super) static KERNEL: Kernel = Kernel { rows: 2 * HEIGHT, step: PAIRS, left_by_row: true, run };
+pub(super) static KERNEL: Kernel =
+    Kernel { rows: 2 * HEIGHT, step: PAIRS, left_by_row: true, begin, run, end };
 
 /// What `ldtilecfg` reads.
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -30,120 +37,195 @@ struct Configuration {
     rows: [u8; 16],
 }
 
-/// All eight tile registers whole.
-static WHOLE: Configuration = {
-    let (mut bytes, mut rows) = ([0; 16], [0; 16]);
-    let mut register = 0;
-    while register < 8 {
-        bytes[register] = BYTES as u16;
-        rows[register] = HEIGHT as u8;
-        register += 1;
+/// For each number of rows: of registers 0 and 1 the upper sums, of 2 and 3 the lower ones, of 4 and 5 the
+/// upper and the lower part of the left operand, of 6 and 7 the right one.
+static CONFIGURATIONS: [Configuration; 2 * HEIGHT] = {
+    const fn of(count: usize) -> Configuration {
+        let upper = if count < HEIGHT { count } else { HEIGHT };
+        // No register is without rows.
+        let lower = if count > HEIGHT { count - HEIGHT } else { HEIGHT };
+        let (mut bytes, mut rows) = ([0; 16], [0; 16]);
+        let counts = [upper, upper, lower, lower, upper, lower, HEIGHT, HEIGHT];
+        let mut register = 0;
+        while register < counts.len() {
+            bytes[register] = BYTES as u16;
+            rows[register] = counts[register] as u8;
+            register += 1;
+        }
+        Configuration { palette: 1, start_row: 0, reserved: [0; 14], bytes, rows }
     }
-    Configuration { palette: 1, start_row: 0, reserved: [0; 14], bytes, rows }
+    let mut all = [of(1); 2 * HEIGHT];
+    let mut count = 1;
+    while count <= all.len() {
+        all[count - 1] = of(count);
+        count += 1;
+    }
+    all
 };
+
+/// # Safety
+/// See [`Kernel::begin`].
+unsafe fn begin(rows: usize) {
+    let configuration = &CONFIGURATIONS[rows - 1];
+    // SAFETY: the machine has AMX, or the kernel was not current; the registers are nobody else's.
+    unsafe {
+        asm!("ldtilecfg [{}]", in(reg) configuration, options(nostack, preserves_flags, readonly));
+    }
+}
+
+fn end() {
+    // SAFETY: as above.
+    unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
+}
 
 /// A part of the left operand that does not lie as tiles are loaded.
 #[repr(C, align(64))]
 struct Staged([[u32; PAIRS]; 2 * HEIGHT]);
 
 /// # Safety
-/// See [`Kernel::run`].
+/// See [`super::Ready::run`].
 unsafe fn run(tile: &Tile, sums: &mut Sums) {
-    let pitch = tile.vectors * LANES * size_of::<f32>();
-    let mut staged = Staged([[0; PAIRS]; 2 * HEIGHT]);
-    // SAFETY: the machine has AMX, or the kernel was not current. All that is loaded lies within the
-    // operands or in `staged`, as is said below; the registers are nobody else's, and nothing that is
-    // called in between uses them.
+    debug_assert!(tile.left_pair == size_of::<u32>());
+    // SAFETY: as the caller says.
     unsafe {
-        asm!(
-            "ldtilecfg [{configuration}]",
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            configuration = in(reg) &WHOLE,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            options(nostack, preserves_flags),
-        );
-        for first in (0..tile.depth.div_ceil(2)).step_by(PAIRS) {
-            // Whole tiles that lie row by row are loaded from where they lie.
-            let whole = tile.rows == 2 * HEIGHT && 2 * (first + PAIRS) <= tile.depth;
-            let (left, stride) = if whole && tile.left_pair == size_of::<u32>() {
-                (tile.left.add(first * tile.left_pair), tile.left_row)
-            } else {
-                stage(tile, first, &mut staged);
-                (staged.0.as_ptr().cast::<u8>(), BYTES)
-            };
-            // The panel has `pitch` bytes for each pair, and ends with whole tiles.
-            let right = tile.right.cast::<u8>().add(first * pitch);
-            if tile.vectors == 1 {
-                asm!(
-                    "tileloadd tmm4, [{left} + {stride}*1]",
-                    "tileloadd tmm6, [{right} + {pitch}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm5, [{lower} + {stride}*1]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    left = in(reg) left,
-                    lower = in(reg) left.add(HEIGHT * stride),
-                    stride = in(reg) stride,
-                    right = in(reg) right,
-                    pitch = in(reg) pitch,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _,
-                    options(nostack, preserves_flags),
-                );
-            } else {
-                asm!(
-                    "tileloadd tmm4, [{left} + {stride}*1]",
-                    "tileloadd tmm6, [{right} + {pitch}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tileloadd tmm7, [{right} + {pitch}*1 + 64]",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{lower} + {stride}*1]",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
-                    left = in(reg) left,
-                    lower = in(reg) left.add(HEIGHT * stride),
-                    stride = in(reg) stride,
-                    right = in(reg) right,
-                    pitch = in(reg) pitch,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack, preserves_flags),
-                );
-            }
-        }
-        let out = sums.0.as_mut_ptr().cast::<u8>();
-        let lower = out.add(HEIGHT * pitch);
-        if tile.vectors == 1 {
-            asm!(
-                "tilestored [{out} + {pitch}*1], tmm0",
-                "tilestored [{lower} + {pitch}*1], tmm2",
-                "tilerelease",
-                out = in(reg) out,
-                lower = in(reg) lower,
-                pitch = in(reg) pitch,
-                options(nostack, preserves_flags),
-            );
-        } else {
-            asm!(
-                "tilestored [{out} + {pitch}*1], tmm0",
-                "tilestored [{out} + {pitch}*1 + 64], tmm1",
-                "tilestored [{lower} + {pitch}*1], tmm2",
-                "tilestored [{lower} + {pitch}*1 + 64], tmm3",
-                "tilerelease",
-                out = in(reg) out,
-                lower = in(reg) lower,
-                pitch = in(reg) pitch,
-                options(nostack, preserves_flags),
-            );
+        match (tile.rows > HEIGHT, tile.vectors > 1) {
+            (true, true) => sum::<true, true>(tile, sums),
+            (true, false) => sum::<true, false>(tile, sums),
+            (false, true) => sum::<false, true>(tile, sums),
+            (false, false) => sum::<false, false>(tile, sums),
         }
     }
 }
 
-/// Copies the pairs from `first` on; zeros for those that do not exist. Rows that do not exist are
-/// left as they are.
+/// `TALL` if there is a lower part, `WIDE` if there are two vectors.
 ///
 /// # Safety
-/// See [`Kernel::run`].
+/// See [`super::Ready::run`].
+unsafe fn sum<const TALL: bool, const WIDE: bool>(tile: &Tile, sums: &mut Sums) {
+    let pitch = tile.right_pair * size_of::<f32>();
+    let mut right = tile.right.cast::<u8>();
+    let mut left = tile.left;
+    // SAFETY: the thread is ready for tiles of this height. All that is loaded lies within the operands, or
+    // in `staged`; nothing that is called in between uses the registers. The panel ends with whole tiles.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nostack, preserves_flags, nomem),
+        );
+        for _ in 0..tile.depth / (2 * PAIRS) {
+            step::<TALL, WIDE>(left, tile.left_row, right, pitch);
+            left = left.add(BYTES);
+            right = right.add(PAIRS * pitch);
+        }
+        if !tile.depth.is_multiple_of(2 * PAIRS) {
+            let mut staged = Staged([[0; PAIRS]; 2 * HEIGHT]);
+            stage(tile, tile.depth / (2 * PAIRS) * PAIRS, &mut staged);
+            step::<TALL, WIDE>(staged.0.as_ptr().cast(), BYTES, right, pitch);
+        }
+        let out = sums.0.as_mut_ptr().cast::<u8>();
+        let pitch = tile.vectors * BYTES;
+        store::<WIDE, 0>(out, pitch);
+        if TALL {
+            store::<WIDE, 2>(out.add(HEIGHT * pitch), pitch);
+        }
+    }
+}
+
+/// Adds the product of 16 pairs.
+///
+/// # Safety
+/// Tiles must lie there.
+#[inline(always)]
+unsafe fn step<const TALL: bool, const WIDE: bool>(
+    left: *const u8,
+    stride: usize,
+    right: *const u8,
+    pitch: usize,
+) {
+    macro_rules! step {
+        ($($line:literal)*) => {
+            asm!(
+                $($line,)*
+                left = in(reg) left,
+                lower = in(reg) left.wrapping_add(HEIGHT * stride),
+                stride = in(reg) stride,
+                right = in(reg) right,
+                pitch = in(reg) pitch,
+                options(nostack, preserves_flags, readonly),
+            )
+        };
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        match (TALL, WIDE) {
+            (true, true) => step!(
+                "tileloadd tmm4, [{left} + {stride}*1]"
+                "tileloadd tmm5, [{lower} + {stride}*1]"
+                "tileloadd tmm6, [{right} + {pitch}*1]"
+                "tileloadd tmm7, [{right} + {pitch}*1 + 64]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+            ),
+            (true, false) => step!(
+                "tileloadd tmm4, [{left} + {stride}*1]"
+                "tileloadd tmm5, [{lower} + {stride}*1]"
+                "tileloadd tmm6, [{right} + {pitch}*1]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+            ),
+            (false, true) => step!(
+                "# {lower}"
+                "tileloadd tmm4, [{left} + {stride}*1]"
+                "tileloadd tmm6, [{right} + {pitch}*1]"
+                "tileloadd tmm7, [{right} + {pitch}*1 + 64]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+            ),
+            (false, false) => step!(
+                "# {lower}"
+                "tileloadd tmm4, [{left} + {stride}*1]"
+                "tileloadd tmm6, [{right} + {pitch}*1]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+            ),
+        }
+    }
+}
+
+/// Writes the sums of register `FIRST` and, if it is wide, of the next one.
+///
+/// # Safety
+/// There must be place for them.
+#[inline(always)]
+unsafe fn store<const WIDE: bool, const FIRST: usize>(to: *mut u8, pitch: usize) {
+    macro_rules! store {
+        ($($line:literal)*) => {
+            asm!($($line,)* to = in(reg) to, pitch = in(reg) pitch, options(nostack, preserves_flags))
+        };
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        match (FIRST, WIDE) {
+            (0, true) => {
+                store!("tilestored [{to} + {pitch}*1], tmm0" "tilestored [{to} + {pitch}*1 + 64], tmm1")
+            }
+            (0, false) => store!("tilestored [{to} + {pitch}*1], tmm0"),
+            (_, true) => {
+                store!("tilestored [{to} + {pitch}*1], tmm2" "tilestored [{to} + {pitch}*1 + 64], tmm3")
+            }
+            (_, false) => store!("tilestored [{to} + {pitch}*1], tmm2"),
+        }
+    }
+}
+
+/// Copies the pairs from `first` on.
+///
+/// # Safety
+/// See [`super::Ready::run`].
 unsafe fn stage(tile: &Tile, first: usize, to: &mut Staged) {
     let whole_pairs = match tile.ragged {
         true => tile.depth / 2,
@@ -154,14 +236,7 @@ unsafe fn stage(tile: &Tile, first: usize, to: &mut Staged) {
         // SAFETY: each row has these pairs, and half of one more if it is odd and ragged.
         unsafe {
             let from = tile.left.add(row * tile.left_row + first * tile.left_pair);
-            if tile.left_pair == size_of::<u32>() {
-                std::ptr::copy_nonoverlapping(from, to.as_mut_ptr().cast(), count * 4);
-            } else {
-                for (pair, to) in to[..count].iter_mut().enumerate() {
-                    *to = from.add(pair * tile.left_pair).cast::<u32>().read_unaligned();
-                }
-            }
-            to[count..].fill(0);
+            std::ptr::copy_nonoverlapping(from, to.as_mut_ptr().cast(), count * size_of::<u32>());
             if count < PAIRS && tile.ragged && !tile.depth.is_multiple_of(2) {
                 let last = from.add(count * tile.left_pair).cast::<u16>();
                 to[count] = u32::from(last.read_unaligned());
@@ -175,7 +250,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::{simd::InstructionSet, testing::on_each_instruction_set};
+    use crate::{matmul::pairs::LANES, simd::InstructionSet, testing::on_each_instruction_set};
 
     /// Every shape of a tile, against plain loops: operands are small whole numbers, so that sums are
     /// exact in whatever order.
@@ -214,8 +289,6 @@ mod tests {
             .collect();
         let by_row: Vec<half::bf16> =
             (0..rows * depth).map(|at| left(at / depth, at % depth)).collect();
-        let across: Vec<u32> =
-            (0..pairs * rows).map(|at| word(at / rows, &|k| left(at % rows, k))).collect();
         let tile = Tile {
             left: by_row.as_ptr().cast(),
             left_row: 2 * depth,
@@ -224,26 +297,17 @@ mod tests {
             depth,
             ragged: true,
             right: panel.as_ptr(),
+            right_pair: columns,
             vectors,
         };
-        let turned = Tile {
-            left: across.as_ptr().cast(),
-            left_row: 4,
-            left_pair: 4 * rows,
-            ragged: false,
-            ..tile
-        };
-        for tile in [tile, turned] {
-            let mut sums = Sums::new();
-            // SAFETY: the operands are as large as the tile says, and the machine has AMX.
-            unsafe { KERNEL.run(&tile, &mut sums) };
-            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
-                let exact: f32 = (0..depth)
-                    .map(|at| f32::from(left(row, at)) * f32::from(right(at, column)))
-                    .sum();
-                let got = sums.0[row * columns + column];
-                assert_eq!(got, exact, "{rows}x{depth}x{columns} at ({row}, {column})");
-            }
+        let mut sums = Sums::new();
+        // SAFETY: the operands are as large as the tile says, and the machine has AMX.
+        unsafe { KERNEL.begin(rows).run(&tile, &mut sums) };
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
+            let exact: f32 =
+                (0..depth).map(|at| f32::from(left(row, at)) * f32::from(right(at, column))).sum();
+            let got = sums.0[row * columns + column];
+            assert_eq!(got, exact, "{rows}x{depth}x{columns} at ({row}, {column})");
         }
     }
 }

@@ -18,7 +18,18 @@ pub(crate) struct Kernel {
     pub(crate) left_by_row: bool,
     /// How many pairs it takes at a time: packed operands end with zeros after a multiple of them.
     pub(crate) step: usize,
+    /// Makes the thread ready for tiles of so many rows.
+    begin: unsafe fn(usize),
     run: unsafe fn(&Tile, &mut Sums),
+    /// Frees what `begin` took.
+    end: fn(),
+}
+
+/// A micro-kernel on a thread that is ready for tiles of some height.
+pub(crate) struct Ready<'a> {
+    pub(crate) kernel: &'a Kernel,
+    /// The height.
+    pub(crate) rows: usize,
 }
 
 /// What a micro-kernel multiplies.
@@ -38,6 +49,9 @@ pub(crate) struct Tile {
     pub(crate) ragged: bool,
     /// A panel of the right operand, pair after pair.
     pub(crate) right: *const f32,
+    /// Words from one pair of the right operand to the next: the panel's width, but where the kernel takes
+    /// the left operand row by row.
+    pub(crate) right_pair: usize,
     /// The panel's width: one vector, or two.
     pub(crate) vectors: usize,
 }
@@ -79,15 +93,35 @@ impl Kernel {
         }
     }
 
+    /// Makes the thread ready for tiles of so many rows, until what it returns is dropped.
+    ///
+    /// # Safety
+    /// The kernel must be the current one.
+    #[inline(always)]
+    pub(crate) unsafe fn begin(&self, rows: usize) -> Ready<'_> {
+        debug_assert!((1..=self.rows).contains(&rows));
+        // SAFETY: as the caller says.
+        unsafe { (self.begin)(rows) };
+        Ready { kernel: self, rows }
+    }
+}
+
+impl Ready<'_> {
     /// Computes a tile's sums.
     ///
     /// # Safety
-    /// The operands must be as large as `tile` says, and the kernel one that was current.
+    /// The operands must be as large as `tile` says, and it must have the rows that this is for.
     #[inline(always)]
     pub(crate) unsafe fn run(&self, tile: &Tile, sums: &mut Sums) {
-        debug_assert!((1..=self.rows).contains(&tile.rows) && (1..=2).contains(&tile.vectors));
+        debug_assert!(tile.rows == self.rows && (1..=2).contains(&tile.vectors));
         // SAFETY: as the caller says.
-        unsafe { (self.run)(tile, sums) };
+        unsafe { (self.kernel.run)(tile, sums) };
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        (self.kernel.end)();
     }
 }
 
@@ -101,7 +135,8 @@ mod avx512 {
     use super::{Kernel, LANES, Sums, Tile};
 
     /// Twelve rows of two vectors, as with `f32`: 24 registers hold sums.
-    pub(super) static KERNEL: Kernel = Kernel { rows: 12, step: 1, left_by_row: false, run };
+    pub(super) static KERNEL: Kernel =
+        Kernel { rows: 12, step: 1, left_by_row: false, begin: |_| {}, run, end: || {} };
 
     macro_rules! each_height {
         ($tile:ident, $sums:ident, $($rows:literal)*) => {
