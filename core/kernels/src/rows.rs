@@ -4,23 +4,29 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::matmul::tile::TALL;
+use crate::matmul::{pairs::Kernel, tile::TALL};
 
 /// Most rows that a task takes at once: what it makes of them stays in a core's second cache.
 const BLOCK: usize = 96;
 
-/// Rows are cut where tiles of the micro-kernel end.
-const TILE: usize = TALL;
+/// Rows are cut where tiles of the tallest micro-kernel end.
+fn tile() -> usize {
+    Kernel::current().map_or(TALL, |kernel| kernel.rows.max(TALL))
+}
 
 /// Cuts rows into blocks, one for each task. Many blocks are a multiple of eight, so that as many
 /// cores end together.
 pub(crate) fn blocks(rows: usize) -> Vec<Range<usize>> {
-    let tiles = rows.div_ceil(TILE);
+    cut_by(tile(), rows)
+}
+
+fn cut_by(tile: usize, rows: usize) -> Vec<Range<usize>> {
+    let tiles = rows.div_ceil(tile);
     let count = match rows.div_ceil(BLOCK) {
         few @ 0..4 => few,
         many => many.next_multiple_of(8).min(tiles),
     };
-    let cut = |part: usize| (tiles * part / count * TILE).min(rows);
+    let cut = |part: usize| (tiles * part / count * tile).min(rows);
     (0..count).map(|part| cut(part)..cut(part + 1)).collect()
 }
 
@@ -136,28 +142,40 @@ pub(crate) fn sum_partials(partial: &[f32], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{simd::InstructionSet, testing::on_each_instruction_set};
 
     #[test]
     fn blocks_are_even_and_follow_each_other() {
-        for rows in [0, 1, 12, 96, 97, 400, 1576, 3152, 10_000] {
-            let blocks = blocks(rows);
+        for (tile, rows) in [0, 1, 12, 96, 97, 400, 1576, 3152, 10_000]
+            .into_iter()
+            .flat_map(|rows| [12, 32].map(|tile| (tile, rows)))
+        {
+            let blocks = cut_by(tile, rows);
             assert_eq!(blocks.iter().map(Range::len).sum::<usize>(), rows);
             assert!(blocks.windows(2).all(|pair| pair[0].end == pair[1].start));
             assert!(blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())), "{blocks:?}");
-            assert!(blocks.len() < 4 || blocks.len().is_multiple_of(8), "{rows}: {blocks:?}");
+            assert!(blocks.iter().all(|block| block.start.is_multiple_of(tile)), "{blocks:?}");
         }
+        assert!(cut_by(12, 3152).len().is_multiple_of(8));
     }
 
     #[test]
     fn rows_are_cut_without_gaps_and_dropped_samples_cost_nothing() {
-        let all = Kept::of(3, 70, None);
-        assert_eq!(all.rows, 210);
-        assert_eq!(all.blocks, [(0..72, 0), (72..144, 72), (144..210, 144)]);
-        assert!(all.dropped.is_empty());
-        let some = Kept::of(3, 100, Some(&[1.25, 0.0, 1.25]));
-        assert_eq!(some.blocks, [(0..48, 0), (48..100, 48), (200..248, 100), (248..300, 148)]);
-        assert_eq!((some.rows, some.samples), (200, vec![0, 2]));
-        assert_eq!(some.dropped.len(), 1);
-        assert_eq!(some.dropped[0], 100..200);
+        on_each_instruction_set(|set| {
+            let all = Kept::of(3, 70, None);
+            assert_eq!(all.rows, 210);
+            assert!(all.dropped.is_empty());
+            let some = Kept::of(3, 100, Some(&[1.25, 0.0, 1.25]));
+            let expected = match set {
+                InstructionSet::Amx => {
+                    [(0..32, 0), (32..100, 32), (200..232, 100), (232..300, 132)]
+                }
+                _ => [(0..48, 0), (48..100, 48), (200..248, 100), (248..300, 148)],
+            };
+            assert_eq!(some.blocks, expected, "{set:?}");
+            assert_eq!((some.rows, some.samples), (200, vec![0, 2]));
+            assert_eq!(some.dropped.len(), 1);
+            assert_eq!(some.dropped[0], 100..200);
+        });
     }
 }

@@ -117,6 +117,7 @@ impl<T: Element> Across<T> {
     ///
     /// # Safety
     /// As above.
+    #[inline(always)]
     unsafe fn turned<S: Simd, E: Epilogue>(
         &self,
         simd: S,
