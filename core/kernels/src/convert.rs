@@ -74,13 +74,20 @@ pub(crate) fn operand<'a, S: Simd, X: Element, T: Element>(
     values: &'a [X],
     memory: &'a mut [T],
 ) -> &'a [T] {
+    if const { X::BRIEF != T::BRIEF } {
+        convert_here(simd, values, &mut memory[..values.len()]);
+    }
+    converted(values, memory)
+}
+
+/// What [`operand`] gave for these values and this memory.
+#[inline(always)]
+pub(crate) fn converted<'a, X: Element, T: Element>(values: &'a [X], memory: &'a [T]) -> &'a [T] {
     if const { X::BRIEF == T::BRIEF } {
         // SAFETY: of the two types each has its own digits: `X` is `T`.
         return unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) };
     }
-    let memory = &mut memory[..values.len()];
-    convert_here(simd, values, memory);
-    memory
+    &memory[..values.len()]
 }
 
 #[cfg(test)]

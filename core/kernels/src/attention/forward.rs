@@ -4,7 +4,6 @@ use pulp::{Simd, WithSimd};
 
 use super::operands::Attention;
 use crate::{
-    convert::operand,
     element::Element,
     matmul::{Epilogue, Left, Packed, Store, product},
     scratch,
@@ -32,11 +31,14 @@ impl<T: Element> WithSimd for Forward<'_, T> {
         let block = shape.block(width);
         let key_len = Packed::<T>::len::<S>(shape.head_dim, shape.keys);
         let value_len = Packed::<T>::len::<S>(shape.keys, shape.value_dim);
-        let mut memory = scratch::take(key_len + value_len + block * (width + 1));
+        let mut memory = scratch::take::<f32>(key_len + value_len + block * (width + 1));
         let (keys, rest) = memory.split_at_mut(key_len);
         let (values, rest) = rest.split_at_mut(value_len);
         let (scores, inverse_sums) = rest.split_at_mut(block * width);
-        let mut weights = scratch::take(if T::BRIEF { block * width } else { 0 });
+        let mut brief = scratch::take::<T>(if T::BRIEF { block * width } else { 0 });
+        // In `f32` weights take the place of their scores.
+        let scores = scores.as_mut_ptr();
+        let weights = if T::BRIEF { brief.as_mut_ptr() } else { scores.cast() };
         let view = k.strides.view(k.data, sample, head, shape.keys, shape.head_dim);
         let keys = Packed::<T>::new(simd, view.transposed(), keys);
         let view = v.strides.view(v.data, sample, head, shape.keys, shape.value_dim);
@@ -53,23 +55,18 @@ impl<T: Element> WithSimd for Forward<'_, T> {
                     simd,
                     left,
                     &keys,
-                    &Store {
-                        to: scores.as_mut_ptr(),
-                        row_stride: width,
-                        factor: shape.scale,
-                        add: false,
-                    },
+                    &Store { to: scores, row_stride: width, factor: shape.scale, add: false },
                 );
                 for row in 0..rows {
-                    let scores = &mut scores[row * width..][..width];
                     let bias = bias.map(|bias| {
                         &bias[(head * shape.queries + first + row) * shape.keys..][..shape.keys]
                     });
-                    let (largest, sum) = exponentials(simd, scores, shape.keys, bias);
+                    let (scores, to) = (scores.add(row * width), weights.add(row * width));
+                    let (largest, sum) = exponentials(simd, scores, [shape.keys, width], bias, to);
                     inverse_sums[row] = 1.0 / sum;
                     self.logsumexp[first + row] = largest + sum.ln();
                 }
-                let weights = operand::<S, f32, T>(simd, &scores[..rows * width], &mut weights);
+                let weights = std::slice::from_raw_parts(weights.cast_const(), rows * width);
                 product(
                     simd,
                     Left { padded: true, ..Left::rows(weights, width) },
@@ -85,25 +82,29 @@ impl<T: Element> WithSimd for Forward<'_, T> {
     }
 }
 
-/// Replaces a row of scores, padded to whole vectors, by their exponentials after subtracting the
-/// largest, and what comes after those vectors by zeros. Returns the largest and the sum.
+/// Writes the exponentials of a row of scores less the largest, and zeros as far as the row is wide: whole
+/// vectors. Returns the largest and the sum.
+///
+/// # Safety
+/// The row must be as wide as `width` says, and there must be place for as many values; it may be the row.
 #[inline(always)]
-fn exponentials<S: Simd>(
+unsafe fn exponentials<S: Simd, T: Element>(
     simd: S,
-    scores: &mut [f32],
-    keys: usize,
+    scores: *mut f32,
+    [keys, width]: [usize; 2],
     bias: Option<&[f32]>,
+    to: *mut T,
 ) -> (f32, f32) {
-    if let Some(bias) = bias {
-        scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-    }
     let vectors = keys.div_ceil(S::F32_LANES);
-    let (scores, rest) = scores.split_at_mut(vectors * S::F32_LANES);
-    rest.fill(0.0);
-    scores[keys..].fill(f32::MIN);
-    let scores = scores.as_mut_ptr().cast::<S::f32s>();
-    // SAFETY: the row has that many whole vectors.
+    // SAFETY: as the caller says.
     unsafe {
+        for (at, bias) in bias.into_iter().flatten().enumerate() {
+            *scores.add(at) += bias;
+        }
+        for at in keys..vectors * S::F32_LANES {
+            *scores.add(at) = f32::MIN;
+        }
+        let scores = scores.cast::<S::f32s>();
         let mut largest = simd.splat_f32s(f32::MIN);
         for at in 0..vectors {
             largest = simd.max_f32s(largest, scores.add(at).read_unaligned());
@@ -113,9 +114,11 @@ fn exponentials<S: Simd>(
         let mut sum = simd.splat_f32s(0.0);
         for at in 0..vectors {
             let value = exp(simd, simd.sub_f32s(scores.add(at).read_unaligned(), shift));
-            scores.add(at).write_unaligned(value);
+            store(simd, to.add(at * S::F32_LANES), S::F32_LANES, value);
             sum = simd.add_f32s(sum, value);
         }
+        let rest = vectors * S::F32_LANES;
+        to.add(rest).write_bytes(0, width - rest);
         (largest, simd.reduce_sum_f32s(sum))
     }
 }

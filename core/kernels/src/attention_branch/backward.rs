@@ -8,7 +8,7 @@ use super::{AttentionBranch, AttentionBranchGradients, AttentionSaved};
 use crate::{
     attention::{AttentionGradients, AttentionResult, Heads, QkvMemory},
     branch_norm::{NormBackward, NormOf},
-    convert::{operand, operand_len},
+    convert::{converted, operand, operand_len},
     element::Element,
     linear::{column_sums, column_sums_of_block},
     matmul::{Left, Packed, Store, View, outer::outer, product},
@@ -43,16 +43,23 @@ impl AttentionBranch<'_> {
         }
         let mut memory = scratch::take(self.residual.branch_gradient_len(&kept));
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
+        let mut incoming = scratch::take::<T>(operand_len::<f32, T>(branch_gradient));
 
         // Through the projection of the heads' results; LayerScale goes into its weights.
         let mut attended_gradient = scratch::take::<T>(kept.rows * inner);
-        let shared = Shared::new(&mut attended_gradient);
+        let (shared, shared_incoming) =
+            (Shared::new(&mut attended_gradient), Shared::new(&mut incoming));
         Packed::<T>::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
             let blocks = rows::blocks(kept.rows);
             rows::for_each(blocks.len(), |task| {
                 let rows = &blocks[task];
+                let left = &branch_gradient[rows.start * width..rows.end * width];
+                let len = operand_len::<f32, T>(left);
+                let start = if len > 0 { rows.start * width } else { 0 };
                 dispatch(Plain {
-                    left: &branch_gradient[rows.start * width..rows.end * width],
+                    left,
+                    // SAFETY: each task has rows of its own.
+                    memory: unsafe { shared_incoming.slice(start, len) },
                     right: proj,
                     // SAFETY: each task has rows of its own.
                     to: unsafe { shared.at(rows.start * inner) },
@@ -62,7 +69,7 @@ impl AttentionBranch<'_> {
         });
         outer::<T, _, _>(
             View::new(saved.attended, kept.rows, inner),
-            View::new(branch_gradient, kept.rows, width),
+            View::new(converted(branch_gradient, &incoming), kept.rows, width),
             gradients.proj.weight,
         );
         let mut proj_bias = scratch::take(width);
@@ -143,6 +150,8 @@ impl AttentionBranch<'_> {
 /// A product without anything more.
 struct Plain<'a, T> {
     left: &'a [f32],
+    /// For the rows as an operand, if that is of another type.
+    memory: &'a mut [T],
     right: Packed<'a, T>,
     to: *mut T,
     width: usize,
@@ -154,8 +163,7 @@ impl<T: Element> WithSimd for Plain<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let out = Store { to: self.to, row_stride: self.width, factor: 1.0, add: false };
-        let mut memory = scratch::take(operand_len::<f32, T>(self.left));
-        let left = operand(simd, self.left, &mut memory);
+        let left = operand(simd, self.left, self.memory);
         // SAFETY: the rows are as long as the other operand is deep, the memory as the product.
         unsafe { product(simd, Left::rows(left, self.right.depth), &self.right, &out) };
     }

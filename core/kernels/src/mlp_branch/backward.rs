@@ -8,7 +8,7 @@ use super::{MlpBranch, MlpGradients, MlpSaved};
 use crate::{
     activation::Activation,
     branch_norm::{NormBackward, NormOf},
-    convert::{operand, operand_len},
+    convert::{converted, operand, operand_len},
     element::Element,
     linear::{Biased, column_sums_of_block},
     matmul::{Epilogue, Left, Packed, Store, View, outer::outer, product},
@@ -37,6 +37,7 @@ impl MlpBranch<'_> {
         }
         let mut memory = scratch::take(self.residual.branch_gradient_len(&kept));
         let branch_gradient = self.residual.branch_gradient(&kept, gradient, &mut memory);
+        let mut incoming = scratch::take::<T>(operand_len::<f32, T>(branch_gradient));
         let recompute = saved.is_none();
         let mut anew = scratch::take(if recompute { kept.rows * hidden } else { 0 });
         let (activated, norm) = match saved {
@@ -58,6 +59,7 @@ impl MlpBranch<'_> {
             x,
             gradient,
             branch_gradient,
+            &mut incoming,
             recompute,
             activated,
             &mut hidden_gradient,
@@ -68,7 +70,7 @@ impl MlpBranch<'_> {
         );
         outer::<T, _, _>(
             View::new(activated, kept.rows, hidden),
-            View::new(branch_gradient, kept.rows, width),
+            View::new(converted(branch_gradient, &incoming), kept.rows, width),
             gradients.fc2.weight,
         );
         outer::<T, _, _>(
@@ -107,6 +109,7 @@ impl MlpBranch<'_> {
         x: &[f32],
         gradient: &[f32],
         branch_gradient: &[f32],
+        incoming: &mut [T],
         recompute: bool,
         activated: &mut [T],
         hidden_gradient: &mut [T],
@@ -115,8 +118,8 @@ impl MlpBranch<'_> {
         x_gradient: &mut [f32],
         sums: &mut [f32],
     ) {
-        let [activated, hidden_gradient, normalized] =
-            [activated, hidden_gradient, normalized].map(Shared::new);
+        let [incoming, activated, hidden_gradient, normalized] =
+            [incoming, activated, hidden_gradient, normalized].map(Shared::new);
         let [x_gradient, sums] = [x_gradient, sums].map(Shared::new);
         // LayerScale goes into the weights, so that the gradient need not be scaled.
         Packed::<T>::lend(self.fc2.view().transposed(), self.residual.layer_scale, |fc2_back| {
@@ -129,6 +132,7 @@ impl MlpBranch<'_> {
                             x,
                             gradient,
                             branch_gradient,
+                            incoming,
                             rows,
                             first,
                             task,
@@ -159,6 +163,8 @@ struct Backward<'a, T> {
     x: &'a [f32],
     gradient: &'a [f32],
     branch_gradient: &'a [f32],
+    /// Where it goes as an operand, if that is of another type.
+    incoming: Shared<T>,
     rows: Range<usize>,
     first: usize,
     task: usize,
@@ -209,8 +215,12 @@ impl<T: Element> WithSimd for Backward<'_, T> {
             Some(_) => &self.branch_gradient[self.first * width..][..rows * width],
             None => &self.branch_gradient[whole.clone()],
         };
-        let mut memory = scratch::take(operand_len::<f32, T>(branch_gradient));
-        let incoming = operand::<S, f32, T>(simd, branch_gradient, &mut memory);
+        // SAFETY: each block has rows of its own.
+        let memory = unsafe {
+            let len = operand_len::<f32, T>(branch_gradient);
+            self.incoming.slice(if len > 0 { self.first * width } else { 0 }, len)
+        };
+        let incoming = operand::<S, f32, T>(simd, branch_gradient, memory);
         // SAFETY: memory is as large as the products.
         unsafe {
             if let Some(fc1) = self.fc1 {

@@ -116,6 +116,10 @@ fn cpu_features() -> String {
     if is_x86_feature_detected!("avx512bf16") {
         found.push("AVX512_BF16");
     }
+    // Only where the system lets programs use it, too.
+    if InstructionSet::available().contains(&InstructionSet::Amx) {
+        found.push("AMX");
+    }
     if found.is_empty() { "SSE2 only".into() } else { found.join(", ") }
 }
 
