@@ -28,7 +28,7 @@
 _Static_assert(sizeof(void *) == 4, "this is for WebAssembly of 32 bits");
 _Static_assert(sizeof(VitralValue) == 16 && offsetof(VitralValue, data) == 8, "a value is a variant");
 _Static_assert(sizeof(VitralSetting) == 24 && sizeof(VitralExample) == 16, "records are alike");
-_Static_assert(sizeof(VitralStageTime) == 16, "records are alike");
+_Static_assert(sizeof(VitralStageTime) == 16 && sizeof(VitralConfiguredField) == 16, "records are alike");
 
 /* Memory: what the host hands over during a call, and what a call gives, until it has been read. */
 
@@ -409,6 +409,20 @@ Outcome *vitral_export_observe_roll_back(uint64_t from_step, uint64_t to_step, c
 
 AFTER("roll-back-monitors", "observe-roll-back")
 void vitral_after_observe_roll_back(void *result) {
+    (void)result;
+    give_all_back();
+}
+
+EXPORT("configuration-monitors", "observe-configuration")
+Outcome *vitral_export_observe_configuration(const uint8_t *run, size_t len, const VitralConfiguredField *fields,
+                                             size_t count) {
+    VitralEvent event = {.tag = VITRAL_CONFIGURED};
+    event.data.configured = (VitralConfiguration){{run, len}, {fields, count}};
+    return observe(&event);
+}
+
+AFTER("configuration-monitors", "observe-configuration")
+void vitral_after_observe_configuration(void *result) {
     (void)result;
     give_all_back();
 }
