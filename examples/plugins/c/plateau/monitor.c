@@ -78,7 +78,7 @@ static uint32_t observe(void *instance, const VitralHost *host, const VitralEven
     self->waited = (self->waited + 1) % self->patience;
     if (self->waited) return VITRAL_OK;
     char reason[100];
-    snprintf(reason, sizeof reason, "%lu evaluations without a better loss", (unsigned long)self->patience);
+    snprintf(reason, sizeof reason, "evaluations without a better loss: %lu", (unsigned long)self->patience);
     const VitralAction action = {VITRAL_SCALE_LEARNING_RATE, vitral_text(reason), self->factor};
     host->act(host->context, &action);
     return VITRAL_OK;

@@ -26,6 +26,6 @@ export default class Plateau extends Monitor {
     }
     this.state.waited = (waited + 1) % this.patience;
     if (this.state.waited > 0) return undefined;
-    return scaleLearningRate(this.factor, `${this.patience} evaluations without a better loss`);
+    return scaleLearningRate(this.factor, `evaluations without a better loss: ${this.patience}`);
   }
 }

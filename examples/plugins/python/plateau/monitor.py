@@ -25,4 +25,4 @@ class Plateau(Monitor):
         self.state["waited"] = (self.state.get("waited", 0) + 1) % self.patience
         if self.state["waited"]:
             return None
-        return scale_learning_rate(self.factor, f"{self.patience} evaluations without a better loss")
+        return scale_learning_rate(self.factor, f"evaluations without a better loss: {self.patience}")

@@ -60,7 +60,7 @@ impl Monitor for Plateau {
         if self.waited > 0 {
             return Ok(Vec::new());
         }
-        let reason = format!("{patience} evaluations without a better loss");
+        let reason = format!("evaluations without a better loss: {patience}");
         Ok(vec![Action::ScaleLearningRate(RateChange { factor, reason })])
     }
 
