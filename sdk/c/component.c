@@ -40,13 +40,21 @@ typedef union Block {
 
 static Block *blocks;
 
-static void *take(size_t size) {
-    /* Zeroed, so that a tag of one byte is one of four bytes, too. */
-    Block *block = size > SIZE_MAX - sizeof(Block) ? NULL : calloc(1, sizeof(Block) + size);
+static void *keep(Block *block) {
     if (!block) abort();
     block->next = blocks;
     blocks = block;
     return block + 1;
+}
+
+static void *take(size_t size) {
+    /* Zeroed, so that a tag of one byte is one of four bytes, too. */
+    return keep(size > SIZE_MAX - sizeof(Block) ? NULL : calloc(1, sizeof(Block) + size));
+}
+
+/* For bytes, all of which are written. */
+static void *take_bytes(size_t size) {
+    return keep(size > SIZE_MAX - sizeof(Block) ? NULL : malloc(sizeof(Block) + size));
 }
 
 static void give_all_back(void) {
@@ -59,8 +67,7 @@ static void give_all_back(void) {
 
 __attribute__((export_name("cabi_realloc")))
 void *vitral_component_realloc(void *old, size_t old_size, size_t align, size_t size) {
-    (void)align;
-    void *made = take(size);
+    void *made = align == 1 ? take_bytes(size) : take(size);
     if (old_size) memcpy(made, old, old_size < size ? old_size : size);
     return made;
 }
