@@ -28,7 +28,7 @@
 _Static_assert(sizeof(void *) == 4, "this is for WebAssembly of 32 bits");
 _Static_assert(sizeof(VitralValue) == 16 && offsetof(VitralValue, data) == 8, "a value is a variant");
 _Static_assert(sizeof(VitralSetting) == 24 && sizeof(VitralExample) == 16, "records are alike");
-_Static_assert(sizeof(VitralStageTime) == 16, "records are alike");
+_Static_assert(sizeof(VitralStageTime) == 16 && sizeof(VitralConfiguredField) == 16, "records are alike");
 
 /* Memory: what the host hands over during a call, and what a call gives, until it has been read. */
 
@@ -40,13 +40,21 @@ typedef union Block {
 
 static Block *blocks;
 
-static void *take(size_t size) {
-    /* Zeroed, so that a tag of one byte is one of four bytes, too. */
-    Block *block = size > SIZE_MAX - sizeof(Block) ? NULL : calloc(1, sizeof(Block) + size);
+static void *keep(Block *block) {
     if (!block) abort();
     block->next = blocks;
     blocks = block;
     return block + 1;
+}
+
+static void *take(size_t size) {
+    /* Zeroed, so that a tag of one byte is one of four bytes, too. */
+    return keep(size > SIZE_MAX - sizeof(Block) ? NULL : calloc(1, sizeof(Block) + size));
+}
+
+/* For bytes, all of which are written. */
+static void *take_bytes(size_t size) {
+    return keep(size > SIZE_MAX - sizeof(Block) ? NULL : malloc(sizeof(Block) + size));
 }
 
 static void give_all_back(void) {
@@ -59,8 +67,7 @@ static void give_all_back(void) {
 
 __attribute__((export_name("cabi_realloc")))
 void *vitral_component_realloc(void *old, size_t old_size, size_t align, size_t size) {
-    (void)align;
-    void *made = take(size);
+    void *made = align == 1 ? take_bytes(size) : take(size);
     if (old_size) memcpy(made, old, old_size < size ? old_size : size);
     return made;
 }
@@ -409,6 +416,20 @@ Outcome *vitral_export_observe_roll_back(uint64_t from_step, uint64_t to_step, c
 
 AFTER("roll-back-monitors", "observe-roll-back")
 void vitral_after_observe_roll_back(void *result) {
+    (void)result;
+    give_all_back();
+}
+
+EXPORT("configuration-monitors", "observe-configuration")
+Outcome *vitral_export_observe_configuration(const uint8_t *run, size_t len, const VitralConfiguredField *fields,
+                                             size_t count) {
+    VitralEvent event = {.tag = VITRAL_CONFIGURED};
+    event.data.configured = (VitralConfiguration){{run, len}, {fields, count}};
+    return observe(&event);
+}
+
+AFTER("configuration-monitors", "observe-configuration")
+void vitral_after_observe_configuration(void *result) {
     (void)result;
     give_all_back();
 }

@@ -111,5 +111,6 @@ export function component(Plugin) {
     },
     dataMonitors: { observeData: calling((report) => hear("data", report)) },
     rollBackMonitors: { observeRollBack: calling((report) => hear("rolledBack", report)) },
+    configurationMonitors: { observeConfiguration: calling((report) => hear("experiment", report)) },
   };
 }

@@ -63,8 +63,8 @@ export class BatchAugmentation extends Plugin {}
 export class Attention extends Plugin {}
 
 /**
- * Hears of what happens in a run: `started`, `stepped`, `layers`, `evaluated`, `saved`, `ended`, `data` and
- * `rolledBack` are called where they are there, and give what they ask for: an action, a list, or nothing.
+ * Hears of what happens in a run: `started`, `experiment`, `stepped`, `layers`, `evaluated`, `saved`, `ended`, `data`
+ * and `rolledBack` are called where they are there, and give what they ask for: an action, a list, or nothing.
  */
 export class Monitor extends Plugin {
   /** It hears of every so manieth step, and of parameters' statistics; 0 is never. */

@@ -193,6 +193,12 @@ class RollBackMonitors:
         return _actions(_plugin.on_rolled_back(report))
 
 
+class ConfigurationMonitors:
+    @_calling
+    def observe_configuration(self, report):
+        return _actions(_plugin.on_experiment(report))
+
+
 __all__ = [
     "begin",
     "Description",
@@ -202,4 +208,5 @@ __all__ = [
     "Monitors",
     "DataMonitors",
     "RollBackMonitors",
+    "ConfigurationMonitors",
 ]

@@ -174,7 +174,8 @@ fn links_lead_somewhere() {
     let mut pages: Vec<PathBuf> =
         ["README.md", "CONTRIBUTING.md", "SECURITY.md", "core", "examples"]
             .iter()
-            .chain(&["examples/guide", "core/train", "core/host", "sdk", "tests/peers"])
+            .chain(&["examples/guide", "examples/plugins", "core/train", "core/host", "sdk"])
+            .chain(&["tests/peers"])
             .map(|path| root().join(path))
             .collect();
     let folders: Vec<PathBuf> = pages.iter().filter(|path| path.is_dir()).cloned().collect();

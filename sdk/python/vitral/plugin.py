@@ -98,6 +98,10 @@ class Monitor(Plugin):
     def on_rolled_back(self, report):
         """The run went back to an earlier checkpoint."""
 
+    def on_experiment(self, configuration):
+        """The experiment, each time that training starts or goes on: `configuration.run` is the name of the run's
+        folder, and `configuration.fields` has a `name` and a `value`, as JSON, of every field."""
+
     def save(self):
         """The state as bytes."""
         return json.dumps(self.state, sort_keys=True).encode()

@@ -19,6 +19,9 @@ const TOOL: Tool = Tool {
     help: "install componentize-js, as by `npm install -g @bytecodealliance/componentize-js`",
 };
 
+/// What a monitor exports.
+const MONITOR: &[&str] = &["monitors", "dataMonitors", "rollBackMonitors", "configurationMonitors"];
+
 /// The plugin as a component.
 ///
 /// # Errors
@@ -51,14 +54,14 @@ pub(super) fn component(
 }
 
 /// The module that a component is made of: it exports what the kind's world does.
-fn entry(kind: Kind) -> String {
+pub(super) fn entry(kind: Kind) -> String {
     let (major, minor) = vitral_abi::VERSION;
     let file = Language::JavaScript.file(kind);
     let (imports, exports): (_, &[&str]) = match kind {
         Kind::ImageAugmentation => (false, &["imageAugmentations"]),
         Kind::BatchAugmentation => (true, &["batchAugmentations"]),
         Kind::Attention => (true, &["attentions"]),
-        Kind::Monitor => (false, &["monitors", "dataMonitors", "rollBackMonitors"]),
+        Kind::Monitor => (false, MONITOR),
     };
     let mut text = format!(
         "import Plugin from \"./{file}\";\nimport {{ component }} from \"./component.js\";\n"

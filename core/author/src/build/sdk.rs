@@ -66,3 +66,44 @@ impl Unpacked {
         self.0.path().join(Path::new(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vitral_abi::Kind;
+
+    use super::*;
+    use crate::build::javascript;
+
+    /// The interfaces that a kind's world exports.
+    fn exports(kind: Kind) -> impl Iterator<Item = &'static str> {
+        let (_, contract) = WIT[0];
+        let (_, world) = contract.split_once(&format!("world {kind} {{")).unwrap();
+        let (world, _) = world.split_once('}').unwrap();
+        world.lines().filter_map(|line| line.trim().strip_prefix("export ")?.strip_suffix(';'))
+    }
+
+    /// The text of a part of the SDK.
+    fn text(files: Files, name: &str) -> &'static str {
+        files.iter().find(|(found, _)| *found == name).unwrap().1
+    }
+
+    #[test]
+    fn every_language_exports_what_the_contract_has() {
+        let c = text(C, "c/component.c");
+        let python = text(PYTHON, "python/vitral_component.py");
+        for kind in Kind::ALL {
+            let javascript = javascript::entry(kind);
+            assert!(exports(kind).count() >= 2, "{kind}");
+            for interface in exports(kind) {
+                // Python has classes, JavaScript constants.
+                let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+                let class: String = interface.split('-').map(capital).collect();
+                let constant = class[..1].to_lowercase() + &class[1..];
+                assert!(c.contains(&format!("(\"{interface}\"")), "{interface}");
+                assert!(python.contains(&format!("class {class}")), "{interface}");
+                assert!(python.contains(&format!("\"{class}\",")), "{interface}");
+                assert!(javascript.contains(&format!("const {constant} =")), "{interface}");
+            }
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub fn check(
     let Some(plugin) = forms.any() else {
         return Ok(findings.report(artifacts.name(), None));
     };
-    findings.note("description", || description::check(plugin, artifacts));
+    findings.note("description", || description::check(plugin));
     if let Some(component) = &artifacts.component {
         findings.note("permissions", || component::permissions(component, artifacts.permissions));
         findings.note("vector instructions", || component::simd(component, plugin.kind()));

@@ -242,7 +242,7 @@ pub fn measure(arguments: &BenchArguments) -> Result<(), Failure> {
     for Row { form, what, time, images_per_second } in &found.rows {
         let images = images_per_second.map_or_else(String::new, |n| format!("  {n:.0} images/s"));
         println!(
-            "  {form:12} {what:24} {:>12?}  ({:?} to {:?}){images}",
+            "  {form:12} {what:24} {:>10.1?}  ({:.1?} to {:.1?}){images}",
             time.median, time.least, time.most
         );
     }
