@@ -403,6 +403,7 @@ fn what_is_for_one_process_is_not_done_in_several_at_once() {
         "predict run image.png",
         "average one two --output mean",
         "prune run --flops 0.5 --out small",
+        "teach run experiment.ron --out logits.safetensors",
         "import weights.npz --out model",
         "export run --format onnx --out model.onnx",
         "report run",

@@ -143,3 +143,89 @@ fn another_teacher_is_told_or_refused() {
     let said = resumed(&workspace, at, &[same]).succeeded().stderr;
     assert!(said.contains("teacher: the model learns its probabilities from"), "{said}");
 }
+
+const LOGITS: &str = r#"train.teacher=(logits: "logits.safetensors")"#;
+/// As in the experiment of the tests, without what makes other images of the same.
+const UNCHANGED: [&str; 3] = ["data.augment=[]", "train.mix=()", "train.batch_augment=[]"];
+
+fn teach(workspace: &Workspace, out: &str, changes: &[&str]) -> Finished {
+    let mut arguments = vec!["teach", "teacher", "experiment.ron", "--out", out];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", change]));
+    vitral(workspace.path(), &arguments)
+}
+
+/// The losses of all steps and evaluations of a run.
+fn losses(workspace: &Workspace, run: &str) -> Vec<f64> {
+    let metrics = fs::read_to_string(workspace.join(run).join("metrics.jsonl")).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter_map(|line| line["loss"].as_f64()).collect()
+}
+
+#[test]
+fn logits_from_a_file_teach_as_their_teacher_does() {
+    let workspace = with_teacher();
+    let said = teach(&workspace, "logits.safetensors", &UNCHANGED).succeeded().stdout;
+    assert!(said.contains("logits of each of"), "{said}");
+    let again = teach(&workspace, "logits.safetensors", &UNCHANGED);
+    assert!(!again.status.success() && again.stderr.contains("logits.safetensors"));
+    for (name, more) in [
+        ("plain", &["train.log_every=1"][..]),
+        ("auto", &["train.batch=Auto(effective: 16)", "train.accum_steps=1", "train.log_every=1"]),
+    ] {
+        let by = |teacher: &str, run: &str| {
+            let output = format!("output={run}");
+            let changes = [&UNCHANGED[..], more, &[teacher, &output]].concat();
+            let said = student(&workspace, &changes).succeeded().stderr;
+            assert!(said.contains("its probabilities from"), "{said}");
+            losses(&workspace, run)
+        };
+        let runs = [format!("{name}-model"), format!("{name}-file")];
+        let (model, file) = (by(TEACHER, &runs[0]), by(LOGITS, &runs[1]));
+        assert!(model.len() > 3);
+        assert_eq!(model, file, "{name}");
+        let copy = format!("{name}-resumed");
+        copy_folder(&workspace.join(&runs[1]), &workspace.join(&copy));
+        resumed(&workspace, &format!("{copy}/checkpoints/step-00000006"), &[]).succeeded();
+        assert_same(&workspace.join(&copy), &workspace.join(&runs[1]));
+    }
+}
+
+#[test]
+fn logits_of_something_else_are_refused_before_the_run() {
+    let workspace = with_teacher();
+    teach(&workspace, "logits.safetensors", &UNCHANGED).succeeded();
+    write_image_folder(&workspace.join("photos"), 4);
+    fs::write(workspace.join("none.safetensors"), "nothing").unwrap();
+    let flipped = "data.augment=[HorizontalFlip()]";
+    let refused = teach(&workspace, "other.safetensors", &[flipped]);
+    let words = "`HorizontalFlip` changes images at random";
+    assert!(!refused.status.success() && refused.stderr.contains(words), "{}", refused.stderr);
+    let photos = r#"data.train=ImageFolder(path: "photos")"#;
+    let val = r#"data.val=ImageFolder(path: "photos")"#;
+    let both = r#"train.teacher=(checkpoint: "teacher", logits: "logits.safetensors")"#;
+    for (changes, words) in [
+        (&[LOGITS, flipped][..], words),
+        (&[LOGITS, "train.mix=(mixup: 0.8)"], "Mixup and CutMix make new images"),
+        (&[LOGITS, "data.repeated_augmentation=2"], "augmented anew"),
+        (&[LOGITS, "data.augment=[Resize()]"], "logits were made with `data.augment` []"),
+        (&[LOGITS, "model.image_size=16"], "logits were made with `model.image_size`"),
+        (&[LOGITS, photos, val], "logits were made of other images"),
+        (&[both], "both `checkpoint` and `logits` would teach"),
+        (&["train.teacher=()"], "there is no teacher"),
+        (&[r#"train.teacher=(logits: "none.safetensors")"#], "it is no safetensors file"),
+        (&[r#"train.teacher=(logits: "nowhere.safetensors")"#], "nowhere.safetensors"),
+    ] {
+        let all = [&UNCHANGED[..], changes, &["output=student"]].concat();
+        let refused = student(&workspace, &all);
+        assert!(!refused.status.success() && refused.stderr.contains(words), "{}", refused.stderr);
+        assert!(!workspace.join("student").exists(), "{words}");
+    }
+    // Other logits of the same name are not those that a run has learned from.
+    student(&workspace, &[&UNCHANGED[..], &[LOGITS]].concat()).succeeded();
+    fs::remove_file(workspace.join("logits.safetensors")).unwrap();
+    resumed(&workspace, "teacher", &["train.steps=7"]).succeeded();
+    teach(&workspace, "logits.safetensors", &UNCHANGED).succeeded();
+    let refused = resumed(&workspace, "run", &["train.steps=20"]);
+    let words = "has other logits than the run has learned from so far";
+    assert!(!refused.status.success() && refused.stderr.contains(words), "{}", refused.stderr);
+}

@@ -190,6 +190,17 @@ mod bytes {
         odd.works(&[b"prune", b"run", b"--neurons", b"0.25", b"--out", b"pruned_\xe4"]);
         odd.works(&[b"eval", b"pruned_\xe4"]);
         odd.works(&[
+            b"teach",
+            b"run",
+            b"experiment_\xe4.ron",
+            b"--out",
+            b"logits_\xe4.safetensors",
+            b"--set",
+            b"data.augment=[]",
+            b"--set",
+            b"train.mix=()",
+        ]);
+        odd.works(&[
             b"tune",
             b"experiment_\xe4.ron",
             b"--over",
@@ -260,7 +271,8 @@ mod bytes {
             assert_eq!(said.status.success(), succeeds, "{}\n{}", said.stdout, said.stderr);
         }
         // And where there is nothing of that name.
-        let nothing: [&[&[u8]]; 23] = [
+        let nothing: [&[&[u8]]; 24] = [
+            &[b"teach", b"\xe4", b"experiment_\xe4.ron", b"--out", b"other"],
             &[b"prune", b"\xe4", b"--flops", b"0.5", b"--out", b"other"],
             &[b"tune", b"\xe4", b"--over", b"train.learning_rate=0.001,0.01", b"--out", b"other"],
             &[b"runs", b"\xe4"],

@@ -20,6 +20,14 @@ pub enum Composite {
     /// and values, each with its heads side by side: `[B, tokens, inner]`. Its only operand is the bias
     /// `[heads, tokens, tokens]` or none.
     PackedAttention(PackedAttention),
+    /// How much the class token, which is the first, takes from each token of `x` `[B, tokens, width]` on average over
+    /// the heads of such a branch: `[B, tokens]` in `f32`. Operands: LayerNorm's factors and summands, `Wqkv`, and its
+    /// bias or none.
+    ClassAttention(ClassAttention),
+    /// Tokens `[B, tokens, width]` to those before the patches, the patches with the most attention, by falling
+    /// attention, and the sum of the others weighted by theirs. Its other operand is that attention `[B, tokens]`;
+    /// its order has no gradient.
+    TokenReorganization(TokenReorganization),
     /// Square patches to tokens with positions, behind those that come first. Its inputs are images
     /// `[B, height, width, channels]`; operands: the projection and its bias or none, positions
     /// `[1, patches, width]` or none, and the first tokens `[1, prefix, width]` or none.
@@ -40,7 +48,10 @@ impl Composite {
     pub const fn has_attention(&self) -> bool {
         matches!(
             self,
-            Self::AttentionBranch(_) | Self::CheckpointedBlock(..) | Self::PackedAttention(_)
+            Self::AttentionBranch(_)
+                | Self::CheckpointedBlock(..)
+                | Self::PackedAttention(_)
+                | Self::ClassAttention(_)
         )
     }
 }
@@ -63,6 +74,31 @@ pub struct PackedAttention {
     pub heads: usize,
     /// What scores are multiplied with.
     pub scale: f64,
+}
+
+/// What the class token's attention is besides its operands.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassAttention {
+    /// Added to LayerNorm's variance.
+    pub eps: f64,
+    /// Heads.
+    pub heads: usize,
+}
+
+impl ClassAttention {
+    /// How many parameters it has, one counted that is left out.
+    pub const PARAMETERS: usize = 4;
+}
+
+/// What is left of tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenReorganization {
+    /// Tokens before the patches, which stay.
+    pub prefix: usize,
+    /// Patches that stay.
+    pub kept: usize,
+    /// Whether there is a token for the others.
+    pub fuse: bool,
 }
 
 /// What an MLP branch is besides its operands.

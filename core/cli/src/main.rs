@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Average(arguments) => commands::average::run(&arguments),
         Command::Prune(arguments) => commands::prune::run(&arguments),
+        Command::Teach(arguments) => commands::teach::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),

@@ -16,6 +16,7 @@
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once, with the LayerNorm before it
 //!   ([`branch_norm`]).
 //! * [`patch_embedding`]: images to tokens.
+//! * [`class_attention`], [`token_reorganization`]: where the class token looks, and fewer tokens by that.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
 //! * [`muon`]: orthogonalised momentum of weight matrices.
@@ -36,6 +37,7 @@ mod amx;
 pub mod attention;
 pub mod attention_branch;
 pub mod branch_norm;
+pub mod class_attention;
 mod compiled;
 pub mod convert;
 pub mod cross_entropy;
@@ -52,6 +54,7 @@ pub mod residual;
 mod rows;
 mod scratch;
 pub mod simd;
+pub mod token_reorganization;
 
 pub use compiled::Compiled;
 

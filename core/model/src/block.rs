@@ -2,7 +2,7 @@
 //! a norm and on a residual branch.
 
 use burn::module::Module;
-use vitral_burn::composite::{Around, AttentionBranch, Composite, MlpBranch};
+use vitral_burn::composite::{Around, AttentionBranch, ClassAttention, Composite, MlpBranch};
 
 use crate::{
     Mode, ViTConfig,
@@ -16,7 +16,7 @@ use crate::{
     program_attention::ProgramAttention,
     token_merging::TokenSizes,
     token_mixing::mix_tokens,
-    token_reorganization::reorganize,
+    token_reorganization::{class_attention, reorganize},
 };
 
 /// What runs the blocks of a model.
@@ -105,11 +105,7 @@ impl Block {
         sizes: &mut TokenSizes<O::Tensor>,
         mode: Mode,
     ) -> O::Tensor {
-        let by_kernel =
-            self.plain_attention(ops, rotary.is_some(), sizes, mode).and_then(|plain| {
-                let composite = Composite::AttentionBranch(plain);
-                ops.composite(composite, &tokens, |ops| self.attention_parameters(ops))
-            });
+        let by_kernel = self.mixed_by_kernel(ops, &tokens, rotary.is_some(), sizes, mode);
         let tokens = match by_kernel {
             Some(tokens) => tokens,
             None => self.mixed(ops, tokens, rotary, sizes, mode),
@@ -125,6 +121,46 @@ impl Block {
         let normed = norm.forward(ops, tokens.clone());
         let branch = ops.within("mlp", |ops| mlp.forward(ops, normed, mode.of("mlp")));
         self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of("drop_path2"))
+    }
+
+    /// The half that lets tokens see each other by the kernel of that branch, if it is plain and there is one; and,
+    /// where tokens are left out, by one that tells where the class token looks.
+    fn mixed_by_kernel<O: Ops>(
+        &self,
+        ops: &mut O,
+        tokens: &O::Tensor,
+        turned: bool,
+        sizes: &TokenSizes<O::Tensor>,
+        mode: Mode,
+    ) -> Option<O::Tensor> {
+        let plain = self.plain_attention(ops, turned, sizes, mode)?;
+        let attention = match self.kept {
+            Some(_) => Some(self.class_attention(ops, tokens, &plain)?),
+            None => None,
+        };
+        let composite = Composite::AttentionBranch(plain);
+        let mixed = ops.composite(composite, tokens, |ops| self.attention_parameters(ops))?;
+        match (attention, self.kept) {
+            (Some(attention), Some(kept)) => {
+                Some(ops.within("reorganization", |ops| reorganize(ops, mixed, attention, kept)))
+            }
+            _ => Some(mixed),
+        }
+    }
+
+    /// The class token's attention in a plain branch, `[B, tokens]`, by a kernel, if there is one.
+    fn class_attention<O: Ops>(
+        &self,
+        ops: &mut O,
+        tokens: &O::Tensor,
+        plain: &AttentionBranch,
+    ) -> Option<O::Tensor> {
+        let attention = ClassAttention { eps: plain.around.eps, heads: plain.heads };
+        ops.composite(Composite::ClassAttention(attention), tokens, |ops| {
+            let mut parameters = self.attention_parameters(ops);
+            parameters.truncate(ClassAttention::PARAMETERS);
+            parameters
+        })
     }
 
     /// The half that lets tokens see each other.
@@ -148,9 +184,10 @@ impl Block {
                 let tokens = self.residual(ops, tokens, branch, self.ls1.as_ref(), path);
                 match (compared, self.kept) {
                     (None, _) => tokens,
-                    (Some(compared), Some(kept)) => {
-                        ops.within("reorganization", |ops| reorganize(ops, tokens, compared, kept))
-                    }
+                    (Some(compared), Some(kept)) => ops.within("reorganization", |ops| {
+                        let attention = class_attention(ops, compared);
+                        reorganize(ops, tokens, attention, kept)
+                    }),
                     (Some([_, keys]), None) => {
                         ops.within("merging", |ops| sizes.merge(ops, tokens, keys, self.merged))
                     }
@@ -194,6 +231,9 @@ impl Block {
         sizes: &TokenSizes<O::Tensor>,
         mode: Mode,
     ) -> Option<O::Tensor> {
+        if self.kept.is_some() {
+            return None;
+        }
         let plain = Composite::CheckpointedBlock(
             self.plain_attention(ops, turned, sizes, mode)?,
             self.plain_mlp(ops, mode)?,
@@ -213,7 +253,6 @@ impl Block {
     ) -> Option<AttentionBranch> {
         let attn = self.attn.as_ref()?;
         let plain = self.merged == 0
-            && self.kept.is_none()
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
         let around = self.around(ops, self.norm1.as_ref()?, mode.of("drop_path1"));

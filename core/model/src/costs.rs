@@ -11,7 +11,7 @@ use burn::{
     tensor::{DType, Device, Tensor as Values},
 };
 use vitral_burn::{
-    composite::Composite,
+    composite::{Composite, TokenReorganization},
     kernels::{self, Branches},
 };
 use vitral_program::{Dim, Op, Shape, TensorType};
@@ -154,6 +154,33 @@ impl Counter {
         self.compute(2.0 * 2.0 * tokens * width * hidden as f64);
     }
 
+    /// The class token's attention: its queries, what they are in terms of tokens, and a score of each token and head.
+    fn class_attention(&mut self, input: &Counted, heads: usize, inner: usize) -> Counted {
+        let (tokens, width) = (self.size(input, 1), self.size(input, 2));
+        let kept = [Dim::BATCH, (inner + heads * width + tokens * heads).into()];
+        let kept = self.new_tensor(&kept);
+        self.keep(input);
+        self.keep(&kept);
+        self.compute(2.0 * width as f64 * (2 * inner + tokens * heads) as f64);
+        self.new_tensor(&[Dim::BATCH, tokens.into()])
+    }
+
+    /// The tokens that token reorganization leaves.
+    fn reorganized(
+        &mut self,
+        input: &Counted,
+        others: &[Option<Counted>],
+        reorganization: &TokenReorganization,
+    ) -> Counted {
+        let (tokens, width) = (self.size(input, 1), self.size(input, 2));
+        let TokenReorganization { prefix, kept, fuse } = *reorganization;
+        let gone = if fuse { tokens - prefix - kept } else { 0 };
+        self.keep(input);
+        others.iter().flatten().for_each(|other| self.keep(other));
+        self.compute(2.0 * (gone * width) as f64);
+        self.new_tensor(&[Dim::BATCH, (prefix + kept + usize::from(fuse)).into(), width.into()])
+    }
+
     /// What kernels of a branch on a GPU keep of each token besides, which those of the CPU compute again: what
     /// LayerNorm gives, and what LayerScale multiplies.
     fn kept_on_gpu(&self, input: &Counted, is_scaled: bool) -> usize {
@@ -287,6 +314,17 @@ impl Ops for Counter {
                 // What the activation gives.
                 let activated = if on_gpu { branch.hidden } else { 0 };
                 self.mlp(input, branch.hidden, kept + activated);
+            }
+            Composite::ClassAttention(_) | Composite::TokenReorganization(_) if on_gpu => {
+                return None;
+            }
+            Composite::ClassAttention(attention) => {
+                let qkv = others(self)[2].clone()?;
+                return Some(self.class_attention(input, attention.heads, self.size(&qkv, 1) / 3));
+            }
+            Composite::TokenReorganization(reorganization) => {
+                let others = others(self);
+                return Some(self.reorganized(input, &others, reorganization));
             }
             Composite::CheckpointedBlock(..)
             | Composite::PackedAttention(_)

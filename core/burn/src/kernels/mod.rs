@@ -13,6 +13,7 @@ mod attention;
 mod attention_branch;
 mod branch;
 mod checkpointed_block;
+mod class_attention;
 mod cross_entropy;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -28,6 +29,7 @@ mod patch_embedding;
 mod pixels;
 mod residual;
 mod taken;
+mod token_reorganization;
 
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
@@ -79,7 +81,9 @@ pub fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Opti
     match composite {
         Composite::AttentionBranch(_)
         | Composite::MlpBranch(_)
-        | Composite::CheckpointedBlock(..) => ours.filter(|_| input.dtype() == DType::F32),
+        | Composite::CheckpointedBlock(..)
+        | Composite::ClassAttention(_)
+        | Composite::TokenReorganization(_) => ours.filter(|_| input.dtype() == DType::F32),
         Composite::PackedAttention(_) => None,
         Composite::PatchEmbedding { .. } => ours.filter(|_| input.dtype() == compute),
         Composite::MaxPool => Some(Kernel::Burns),
@@ -167,6 +171,14 @@ fn run_ours(
         Composite::PatchEmbedding { patch } => {
             let operands = inputs(input, others);
             (patch_embedding::patch_embedding(patch, multiplied, operands).into(), 3)
+        }
+        Composite::ClassAttention(attention) => {
+            let operands = inputs(input, others);
+            (class_attention::class_attention(attention, operands).into(), 2)
+        }
+        Composite::TokenReorganization(reorganization) => {
+            let operands = inputs(input, others);
+            (token_reorganization::token_reorganization(reorganization, operands).into(), 3)
         }
         Composite::PackedAttention(_) | Composite::MaxPool => not_its(&composite),
     }

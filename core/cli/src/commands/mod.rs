@@ -17,6 +17,7 @@ pub mod prune;
 pub mod quickstart;
 pub mod report;
 pub mod run_list;
+pub mod teach;
 pub mod train;
 pub mod tune;
 
@@ -40,6 +41,7 @@ use self::{
     quickstart::QuickstartArguments,
     report::ReportArguments,
     run_list::RunsArguments,
+    teach::TeachArguments,
     train::TrainArguments,
     tune::TuneArguments,
 };
@@ -58,6 +60,8 @@ pub enum Command {
     Average(AverageArguments),
     /// Remove the attention heads and hidden neurons that matter least from a trained model.
     Prune(PruneArguments),
+    /// Write a trained model's logits of all training images, for others to learn from.
+    Teach(TeachArguments),
     /// Show a model's layers, parameters, operations and memory.
     Inspect(InspectArguments),
     /// Import weights of google-research/vision_transformer, big_vision, timm or Hugging Face.
@@ -129,6 +133,7 @@ impl Command {
             | Self::Predict(_)
             | Self::Average(_)
             | Self::Prune(_)
+            | Self::Teach(_)
             | Self::Import(_)
             | Self::Export(_)
             | Self::Report(_)

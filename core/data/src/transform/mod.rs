@@ -78,6 +78,17 @@ impl Transform {
         }
     }
 
+    /// The name of a stage that makes another image of the same one each time that it comes, or may do so.
+    pub fn drawn(&self) -> Option<&str> {
+        match self {
+            Self::RandomResizedCrop(_) | Self::PadCrop(_) | Self::HorizontalFlip(_) => {
+                self.own().ok().map(|(name, _)| name)
+            }
+            Self::Plugin(used) => Some(&used.name),
+            Self::Resize(_) | Self::ResizeShorter(_) | Self::CenterCrop(_) => None,
+        }
+    }
+
     /// Its name in an experiment and what it does; or the plugin that does it.
     fn own(&self) -> Result<(&'static str, Arc<dyn Operation>), &PluginUse> {
         Ok(match self {

@@ -8,22 +8,31 @@
 //! may be left out in its turn. Class token, distillation token and registers stay. Of equal attention the
 //! patch with the lower index stays, so that a batch is treated the same way wherever it runs.
 
+use vitral_burn::composite::{self, Composite};
 use vitral_program::{Dim, ops as op};
 
 pub use crate::config::TokenReorganization;
 use crate::{attention::SoftmaxAttention, config::Kept, ops::Ops};
 
 /// Tokens `[B, tokens, width]` to the prefix, those that are kept, by falling attention, and the fused one;
-/// by the queries and keys `[B, heads, tokens, head_dim]` that attention had of them.
+/// by the class token's attention to each, `[B, tokens]` in `f32`.
 pub(crate) fn reorganize<O: Ops>(
     ops: &mut O,
     tokens: O::Tensor,
-    [queries, keys]: [O::Tensor; 2],
+    attention: O::Tensor,
     kept: Kept,
 ) -> O::Tensor {
     let all = ops.size(&tokens, 1);
     let Some(count) = kept.of(all.saturating_sub(kept.prefix)) else { return tokens };
-    let attention = class_attention(ops, queries, keys);
+    let composite = Composite::TokenReorganization(composite::TokenReorganization {
+        prefix: kept.prefix,
+        kept: count,
+        fuse: kept.fuse,
+    });
+    let by_kernel = ops.composite(composite, &tokens, |_| vec![Some(attention.clone())]);
+    if let Some(left) = by_kernel {
+        return left;
+    }
     // Tokens before the patches count for nothing here, and rank behind whatever patch.
     let of_patches = |prefix, patch| -> Vec<f32> {
         (0..all).map(|token| if token < kept.prefix { prefix } else { patch }).collect()
@@ -51,8 +60,9 @@ pub(crate) fn reorganize<O: Ops>(
     ops.concat(parts, 1)
 }
 
-/// How much the class token takes from each token on average over the heads: `[B, tokens]`, `f32`.
-fn class_attention<O: Ops>(ops: &mut O, queries: O::Tensor, keys: O::Tensor) -> O::Tensor {
+/// How much the class token takes from each token on average over the heads: `[B, tokens]`, `f32`. Of the
+/// queries and keys `[B, heads, tokens, head_dim]` that attention had.
+pub(crate) fn class_attention<O: Ops>(ops: &mut O, [queries, keys]: [O::Tensor; 2]) -> O::Tensor {
     let (tokens, head_dim) = (ops.size(&keys, 2), ops.size(&keys, 3));
     let first = ops.indices(&[1], &[0]);
     let class = ops.apply(op::Gather { axis: 2 }, [queries, first]);

@@ -2,7 +2,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng as _;
 use vitral_seed::Seed;
 
-use super::{TokenReorganization, reorganize};
+use super::{TokenReorganization, class_attention, reorganize};
 use crate::{
     Compute, Costs, Mode, ViT, ViTConfig,
     config::{AttentionKind, LayerAttention},
@@ -119,7 +119,9 @@ fn tokens_are_reorganized_as_the_authors_do() {
         });
         let data = TensorData::new(values.clone(), [batch, count, width]);
         let tokens = ops.batched(Tensor::<3>::from_data(data, &Device::flex()));
-        let found = Eager::values::<3>(reorganize(&mut ops, tokens, [q, k], kept.unwrap()));
+        let attention = class_attention(&mut ops, [q, k]);
+        let found = reorganize(&mut ops, tokens, attention, kept.unwrap());
+        let found = Eager::values::<3>(found);
         let found: Vec<f32> = found.try_into_vec_as().unwrap();
         let mut expected = Vec::new();
         for sample in 0..batch {
@@ -150,7 +152,8 @@ fn of_equal_attention_the_first_stay() {
     let keys = ops.batched(Tensor::<4>::full([1, 1, 7, 2], 0.5, &Device::flex()));
     let tokens = TensorData::new(vec![9.0f32, 1.0, 2.0, 3.0, 7.0, 14.0, 21.0], [1, 7, 1]);
     let tokens = ops.batched(Tensor::<3>::from_data(tokens, &Device::flex()));
-    let left = reorganize(&mut ops, tokens, [keys.clone(), keys], kept);
+    let attention = class_attention(&mut ops, [keys.clone(), keys]);
+    let left = reorganize(&mut ops, tokens, attention, kept);
     let left: Vec<f32> = Eager::values::<3>(left).try_into_vec_as().unwrap();
     assert_eq!(left[..4], [9.0, 1.0, 2.0, 3.0]);
     assert!((left[4] - 6.0).abs() < 1e-5 && left.len() == 5, "{left:?}");
@@ -179,6 +182,40 @@ fn a_sample_keeps_the_same_tokens_in_any_batch() {
         let alone: Vec<f32> = alone.try_into_vec_as().unwrap();
         for (alone, together) in alone.iter().zip(&together[sample * 3..]) {
             assert!((alone - together).abs() < 1e-5);
+        }
+    }
+}
+
+/// Attention that is kept has no kernels of branches, and so none that finds the class token's alone.
+#[test]
+fn kernels_leave_what_separate_operations_do() {
+    for (fuse, compute, tolerance) in
+        [(true, Compute::F32, 1e-4), (false, Compute::F32, 1e-4), (true, Compute::BF16, 0.1)]
+    {
+        let asked = TokenReorganization { fuse, ..TokenReorganization::keeping(0.5) };
+        let model = model(&config(Some(asked)));
+        let found = [false, true].map(|is_separate| {
+            let device = Device::flex().autodiff();
+            let trained = ViT::new(model.config(), Seed::new(1), &device).unwrap();
+            let model = parameters::with_values(trained, parameters::values(&model));
+            let ops = Eager::new(4, &Device::flex(), compute);
+            let mut ops = if is_separate { ops.keeping_attention() } else { ops };
+            let images = ops.batched(images(4).autodiff());
+            let logits = Eager::values::<2>(model.logits(&mut ops, images, Mode::Eval));
+            assert_eq!(ops.kept_attention().is_empty(), !is_separate);
+            let mut gradients = logits.clone().powi_scalar(2).sum().backward();
+            let gradients = parameters::gradients(&model, &mut gradients);
+            let all = [vec![logits.without_autodiff().flatten::<1>(0, 1)], gradients].concat();
+            let values = all.into_iter().map(|values| values.try_into_vec_as::<f32>().unwrap());
+            values.collect::<Vec<_>>()
+        });
+        let [kernels, separate] = &found;
+        for (at, (one, other)) in kernels.iter().zip(separate).enumerate() {
+            let largest = other.iter().fold(1e-2f32, |largest, value| largest.max(value.abs()));
+            for (one, other) in one.iter().zip(other) {
+                let off = (one - other).abs() / largest;
+                assert!(off < tolerance, "{fuse} {compute:?} {at}: {one} and {other}");
+            }
         }
     }
 }

@@ -35,9 +35,10 @@ pub(super) fn follow(experiment: &mut Experiment, written: &Path, now: &Path) ->
         }
     }
     if let Some(teacher) = &mut experiment.train.teacher
-        && let Some(moved) = moved(&teacher.checkpoint, written, now).filter(|to| to.exists())
+        && let Some(path) = teacher.path_mut()
+        && let Some(moved) = moved(path, written, now).filter(|to| to.exists())
     {
-        teacher.checkpoint = moved;
+        *path = moved;
     }
     notes
 }

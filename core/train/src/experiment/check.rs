@@ -4,7 +4,7 @@ use vitral_data::Decoder;
 use vitral_model::ConfigProblem;
 
 use super::Experiment;
-use crate::{loss::Loss, schedule::Decay, teacher::TeacherConfig};
+use crate::{loss::Loss, schedule::Decay};
 
 impl Experiment {
     /// Checks what no single field can say.
@@ -115,7 +115,7 @@ impl Experiment {
                 "`Hybrid` computes pixels of whole batches on the device: use `Cpu` where stages need pixels before",
             );
         }
-        train.teacher.as_ref().map_or(Ok(()), TeacherConfig::check)?;
+        train.teacher.as_ref().map_or(Ok(()), |teacher| teacher.check(self))?;
         train.prune.as_ref().map_or(Ok(()), |prune| prune.check(&self.model, train))?;
         crate::image_size::check(&self.model, &train.image_size, &train.batch_augment)?;
         self.input()?;

@@ -198,7 +198,7 @@ pub struct TrainConfig {
     /// Mixup and CutMix.
     pub mix: Mix,
     /// A trained model whose answers are learned beside the labels (distillation): as in
-    /// `(checkpoint: "runs/large", hard: true)`.
+    /// `(checkpoint: "runs/large", hard: true)`, or `(logits: "large.safetensors")`, which `vitral teach` wrote.
     #[schemars(extend("otherNames" = ["distillation", "teacher_model", "distill"]))]
     pub teacher: Option<TeacherConfig>,
     /// Attention heads and hidden neurons that are taken out of the model while it is trained, so that steps
@@ -385,7 +385,7 @@ impl Experiment {
         self.data.resolve_paths(|field| base(&format!("data.{field}")));
         self.init.resolve_path(base("init.path"));
         if let Some(teacher) = &mut self.train.teacher {
-            teacher.resolve_path(base("train.teacher.checkpoint"));
+            teacher.resolve_paths(|field| base(&format!("train.teacher.{field}")));
         }
         for (name, plugin) in &mut self.plugins {
             let field = format!("plugins[{name:?}]");

@@ -34,6 +34,8 @@ pub struct BatchGradients {
 /// The images of a step that are at hand: all of them or, where several ranks share it, this one's.
 pub(super) struct AtHand {
     pub(super) images: Tensor<4>,
+    /// `[batch, classes]`; with as many columns of a teacher's logits behind them where a file has these. Nothing is
+    /// mixed or augmented then.
     pub(super) targets: Tensor<2>,
     /// How many the step has.
     pub(super) batch: usize,
@@ -169,7 +171,8 @@ impl Learner {
             let images = images.narrow(0, start, count);
             self.augment(0..count, images, targets.narrow(0, start, count), seed)
         };
-        let (logits, loss) = self.learned(model, images, targets.clone(), mode);
+        let (targets, read) = self.parted(targets);
+        let (logits, loss) = self.learned(model, images, targets.clone(), read, mode);
         let correct = count_hits(logits.without_autodiff(), targets);
         // Weighted by its share of the batch, so that sums over micro-batches are means.
         let loss = loss * (count as f64 / *batch as f64);
@@ -193,13 +196,24 @@ impl Learner {
         }
     }
 
+    /// The targets, and the teacher's logits beside them where a file has these.
+    fn parted(&self, targets: Tensor<2>) -> (Tensor<2>, Option<Tensor<2>>) {
+        if self.teacher_logits().is_none() {
+            return (targets, None);
+        }
+        let classes = targets.dims()[1] / 2;
+        let read = targets.clone().narrow(1, classes, classes);
+        (targets.narrow(1, 0, classes), Some(read))
+    }
+
     /// Logits of normalised images, and their mean loss: by the targets, and by the teacher's answers if
-    /// there is one.
+    /// there is one, which may have been `read`.
     fn learned(
         &self,
         model: &ViT,
         images: Tensor<4>,
         targets: Tensor<2>,
+        read: Option<Tensor<2>>,
         mode: Mode,
     ) -> (Tensor<2>, Tensor<1>) {
         let weights = self.class_weights.as_ref().map(|weights| weights.of(targets.clone()));
@@ -221,7 +235,7 @@ impl Learner {
             Some(distilled) => (logits.clone() + distilled.clone()) * 0.5,
             None => logits.clone(),
         };
-        let taught = teacher.loss(images, distilled.unwrap_or_else(|| logits.clone()));
+        let taught = teacher.loss(images, read, distilled.unwrap_or_else(|| logits.clone()));
         let labelled = loss(logits, targets);
         let weight = teacher.weight();
         (answer, labelled * (1.0 - weight) + taught * weight)

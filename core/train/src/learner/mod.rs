@@ -44,7 +44,7 @@ use crate::{
     read_back::scalar,
     schedule::Schedule,
     statistics::parameter_statistics,
-    teacher::Teacher,
+    teacher::{Teacher, TeacherLogits},
 };
 
 /// A model in training.
@@ -191,6 +191,16 @@ impl Learner {
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
+    }
+
+    /// The file that has its teacher's logits, if one has.
+    pub(crate) fn teacher_logits(&self) -> Option<&Arc<TeacherLogits>> {
+        self.teacher.as_ref().and_then(Teacher::file)
+    }
+
+    /// Columns of its batches' targets: the classes, and as many logits of the teacher where a file has these.
+    pub(crate) fn target_columns(&self) -> usize {
+        self.model.config().classes * (1 + usize::from(self.teacher_logits().is_some()))
     }
 
     /// Learns from a teacher, too, from now on.

@@ -44,7 +44,7 @@ impl Learner {
             let images = vec![0.5_f32; shape.iter().product()];
             let images = Tensor::from_data(TensorData::new(images, shape), &device);
             let target = 1.0 / config.classes as f64;
-            let targets = Tensor::full([batch, config.classes], target, &device);
+            let targets = Tensor::full([batch, self.target_columns()], target, &device);
             // Neighbours that are as many as in a step, without their time.
             let mut parts = Vec::new();
             if size < batch {

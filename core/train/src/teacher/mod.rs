@@ -1,9 +1,14 @@
 //! Distillation (Hinton et al. 2015; DeiT, Touvron et al. 2021): beside the labels, a model learns what a
 //! trained one, its teacher, answers on the same augmented images.
 
+mod file;
 mod open;
+mod teach;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use burn::tensor::{Int, Tensor, activation};
 use schemars::JsonSchema;
@@ -11,7 +16,12 @@ use serde::{Deserialize, Serialize};
 use vitral_burn::kernels::cross_entropy;
 use vitral_model::{ConfigProblem, Mode, ViT};
 
-pub(crate) use self::open::{Opened, change, open};
+pub use self::teach::{Taught, teach};
+pub(crate) use self::{
+    file::TeacherLogits,
+    open::{Opened, change, open},
+};
+use crate::experiment::Experiment;
 
 /// A trained model that is learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,10 +29,17 @@ pub(crate) use self::open::{Opened, change, open};
 pub struct TeacherConfig {
     /// A run or checkpoint of Vitral, or whatever else `init: Pretrained` takes. It has to know the
     /// classes of the data by their names, and to take images of the model's size.
-    #[serde(with = "vitral_config::path_text")]
-    #[schemars(with = "PathBuf")]
+    #[serde(default, with = "vitral_config::path_text::option")]
+    #[schemars(with = "Option<PathBuf>")]
     #[schemars(extend("otherNames" = ["teacher_path"]))]
-    pub checkpoint: PathBuf,
+    pub checkpoint: Option<PathBuf>,
+    /// In place of `checkpoint`, a file of its logits that `vitral teach` wrote, for slow teachers. Images must then
+    /// be the same each time that they come: without random stages in `data.augment`, Mixup and CutMix, batch
+    /// augmentations, repeated augmentation and smaller images in the first epochs.
+    #[serde(default, with = "vitral_config::path_text::option")]
+    #[schemars(with = "Option<PathBuf>")]
+    #[schemars(extend("otherNames" = ["teacher_logits", "soft_labels"]))]
+    pub logits: Option<PathBuf>,
     /// Learns the class that the teacher finds most likely (DeiT's hard distillation) in place of the
     /// probabilities of all.
     #[serde(default)]
@@ -48,8 +65,26 @@ impl TeacherConfig {
     /// Checks what no single field can say.
     ///
     /// # Errors
-    /// A temperature that has no effect.
-    pub(crate) fn check(&self) -> Result<(), ConfigProblem> {
+    /// A temperature that has no effect, no teacher or two, or logits of images that change.
+    pub(crate) fn check(&self, experiment: &Experiment) -> Result<(), ConfigProblem> {
+        match (&self.checkpoint, &self.logits) {
+            (Some(_), None) => {}
+            (None, Some(_)) => file::check_unaugmented(experiment)?,
+            (None, None) => {
+                return Err(ConfigProblem {
+                    field: "train.teacher".into(),
+                    message: "there is no teacher".into(),
+                    help: "give a `checkpoint`, or the `logits` that `vitral teach` wrote".into(),
+                });
+            }
+            (Some(_), Some(_)) => {
+                return Err(ConfigProblem {
+                    field: "train.teacher.logits".into(),
+                    message: "both `checkpoint` and `logits` would teach".into(),
+                    help: "leave one of them out".into(),
+                });
+            }
+        }
         if self.hard && self.temperature.is_some() {
             return Err(ConfigProblem {
                 field: "train.teacher.temperature".into(),
@@ -60,9 +95,23 @@ impl TeacherConfig {
         Ok(())
     }
 
-    /// Makes a relative path start at a folder.
-    pub(crate) fn resolve_path(&mut self, base: &Path) {
-        self.checkpoint = base.join(&self.checkpoint);
+    /// Makes a relative path start at the folder that `base` gives for its field, as `checkpoint`.
+    pub(crate) fn resolve_paths<'b>(&mut self, base: impl Fn(&str) -> &'b Path) {
+        for (field, path) in [("checkpoint", &mut self.checkpoint), ("logits", &mut self.logits)] {
+            if let Some(path) = path {
+                *path = base(field).join(&*path);
+            }
+        }
+    }
+
+    /// Where what teaches is.
+    pub(crate) fn path(&self) -> &Path {
+        self.checkpoint.as_deref().or(self.logits.as_deref()).unwrap_or(Path::new(""))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        self.checkpoint.as_mut().or(self.logits.as_mut())
     }
 
     /// The mean loss of a batch, `[1]`, from logits `[batch, classes]`.
@@ -85,10 +134,21 @@ impl TeacherConfig {
     }
 }
 
-/// A teacher on a device.
+/// What a model learns from beside the labels.
 pub(crate) struct Teacher {
-    model: ViT,
     config: TeacherConfig,
+    answers: Answers,
+}
+
+/// Where a teacher's answers come from.
+enum Answers {
+    Model(TeacherModel),
+    File(Arc<TeacherLogits>),
+}
+
+/// A model that answers, on a device.
+pub(crate) struct TeacherModel {
+    model: ViT,
     /// Where each class is among the teacher's, unless both are the same.
     classes: Option<Tensor<1, Int>>,
     /// What takes normalised images to the teacher's normalisation, where it has another: a factor and
@@ -96,7 +156,7 @@ pub(crate) struct Teacher {
     inputs: Option<[Tensor<4>; 2]>,
 }
 
-impl Teacher {
+impl TeacherModel {
     /// The teacher's logits of normalised images, for the student's classes; without a graph.
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         let images = match &self.inputs {
@@ -109,11 +169,32 @@ impl Teacher {
             None => logits,
         }
     }
+}
 
+impl Teacher {
     /// The mean loss of a batch, `[1]`, by what the student answers on normalised images: on its
-    /// distillation token where it has one.
-    pub(crate) fn loss(&self, images: Tensor<4>, student: Tensor<2>) -> Tensor<1> {
-        self.config.loss(self.logits(images), student)
+    /// distillation token where it has one. `read` is what the file of a teacher's logits has of them,
+    /// where there is one.
+    pub(crate) fn loss(
+        &self,
+        images: Tensor<4>,
+        read: Option<Tensor<2>>,
+        student: Tensor<2>,
+    ) -> Tensor<1> {
+        let logits = match (&self.answers, read) {
+            (Answers::Model(model), _) => model.logits(images),
+            (Answers::File(_), Some(read)) => read,
+            (Answers::File(_), None) => unreachable!("a batch comes with what the file has of it"),
+        };
+        self.config.loss(logits, student)
+    }
+
+    /// The file that has its logits, if one has.
+    pub(crate) fn file(&self) -> Option<&Arc<TeacherLogits>> {
+        match &self.answers {
+            Answers::Model(_) => None,
+            Answers::File(logits) => Some(logits),
+        }
     }
 
     /// Share of the loss that is the teacher's.
@@ -132,7 +213,8 @@ mod tests {
     const STUDENT: [[f64; 3]; 2] = [[0.5, 0.1, -0.7], [1.0, -1.0, 0.2]];
 
     fn config(hard: bool, temperature: Option<f64>) -> TeacherConfig {
-        TeacherConfig { checkpoint: PathBuf::new(), hard, temperature, weight: 0.5 }
+        let checkpoint = Some("teacher".into());
+        TeacherConfig { checkpoint, logits: None, hard, temperature, weight: 0.5 }
     }
 
     /// The loss, and its gradient by the student's logits.
@@ -185,11 +267,52 @@ mod tests {
         assert!((loss - expected).abs() < 1e-6, "{loss} is not {expected}");
     }
 
+    fn experiment(text: &str) -> Experiment {
+        let sources = r#"train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])"#;
+        let text = text.replace("SOURCES", sources);
+        vitral_config::Document::new("test", text).parse().unwrap()
+    }
+
     #[test]
-    fn a_temperature_that_changes_nothing_is_refused() {
-        assert_eq!(config(true, None).check(), Ok(()));
-        assert_eq!(config(false, Some(2.0)).check(), Ok(()));
-        let problem = config(true, Some(2.0)).check().unwrap_err();
-        assert_eq!(problem.field, "train.teacher.temperature");
+    fn a_teacher_that_means_nothing_is_refused() {
+        let experiment = experiment("(data: (SOURCES))");
+        let check = |config: TeacherConfig| config.check(&experiment).map_err(|found| found.field);
+        assert_eq!(check(config(true, None)), Ok(()));
+        assert_eq!(check(config(false, Some(2.0))), Ok(()));
+        let refused = check(config(true, Some(2.0)));
+        assert_eq!(refused, Err("train.teacher.temperature".into()));
+        let both = TeacherConfig { logits: Some("logits".into()), ..config(false, None) };
+        assert_eq!(check(both.clone()), Err("train.teacher.logits".into()));
+        assert_eq!(check(TeacherConfig { checkpoint: None, ..both }), Ok(()));
+        let none = TeacherConfig { checkpoint: None, ..config(false, None) };
+        assert_eq!(check(none), Err("train.teacher".into()));
+    }
+
+    #[test]
+    fn logits_of_images_that_change_are_refused() {
+        for (text, words) in [
+            ("(data: (SOURCES, augment: [HorizontalFlip()]))", Some("`HorizontalFlip` changes")),
+            ("(data: (SOURCES, augment: [Resize(), PadCrop(padding: 4)]))", Some("`PadCrop`")),
+            ("(data: (SOURCES, augment: [RandomResizedCrop()]))", Some("`RandomResizedCrop`")),
+            ("(data: (SOURCES, augment: [Plugin(name: \"blur\")]))", Some("`blur` changes")),
+            ("(data: (SOURCES, repeated_augmentation: 3))", Some("augmented anew")),
+            ("(data: (SOURCES), train: (mix: (cutmix: 1.0)))", Some("Mixup and CutMix")),
+            ("(data: (SOURCES), train: (batch_augment: [(name: \"blur\")]))", Some("`blur`")),
+            (
+                "(data: (SOURCES), train: (image_size: [(until_epoch: 3, size: 112)]))",
+                Some("smaller in the first epochs"),
+            ),
+            ("(data: (SOURCES, augment: [ResizeShorter(size: 256), CenterCrop()]))", None),
+            ("(data: (SOURCES), train: (mix: (cutmix: 1.0, probability: 0.0)))", None),
+        ] {
+            let logits = Some("logits".into());
+            let config = TeacherConfig { checkpoint: None, logits, ..config(false, None) };
+            let found = config.check(&experiment(text)).map_err(|found| found.message);
+            match (found, words) {
+                (Ok(()), None) => {}
+                (Err(message), Some(words)) => assert!(message.contains(words), "{message}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! Reading a teacher, and making sure that it can teach this model this data's classes.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::{Int, Tensor, TensorData};
 use sha2::{Digest, Sha256};
-use vitral_data::{abridged, match_classes};
+use vitral_data::{Source, abridged, match_classes};
 use vitral_interchange::{Array, Hints, Pretrained, read};
 use vitral_model::{AttentionPrograms, ConfigProblem, ViT, ViTConfig, device::Device, parameters};
 use vitral_seed::Seed;
 
-use super::{Teacher, TeacherConfig};
+use super::{
+    Answers, Teacher, TeacherConfig, TeacherLogits, TeacherModel,
+    file::{self, OpenedLogits},
+};
 use crate::{
     Error,
     checkpoint::{self, Checkpoint, NamedTensor, check_finite, hex, to_device},
@@ -29,17 +32,64 @@ pub(crate) struct Opened {
     pub notes: Vec<String>,
 }
 
-/// Reads the teacher of an experiment, if it has one, for data with these classes.
+/// A model that has been read to teach.
+pub(super) struct OpenedModel {
+    pub(super) model: TeacherModel,
+    pub(super) fingerprint: String,
+    /// Where it came from, in words.
+    pub(super) origin: String,
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads the teacher of an experiment, if it has one, for these training images.
 ///
 /// # Errors
-/// It cannot be read, does not know the classes, does not take the images, or there is no memory for it.
+/// It cannot be read, does not know the classes, does not take the images, or there is no memory for it; or
+/// logits were made of other images.
 pub(crate) fn open(
     experiment: &Experiment,
     class_names: &[String],
+    images: &dyn Source,
     device: &Device,
 ) -> Result<Option<Opened>, Error> {
     let Some(config) = &experiment.train.teacher else { return Ok(None) };
-    let (pretrained, programs) = of_path(&config.checkpoint, experiment)?;
+    let (answers, fingerprint, origin, doubts) = match (&config.checkpoint, &config.logits) {
+        (Some(path), _) => {
+            let opened = open_model(path, experiment, class_names, device)?;
+            let OpenedModel { model, fingerprint, origin, notes } = opened;
+            (Answers::Model(model), fingerprint, origin, notes)
+        }
+        (None, Some(path)) => {
+            let opened = TeacherLogits::open(path, experiment, images)?;
+            let OpenedLogits { logits, made_of, fingerprint } = opened;
+            let origin = format!("the logits of {} in {}", made_of.teacher, path.display());
+            (Answers::File(Arc::new(logits)), fingerprint, origin, Vec::new())
+        }
+        // The experiment's check has refused it.
+        (None, None) => return Ok(None),
+    };
+    let taught = match experiment.model.distillation_token {
+        true => "the distillation token learns",
+        false => "the model learns",
+    };
+    let learned = if config.hard { "its likeliest class" } else { "its probabilities" };
+    let told = format!("{taught} {learned} from {origin}, {} of the loss", share(config.weight));
+    let notes = [told].into_iter().chain(doubts).collect();
+    let teacher = Teacher { config: config.clone(), answers };
+    Ok(Some(Opened { teacher, fingerprint, notes }))
+}
+
+/// Reads a model that is to teach these classes.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_model(
+    path: &Path,
+    experiment: &Experiment,
+    class_names: &[String],
+    device: &Device,
+) -> Result<OpenedModel, Error> {
+    let (pretrained, programs) = of_path(path, experiment)?;
     check_images(&pretrained.config, experiment)?;
     let (classes, doubt) = classes(&pretrained, class_names, experiment.model.classes)?;
     check_parameters(&pretrained.config).map_err(|error| {
@@ -47,23 +97,15 @@ pub(crate) fn open(
     })?;
     let (inputs, unknown) = inputs(&pretrained, experiment, device)?;
     let fingerprint = fingerprint(&pretrained);
-    let origin = &pretrained.origin;
-    let taught = match experiment.model.distillation_token {
-        true => "the distillation token learns",
-        false => "the model learns",
-    };
-    let learned = if config.hard { "its likeliest class" } else { "its probabilities" };
-    let told = format!("{taught} {learned} from {origin}, {} of the loss", share(config.weight));
-    let notes = [Some(told), doubt, unknown];
-    let notes = notes.into_iter().flatten().chain(pretrained.notes.iter().cloned()).collect();
+    let origin = pretrained.origin.to_string();
+    let notes = doubt.into_iter().chain(unknown).chain(pretrained.notes.iter().cloned()).collect();
     let model = model(pretrained, &programs, device)?;
     let model = model.computing_in(experiment.train.precision.compute());
     let classes = classes.map(|classes| {
         let count = classes.len();
         Tensor::<1, Int>::from_data(TensorData::new(classes, [count]), device)
     });
-    let teacher = Teacher { model, config: config.clone(), classes, inputs };
-    Ok(Some(Opened { teacher, fingerprint, notes }))
+    Ok(OpenedModel { model: TeacherModel { model, classes, inputs }, fingerprint, origin, notes })
 }
 
 /// What becomes of a run whose teacher was another one so far, in a sentence, if it is to be told.
@@ -76,15 +118,25 @@ pub(crate) fn change(
     now: &TrainConfig,
     fingerprint: Option<&str>,
 ) -> Result<Option<String>, Error> {
-    let place = |teacher: &TeacherConfig| teacher.checkpoint.display().to_string();
+    let place = |teacher: &TeacherConfig| teacher.path().display().to_string();
     match (&written.teacher, &now.teacher) {
         (None, None) => Ok(None),
         (Some(old), None) => Ok(Some(format!("{} teaches no longer", place(old)))),
         (None, Some(new)) => Ok(Some(format!("{} teaches from now on", place(new)))),
-        (Some(old), Some(new)) if old.checkpoint != new.checkpoint => {
+        (Some(old), Some(new)) if old.path() != new.path() => {
             Ok(Some(format!("the teacher is {}, and was {}", place(new), place(old))))
         }
         (Some(_), Some(_)) if before == fingerprint => Ok(None),
+        (Some(_), Some(new)) if new.logits.is_some() => Err(Error::Experiment(ConfigProblem {
+            field: file::FIELD.into(),
+            message: format!(
+                "{} has other logits than the run has learned from so far",
+                place(new)
+            ),
+            help: "put back what was there, or give the new file another name and \
+                       `--set train.teacher.logits=...`"
+                .into(),
+        })),
         (Some(_), Some(new)) => Err(problem(
             format!("{} is another model than the run has learned from so far", place(new)),
             "put back what was there, or give the new teacher another name and \

@@ -1,7 +1,10 @@
 //! Batches on their way from the loader to a step: upload, memory that is used again, and how long
 //! they were waited for.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use burn::tensor::Tensor;
 use vitral_data::{ImageBatch, Loader, LoaderTimings, Normalization, Skipped};
@@ -9,14 +12,15 @@ use vitral_model::device::{Device, is_cpu};
 
 use super::Trainer;
 use crate::{
-    DataReport, Error, Experiment, batch::images_to_device, learner::Share, loss::targets,
+    DataReport, Error, Experiment, Learner, batch::images_to_device, learner::Share, loss::targets,
+    teacher::TeacherLogits,
 };
 
 /// A batch on the device, and what is told of it when its step is made.
 pub(super) struct DeviceBatch {
     /// Normalised: `[batch, height, width, channels]`.
     pub(super) images: Tensor<4>,
-    /// `[batch, classes]`, each row a distribution.
+    /// `[batch, classes]`, each row a distribution; with a teacher's logits beside them where a file has these.
     pub(super) targets: Tensor<2>,
     /// Its images.
     pub(super) count: usize,
@@ -57,6 +61,7 @@ pub(super) struct Upload {
     normalize: Normalization,
     classes: usize,
     label_smoothing: f64,
+    answers: Option<Arc<TeacherLogits>>,
     device: Device,
 }
 
@@ -87,7 +92,7 @@ impl Trainer {
 
     /// How batches go to the device.
     pub(super) fn upload(&self) -> Upload {
-        Upload::new(&self.experiment, &self.device)
+        Upload::new(&self.experiment, &self.learner, &self.device)
     }
 }
 
@@ -161,20 +166,28 @@ impl Feed {
 }
 
 impl Upload {
-    /// How batches of an experiment, with its number of classes, go to a device.
-    pub(super) fn new(experiment: &Experiment, device: &Device) -> Self {
+    /// How batches of an experiment, with its number of classes, go to a learner's device.
+    pub(super) fn new(experiment: &Experiment, learner: &Learner, device: &Device) -> Self {
         Self {
             normalize: experiment.data.normalize.clone(),
             classes: experiment.model.classes,
             label_smoothing: experiment.train.label_smoothing,
+            answers: learner.teacher_logits().cloned(),
             device: device.clone(),
         }
     }
 
     pub(super) fn batch(&self, batch: &mut ImageBatch) -> Result<DeviceBatch, Error> {
+        let labels = targets(&batch.labels, self.classes, self.label_smoothing, &self.device);
+        let targets = match &self.answers {
+            Some(answers) => {
+                Tensor::cat(vec![labels, answers.of(&batch.samples, &self.device)?], 1)
+            }
+            None => labels,
+        };
         Ok(DeviceBatch {
             images: images_to_device(batch, &self.normalize, &self.device)?,
-            targets: targets(&batch.labels, self.classes, self.label_smoothing, &self.device),
+            targets,
             count: batch.len(),
             places: std::mem::take(&mut batch.places),
             share: None,

@@ -170,6 +170,22 @@ pub(crate) fn each_loader(
     Ok(Loader::each(Arc::clone(images), Arc::new(pipeline), options)?)
 }
 
+/// The training images of an experiment that draws nothing, each once and in order, as they are trained on.
+///
+/// # Errors
+/// The data's settings do not fit the model.
+pub(crate) fn unaugmented_loader(
+    experiment: &Experiment,
+    images: &Arc<dyn Source>,
+    stages: Vec<Stage>,
+) -> Result<Loader, Error> {
+    let batch = evaluated_at_once(experiment, None);
+    let options = LoaderOptions { batch, ..loader_options(experiment) };
+    let (channels, size) = experiment.input()?;
+    let pipeline = Pipeline::new(channels, size, stages)?;
+    Ok(Loader::eval(Arc::clone(images), Arc::new(pipeline), options)?)
+}
+
 fn loader_options(experiment: &Experiment) -> LoaderOptions {
     LoaderOptions {
         batch: experiment.train.batch.effective(),

@@ -37,7 +37,6 @@ use vitral_model::{
     parameters::ParameterInfo,
 };
 
-pub(crate) use self::loaders::{each_loader, evaluated_at_once};
 pub use self::loaders::{eval_loader, train_loader};
 pub use self::range_test::{RatePoint, RateRange, SuggestedRate, range_test, suggested_rate};
 use self::{
@@ -46,6 +45,10 @@ use self::{
     files::Files,
     step_times::StepTimes,
     together::Pace,
+};
+pub(crate) use self::{
+    loaders::{each_loader, evaluated_at_once, unaugmented_loader},
+    parts::open_data,
 };
 use crate::{
     DataReport, Error, Evaluation, Event, LossScale, Observer, RunInfo,

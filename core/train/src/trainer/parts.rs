@@ -111,7 +111,7 @@ impl Parts {
         start: Start<'_>,
         programs: impl FnOnce(&Experiment) -> Result<Programs, Error>,
     ) -> Result<Self, Error> {
-        let (experiment, datasets) = open(experiment)?;
+        let (experiment, datasets) = open_data(experiment)?;
         ranks.check_shared(&experiment, datasets.train.len())?;
         let step = start.step();
         let place = start.place(experiment.train.batch.effective(), datasets.train.len());
@@ -151,7 +151,8 @@ impl Parts {
         &mut self,
         class_names: &[String],
     ) -> Result<(Option<String>, Vec<String>), Error> {
-        let opened = teacher::open(&self.experiment, class_names, &self.device)?;
+        let images = &*self.datasets.train;
+        let opened = teacher::open(&self.experiment, class_names, images, &self.device)?;
         Ok(opened.map_or_else(Default::default, |Opened { teacher, fingerprint, notes }| {
             self.learner.set_teacher(teacher);
             (Some(fingerprint), notes)
@@ -271,7 +272,7 @@ fn one_class(class_names: &[String]) -> Option<(&'static str, String)> {
 }
 
 /// Checks an experiment and opens its data; the experiment then has every size written out.
-fn open(experiment: Experiment) -> Result<(Experiment, Datasets), Error> {
+pub(crate) fn open_data(experiment: Experiment) -> Result<(Experiment, Datasets), Error> {
     experiment.check()?;
     let datasets = experiment.data.open()?;
     let found = datasets.train.class_names().len();

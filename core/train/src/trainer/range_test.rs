@@ -91,7 +91,7 @@ pub fn range_test(
         learner.set_micro_batch(batch.effective().min(AT_ONCE));
     }
     learner.set_patch_dropout(experiment.patch_dropout_at(0.0));
-    let upload = Upload::new(&experiment, device);
+    let upload = Upload::new(&experiment, &learner, device);
     let mut loader = train_loader(&experiment, &datasets.train, stages, 0..range.steps)?;
     let (mut losses, mut recent) = (Vec::new(), None::<f64>);
     let mut lowest = f64::INFINITY;

@@ -34,6 +34,8 @@ pub(super) fn takes(composite: &Composite, input: &Tensor<RANK>, compute: DType)
         }
         Composite::MlpBranch(branch) => branch::takes(input, compute, branch.hidden),
         Composite::CheckpointedBlock(..)
+        | Composite::ClassAttention(_)
+        | Composite::TokenReorganization(_)
         | Composite::PatchEmbedding { .. }
         | Composite::MaxPool => false,
     }
