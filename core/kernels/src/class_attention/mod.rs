@@ -135,7 +135,12 @@ fn multiply(left: View<'_>, right: View<'_>, out: Rows<'_>) {
     assert!(left.rows == 0 || end <= to.len(), "a product within its memory");
     let out = Store { to: to.as_mut_ptr(), row_stride, factor, add };
     Packed::<f32>::lend(right, None, |right| {
-        let left = Left { data: left.data.as_ptr(), rows: left.rows, row_stride: left.row_stride };
+        let left = Left {
+            data: left.data.as_ptr(),
+            rows: left.rows,
+            row_stride: left.row_stride,
+            padded: false,
+        };
         dispatch(Multiply { left, right, out });
     });
 }

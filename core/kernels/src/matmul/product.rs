@@ -308,7 +308,8 @@ pub(super) unsafe fn of_panels<S: Simd, E: Epilogue>(
     if const { S::F32_LANES != pairs::LANES } {
         unreachable!("pairs are multiplied where vectors are of sixteen values");
     }
-    let mut memory = Sums::new();
+    // A tile is computed while the epilogue takes the one before: so it never waits for the last products.
+    let mut memory = [Sums::new(), Sums::new()];
     let whole = left.rows / kernel.rows * kernel.rows;
     for (rows, height) in [(0..whole, kernel.rows), (whole..left.rows, left.rows - whole)] {
         if rows.is_empty() {
@@ -316,26 +317,34 @@ pub(super) unsafe fn of_panels<S: Simd, E: Epilogue>(
         }
         // SAFETY: packed for this kernel, which was current then.
         let ready = unsafe { kernel.begin(height) };
-        for column in (0..columns).step_by(2 * S::F32_LANES) {
-            let (panel, right_pair) = panel(column);
-            for row in rows.clone().step_by(height) {
+        let (beside, below) = (columns.div_ceil(2 * S::F32_LANES), rows.len() / height);
+        let mut before = None;
+        for at in 0..=beside * below {
+            let [now, other] = &mut memory;
+            let (now, other) = if at % 2 == 0 { (now, other) } else { (other, now) };
+            let next = (at < beside * below).then(|| {
+                let (panel, right_pair) = panel(at / below * 2 * S::F32_LANES);
+                let row = rows.start + at % below * height;
+                let tile = pairs::Tile {
+                    left: left.data.wrapping_add(row * left.row),
+                    left_row: left.row,
+                    left_pair: left.step,
+                    rows: height,
+                    depth,
+                    ragged,
+                    right: panel.data,
+                    right_pair,
+                    vectors: if panel.narrow { 1 } else { 2 },
+                };
+                // SAFETY: as the caller says.
+                unsafe { ready.run(&tile, now) };
+                (row, panel)
+            });
+            if let Some((row, panel)) = before {
                 // SAFETY: as the caller says; a row of sums is as wide as the panel.
-                unsafe {
-                    let tile = pairs::Tile {
-                        left: left.data.add(row * left.row),
-                        left_row: left.row,
-                        left_pair: left.step,
-                        rows: height,
-                        depth,
-                        ragged,
-                        right: panel.data,
-                        right_pair,
-                        vectors: if panel.narrow { 1 } else { 2 },
-                    };
-                    ready.run(&tile, &mut memory);
-                    take_sums(simd, &memory, row, height, panel, epilogue);
-                }
+                unsafe { take_sums(simd, other, row, height, panel, epilogue) };
             }
+            before = next;
         }
     }
 }
