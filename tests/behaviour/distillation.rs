@@ -212,7 +212,7 @@ fn logits_of_something_else_are_refused_before_the_run() {
         (&[LOGITS, photos, val], "logits were made of other images"),
         (&[both], "both `checkpoint` and `logits` would teach"),
         (&["train.teacher=()"], "there is no teacher"),
-        (&[r#"train.teacher=(logits: "none.safetensors")"#], "it is no safetensors file"),
+        (&[r#"train.teacher=(logits: "none.safetensors")"#], "it is not a safetensors file"),
         (&[r#"train.teacher=(logits: "nowhere.safetensors")"#], "nowhere.safetensors"),
     ] {
         let all = [&UNCHANGED[..], changes, &["output=student"]].concat();

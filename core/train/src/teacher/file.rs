@@ -349,7 +349,7 @@ fn unusable(path: &Path, found: &str) -> Error {
 
 /// The header of a safetensors file of so many bytes.
 fn header(file: &mut File, size: u64) -> Result<Vec<u8>, String> {
-    let not = "it is no safetensors file";
+    let not = "it is not a safetensors file";
     let mut len = [0; 8];
     file.read_exact(&mut len).map_err(|_| not.to_owned())?;
     let len = u64::from_le_bytes(len);
