@@ -81,7 +81,7 @@ impl LayerNorm<'_> {
         let rows = x.len() / width;
         assert_eq!((x.len(), out.len(), statistics.len()), (rows * width, x.len(), rows * 2));
         let (out, statistics) = (Shared::new(out), Shared::new(statistics));
-        let blocks = rows::blocks(rows);
+        let blocks = rows::blocks::<f32>(rows);
         rows::for_each(blocks.len(), |task| {
             let (first, count) = (blocks[task].start, blocks[task].len());
             // SAFETY: each task has rows of its own.
@@ -120,7 +120,7 @@ impl LayerNorm<'_> {
         let width = self.width();
         let rows = x.len() / width;
         assert_eq!((gradient.len(), x_gradient.len()), (x.len(), x.len()));
-        let blocks = rows::blocks(rows);
+        let blocks = rows::blocks::<f32>(rows);
         let tasks = blocks.len();
         let mut partial = scratch::take(2 * tasks * width);
         let (weights, biases) = partial.split_at_mut(tasks * width);

@@ -66,7 +66,7 @@ impl<'a> Linear<'a> {
         assert_eq!((x.len(), out.len()), (rows * self.inputs, rows * self.outputs));
         let shared = Shared::new(out);
         Packed::<T>::lend(self.view(), None, |weight| {
-            let blocks = rows::blocks(rows);
+            let blocks = rows::blocks::<T>(rows);
             rows::for_each(blocks.len(), |task| {
                 let (first, count) = (blocks[task].start, blocks[task].len());
                 dispatch(Forward {
@@ -129,7 +129,7 @@ impl<'a> Linear<'a> {
         assert_eq!(out.len(), rows * self.inputs);
         let shared = Shared::new(out);
         Packed::<T>::lend(self.view().transposed(), None, |weight| {
-            let blocks = rows::blocks(rows);
+            let blocks = rows::blocks::<T>(rows);
             rows::for_each(blocks.len(), |task| {
                 let (first, count) = (blocks[task].start, blocks[task].len());
                 dispatch(Forward {
@@ -151,7 +151,7 @@ impl<'a> Linear<'a> {
 /// Sums the rows of `values` into `out`, whose length is theirs.
 pub(crate) fn column_sums<T: Element>(values: &[T], out: &mut [f32]) {
     let width = out.len();
-    let blocks = rows::blocks(values.len() / width);
+    let blocks = rows::blocks::<f32>(values.len() / width);
     let mut partial = scratch::take(blocks.len() * width);
     let shared = Shared::new(&mut partial);
     rows::for_each(blocks.len(), |task| {

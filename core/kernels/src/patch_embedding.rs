@@ -93,7 +93,7 @@ impl PatchEmbedding<'_> {
         let rows = self.batch * self.tokens();
         assert_eq!(out.len(), rows * self.width());
         let out = Shared::new(out);
-        let blocks = rows::blocks(rows);
+        let blocks = rows::blocks::<T>(rows);
         Packed::<T>::lend(self.proj.view(), None, |weight| {
             rows::for_each(blocks.len(), |task| {
                 let rows = blocks[task].clone();
@@ -126,7 +126,7 @@ impl PatchEmbedding<'_> {
         assert_eq!(gradient.len(), rows * width);
         let mut patches = scratch::take::<T>(rows * inputs);
         let shared = Shared::new(&mut patches);
-        let blocks = rows::blocks(rows);
+        let blocks = rows::blocks::<T>(rows);
         rows::for_each(blocks.len(), |task| {
             let rows = &blocks[task];
             // SAFETY: each block has rows of its own.
@@ -205,7 +205,7 @@ impl PatchEmbedding<'_> {
     fn sum_over_images(&self, gradient: &[f32], sums: &mut [f32]) {
         let width = self.width();
         let each_image = self.tokens() * width;
-        let blocks = rows::blocks(self.tokens());
+        let blocks = rows::blocks::<f32>(self.tokens());
         let sums = Shared::new(sums);
         rows::for_each(blocks.len(), |task| {
             let part = blocks[task].start * width..blocks[task].end * width;

@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use crate::{
+    element::Element,
     layer_norm::LayerNorm,
     matmul::Epilogue,
     rows::{self, Kept, Shared},
@@ -35,9 +36,9 @@ impl Residual<'_> {
         self.batch * self.tokens * self.width()
     }
 
-    /// The rows that the branch works on.
-    pub(crate) fn kept(&self) -> Kept {
-        Kept::of(self.batch, self.tokens, self.sample_scales)
+    /// The rows that the branch works on, cut for products in type `T`.
+    pub(crate) fn kept<T: Element>(&self) -> Kept {
+        Kept::of::<T>(self.batch, self.tokens, self.sample_scales)
     }
 
     /// The factor of the sample that `row` is of.
@@ -47,12 +48,12 @@ impl Residual<'_> {
 
     /// How many rows the branch works on, which is how many its saved values have.
     pub fn kept_rows(&self) -> usize {
-        self.kept().rows
+        self.kept::<f32>().rows
     }
 
     /// How many samples the branch works on.
     pub fn kept_samples(&self) -> usize {
-        self.kept().samples.len()
+        self.kept::<f32>().samples.len()
     }
 
     /// The gradient of the branch's result for the rows that it keeps, close together in `memory`;

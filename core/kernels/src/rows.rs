@@ -4,20 +4,26 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::matmul::{pairs::Kernel, tile::TALL};
+use crate::{
+    element::Element,
+    matmul::{Format, tile::TALL},
+};
 
 /// Most rows that a task takes at once: what it makes of them stays in a core's second cache.
 const BLOCK: usize = 96;
 
-/// Rows are cut where tiles of the tallest micro-kernel end.
-fn tile() -> usize {
-    Kernel::current().map_or(TALL, |kernel| kernel.rows.max(TALL))
+/// Rows are cut where tiles of the tallest micro-kernel for products in type `T` end.
+fn tile<T: Element>() -> usize {
+    match Format::of::<T>() {
+        Format::Values => TALL,
+        Format::Pairs(kernel) => kernel.rows.max(TALL),
+    }
 }
 
 /// Cuts rows into blocks, one for each task. Many blocks are a multiple of eight, so that as many
 /// cores end together.
-pub(crate) fn blocks(rows: usize) -> Vec<Range<usize>> {
-    cut_by(tile(), rows)
+pub(crate) fn blocks<T: Element>(rows: usize) -> Vec<Range<usize>> {
+    cut_by(tile::<T>(), rows)
 }
 
 fn cut_by(tile: usize, rows: usize) -> Vec<Range<usize>> {
@@ -102,10 +108,10 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Of a batch of `batch` samples with `tokens` rows each, those whose scale is not zero.
-    pub(crate) fn of(batch: usize, tokens: usize, scales: Option<&[f32]>) -> Self {
+    pub(crate) fn of<T: Element>(batch: usize, tokens: usize, scales: Option<&[f32]>) -> Self {
         let (mut blocks, mut dropped, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut add = |range: Range<usize>| {
-            for block in self::blocks(range.len()) {
+            for block in self::blocks::<T>(range.len()) {
                 let first = rows;
                 rows += block.len();
                 blocks.push((range.start + block.start..range.start + block.end, first));
@@ -141,6 +147,8 @@ pub(crate) fn sum_partials(partial: &[f32], out: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::{simd::InstructionSet, testing::on_each_instruction_set};
 
@@ -162,10 +170,10 @@ mod tests {
     #[test]
     fn rows_are_cut_without_gaps_and_dropped_samples_cost_nothing() {
         on_each_instruction_set(|set| {
-            let all = Kept::of(3, 70, None);
+            let all = Kept::of::<bf16>(3, 70, None);
             assert_eq!(all.rows, 210);
             assert!(all.dropped.is_empty());
-            let some = Kept::of(3, 100, Some(&[1.25, 0.0, 1.25]));
+            let some = Kept::of::<bf16>(3, 100, Some(&[1.25, 0.0, 1.25]));
             let expected = match set {
                 InstructionSet::Amx => {
                     [(0..32, 0), (32..100, 32), (200..232, 100), (232..300, 132)]

@@ -35,7 +35,7 @@ impl AttentionBranch<'_> {
         let len = self.residual.len();
         assert_eq!((gradient.len(), x_gradient.len()), (len, len));
         assert!(saved.norm.is_some() || x.len() == len);
-        let kept = self.residual.kept();
+        let kept = self.residual.kept::<T>();
         let (width, inner) = (self.residual.width(), self.inner());
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;
@@ -50,7 +50,7 @@ impl AttentionBranch<'_> {
         let (shared, shared_incoming) =
             (Shared::new(&mut attended_gradient), Shared::new(&mut incoming));
         Packed::<T>::lend(self.proj.view().transposed(), self.residual.layer_scale, |proj| {
-            let blocks = rows::blocks(kept.rows);
+            let blocks = rows::blocks::<T>(kept.rows);
             rows::for_each(blocks.len(), |task| {
                 let rows = &blocks[task];
                 let left = &branch_gradient[rows.start * width..rows.end * width];

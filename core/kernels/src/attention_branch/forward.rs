@@ -26,7 +26,7 @@ impl AttentionBranch<'_> {
         saved: Option<AttentionSaved<'_, T>>,
     ) {
         assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
-        let kept = self.residual.kept();
+        let kept = self.residual.kept::<T>();
         let (width, inner) = (self.residual.width(), self.inner());
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;

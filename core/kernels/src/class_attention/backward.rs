@@ -72,7 +72,7 @@ impl ClassAttention<'_> {
         multiply(from, self.query_weights().transposed(), class_gradient);
 
         let weight = Shared::new(gradients.qkv.weight);
-        let (class, blocks) = (self.class_tokens(x), rows::blocks(width));
+        let (class, blocks) = (self.class_tokens(x), rows::blocks::<f32>(width));
         rows::for_each(blocks.len(), |task| {
             let rows = &blocks[task];
             let [first, len] = [rows.start, rows.len()].map(|row| row * 3 * inner);

@@ -13,7 +13,7 @@
 mod across;
 pub(crate) mod outer;
 mod packed;
-pub(crate) mod pairs;
+mod pairs;
 pub(crate) mod product;
 pub(crate) mod tile;
 mod transpose;

@@ -29,7 +29,7 @@ impl MlpBranch<'_> {
     ) {
         let len = self.residual.len();
         assert_eq!((gradient.len(), x_gradient.len()), (len, len));
-        let kept = self.residual.kept();
+        let kept = self.residual.kept::<T>();
         let (width, hidden) = (self.residual.width(), self.hidden());
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;

@@ -25,7 +25,7 @@ impl MlpBranch<'_> {
         saved: Option<MlpSaved<'_, T>>,
     ) {
         assert_eq!((x.len(), out.len()), (self.residual.len(), self.residual.len()));
-        let kept = self.residual.kept();
+        let kept = self.residual.kept::<T>();
         let width = self.residual.width();
         for rows in &kept.dropped {
             let rows = rows.start * width..rows.end * width;
