@@ -142,7 +142,7 @@ pub(crate) struct Teacher {
 
 /// Where a teacher's answers come from.
 enum Answers {
-    Model(TeacherModel),
+    Model(Box<TeacherModel>),
     File(Arc<TeacherLogits>),
 }
 

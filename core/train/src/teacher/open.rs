@@ -57,7 +57,7 @@ pub(crate) fn open(
         (Some(path), _) => {
             let opened = open_model(path, experiment, class_names, device)?;
             let OpenedModel { model, fingerprint, origin, notes } = opened;
-            (Answers::Model(model), fingerprint, origin, notes)
+            (Answers::Model(Box::new(model)), fingerprint, origin, notes)
         }
         (None, Some(path)) => {
             let opened = TeacherLogits::open(path, experiment, images)?;
