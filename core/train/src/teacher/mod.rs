@@ -302,7 +302,7 @@ mod tests {
                 "(data: (SOURCES), train: (image_size: [(until_epoch: 3, size: 112)]))",
                 Some("smaller in the first epochs"),
             ),
-            ("(data: (SOURCES, augment: [ResizeShorter(size: 256), CenterCrop()]))", None),
+            ("(data: (SOURCES, augment: [ResizeShorter(to: 256), CenterCrop()]))", None),
             ("(data: (SOURCES), train: (mix: (cutmix: 1.0, probability: 0.0)))", None),
         ] {
             let logits = Some("logits".into());
