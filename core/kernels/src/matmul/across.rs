@@ -6,10 +6,10 @@ use pulp::Simd;
 
 use super::{
     Format, Packed, Store, View,
-    packed::{Panel, Source, TRANSPOSED},
+    packed::{Panel, Source},
     pairs::Kernel,
     product::{Epilogue, Lines, in_pairs, in_values, of_panels},
-    transpose::transpose,
+    transpose::{SIDE, transpose},
 };
 use crate::{
     convert::convert_here,
@@ -168,9 +168,7 @@ impl<T: Element> SumsAcross<'_, T> {
     /// How much memory sums take.
     pub(crate) fn len(rows: usize, columns: usize) -> usize {
         match Format::of::<T>() {
-            Format::Pairs(kernel) if kernel.left_by_row => {
-                rows.next_multiple_of(TRANSPOSED) * columns
-            }
+            Format::Pairs(kernel) if kernel.left_by_row => rows.next_multiple_of(SIDE) * columns,
             _ if T::BRIEF => rows * columns,
             _ => 0,
         }
@@ -180,9 +178,7 @@ impl<T: Element> SumsAcross<'_, T> {
     pub(crate) fn operand_len<S: Simd>(depth: usize, columns: usize) -> usize {
         let format = Format::of::<T>();
         match format {
-            Format::Pairs(kernel) if kernel.left_by_row => {
-                (format.rows(depth) + TRANSPOSED) * columns
-            }
+            Format::Pairs(kernel) if kernel.left_by_row => (format.rows(depth) + SIDE) * columns,
             _ => Packed::<T>::len::<S>(depth, columns),
         }
     }
@@ -205,11 +201,11 @@ impl<T: Element> SumsAcross<'_, T> {
         unsafe {
             match left.format {
                 Format::Pairs(kernel) if const { T::BRIEF } && kernel.left_by_row => {
-                    let (format, row_stride) = (left.format, rows.next_multiple_of(TRANSPOSED));
+                    let (format, row_stride) = (left.format, rows.next_multiple_of(SIDE));
                     let from =
                         Source { matrix: right, factors: None, format, element: PhantomData };
                     let words = format.rows(right.rows);
-                    let (lines, operand) = self.operand.split_at_mut(TRANSPOSED * columns);
+                    let (lines, operand) = self.operand.split_at_mut(SIDE * columns);
                     let operand = &mut operand[..words * columns];
                     Source::<T, T>::pack_by_row(&from, simd, lines, operand, words);
                     let store = Store { to: sums, row_stride, factor, add };
@@ -243,10 +239,10 @@ impl<T: Element> SumsAcross<'_, T> {
         };
         match Format::of::<T>() {
             Format::Pairs(kernel) if const { T::BRIEF } && kernel.left_by_row => {
-                let pitch = rows.next_multiple_of(TRANSPOSED);
-                let mut lines = scratch::take(TRANSPOSED * columns);
-                for first in (0..rows).step_by(TRANSPOSED) {
-                    let count = TRANSPOSED.min(rows - first);
+                let pitch = rows.next_multiple_of(SIDE);
+                let mut lines = scratch::take(SIDE * columns);
+                for first in (0..rows).step_by(SIDE) {
+                    let count = SIDE.min(rows - first);
                     // SAFETY: there are sums of so many rows, and place for them.
                     unsafe {
                         let (from, lines) = (sums[first..].as_ptr(), lines.as_mut_ptr());

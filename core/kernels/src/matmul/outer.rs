@@ -6,9 +6,10 @@ use pulp::{Simd, WithSimd};
 
 use super::{
     Format, Packed, View,
-    packed::{Panel, Source, TRANSPOSED},
+    packed::{Panel, Source},
     pairs::{self, Kernel, Ready, Sums},
     tile::{SHORT, TALL, tile},
+    transpose::SIDE,
 };
 use crate::{
     element::Element,
@@ -120,7 +121,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         let packed_left = self.height.next_multiple_of(height) * rows;
         let packed_right = Packed::<T>::len::<S>(depth, width);
         let by_row = kernel.is_some_and(|kernel| kernel.left_by_row);
-        let lines = if by_row { TRANSPOSED } else { 1 };
+        let lines = if by_row { SIDE } else { 1 };
         let mut memory = scratch::take(packed_left + packed_right + lines * self.height);
         // SAFETY: it is the current instruction set's.
         let kernel = kernel.map(|kernel| unsafe { kernel.begin(kernel.rows) });

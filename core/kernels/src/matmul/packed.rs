@@ -4,16 +4,16 @@ use std::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Format, View, transpose::transpose};
+use super::{
+    Format, View,
+    transpose::{SIDE, transpose},
+};
 use crate::{
     element::{Element, pair, round},
     rows::{self, Shared},
     scratch,
     simd::{dispatch, each_vector, load, store},
 };
-
-/// Rows of words that are transposed at once.
-pub(super) const TRANSPOSED: usize = 16;
 
 /// A matrix in panels of two vectors' width, each panel row after row of words; the last panel is
 /// one vector wide if that holds what is left. Columns that do not exist are zero.
@@ -270,11 +270,11 @@ impl<F: Element, T: Element> Source<'_, F, T> {
         // Words that lie in memory as the panel has them.
         let same = F::BRIEF == pairs && F::BRIEF == T::BRIEF && self.factors.is_none();
         let same = same && stride.is_multiple_of(values);
-        for start in (0..word_rows).step_by(TRANSPOSED) {
-            let (row, words) = (start * values, TRANSPOSED.min(word_rows - start));
+        for start in (0..word_rows).step_by(SIDE) {
+            let (row, words) = (start * values, SIDE.min(word_rows - start));
             let count = (words * values).min(rows.saturating_sub(row));
-            for column in (0..columns).step_by(TRANSPOSED) {
-                let beside = TRANSPOSED.min(columns - column);
+            for column in (0..columns).step_by(SIDE) {
+                let beside = SIDE.min(columns - column);
                 let from = &self.matrix.data[(first + column) * stride + row.min(rows)..];
                 let to = data[start * width + column..].as_mut_ptr();
                 // SAFETY: so many columns, of `count` values each, lie there, not more than fit into
@@ -285,14 +285,14 @@ impl<F: Element, T: Element> Source<'_, F, T> {
                         transpose(simd, [beside, words], from, stride / values, to, width);
                         continue;
                     }
-                    let mut staged = Staged([[0.0; TRANSPOSED]; TRANSPOSED]);
+                    let mut staged = Staged([[0.0; SIDE]; SIDE]);
                     for (at, staged) in staged.0[..beside].iter_mut().enumerate() {
                         if count > 0 {
                             self.stage(simd, &from[at * stride..][..count], row, pairs, staged);
                         }
                     }
                     let from = staged.0.as_flattened().as_ptr();
-                    transpose(simd, [beside, words], from, TRANSPOSED, to, width);
+                    transpose(simd, [beside, words], from, SIDE, to, width);
                 }
             }
         }
@@ -309,9 +309,9 @@ impl<F: Element, T: Element> Source<'_, F, T> {
         to_row: usize,
     ) {
         let width = self.matrix.columns;
-        assert!(lines.len() == TRANSPOSED * width && to.len() >= width * to_row);
-        for start in (0..to_row).step_by(TRANSPOSED) {
-            let count = TRANSPOSED.min(to_row - start);
+        assert!(lines.len() == SIDE * width && to.len() >= width * to_row);
+        for start in (0..to_row).step_by(SIDE) {
+            let count = SIDE.min(to_row - start);
             for (row, line) in lines.chunks_exact_mut(width).take(count).enumerate() {
                 each_vector!(S, width, |at, count| {
                     // SAFETY: the vector lies within the row, and within `line`.
@@ -340,7 +340,7 @@ impl<F: Element, T: Element> Source<'_, F, T> {
         from: &[F],
         row: usize,
         pairs: bool,
-        to: &mut [f32; TRANSPOSED],
+        to: &mut [f32; SIDE],
     ) {
         for at in (0..from.len()).step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(from.len() - at);
@@ -366,4 +366,4 @@ impl<F: Element, T: Element> Source<'_, F, T> {
 
 /// Words of columns on their way to a panel.
 #[repr(C, align(64))]
-struct Staged([[f32; TRANSPOSED]; TRANSPOSED]);
+struct Staged([[f32; SIDE]; SIDE]);

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 /// Words of the squares that are transposed in registers.
-const SIDE: usize = 16;
+pub(super) const SIDE: usize = 16;
 
 /// Writes the transpose of `rows` rows of `columns` words, `from_row` words apart, to rows that are `to_row`
 /// words apart.

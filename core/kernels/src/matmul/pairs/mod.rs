@@ -1,7 +1,8 @@
 //! Micro-kernels for `bf16`, of which each instruction multiplies pairs and sums them in `f32`.
 //!
 //! They are called for each tile and leave its sums in memory, which is the first cache: they are
-//! compiled for instructions that what surrounds them cannot presume.
+//! compiled for instructions that what surrounds them cannot presume. These take values below the least
+//! normal one for zero, and give no smaller sums.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
