@@ -46,6 +46,7 @@ pages! {
     first_run: "first-run.md",
     your_own_images: "data.md",
     fine_tuning: "fine-tuning.md",
+    from_timm: "from-timm.md",
     using_a_model: "using-a-model.md",
     faster_and_smaller: "efficiency.md",
     plugins: "plugins.md",
@@ -143,7 +144,7 @@ fn write_experiment(here: &Path, text: &str) {
 /// That the program takes the arguments of a command that a test cannot run.
 fn check_arguments(command: &str, place: &str) {
     let Some((_, arguments)) = command.split_once("vitral ") else {
-        let others = ["cargo build --release", "pip install ", "export CUDA_PATH="];
+        let others = ["cargo build --release", "pip install ", "export CUDA_PATH=", "hf download "];
         assert!(others.iter().any(|other| command.starts_with(other)), "{place}: {command}");
         return;
     };
