@@ -244,3 +244,12 @@ fn a_model_may_have_more_classes_than_the_data_names() {
     assert_eq!(open(&folder, "run").class_names, ["cat", "dog", "emu", "3", "4"]);
     vitral(folder.path(), &["export", "run", "--format", "onnx", "--out", "run.onnx"]).succeeded();
 }
+
+#[test]
+fn classes_that_no_image_is_of_are_a_warning() {
+    let folder = workspace(&ANIMALS);
+    let said = |classes| train(&folder, &["train.steps=1", classes]).succeeded().stderr;
+    let more = said("model.classes=5");
+    assert!(more.contains("the model has 5 classes and the data 3"), "{more}");
+    assert!(!said("model.classes=3").contains("no image is of"));
+}

@@ -267,3 +267,16 @@ fn a_run_cools_down_from_any_checkpoint_of_another_which_stays_as_it_is() {
     let said = run(&workspace, &start, &changes).succeeded().stderr;
     assert_told(&said, &["cooled already holds a run; this one goes to", "cooled-2"]);
 }
+
+#[test]
+fn every_change_is_told_once() {
+    let workspace = of_epochs(&[]);
+    let changes = ["seed=5", "train.label_smoothing=0.2", "train.epochs=4", "train.log_every=1"];
+    let (said, _) = go_on(&workspace, 8, &changes);
+    assert_told(&said, &["`seed` is 5, and was ", "`train.label_smoothing` is 0.2, and was "]);
+    assert_eq!(said.matches("`train.epochs` is").count(), 1, "{said}");
+    let (said, _) = go_on(&workspace, 8, &["seed=5"]);
+    assert_eq!(said.matches("changed: ").count(), 1, "{said}");
+    let (said, _) = go_on(&workspace, 8, &["train.epochs=3"]);
+    assert_told(&said, &["unchanged: `train.epochs` had this value before"]);
+}

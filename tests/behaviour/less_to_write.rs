@@ -142,3 +142,38 @@ fn a_folder_without_images_to_train_with_is_told_at_its_line() {
     let said = vitral(workspace.path(), &["data", "info", "folder.ron"]).failed_with(1).stderr;
     assert!(said.contains("only in `data.val`"), "{said}");
 }
+
+/// What is wrong is shown in the file and the line in which it was written, whatever was put in its place.
+#[test]
+fn mistakes_are_shown_where_they_were_written() {
+    let workspace = Workspace::new();
+    write_image_folder(&workspace.join("photos"), 4);
+    let rest = "model: (image_size: 32, patch_size: 8, width: 16, depth: 1, heads: 2)";
+    let complaint = |name: &str| {
+        let said = vitral(workspace.path(), &["config", "resolved", name]).failed_with(2).stderr;
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (data, words) in [
+        // Of a path without its name nothing more would be read.
+        (
+            "Folder(\"photos\", val: Split(0.2))",
+            ["own.ron:2:7", "`Folder(path: \"photos\", val: Split(0.2))`"],
+        ),
+        ("Folder(path: \"photos\", nonsense: 3)", ["own.ron:2:30", "unknown field `nonsense`"]),
+        ("Folder(\"photos\"), device: 7", ["own.ron:2:33", "expected a string"]),
+        ("Folder(\"photos\"), modl: (", ["own.ron:2:25", "the brackets in this text do not match"]),
+    ] {
+        workspace.write("own.ron", &format!("(\ndata: {data},\n{rest},\n)"));
+        let said = complaint("own.ron");
+        assert!(words.iter().all(|word| said.contains(word)), "{data}: {said}");
+    }
+    workspace.write(
+        "base.ron",
+        &format!("(\ndata: Folder(\"photos\"),\n{rest},\ntrain: (epoch: 3),\n)"),
+    );
+    workspace.write("own.ron", "(base: \"base.ron\",\n  seed: 3,\n  model: (dept: 2),\n)");
+    let said = complaint("own.ron");
+    for words in ["own.ron:3:11", "`depth`", "base.ron:4:9", "`epochs`", "2 mistakes"] {
+        assert!(said.contains(words), "`{words}` is not in {said}");
+    }
+}

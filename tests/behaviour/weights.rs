@@ -320,3 +320,73 @@ fn an_experiment_takes_over_what_it_does_not_set_of_the_model_it_starts_from() {
         assert!(said.contains(words), "`{words}` is not in\n{said}");
     }
 }
+
+/// timm's `crop_pct`, `crop_mode` and `interpolation` decide what an evaluation sees.
+#[test]
+fn images_are_evaluated_as_the_file_says() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    let published = oracle("tiny_token.published.npz");
+    vitral(folder, &["import", &published, "--out", "model"]).succeeded();
+    vitral(folder, &["export", "model", "--format", "timm", "--out", "timm"]).succeeded();
+    let path = workspace.join("timm/config.json");
+    let read = |path: &Path| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let mut config = read(&path);
+    let cfg = &mut config["pretrained_cfg"];
+    assert_eq!((&cfg["crop_pct"], &cfg["interpolation"]), (&0.875.into(), &"bilinear".into()));
+    cfg["crop_pct"] = 0.9.into();
+    cfg["interpolation"] = "bicubic".into();
+    fs::write(&path, config.to_string()).unwrap();
+    let transforms = "[ResizeShorter(to: 35, interpolation: Bicubic), CenterCrop()]";
+    let said = vitral(folder, &["import", "timm", "--out", "cropped"]).succeeded().stdout;
+    assert!(said.contains(&format!("`data.eval_transforms: {transforms}`")), "{said}");
+    // They go out again, and a run that starts from the model evaluates by them.
+    vitral(folder, &["export", "cropped", "--format", "timm", "--out", "again"]).succeeded();
+    let again = read(&workspace.join("again/config.json"));
+    let share = again["pretrained_cfg"]["crop_pct"].as_f64().unwrap();
+    assert_eq!((32.0 / share).floor(), 35.0, "as timm rounds it");
+    assert_eq!(again["pretrained_cfg"]["interpolation"], "bicubic");
+    write_image_folder(&workspace.join("photos"), 4);
+    let experiment = "(output: \"run\", data: Folder(\"photos\"), model: (image_size: 32), train: (steps: 1, batch: 4))";
+    workspace.write("own.ron", experiment);
+    let said = vitral(folder, &["train", "own.ron", "--init", "cropped"]).succeeded().stderr;
+    assert!(said.contains(&format!("data.eval_transforms={transforms}")), "{said}");
+    // What has no place here is told.
+    config["pretrained_cfg"]["interpolation"] = "lanczos".into();
+    fs::write(&path, config.to_string()).unwrap();
+    let said = vitral(folder, &["import", "timm", "--out", "other"]).succeeded().stdout;
+    assert!(said.contains("`interpolation` lanczos has no place here"), "{said}");
+}
+
+/// Of the architecture of its own model an experiment needs to say nothing, and what it says must fit.
+#[test]
+fn another_width_than_the_initial_models_is_refused_at_its_field() {
+    let workspace = Workspace::new();
+    let folder = workspace.path();
+    vitral(folder, &["import", &oracle("tiny_token.published.npz"), "--out", "model"]).succeeded();
+    write_image_folder(&workspace.join("photos"), 4);
+    let experiment = |model: &str| {
+        format!(
+            "(output: \"run\",\ndata: Folder(\"photos\"),\nmodel: ({model}),\ntrain: (steps: 1, batch: 4))"
+        )
+    };
+    workspace.write("own.ron", &experiment("image_size: 32, width: 48, depth: 2"));
+    for command in [&["train"][..], &["tune", "--over", "seed=1,2"]] {
+        let arguments =
+            [command, &["own.ron", "--set", "init=Pretrained(path: \"model\")"]].concat();
+        let said = vitral(folder, &arguments).failed_with(2).stderr;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in
+            ["own.ron:3:32", "a width of 48", "one of 32", "leave out model.width, model.depth"]
+        {
+            assert!(said.contains(words), "`{words}` is not in {said}");
+        }
+    }
+    assert!(!workspace.join("run").exists());
+    workspace.write("own.ron", &experiment("image_size: 32"));
+    let init = "init=Pretrained(path: \"model\")";
+    let said = vitral(folder, &["inspect", "own.ron", "--set", init]).succeeded().stdout;
+    assert!(said.contains("17 x 32"), "{said}");
+}

@@ -148,8 +148,17 @@ fn with_folder(document: Document, folder: &Path) -> Result<Document, Failure> {
     if document.name_of("data").as_deref() != Some("Folder") {
         return Ok(document);
     }
+    let items = document.items_of("data");
+    if items.len() > 1 && items.contains(&None) {
+        let problem = "a path without its name stands alone in `Folder`";
+        let help = "name it where there is more: `Folder(path: \"photos\", val: Split(0.2))`";
+        return Err(document.error_at("data", problem, help.to_owned()).into());
+    }
+    // Where the text is none, `Folder` is not what is wrong with it.
+    let any = Document::made("", "(data: (train: Split(0.5), val: Split(0.5)))");
+    document.clone().with_value_of("data", &any).check_syntax::<Experiment>()?;
     let named = document.string("data.path");
-    let Some(path) = named.or_else(|| document.string("data[0]")) else {
+    let Some(path) = named.clone().or_else(|| document.string("data[0]")) else {
         let problem = "`Folder` is of a path: `Folder(\"photos\")`";
         return Err(document.error_at("data", problem, None).into());
     };
@@ -158,17 +167,16 @@ fn with_folder(document: Document, folder: &Path) -> Result<Document, Failure> {
     let (train, val) = vitral_data::parts_of_folder(&path)
         .map_err(|error| document.error_at("data", error.to_string(), None))?;
     let [train, val] = [vitral_config::to_ron(&train)?, vitral_config::to_ron(&val)?];
-    let found = Document::new(
+    let found = Document::made(
         document.name(),
         format!("(data: (train: {}, val: {}))", train.trim(), val.trim()),
     );
-    let own = document.value_of("data").filter(|_| document.has("data.path"));
-    let Some(own) = own.and_then(|own| own.strip_prefix("Folder")) else {
-        return Ok(document.with_value("data", found.value_of("data").unwrap_or_default()));
+    let own = named.and_then(|_| document.value_alone("data", ""));
+    let whole = match own {
+        Some(own) => own.without("data.path").over::<Experiment>(&found)?,
+        None => found,
     };
-    let own = Document::new(document.name(), format!("(data: {own})")).without("data.path");
-    let whole = own.over::<Experiment>(&found)?;
-    Ok(document.with_value("data", whole.value_of("data").unwrap_or_default()))
+    Ok(document.with_value_of("data", &whole))
 }
 
 /// Experiments that are each the base of the one before, at most.

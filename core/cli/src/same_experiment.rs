@@ -13,6 +13,8 @@ use crate::failure::Failure;
 
 /// As many differences as are shown.
 const SHOWN: usize = 5;
+/// Fields of which a resumed run itself tells what they change.
+const TOLD: [&str; 3] = ["train.batch", "train.epochs", "train.steps"];
 /// As much as is shown of a value.
 const WIDTH: usize = 60;
 
@@ -54,6 +56,28 @@ pub fn told(given: &Experiment, of_run: &Experiment, run: &Path) -> Result<Vec<S
         found.push(format!("and {more} more"));
     }
     Ok(found)
+}
+
+/// What `--set` has changed in the experiment of a run that goes on, and which of the fields that it sets it has
+/// not, in sentences. The folder that a run goes to is told elsewhere.
+pub fn changed(
+    before: &Experiment,
+    now: &Experiment,
+    assigned: impl Iterator<Item = String>,
+) -> Result<Vec<String>, Failure> {
+    let found = differences(&vitral_config::to_ron(before)?, &vitral_config::to_ron(now)?);
+    let found: Vec<_> = found.iter().filter(|found| found.field != "output").collect();
+    let shown = |value: &Option<String>| value.as_deref().map_or("not there".into(), short);
+    let of = |Difference { field, first, second }: &Difference| {
+        format!("changed: `{field}` is {}, and was {}", shown(second), shown(first))
+    };
+    let anew = found.iter().filter(|found| !TOLD.contains(&found.field.as_str()));
+    let mut told: Vec<String> = anew.copied().map(of).collect();
+    let same = assigned.filter(|field| {
+        field != "output" && !found.iter().any(|found| found.field.starts_with(field.as_str()))
+    });
+    told.extend(same.map(|field| format!("unchanged: `{field}` had this value before")));
+    Ok(told)
 }
 
 /// The fields whose values differ in two texts of experiments. Two paths of one file are no difference.
@@ -124,6 +148,22 @@ mod tests {
             "seed: 4, device: \"x\", train: (epochs: 5, batch: 7, ema: Some(0.5), log_every: 3)";
         let said = difference(many, "").unwrap();
         assert!(said.contains("and 1 more"), "{said}");
+    }
+
+    #[test]
+    fn what_a_resumed_run_does_otherwise_is_told() {
+        let before = experiment(r#"seed: 1, output: "a", train: (epochs: 5)"#);
+        let now = experiment(r#"seed: 3, output: "b", train: (epochs: 5, ema: Some(0.9))"#);
+        let assigned = ["seed", "train.ema", "train.epochs", "output"].map(str::to_owned);
+        let told = changed(&before, &now, assigned.into_iter()).unwrap();
+        assert_eq!(
+            told,
+            [
+                "changed: `seed` is 3, and was 1",
+                "changed: `train.ema` is 0.9, and was None",
+                "unchanged: `train.epochs` had this value before",
+            ]
+        );
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! What an experiment that starts from a trained model leaves to that model: parts of the architecture that
 //! it does not set, and how images are normalised.
 
+use std::path::Path;
+
 use vitral_data::Normalization;
 use vitral_interchange::{Hints, Pretrained};
-use vitral_train::{Experiment, Init, groups::matches, open_pretrained};
+use vitral_model::ConfigProblem;
+use vitral_train::{
+    Error, Experiment, Init, groups::matches, init::preprocessing::eval_transforms, open_pretrained,
+};
 
-use crate::{experiment::Loaded, failure::Failure};
+use crate::{experiment::Loaded, failure::Failure, progress::note, words::one_line};
 
 /// Fields that a variant sets where the experiment names one.
 const OF_VARIANT: [&str; 6] = ["stem", "patch_size", "width", "depth", "heads", "token_mixing"];
@@ -23,6 +28,32 @@ const BROUGHT: [(&str, &str); 7] = [
 ];
 
 impl Loaded {
+    /// Reads an experiment to train it, whose model is as that of its `init` where it does not say.
+    ///
+    /// # Errors
+    /// Those of [`Loaded::read`] and [`Loaded::start_from_init`].
+    pub fn read_to_train(path: &Path, set: &[String]) -> Result<Self, Failure> {
+        let mut loaded = Self::read(path, set)?;
+        loaded.start_from_init()?;
+        Ok(loaded)
+    }
+
+    /// Reads an experiment to look at its model. Where its `init` cannot be read the model is as the experiment
+    /// says, which is told.
+    ///
+    /// # Errors
+    /// Those of [`Loaded::read`].
+    pub fn read_to_look(path: &Path, set: &[String]) -> Result<Self, Failure> {
+        let mut loaded = Self::read(path, set)?;
+        if let Err(failure) = loaded.start_from_init() {
+            note(&format!(
+                "the model is as the experiment says, without what `init` would add: {}",
+                failure.sentence()
+            ));
+        }
+        Ok(loaded)
+    }
+
     /// Takes over what the model of `init` has and the experiment does not set; returns what that was, in a
     /// sentence, if it was anything.
     ///
@@ -48,6 +79,7 @@ impl Loaded {
                 || brought.is_some_and(|(_, name)| ignore.iter().any(|p| matches(p, name)))
         };
         let normalize = !self.sets("data.normalize");
+        self.check_width(&pretrained)?;
         let mut experiment = self.experiment.clone();
         let mut taken = take_over(&mut experiment, &pretrained, is_set)?;
         if normalize && let Some((mean, std)) = pretrained.normalization {
@@ -58,9 +90,45 @@ impl Loaded {
                 experiment.data.normalize = Normalization::Custom { mean, std };
             }
         }
+        if !self.sets("data.eval_transforms")
+            && let Some(preprocessing) = pretrained.preprocessing
+        {
+            let size = experiment.model.image_size;
+            let transforms = eval_transforms(preprocessing, size);
+            if transforms != experiment.data.eval_transforms {
+                let written = one_line(&vitral_config::to_ron(&transforms)?);
+                taken.push(format!("data.eval_transforms={written}"));
+                experiment.data.eval_transforms = transforms;
+            }
+        }
         self.replace(experiment)?;
         let from = path.display();
         Ok((!taken.is_empty()).then(|| format!("taken from {from}: {}", taken.join(", "))))
+    }
+
+    /// Refuses a width of its own, with which nothing of another model would fit.
+    fn check_width(&self, pretrained: &Pretrained) -> Result<(), Failure> {
+        let (own, file) = (self.experiment.model.resolved(), pretrained.config.resolved());
+        let given = ["model.width", "model.variant"].into_iter().find(|field| self.sets(field));
+        let Some(field) = given.filter(|_| own.width() != file.width()) else { return Ok(()) };
+        let given: Vec<String> = ["variant", "width", "depth", "heads", "patch_size", "mlp_ratio"]
+            .map(|field| format!("model.{field}"))
+            .into_iter()
+            .filter(|field| self.sets(field))
+            .collect();
+        Err(self.locate(Error::Experiment(ConfigProblem {
+            field: field.into(),
+            message: format!(
+                "the model has a width of {}, and that of `init` one of {}",
+                own.width(),
+                file.width()
+            ),
+            help: format!(
+                "leave out {}: what the experiment does not set of the architecture, it takes from {}",
+                given.join(", "),
+                pretrained.origin
+            ),
+        })))
     }
 }
 
@@ -76,9 +144,8 @@ fn take_over(
         ($($field:ident),* $(,)?) => {$(
             if !is_set(stringify!($field)) && own.$field != file.$field {
                 experiment.model.$field.clone_from(&file.$field);
-                let value = vitral_config::to_ron(&file.$field)?;
-                let value: Vec<&str> = value.split_whitespace().collect();
-                taken.push(format!("model.{}={}", stringify!($field), value.join(" ")));
+                let value = one_line(&vitral_config::to_ron(&file.$field)?);
+                taken.push(format!("model.{}={value}", stringify!($field)));
             }
         )*};
     }

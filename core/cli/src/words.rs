@@ -11,6 +11,17 @@ pub fn counted(count: impl Display, one: &str, many: &str) -> String {
     format!("{count} {word}")
 }
 
+/// A value as RON writes it, in one line.
+pub fn one_line(ron: &str) -> String {
+    let mut line = ron.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (written, shown) in
+        [("( ", "("), ("[ ", "["), (", )", ")"), (", ]", "]"), (" )", ")"), (" ]", "]")]
+    {
+        line = line.replace(written, shown);
+    }
+    line
+}
+
 /// How many columns of a terminal a text takes: two for each of 漢字, none for accents of their own.
 pub fn columns(text: &str) -> usize {
     text.width()
@@ -47,6 +58,12 @@ pub fn aligned<R: AsRef<[String]>>(rows: &[R]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_shown_in_one_line() {
+        let written = "[\n  Resize(\n    to: 35,\n  ),\n  Crop(),\n]";
+        assert_eq!(one_line(written), "[Resize(to: 35), Crop()]");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -1,51 +1,69 @@
 //! A text that changes another one.
 
+use std::ops::Range;
+
 use crate::error::Finding;
 use crate::tree::{Item, Node, Source};
 
+/// A part of a text that two others were put together to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Of the text below.
+    Base(Range<usize>),
+    /// Of the text on top.
+    Changes(Range<usize>),
+    /// Between the two.
+    New(&'static str),
+}
+
 /// A text with the fields of another on top: groups of fields are put together field by field, and everything
 /// else takes the place of what there was, lists included.
-pub(crate) fn merged(base: &str, changes: &str) -> Result<String, Finding> {
+pub(crate) fn merged(base: &str, changes: &str) -> Result<Vec<Part>, Finding> {
     let (below, above) = (Source::new(base), Source::new(changes));
-    match (&below.root, &above.root) {
-        (Some(old), Some(new)) => {
-            let whole = Merge { base, changes }.merge(old, new)?;
-            Ok(format!("{}{whole}{}", &base[..old.span.start], &base[old.span.end..]))
-        }
-        _ => Ok(changes.to_owned()),
-    }
+    let (Some(old), Some(new)) = (&below.root, &above.root) else {
+        return Ok(vec![Part::Changes(0..changes.len())]);
+    };
+    let mut merge = Merge { base, changes, parts: vec![Part::Base(0..old.span.start)] };
+    merge.merge(old, new)?;
+    merge.parts.push(Part::Base(old.span.end..base.len()));
+    Ok(merge.parts)
 }
 
 struct Merge<'a> {
     base: &'a str,
     changes: &'a str,
+    parts: Vec<Part>,
 }
 
 impl Merge<'_> {
-    fn merge(&self, old: &Node, new: &Node) -> Result<String, Finding> {
+    fn merge(&mut self, old: &Node, new: &Node) -> Result<(), Finding> {
         self.check_unique(new)?;
         let name = |text: &'_ str, node: &Node| node.name.clone().map(|name| text[name].to_owned());
         let is_same = name(self.base, old) == name(self.changes, new);
         if !is_same || !has_fields(old) || !has_fields(new) || old.close.is_none() {
-            return Ok(self.changes[new.span.clone()].to_owned());
+            self.parts.push(Part::Changes(new.span.clone()));
+            return Ok(());
         }
-        let (mut text, mut at) = (String::new(), old.span.start);
+        let mut at = old.span.start;
         for item in &old.items {
             let Some(changed) = field(new, name_of(item)) else { continue };
-            text += &self.base[at..item.value.span.start];
-            text += &self.merge(&item.value, &changed.value)?;
+            self.parts.push(Part::Base(at..item.value.span.start));
+            self.merge(&item.value, &changed.value)?;
             at = item.value.span.end;
         }
         let end = old.items.last().map_or(old.open + 1, |item| item.value.span.end);
-        text += &self.base[at..end];
+        self.parts.push(Part::Base(at..end));
         let mut needs_comma = !old.items.is_empty();
         for item in new.items.iter().filter(|item| field(old, name_of(item)).is_none()) {
-            let comma = if needs_comma { ", " } else { "" };
-            let value = &self.changes[item.value.span.clone()];
-            text += &format!("{comma}{}: {value}", name_of(item));
+            if needs_comma {
+                self.parts.push(Part::New(", "));
+            }
+            let start = item.key.as_ref().map_or(item.value.span.start, |key| key.span.start);
+            self.parts.push(Part::Changes(start..item.value.span.end));
             needs_comma = true;
         }
-        Ok(text + &self.base[end..old.span.end])
+        self.parts.push(Part::Base(end..old.span.end));
+        Ok(())
     }
 
     /// Of a field that is given twice, one would be lost.
@@ -103,7 +121,13 @@ mod tests {
             ("(x: None)", "(x: (a: 1))", "(x: (a: 1))"),
             ("", "(x: 1)", "(x: 1)"),
         ] {
-            assert_eq!(merged(base, changes).unwrap(), expected, "{base} and {changes}");
+            let text = |part: Part| match part {
+                Part::Base(span) => &base[span],
+                Part::Changes(span) => &changes[span],
+                Part::New(text) => text,
+            };
+            let whole: String = merged(base, changes).unwrap().into_iter().map(text).collect();
+            assert_eq!(whole, expected, "{base} and {changes}");
         }
         let twice = merged("(a: (b: 1))", "(a: (b: 2, b: 3))").unwrap_err();
         assert_eq!((twice.span, &*twice.message), (11..12, "`b` is given twice"));

@@ -31,6 +31,20 @@ pub fn schema_of<T: JsonSchema>(path: &str) -> Result<Value, ConfigError> {
     Ok(field)
 }
 
+/// Fields with this name, or of which other programs have one with this name: `train.batch` for `batch_size`.
+pub fn fields_called<T: JsonSchema>(name: &str) -> Vec<String> {
+    let found = schema::homes(&schema::<T>(), name).into_iter();
+    let mut fields: Vec<String> = Vec::new();
+    for schema::Home { mut path, name, .. } in found {
+        path.0.push(Segment::Field(name));
+        let field = path.to_string();
+        if !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    fields
+}
+
 /// What one field means and takes: its text, type, range and default, and those of what is in it.
 ///
 /// # Errors

@@ -11,7 +11,8 @@ use crate::path::Path;
 use crate::place::place;
 use crate::schema::schema;
 use crate::tree::Source;
-use crate::{findings, set};
+use crate::written::Written;
+use crate::{base, findings, set};
 
 /// Added to the name of a text that `--set` has changed.
 const CHANGED: &str = " with --set";
@@ -21,6 +22,8 @@ const CHANGED: &str = " with --set";
 pub struct Document {
     name: String,
     text: String,
+    /// Where its parts were written, which is where errors point.
+    written: Written,
     /// The fields that [`set`](Self::set) has given a value.
     assigned: Vec<Path>,
     plugins: Vec<String>,
@@ -34,7 +37,14 @@ impl Document {
             Some(without_mark) => without_mark.to_owned(),
             None => text,
         };
-        Self { name: name.into(), text, assigned: Vec::new(), plugins: Vec::new() }
+        let name = name.into();
+        let written = Written::all_of(&name, &text);
+        Self { name, text, written, assigned: Vec::new(), plugins: Vec::new() }
+    }
+
+    /// A document from a text that nobody wrote, so that no error points into it once it is a part of another.
+    pub fn made(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { written: Written::default(), ..Self::new(name, text) }
     }
 
     /// Reads a file.
@@ -72,8 +82,10 @@ impl Document {
     /// `T`'s default. Comments stay. Where the old value is a string, quotes around the new one may be
     /// left out.
     pub fn set<T: JsonSchema>(&mut self, assignment: &str) -> Result<(), ConfigError> {
-        self.text = set::set(&self.text, assignment, &schema::<T>())
+        let text = set::set(&self.text, assignment, &schema::<T>())
             .map_err(|finding| ConfigError::at("--set", assignment, finding))?;
+        self.written = self.written.edited(&self.text, &text);
+        self.text = text;
         if !self.name.ends_with(CHANGED) {
             self.name.push_str(CHANGED);
         }
@@ -85,25 +97,45 @@ impl Document {
 
     /// This document's fields on top of another one's, which count where this one gives none: groups of fields
     /// are put together field by field, and everything else, lists included, takes the place of what there was.
-    /// Errors found later point into both together.
+    /// Errors found later point into the one of both in which the field was written.
     pub fn over<T>(self, base: &Self) -> Result<Self, ConfigError>
     where
         T: DeserializeOwned + Serialize + JsonSchema,
     {
-        // What is no text would be lost among what is.
-        if crate::format::options().from_str::<serde::de::IgnoredAny>(&self.text).is_err() {
-            self.parse::<T>()?;
+        self.check_syntax::<T>()?;
+        let parts = base::merged(&base.text, &self.text).map_err(|finding| self.error(finding))?;
+        let (mut text, mut written) = (String::new(), Written::default());
+        for part in parts {
+            let (part, from) = match part {
+                base::Part::Base(span) => (&base.text[span.clone()], base.written.slice(span)),
+                base::Part::Changes(span) => (&self.text[span.clone()], self.written.slice(span)),
+                base::Part::New(text) => (text, Written::default()),
+            };
+            written.append(text.len(), from);
+            text += part;
         }
-        match crate::base::merged(&base.text, &self.text) {
-            Ok(text) => Ok(Self { name: format!("{} on {}", self.name, base.name), text, ..self }),
-            Err(finding) => Err(self.error(finding)),
+        Ok(Self { name: format!("{} on {}", self.name, base.name), text, written, ..self })
+    }
+
+    /// Whether the text is one at all, so that nothing is lost where parts of it are put elsewhere.
+    ///
+    /// # Errors
+    /// The first mistake in its brackets, commas or quotes.
+    pub fn check_syntax<T>(&self) -> Result<(), ConfigError>
+    where
+        T: DeserializeOwned + Serialize + JsonSchema,
+    {
+        match crate::format::options().from_str::<serde::de::IgnoredAny>(&self.text) {
+            Ok(_) => Ok(()),
+            Err(_) => self.parse::<T>().map(|_| ()),
         }
     }
 
     /// The same without a field.
     #[must_use]
     pub fn without(self, field: &str) -> Self {
-        Self { text: crate::format::without(&self.text, field), ..self }
+        let text = crate::format::without(&self.text, field);
+        Self { written: self.written.edited(&self.text, &text), text, ..self }
     }
 
     /// The name of a field's value, as `Folder` of `Folder("photos")`.
@@ -113,6 +145,14 @@ impl Document {
         Some(self.text[node.name.clone()?].to_owned())
     }
 
+    /// What a field's value has in its brackets: the names of fields, and none for what is without one.
+    pub fn items_of(&self, field: &str) -> Vec<Option<String>> {
+        let source = Source::new(&self.text);
+        let node = Path::parse(field).ok().and_then(|path| source.exact(&path));
+        let items = node.map_or(&[][..], |node| &node.items);
+        items.iter().map(|item| item.key.as_ref().map(|key| key.name.clone())).collect()
+    }
+
     /// The text of a field's value.
     pub fn value_of(&self, field: &str) -> Option<&str> {
         let source = Source::new(&self.text);
@@ -120,15 +160,36 @@ impl Document {
         Some(&self.text[node.span.clone()])
     }
 
-    /// The same with another value of a field that it has.
-    #[must_use]
-    pub fn with_value(mut self, field: &str, value: &str) -> Self {
+    /// A field's value as the document `(field: value)`, whose errors point where the value was written; with
+    /// another name before its brackets, or without one.
+    pub fn value_alone(&self, field: &str, name: &str) -> Option<Self> {
         let source = Source::new(&self.text);
+        let node = source.exact(&Path::parse(field).ok()?)?;
+        let start = node.name.as_ref().map_or(node.span.start, |name| name.end);
+        let opening = format!("({field}: {name}");
+        let mut written = Written::default();
+        written.append(opening.len(), self.written.slice(start..node.span.end));
+        let text = format!("{opening}{})", &self.text[start..node.span.end]);
+        Some(Self { text, written, ..self.clone() })
+    }
+
+    /// The same with another value of a field that it has: the one that the field has in another document, or
+    /// where that was not written by anybody, what took the place of the value here.
+    #[must_use]
+    pub fn with_value_of(self, field: &str, other: &Self) -> Self {
         let path = Path::parse(field).unwrap_or_default();
-        if let Some(span) = source.exact(&path).map(|node| node.span.clone()) {
-            self.text.replace_range(span, value);
-        }
-        self
+        let (own, others) = (Source::new(&self.text), Source::new(&other.text));
+        let (Some(old), Some(new)) = (own.exact(&path), others.exact(&path)) else {
+            return self;
+        };
+        let (old, new) = (old.span.clone(), new.span.clone());
+        let mut written = self.written.slice(0..old.start);
+        written.append(old.start, other.written.slice(new.clone()));
+        written.append(old.start, self.written.instead(old.clone(), new.len()));
+        written.append(old.start + new.len(), self.written.slice(old.end..self.text.len()));
+        let mut text = self.text;
+        text.replace_range(old, &other.text[new]);
+        Self { text, written, ..self }
     }
 
     /// A field that is a string.
@@ -170,7 +231,7 @@ impl Document {
         findings::parse(&self.text, &self.plugins).map_err(|found| {
             let mut found = found.into_iter();
             match found.next() {
-                Some(first) => ConfigError::all(&self.name, &self.text, first, found.collect()),
+                Some(first) => self.error(first).and(found.map(|other| self.error(other))),
                 None => ConfigError::without_place(&self.name, "cannot be read".to_owned()),
             }
         })
@@ -248,6 +309,11 @@ impl Document {
     }
 
     fn error(&self, finding: Finding) -> ConfigError {
-        ConfigError::at(&self.name, &self.text, finding)
+        match self.written.place(&finding.span) {
+            Some((origin, span)) => {
+                ConfigError::at(&origin.name, &origin.text, Finding { span, ..finding })
+            }
+            None => ConfigError::at(&self.name, &self.text, finding),
+        }
     }
 }

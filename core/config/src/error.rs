@@ -56,11 +56,10 @@ impl ConfigError {
         }))
     }
 
-    /// Everything that is wrong in a text: the first finding, and those that follow it.
-    pub(crate) fn all(name: &str, text: &str, first: Finding, others: Vec<Finding>) -> Self {
-        let mut error = Self::at(name, text, first);
-        error.0.others = others.into_iter().map(|other| Self::at(name, text, other)).collect();
-        error
+    /// The same with what else is wrong.
+    pub(crate) fn and(mut self, others: impl Iterator<Item = Self>) -> Self {
+        self.0.others = others.collect();
+        self
     }
 
     pub(crate) fn at(name: &str, text: &str, finding: Finding) -> Self {

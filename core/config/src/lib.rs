@@ -28,8 +28,9 @@ mod suggest;
 mod token;
 mod tree;
 mod visible;
+mod written;
 
-pub use describe::{choices, commented, explain, schema_of};
+pub use describe::{choices, commented, explain, fields_called, schema_of};
 pub use diff::{Difference, Varying, differences, varying};
 pub use document::Document;
 pub use error::{ConfigError, Mistake};

@@ -43,6 +43,7 @@ pub struct DataConfig {
     /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
     /// Plugins have no place here.
     #[serde(default)]
+    #[schemars(extend("otherNames" = ["crop_pct", "test_transforms", "val_transforms"]))]
     pub eval_transforms: Vec<Transform>,
     /// How 8-bit values become the model's inputs.
     #[serde(default)]

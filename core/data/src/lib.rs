@@ -45,7 +45,7 @@ pub use source::{
 };
 pub use timing::{LoaderTimings, bottleneck};
 pub use transform::{
-    CenterCrop, HorizontalFlip, Interpolation, PadCrop, Pipeline, PluginFailure, PluginStage,
-    RandomResizedCrop, Resize, ResizeShorter, Stage, StageError, Transform,
+    CenterCrop, EVAL_CROP, HorizontalFlip, Interpolation, PadCrop, Pipeline, PluginFailure,
+    PluginStage, RandomResizedCrop, Resize, ResizeShorter, Stage, StageError, Transform,
 };
 pub use worker::{ImageBatch, Skipped};

@@ -19,6 +19,7 @@ use crate::{
     names::{Dialect, Entry},
     pattern::{named, pattern_of},
     positions::{Resize, resize_grid},
+    preprocessing::Preprocessing,
     settings::{Settings, settings},
 };
 
@@ -36,6 +37,8 @@ pub struct Pretrained {
     /// Mean and standard deviation of each channel, of values scaled to 0 to 1, that inputs are
     /// normalised with, where they are known.
     pub normalization: Option<(Vec<f32>, Vec<f32>)>,
+    /// How images become as large as the model for an evaluation, where that is known.
+    pub preprocessing: Option<Preprocessing>,
     /// What was concluded, converted or left out, in sentences.
     pub notes: Vec<String>,
 }
@@ -73,7 +76,8 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> 
         let model = format!("a {} ({})", describe(&config), dialect.name());
         return Err(InterchangeError::Mismatch { path, model, mismatches });
     }
-    let Settings { normalization, mut class_names, .. } = settings;
+    let Settings { normalization, preprocessing, mut class_names, notes: left_out, .. } = settings;
+    notes.extend(left_out);
     if class_names.len() != config.classes {
         if !class_names.is_empty() && config.classes > 0 {
             notes.push(format!(
@@ -90,6 +94,7 @@ pub fn read(path: &Path, hints: &Hints) -> Result<Pretrained, InterchangeError> 
         tensors: sorted.ours,
         class_names,
         normalization,
+        preprocessing,
         notes,
     })
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use vitral_model::{ViTConfig, mlp::Mlp, pool::Pool};
 
 use crate::names::Dialect;
+use crate::preprocessing::{self, Preprocessing};
 
 /// What a file's neighbours say; nothing where they do not.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,9 @@ pub(crate) struct Settings {
     pub pool: Option<Pool>,
     pub class_names: Vec<String>,
     pub normalization: Option<(Vec<f32>, Vec<f32>)>,
+    pub preprocessing: Option<Preprocessing>,
+    /// What there is no place for and does not change the model, in sentences.
+    pub notes: Vec<String>,
     /// Height and width of images in pixels, and where config.json says so.
     pub image: Option<([usize; 2], &'static str)>,
     /// Whether the class token has a position.
@@ -64,6 +68,10 @@ pub(crate) fn settings(
         let numbers = |key: &str| numbers(&preprocessor[key]);
         settings.normalization =
             numbers("image_mean").zip(numbers("image_std")).or(settings.normalization);
+        match preprocessing::of_hugging_face(preprocessor) {
+            Ok(found) => settings.preprocessing = found.or(settings.preprocessing),
+            Err(problem) => settings.notes.push(problem),
+        }
     }
     Ok(settings)
 }
@@ -128,6 +136,10 @@ fn of_timm(config: &Value) -> Result<Settings, String> {
         None => image(&input, "pretrained_cfg.input_size")?,
     };
     let class_position = arguments["no_embed_class"].as_bool().map(|without| !without);
+    let (preprocessing, notes) = match preprocessing::of_timm(pretrained) {
+        Ok(found) => (found, Vec::new()),
+        Err(problem) => (None, vec![problem]),
+    };
     let names = config["label_names"].as_array().map_or(&[] as &[Value], Vec::as_slice);
     Ok(Settings {
         heads,
@@ -136,6 +148,8 @@ fn of_timm(config: &Value) -> Result<Settings, String> {
         pool,
         class_names: names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         normalization: numbers(&pretrained["mean"]).zip(numbers(&pretrained["std"])),
+        preprocessing,
+        notes,
         image,
         class_position,
         claims,
@@ -175,6 +189,8 @@ fn of_hugging_face(config: &Value) -> Result<Settings, String> {
         pool: None,
         class_names,
         normalization: None,
+        preprocessing: None,
+        notes: Vec::new(),
         image: image(&config["image_size"], "image_size")?,
         class_position: None,
         claims,

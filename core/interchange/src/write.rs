@@ -14,6 +14,7 @@ use crate::{
     file::{Tensors, write_npz, write_safetensors, write_whole},
     names::Dialect,
     pattern::{named, pattern_of},
+    preprocessing::{Fit, Preprocessing},
     read::sizes_of,
 };
 
@@ -91,6 +92,9 @@ pub fn write_timm(model: &Pretrained, folder: &Path) -> Result<Vec<String>, Inte
         return Err(unsupported("a ResNet before the patches (`stem`)".into()));
     }
     let mut notes = common_notes(config);
+    if model.preprocessing.is_none() {
+        notes.push("config.json cannot say how images are resized (`data.eval_transforms`), so timm does it in its own way".into());
+    }
     if config.is_mixer() {
         if mixer_architecture(config).is_none() {
             return Err(unsupported(
@@ -277,6 +281,15 @@ fn timm_config(model: &Pretrained) -> Value {
             "classifier": classifier,
         },
     });
+    if let Some(Preprocessing { fit, interpolation }) = model.preprocessing {
+        let (share, mode) = match fit {
+            Fit::Crop(share) => (share, "center"),
+            Fit::Squash => (1.0, "squash"),
+        };
+        settings["pretrained_cfg"]["crop_pct"] = json!(share);
+        settings["pretrained_cfg"]["crop_mode"] = json!(mode);
+        settings["pretrained_cfg"]["interpolation"] = json!(interpolation.name());
+    }
     if !model.class_names.is_empty() {
         settings["label_names"] = json!(model.class_names);
     }

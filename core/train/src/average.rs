@@ -147,6 +147,7 @@ mod tests {
             tensors: tensors.map(|(name, value)| (name.to_owned(), array(value))).into(),
             class_names: classes.map(str::to_owned).to_vec(),
             normalization: None,
+            preprocessing: None,
             notes: Vec::new(),
         };
         let mut made = Checkpoint::of_model(experiment, pretrained);

@@ -7,10 +7,17 @@ use vitral_config::Document;
 use vitral_data::{Normalization, abridged};
 use vitral_interchange::{Hints, Pretrained, describe, to_task};
 use vitral_model::ViTConfig;
-use vitral_train::{Error, Experiment, checkpoint::Checkpoint, open_pretrained};
+use vitral_train::{
+    Error, Experiment, checkpoint::Checkpoint, init::preprocessing::eval_transforms,
+    open_pretrained,
+};
 
 use super::config::SMALLEST;
-use crate::{failure::Failure, progress::working, words::counted};
+use crate::{
+    failure::Failure,
+    progress::working,
+    words::{counted, one_line},
+};
 
 #[derive(Debug, Args)]
 pub struct ImportArguments {
@@ -94,7 +101,7 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
         )));
     }
     let experiment = experiment(&model, &arguments.set)?;
-    report(&model, &experiment);
+    report(&model, &experiment)?;
     let parameters: usize = model.tensors.values().map(|tensor| tensor.values.len()).sum();
     let spinner = working("writing the model");
     let written = Checkpoint::of_model(experiment, model).write_model(&arguments.out);
@@ -121,6 +128,9 @@ fn experiment(model: &Pretrained, set: &[String]) -> Result<Experiment, Failure>
     let mut experiment: Experiment = Document::new("import", SMALLEST).parse()?;
     experiment.model = model.config.clone();
     experiment.data.normalize = normalization(model);
+    if let Some(preprocessing) = model.preprocessing {
+        experiment.data.eval_transforms = eval_transforms(preprocessing, model.config.image_size);
+    }
     let mut document = Document::new("import", vitral_config::to_ron(&experiment)?);
     for assignment in set {
         document.set::<Experiment>(assignment)?;
@@ -145,7 +155,7 @@ fn normalization(model: &Pretrained) -> Normalization {
     }
 }
 
-fn report(model: &Pretrained, experiment: &Experiment) {
+fn report(model: &Pretrained, experiment: &Experiment) -> Result<(), Failure> {
     println!("{}", model.origin);
     let names = match model.class_names.as_slice() {
         [] => "without names".to_owned(),
@@ -156,10 +166,15 @@ fn report(model: &Pretrained, experiment: &Experiment) {
     for note in &model.notes {
         println!("  {note}");
     }
+    if !experiment.data.eval_transforms.is_empty() {
+        let transforms = vitral_config::to_ron(&experiment.data.eval_transforms);
+        println!("  evaluated with `data.eval_transforms: {}`", one_line(&transforms?));
+    }
     if model.normalization.is_none() {
         println!(
             "  the file does not say how images are normalised; assuming `data.normalize: {:?}`",
             experiment.data.normalize
         );
     }
+    Ok(())
 }

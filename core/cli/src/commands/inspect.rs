@@ -80,7 +80,7 @@ impl Subject {
         let (path, set) = (&arguments.model, &arguments.overrides.set);
         let is_experiment = path.extension().is_some_and(|extension| extension == "ron");
         if is_experiment {
-            return Self::of_experiment(arguments, Loaded::read(path, set)?);
+            return Self::of_experiment(arguments, Loaded::read_to_look(path, set)?);
         }
         if arguments.classes.is_some() {
             let problem =

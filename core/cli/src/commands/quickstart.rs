@@ -38,7 +38,10 @@ pub fn run(arguments: &QuickstartArguments) -> Result<ExitCode, Failure> {
     vitral_files::copy_folder(&examples.join(DATA), &data, FILE)
         .map_err(|error| at(&error.path, &error.source))?;
     new.finish().map_err(failed)?;
-    println!("wrote an experiment and 10,000 images of Fashion-MNIST to {}", folder.display());
+    println!(
+        "wrote an experiment and 12,000 images of Fashion-MNIST (2,000 to validate with) to {}",
+        folder.display()
+    );
     println!("next:");
     println!("  cd {}", folder.display());
     println!("  vitral train {EXPERIMENT}");
@@ -54,9 +57,11 @@ fn examples() -> Result<PathBuf, Failure> {
     places.iter().find(|place| place.join(EXPERIMENT).is_file()).cloned().ok_or_else(|| {
         let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
         Failure::Other(format!(
-            "the examples are neither beside the program nor in the clone in which it was built ({}): take \
-             `examples` of the repository",
-            places.join(", ")
+            "this program has no examples beside it; looked in {}\n  help: install the wheel or the archive whole, or \
+             run the program of a clone, `target/release/vitral`, where it was built; the examples are in the \
+             repository, too: {}",
+            places.join(" and "),
+            env!("CARGO_PKG_REPOSITORY")
         ))
     })
 }

@@ -25,9 +25,9 @@ use crate::{
     overrides::{self, Overrides},
     plugins::registry,
     progress::{Progress, duration},
-    same_experiment::check_same,
+    same_experiment::{self, check_same},
     stop::{exit_code_of, signalled, stop_on_signals},
-    words::counted,
+    words::{columns, counted, padded},
 };
 
 #[derive(Debug, Args)]
@@ -176,7 +176,7 @@ fn resume(
     let found =
         job.of_first(|| Ok(path_text::to_text(&checkpoint::find(run).map_err(Error::from)?)))?;
     let path = path_text::from_text(&found).map_err(Failure::Other)?;
-    let mut checkpoint = job.all_succeed(changed(&path, arguments))?;
+    let mut checkpoint = job.all_succeed(changed(&path, arguments, progress))?;
     // Where a branch goes, the first rank says.
     let branch = checkpoint.branch.as_deref().map(path_text::to_text);
     if let Some(branch) = job.ranks().decide(branch)? {
@@ -207,8 +207,12 @@ fn resume(
     })
 }
 
-/// A checkpoint as `--set` changes it.
-fn changed(path: &Path, arguments: &TrainArguments) -> Result<Checkpoint, Failure> {
+/// A checkpoint as `--set` changes it, which is told.
+fn changed(
+    path: &Path,
+    arguments: &TrainArguments,
+    progress: &Progress,
+) -> Result<Checkpoint, Failure> {
     let mut checkpoint = Checkpoint::load(path).map_err(Error::from)?;
     if !arguments.overrides.set.is_empty() {
         let changed = Loaded::of_checkpoint(&checkpoint, &arguments.overrides.set)?;
@@ -216,6 +220,9 @@ fn changed(path: &Path, arguments: &TrainArguments) -> Result<Checkpoint, Failur
         if changed.document().assigned().any(|field| field == "output") {
             checkpoint.branch = Some(free_folder(&changed.experiment.output));
         }
+        let assigned = changed.document().assigned();
+        let told = same_experiment::changed(&checkpoint.experiment, &changed.experiment, assigned)?;
+        told.iter().for_each(|change| progress.line(change));
         checkpoint.experiment = changed.experiment;
     }
     Ok(checkpoint)
@@ -330,10 +337,16 @@ fn summarize(outcome: &Outcome) {
     println!("  metrics      {run}/metrics.jsonl");
     println!("  experiment   {run}/config.ron");
     println!("try next");
-    println!("  {program} eval {run}/best                   accuracy of each class");
-    println!("  {program} predict {run}/best IMAGE...       classify image files");
-    println!("  {program} train --resume {run} --set {}=...    train it longer", outcome.length);
-    println!("  {program} config schema                     every field of an experiment");
+    let next = [
+        (format!("{program} eval {run}/best"), "accuracy of each class"),
+        (format!("{program} predict {run}/best IMAGE..."), "classify image files"),
+        (format!("{program} train --resume {run} --set {}=...", outcome.length), "train it longer"),
+        (format!("{program} config schema"), "every field of an experiment"),
+    ];
+    let widest = next.iter().map(|(command, _)| columns(command)).max().unwrap_or_default();
+    for (command, what) in next {
+        println!("  {}  {what}", padded(&command, widest));
+    }
 }
 
 /// How the user called this program.

@@ -28,7 +28,7 @@ pub use center_crop::CenterCrop;
 pub use horizontal_flip::HorizontalFlip;
 pub use interpolation::Interpolation;
 pub use pad_crop::PadCrop;
-pub use pipeline::Pipeline;
+pub use pipeline::{EVAL_CROP, Pipeline};
 pub use plugin::{PluginFailure, PluginStage};
 pub use random_resized_crop::RandomResizedCrop;
 pub(crate) use resample::exactly as resized;

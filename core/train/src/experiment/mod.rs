@@ -103,7 +103,7 @@ pub struct TrainConfig {
     pub steps: Option<u64>,
     /// Images of one step (the effective batch): a number, or `Auto(effective: 1024)`, which finds
     /// the largest micro-batches that fit into memory.
-    #[schemars(extend("otherNames" = ["bs", "mini_batch", "effective_batch"]))]
+    #[schemars(extend("otherNames" = ["batch_size", "bs", "mini_batch", "effective_batch"]))]
     pub batch: BatchSize,
     /// Micro-batches that a step is cut into: less memory, the same result. Not with `Auto`.
     #[schemars(range(min = 1, max = 65_536))]

@@ -98,6 +98,7 @@ mod tests {
             tensors: BTreeMap::new(),
             class_names: names(theirs),
             normalization: None,
+            preprocessing: None,
             notes: Vec::new(),
         };
         let ours = names(ours);

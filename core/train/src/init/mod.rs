@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 mod head;
+pub mod preprocessing;
 
 use std::path::Path;
 
@@ -43,6 +44,10 @@ impl Checkpoint {
             tensors: tensors.into_iter().map(array).collect(),
             class_names: self.state.class_names_of(self.experiment.model.classes),
             normalization: channels.and_then(|channels| data.normalize.mean_std(channels).ok()),
+            preprocessing: preprocessing::preprocessing(
+                &data.eval_transforms,
+                self.experiment.model.image_size,
+            ),
             notes: Vec::new(),
         }
     }

@@ -199,6 +199,7 @@ impl Parts {
         notes: Notes,
     ) -> Trainer {
         let mut all: Notes = one_class(&state.class_names).into_iter().collect();
+        all.extend(unused_classes(self.experiment.model.classes, state.class_names.len()));
         all.extend(self.of_optimizer());
         all.extend(notes);
         Trainer {
@@ -269,6 +270,19 @@ fn one_class(class_names: &[String]) -> Option<(&'static str, String)> {
         "warning: there is one single class, `{name}`: whatever the model answers is right, and it learns nothing"
     );
     Some(("data", warning))
+}
+
+/// What is told of classes that no image is of.
+fn unused_classes(classes: usize, found: usize) -> Option<(&'static str, String)> {
+    // A model without classes of its own has those of the data.
+    let more = classes.checked_sub(found).filter(|&more| more > 0 && found > 0)?;
+    Some((
+        "model.classes",
+        format!(
+            "warning: the model has {classes} classes and the data {found}: no image is of the other {more}, which \
+             have no names; leave `model.classes` out to take the number from the data"
+        ),
+    ))
 }
 
 /// Checks an experiment and opens its data; the experiment then has every size written out.

@@ -46,7 +46,7 @@ impl Subject {
     /// An experiment with changes; without one, the published model.
     pub fn read(experiment: Option<&Path>, set: &[String]) -> Result<Self, Failure> {
         let (name, loaded) = match experiment {
-            Some(path) => (path.display().to_string(), Loaded::read(path, set)?),
+            Some(path) => (path.display().to_string(), Loaded::read_to_look(path, set)?),
             None => {
                 let document = Document::new("preset", PRESET);
                 let loaded = Loaded::parse(document, set, Path::new("."))?;

@@ -72,7 +72,7 @@ pub struct TuneArguments {
 impl TuneArguments {
     /// The experiment with changes, beside those of the command line.
     fn read(&self, changes: &[String]) -> Result<Loaded, Failure> {
-        Loaded::read(&self.experiment, &[&self.overrides.set[..], changes].concat())
+        Loaded::read_to_train(&self.experiment, &[&self.overrides.set[..], changes].concat())
     }
 
     /// Where everything goes, which is made.

@@ -14,7 +14,7 @@ use crate::source::Stored;
 use crate::timing::StageClock;
 
 /// Part of the shorter side that evaluation keeps (timm's `crop_pct`).
-const EVAL_CROP: f64 = 0.875;
+pub const EVAL_CROP: f64 = 0.875;
 
 /// Turns images of any size into images of the model's size and channels.
 #[derive(Clone, Debug)]

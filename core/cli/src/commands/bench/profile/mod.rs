@@ -59,7 +59,7 @@ pub fn run(arguments: &ProfileArguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(format!("no folder can be made for the run: {error}")))?;
     let output = format!("output={}", path_text::quoted(&folder.path().join("run")));
     let set = [&arguments.overrides.set[..], &[output]].concat();
-    let loaded = Loaded::read(&arguments.experiment, &set)?;
+    let loaded = Loaded::read_to_train(&arguments.experiment, &set)?;
     let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
     let registry = registry(&arguments.allowed.allow)?;
     let trainer = Trainer::new(loaded.experiment.clone(), &registry, &device);
