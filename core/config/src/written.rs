@@ -48,6 +48,11 @@ impl Part {
     }
 }
 
+/// Whether a byte stands between words, numbers and quotes.
+fn is_between(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || b"()[]{},:".contains(byte)
+}
+
 impl Written {
     /// Of a whole text.
     pub(crate) fn all_of(name: &str, text: &str) -> Self {
@@ -76,26 +81,31 @@ impl Written {
         self.parts.extend(other.parts.into_iter().map(moved));
     }
 
-    /// Of a text that was changed in one place: what is the same at both ends stays where it was written.
+    /// Of a text that was changed in one place: what is the same at both ends, up to a whole word, stays where it was
+    /// written.
     pub(crate) fn edited(&self, old: &str, new: &str) -> Self {
         let same = |(a, b): &(u8, u8)| a == b;
         let start = old.bytes().zip(new.bytes()).take_while(same).count();
+        // Of 16 that becomes 6, the 6 is another.
+        let mut before = old.as_bytes()[..start].iter();
+        let start = before.rposition(is_between).map_or(0, |at| at + 1);
         let (rest, changed) = (&old.as_bytes()[start..], &new.as_bytes()[start..]);
         let end = rest.iter().rev().zip(changed.iter().rev()).take_while(|(a, b)| a == b).count();
+        let behind = &old.as_bytes()[old.len() - end..];
+        let end = behind.iter().position(is_between).map_or(0, |at| end - at);
         let mut written = self.slice(0..start);
         written.append(new.len() - end, self.slice(old.len() - end..old.len()));
         written
     }
 
-    /// Where some bytes of the text were written; none where they were added.
+    /// Where some bytes of the text were written; none where they were added, or not written together.
     pub(crate) fn place(&self, span: &Range<usize>) -> Option<(&Arc<Origin>, Range<usize>)> {
-        let holds = |part: &&Part| part.at.contains(&span.start);
-        let ends = |part: &&Part| part.at.end == span.start && span.is_empty();
-        let part = self.parts.iter().find(holds).or_else(|| self.parts.iter().find(ends))?;
+        let holds = |part: &&Part| part.at.start <= span.start && span.end <= part.at.end;
+        let part = self.parts.iter().find(holds)?;
         let span = match &part.place {
             Place::From(from) => {
                 let moved = |offset: usize| offset - part.at.start + from;
-                moved(span.start)..moved(span.end.min(part.at.end))
+                moved(span.start)..moved(span.end)
             }
             Place::For(span) => span.clone(),
         };
@@ -119,10 +129,13 @@ mod tests {
         assert_eq!(of(&written, 4..5), Some(("a.ron", "1")));
         assert_eq!(of(&written, 18..19), Some(("a.ron", "3")));
         assert_eq!(of(&written, 20..20), Some(("a.ron", "")));
-        // What is longer than its part ends with that.
-        assert_eq!(of(&written, 7..20), Some(("a.ron", "b: 2")));
-        // It was added.
-        assert_eq!(of(&written, 12..13), None);
+        // It was added, or was around what was added.
+        assert_eq!(of(&written, 10..13), None);
+        assert_eq!(of(&written, 0..20), None);
+        // A part of what there was is not what there was.
+        for (old, new, span) in [("(a: 16)", "(a: 6)", 4..5), ("(a: \"b\")", "(a: \"bc\")", 4..8)] {
+            assert_eq!(of(&Written::all_of("a.ron", old).edited(old, new), span), None, "{new}");
+        }
         // Nothing has changed, or nothing is left.
         let same = Written::all_of("a.ron", old).edited(old, old);
         assert_eq!(of(&same, 4..5), Some(("a.ron", "1")));
