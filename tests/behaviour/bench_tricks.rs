@@ -73,7 +73,7 @@ fn a_run_that_fails_is_in_the_table_and_the_others_are_not_lost() {
         line.unwrap_or_else(|| panic!("{name} is not in\n{}", said.stdout))
     };
     assert!(line("plain").contains('%') && line("accumulation").contains('x'), "{}", said.stdout);
-    assert!(line("patch-dropout").contains("failed: patch dropout does not go with"));
+    assert!(line("patch-dropout").contains("failed: patch dropout cannot be combined with"));
     assert!(said.stdout.contains("plot: compared.svg"));
     assert!(said.stdout.contains(", kernels on "), "{}", said.stdout);
 }

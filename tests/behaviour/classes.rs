@@ -156,7 +156,7 @@ fn an_initial_head_that_knows_no_class_or_has_no_names_is_told() {
     };
     let said = init("before");
     assert!(said.contains("knows none of the classes (apple, fig, kiwi)"), "{said}");
-    assert!(said.contains("(cat, dog, emu): the head starts new"), "{said}");
+    assert!(said.contains("(cat, dog, emu): the head starts afresh"), "{said}");
     let export = ["export", "before", "--format", "npz", "--out", "before.npz"];
     let said = vitral(folder.path(), &export).succeeded().stdout;
     assert!(said.contains("no place for the names of the classes"), "{said}");

@@ -111,7 +111,7 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     child.wait().unwrap();
     if !out.exists() {
         let said = vitral(workspace.path(), &command("killed.vcache")).succeeded().stderr;
-        assert!(said.contains("going on after"), "{said}");
+        assert!(said.contains("continuing after"), "{said}");
     }
     assert!(fs::read(&out).unwrap() == fs::read(workspace.join("whole.vcache")).unwrap());
     assert!(!journal.exists() && !workspace.join("killed.vcache.partial").exists());

@@ -99,7 +99,7 @@ fn data_that_has_grown_or_shrunk_is_told_and_keeps_the_epoch() {
         assert_told(
             &said,
             &[
-                &format!("`data.train` has {images} images, and had 16"),
+                &format!("`data.train` has {images} images, but had 16 before"),
                 &format!("after 1 of 3 epochs, with {} steps to make", 2 * per_epoch),
             ],
         );
@@ -131,11 +131,14 @@ fn other_images_are_told_and_the_run_goes_on_with_them() {
     change("val-labels");
     fs::remove_dir_all(&run).unwrap();
     let (said, run) = go_on(&workspace, 8, &[]);
-    assert_told(&said, &["`data.val` has changed", "37 images as before, but of other classes"]);
+    assert_told(
+        &said,
+        &["`data.val` has changed", "still has 37 images, but their classes differ"],
+    );
     fs::remove_dir_all(&run).unwrap();
     let set = r#"data.val=Idx(images: "train-images", labels: "train-labels")"#;
     let (said, _) = go_on(&workspace, 8, &[set]);
-    assert_told(&said, &["resume: `data.val` has 72 images, and had 37"]);
+    assert_told(&said, &["resume: `data.val` has 72 images, but had 37 before"]);
 }
 
 #[test]

@@ -199,9 +199,11 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(locked) => {
-                write!(f, "plugin `{}` is not used now, but was as {locked}", locked.name)
+                write!(f, "plugin `{}` is no longer used, but was used as {locked}", locked.name)
             }
-            Self::New(now) => write!(f, "plugin `{}` is used now as {now}, but was not", now.name),
+            Self::New(now) => {
+                write!(f, "plugin `{}` is now used as {now}, but was not before", now.name)
+            }
             Self::Changed { locked, now } => {
                 write!(f, "plugin `{}` was {locked}, but is now {now}", locked.name)
             }

@@ -113,7 +113,8 @@ impl Gpu {
 pub enum DeviceError {
     /// Not a device's name.
     #[error(
-        "unknown device `{}`: {}there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind",
+        "unknown device `{}`: {}devices are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the \
+         second of its kind",
         .0, meant(.0)
     )]
     Unknown(String),

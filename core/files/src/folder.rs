@@ -157,8 +157,8 @@ impl NewFolder {
 /// Somebody has put another folder in the place of one that was being made.
 fn another_came() -> io::Error {
     io::Error::other(
-        "somebody else has put a folder in the place of the one that was being written; see who may write \
-         there",
+        "someone else put a folder in the place of the one that was being written; check who may \
+         write there",
     )
 }
 

@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for BatchSize {
                     }
                     _ => {
                         return Err(D::Error::custom(format!(
-                            "`Auto` has no field `{field}`, but `effective` and `memory`"
+                            "`Auto` has no field `{field}`; it has `effective` and `memory`"
                         )));
                     }
                 }

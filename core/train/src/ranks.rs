@@ -202,8 +202,11 @@ impl Ranks {
         if images < batch {
             return refused(
                 "train.batch",
-                format!("ranks share out whole batches of {batch}, and there are {images} images"),
-                "give it at most as many images as there are to train with".into(),
+                format!(
+                    "ranks share out whole batches of {batch}, but there are only {images} \
+                         images"
+                ),
+                "give it at most as many as there are training images".into(),
             );
         }
         Ok(())

@@ -59,11 +59,11 @@ fn an_index_says_what_there_is_and_what_was_taken_back() {
 
     make(&workspace, &["--yank", "window@1.0.0=it looks away"]);
     let said = plugin(&workspace, &["outdated"]).succeeded().stdout;
-    assert!(said.contains("window 1.0.0 was taken back: it looks away"), "{said}");
+    assert!(said.contains("window 1.0.0 was yanked: it looks away"), "{said}");
     let refused = plugin(&workspace, &["install", "window@1"]).failed_with(2).stderr;
-    assert!(refused.contains("window 1.0.0 was taken back: it looks away"), "{refused}");
+    assert!(refused.contains("window 1.0.0 was yanked: it looks away"), "{refused}");
     let refused = in_one_line(&train(&["--set", "output=\"other\""]).failed_with(2).stderr);
-    assert!(refused.contains("`window` was taken back: it looks away"), "{refused}");
+    assert!(refused.contains("`window` was yanked: it looks away"), "{refused}");
     assert!(!workspace.join("other").exists());
     // What was begun goes on.
     let resume = ["train", "--resume", "run/checkpoints/step-00000003"];

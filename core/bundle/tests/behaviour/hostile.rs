@@ -209,22 +209,22 @@ const CONTENTS: &[Case] = &[
     Case {
         what: "no manifest",
         make: |archive| drop(archive.0.remove(0)),
-        expected: &["`SHA256SUMS`", "comes first, but `plugin.ron` does"],
+        expected: &["`SHA256SUMS`", "comes first, where a bundle has `plugin.ron`"],
     },
     Case {
         what: "no checksums",
         make: |archive| drop(archive.0.remove(1)),
-        expected: &["comes second, but `SHA256SUMS` does"],
+        expected: &["comes second, where a bundle has `SHA256SUMS`"],
     },
     Case {
         what: "a name twice, one after the other",
         make: |archive| archive.0.insert(FIRST, archive.0[FIRST].clone()),
-        expected: &["`LICENSE-MIT`", "is there twice"],
+        expected: &["`LICENSE-MIT`", "occurs twice"],
     },
     Case {
         what: "a name twice, far apart",
         make: |archive| archive.add("plugin.ron", b"()"),
-        expected: &["`plugin.ron`", "is there twice"],
+        expected: &["`plugin.ron`", "occurs twice"],
     },
     Case {
         what: "another order",

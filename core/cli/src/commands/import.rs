@@ -89,7 +89,7 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
     if model.config.classes == 0 {
         return Err(Failure::Other(format!(
-            "{} has no head: `--classes` gives it one for that many classes, of zeros at first",
+            "{} has no head: `--classes` adds one for that many classes, starting from zero",
             arguments.source.display()
         )));
     }

@@ -49,13 +49,13 @@ pub fn run(arguments: &QuickstartArguments) -> Result<ExitCode, Failure> {
 /// The folder of the examples: that of an installed program, or that of the clone in which it was built.
 fn examples() -> Result<PathBuf, Failure> {
     let program = env::current_exe()
-        .map_err(|error| Failure::Other(format!("where this program is, is unknown: {error}")))?;
+        .map_err(|error| Failure::Other(format!("cannot tell where this program is: {error}")))?;
     let places = places(&program);
     places.iter().find(|place| place.join(EXPERIMENT).is_file()).cloned().ok_or_else(|| {
         let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
         Failure::Other(format!(
-            "the examples are neither beside the program nor in the clone in which it was built ({}): take \
-             `examples` of the repository",
+            "the examples are neither beside the program nor in the checkout that it was built \
+             from ({}): get `examples` from the repository",
             places.join(", ")
         ))
     })

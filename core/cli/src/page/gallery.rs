@@ -40,7 +40,7 @@ impl Pictures {
         let note =
             self.note.iter().map(|note| format!("<p class=\"faint\">{}</p>\n", escape(note)));
         let none = match self.mistakes.is_empty() {
-            true => "<p>There is none: every image is recognised.</p>\n",
+            true => "<p>None: every image is classified correctly.</p>\n",
             false => "",
         };
         format!(

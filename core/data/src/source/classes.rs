@@ -128,13 +128,10 @@ fn unlisted(
     };
     match (given, found.as_slice()) {
         (Some(given), []) => {
-            format!(
-                "its class {shown} is not among the classes that are listed: {}",
-                abridged(given)
-            )
+            format!("its class {shown} is not among the listed classes: {}", abridged(given))
         }
         (Some(given), found) => format!(
-            "its class {shown} is not among the classes that are listed: {}; those of the data: {}",
+            "its class {shown} is not among the listed classes: {}; those of the data: {}",
             abridged(given),
             abridged(found)
         ),

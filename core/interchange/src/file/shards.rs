@@ -58,7 +58,8 @@ pub(super) fn read(index: &Path, wanted: Wanted<'_>) -> Result<Contents, Interch
 fn files_of(index: &Value) -> Result<BTreeMap<&str, BTreeSet<&str>>, String> {
     let Some(map) = index["weight_map"].as_object() else {
         return Err(
-            "this is JSON, but no index of weights: it has no `weight_map` with the file of each tensor"
+            "this is JSON, but not an index of weights: it has no `weight_map` with the file of \
+             each tensor"
                 .into(),
         );
     };

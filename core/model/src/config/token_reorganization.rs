@@ -79,7 +79,8 @@ impl ViTConfig {
             return Err(ConfigProblem::new(
                 field,
                 format!(
-                    "token reorganization does not go with pooling by `{:?}`: what counts is where the class token looks",
+                    "token reorganization cannot be combined with pooling by `{:?}`: what counts \
+                     is where the class token looks",
                     self.pool
                 ),
                 "set `pool: ClassToken`, or merge tokens by `token_merging`",

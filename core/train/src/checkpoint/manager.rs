@@ -52,7 +52,7 @@ impl CheckpointManager {
         match self.folder.is_in_its_place().map_err(at(folder))? {
             true => Ok(()),
             false => Err(at(folder)(io::Error::other(
-                "another folder has taken its place while the run goes on; put that of the run back",
+                "another folder took its place during the run; put the run's folder back",
             ))),
         }
     }
@@ -109,7 +109,7 @@ impl CheckpointManager {
         }
         let aside = self.set_aside(&name_of(step), FOREIGN)?;
         Ok(Some(format!(
-            "there was something at {} that this run has not written; it was set aside as {}",
+            "something at {} was not written by this run; it was set aside as {}",
             path.display(),
             aside.display()
         )))

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(found, written);
         let refused = |expected: &Shapes| read(&bytes, expected).unwrap_err();
         assert_eq!(refused(&shapes(&["a", "b", "c"])), "`c` is missing");
-        assert_eq!(refused(&shapes(&["a"])), "`b` is there, but the model has none");
+        assert_eq!(refused(&shapes(&["a"])), "`b` is present, but the model has no such parameter");
         let larger = Shapes::from([("a".into(), vec![2]), ("b".into(), vec![2, 1])]);
         assert_eq!(refused(&larger), "`b` is [2], but the model has [2, 1]");
     }

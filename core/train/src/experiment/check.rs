@@ -102,7 +102,7 @@ impl Experiment {
         if train.patch_dropout_epochs.is_some() && self.model.patch_dropout == 0.0 {
             return problem(
                 "train.patch_dropout_epochs",
-                "there is no patch dropout that could end".into(),
+                "there is no patch dropout to end".into(),
                 "give `model.patch_dropout` a share of the patches, such as 0.5",
             );
         }

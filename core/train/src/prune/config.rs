@@ -88,7 +88,7 @@ impl PruneConfig {
             return problem(
                 "prune.flops",
                 "it takes the place of `heads` and `neurons`".into(),
-                "leave these out, and what matters least goes, or leave `flops` out",
+                "leave these out, so that what matters least goes, or leave `flops` out",
             );
         }
         if self.flops.is_none() && !shares {

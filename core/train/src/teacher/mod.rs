@@ -80,7 +80,7 @@ impl TeacherConfig {
             (Some(_), Some(_)) => {
                 return Err(ConfigProblem {
                     field: "train.teacher.logits".into(),
-                    message: "both `checkpoint` and `logits` would teach".into(),
+                    message: "`checkpoint` and `logits` are both given".into(),
                     help: "leave one of them out".into(),
                 });
             }
@@ -88,7 +88,7 @@ impl TeacherConfig {
         if self.hard && self.temperature.is_some() {
             return Err(ConfigProblem {
                 field: "train.teacher.temperature".into(),
-                message: "of the most likely class alone, a temperature changes nothing".into(),
+                message: "a temperature does not change which class is most likely".into(),
                 help: "leave `temperature` out, or `hard`".into(),
             });
         }

@@ -22,7 +22,7 @@ pub fn plan(over: &[Over], trials: Option<usize>, seed: u64) -> Result<Vec<Vec<S
         over.iter().enumerate().find(|(at, one)| over[..*at].iter().any(|o| o.field == one.field))
     {
         return Err(format!(
-            "--over {} is there twice: give all of its values at once",
+            "--over {} is given twice: give all of its values at once",
             twice.1.field
         ));
     }

@@ -175,7 +175,7 @@ impl Parquet {
             match (&own_names, file.class_names) {
                 (Some(first), Some(names)) if *first != names => {
                     let problem = format!(
-                        "names other classes than the files before it: {}, and before: {}",
+                        "names different classes from the files before it: {}, where those name {}",
                         abridged(&names),
                         abridged(first)
                     );

@@ -338,8 +338,7 @@ impl Beside {
     }
 
     fn no_samples(&self) -> String {
-        let found =
-            self.unread.describe(ENTRIES).map(|entries| format!("; not read are {entries}"));
+        let found = self.unread.describe(ENTRIES).map(|entries| format!("; not read: {entries}"));
         let read = EXTENSIONS.join(", ");
         let found = found.or_else(|| self.damages.first().map(|damage| format!("; {damage}")));
         format!("holds no samples with an image ({read}) and a class{}", found.unwrap_or_default())
