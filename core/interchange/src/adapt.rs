@@ -13,7 +13,7 @@ use crate::{
 
 /// What may be changed on the way, and how.
 pub struct AdaptOptions<'a> {
-    /// How learned positions are taken to another grid.
+    /// How learned positions are resized to another grid.
     pub positions: Resize,
     /// Parameters that are not taken from the file.
     pub fresh: &'a dyn Fn(&str) -> bool,

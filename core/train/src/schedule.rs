@@ -16,9 +16,9 @@ pub enum Decay {
     Linear,
     /// No change.
     Constant,
-    /// No change but for the last epochs, over which it falls to the floor (warm-up, stable, decay; Hu
-    /// et al. 2024). A run without an end in sight cools down from any of its checkpoints, as it has the
-    /// same rate until then: `train --resume RUN --set output=... --set train.epochs=...`.
+    /// Constant until the last epochs, over which it falls to the floor (warm-up, stable, decay; Hu
+    /// et al. 2024). A run without an end in sight cools down from any of its checkpoints, as it
+    /// has the same rate until then: `train --resume RUN --set output=... --set train.epochs=...`.
     WarmupStableDecay {
         /// Epochs at the end of the run in which the learning rate falls.
         #[schemars(range(min = 0.000_001, max = 100_000.0))]
@@ -48,10 +48,10 @@ pub enum ScheduleOn {
     /// At each step.
     #[default]
     Steps,
-    /// At the start of each epoch, throughout which it stays.
+    /// At the start of each epoch; it is constant within one.
     Epochs,
-    /// At the end of each epoch, by the number of that one, so that the first two have the same (DeiT's
-    /// training loop).
+    /// At the end of each epoch, by that epoch's number, so that the first two epochs have the same
+    /// rate (DeiT's training loop).
     EpochEnds,
 }
 

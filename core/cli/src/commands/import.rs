@@ -49,7 +49,7 @@ fn heads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// How learned positions are taken to another grid.
+/// How learned positions are resized to another grid.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PositionResizing {
     /// Linear between aligned corners, as in google-research/vision_transformer.

@@ -58,7 +58,7 @@ pub struct ParquetConfig {
     #[serde(default)]
     pub label: Option<String>,
     /// About how many images are shuffled together, 4096 if not set; twice as many, encoded, are
-    /// in memory.
+    /// held in memory.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub shuffle_buffer: Option<usize>,
