@@ -9,6 +9,14 @@ use burn::tensor::DeviceType;
 pub use crate::cpu::is_cpu;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`.
+/// ```
+/// use vitral_burn::device::{DeviceChoice, is_cpu};
+///
+/// let device = "cpu".parse::<DeviceChoice>()?.open()?;
+/// assert!(is_cpu(&device));
+/// assert!("tpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), vitral_burn::device::DeviceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The best one that is there: CUDA, then a hardware GPU, then the CPU.

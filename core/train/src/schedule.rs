@@ -56,6 +56,15 @@ pub enum ScheduleOn {
 }
 
 /// The learning rate of every step: a linear warm-up, then the decay.
+/// ```
+/// use vitral_train::schedule::{Decay, Schedule};
+///
+/// let schedule =
+///     Schedule { decay: Decay::Linear, peak: 1e-3, warmup: 10, total: 110, ..Schedule::default() };
+/// assert_eq!(schedule.learning_rate(5), 0.5e-3);
+/// assert_eq!(schedule.learning_rate(10), 1e-3);
+/// assert_eq!(schedule.learning_rate(60), 0.5e-3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// Shape after warm-up.
