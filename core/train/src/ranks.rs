@@ -155,7 +155,8 @@ impl Ranks {
                 let steps = size.max(batch.div_ceil(64)).next_multiple_of(size);
                 return refused(
                     "train.batch_augment",
-                    "with `batch: Auto` plugins see the whole batch at once, of which each rank has a part"
+                    "with `batch: Auto` plugins see the whole batch at once, but each rank has \
+                     only a part of it"
                         .into(),
                     format!(
                         "give the batch as a number and cut it, as in `batch: {}, accum_steps: {steps}`: they \

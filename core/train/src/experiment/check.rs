@@ -95,7 +95,9 @@ impl Experiment {
         if train.shard_optimizer && !train.optimizer.is_elementwise() {
             return problem(
                 "train.shard_optimizer",
-                "Lamb and Muon move parameters as a whole, of which each rank has a part".into(),
+                "Lamb and Muon update parameters as a whole, but each rank has only a part of \
+                 them"
+                    .into(),
                 "use AdamW, Sgd or Lion, or leave `shard_optimizer` out",
             );
         }

@@ -103,7 +103,7 @@ impl PruneConfig {
             return problem(
                 "prune.until_epoch",
                 format!("epoch {} is not after epoch {}", self.until_epoch, self.from_epoch),
-                "pruning goes on from `from_epoch` to `until_epoch`",
+                "pruning lasts from `from_epoch` to `until_epoch`",
             );
         }
         if train.steps.is_none() && self.until_epoch > train.epochs {

@@ -106,7 +106,7 @@ impl MadeOf {
         let now = Fingerprint { labels: self.images.labels, ..Fingerprint::of(images) };
         if let Some(difference) = self.images.difference(&now) {
             let message =
-                format!("logits were made of other images: the training data now {difference}");
+                format!("logits were made of other images: the training data {difference}");
             return Err(problem(message, AGAIN));
         }
         let now = Prepared::of(experiment)?;
