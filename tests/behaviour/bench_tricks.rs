@@ -110,7 +110,7 @@ fn mistakes_are_found_before_the_first_run() {
     for (arguments, code, words) in [
         (&["--only", "emma"][..], 2, "ema"),
         (&["--epochs", "0"], 2, "--epochs"),
-        (&["--plot", "nowhere/plot.svg"], 1, "folder is not there"),
+        (&["--plot", "nowhere/plot.svg"], 1, "folder does not exist"),
         (&["--set", "model.depht=1"], 2, "did you mean `depth`"),
         (&["--device", "tpu"], 2, "unknown device `tpu`"),
     ] {

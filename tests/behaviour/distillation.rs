@@ -91,7 +91,7 @@ fn a_teacher_that_cannot_teach_is_refused_before_the_run() {
             "the teacher's patches of 2 px do not fill images of 9 px",
         ),
         (&[TEACHER, "model.classes=9"], "`model.classes` is 9, but the data names 4 classes"),
-        (&[cold], "a temperature changes nothing"),
+        (&[cold], "a temperature does not change which class"),
         (&[r#"train.teacher=(checkpoint: "nowhere")"#], "nowhere"),
     ] {
         let refused = student(&workspace, &[changes, &["output=student"]].concat());
@@ -206,7 +206,7 @@ fn logits_of_something_else_are_refused_before_the_run() {
     for (changes, words) in [
         (&[LOGITS, flipped][..], words),
         (&[LOGITS, "train.mix=(mixup: 0.8)"], "Mixup and CutMix make new images"),
-        (&[LOGITS, "data.repeated_augmentation=2"], "augmented anew"),
+        (&[LOGITS, "data.repeated_augmentation=2"], "augmented differently"),
         (&[LOGITS, "data.augment=[Resize()]"], "logits were made with `data.augment` []"),
         (&[LOGITS, "model.image_size=16"], "logits were made with `model.image_size`"),
         (&[LOGITS, photos, val], "logits were made of other images"),

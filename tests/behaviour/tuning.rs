@@ -97,7 +97,7 @@ fn a_search_that_cannot_be_is_refused_before_anything_runs() {
         ("train.batch=8,0", "`train.batch` is 0"),
         ("model.heads=2,3", "heads do not divide"),
         ("output=a,b", "a folder of its own"),
-        ("train.batch", "a field with its values"),
+        ("train.batch", "a field and its values"),
     ] {
         let refused = vitral(workspace.path(), &["tune", "experiment.ron", "--over", over]);
         let found = refused.failed_with(2).stderr.replace('\n', " ");

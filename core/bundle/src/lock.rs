@@ -271,7 +271,7 @@ mod tests {
         let error = lock().check(&Lock::new(now)).unwrap_err();
         assert_eq!(error.differences.len(), 3);
         let text = error.to_string();
-        for part in ["`linear` is not used now", "`pooled` is used now", "1.0.0", "1.0.1"] {
+        for part in ["`linear` is no longer used", "`pooled` is now used", "1.0.0", "1.0.1"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

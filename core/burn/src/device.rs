@@ -308,7 +308,7 @@ mod tests {
             ("gpu:1", "`auto` uses a GPU if there is one"),
             ("CPU", "did you mean `cpu`?"),
             ("cud:1", "did you mean `cuda:1`?"),
-            ("nvidia", "there are auto, cpu, cuda, wgpu and vulkan"),
+            ("nvidia", "devices are auto, cpu, cuda, wgpu and vulkan"),
         ] {
             let error = name.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(error.contains(meant), "{name}: {error}");

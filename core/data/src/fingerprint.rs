@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(more, "has 4 images, but had 3 before");
         let renamed = told(&["cat/1.png", "cat/3.png", "dog/1.png"]);
         assert!(
-            renamed.contains("3 images as before, but not the same")
+            renamed.contains("still has 3 images, but not the same")
                 && !renamed.contains("classes")
         );
         let moved = told(&["cat/1.png", "dog/2.png", "dog/1.png"]);

@@ -179,7 +179,7 @@ mod tests {
     fn models_that_differ_are_not_averaged() {
         let first = checkpoint([1.0, 2.0], "", ["cat", "dog"]);
         for (model, classes, problem) in [
-            ("", ["dog", "cat"], "in another order"),
+            ("", ["dog", "cat"], "in a different order"),
             ("", ["cat", "emu"], "other classes: cat, emu, and not cat, dog"),
             ("heads: 1", ["cat", "dog"], "another kind of model"),
             ("layer_scale: 1.0", ["cat", "dog"], "another kind of model"),

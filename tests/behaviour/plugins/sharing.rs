@@ -44,7 +44,7 @@ fn an_index_says_what_there_is_and_what_was_taken_back() {
     assert!(found.starts_with("window 1.0.0") && found.contains("r.example/lab/window"), "{found}");
     plugin(&workspace, &["install", "window.vitral", "--allow=window:run"]).succeeded();
     let said = plugin(&workspace, &["outdated"]).succeeded().stdout;
-    assert!(said.contains("newest version"), "{said}");
+    assert!(said.contains("up to date"), "{said}");
 
     let train = |arguments: &[&str]| {
         let attention = r#"model.attention=[(layers: (0, 1), attention: Plugin(name: "window", settings: {"size": 2}))]"#;

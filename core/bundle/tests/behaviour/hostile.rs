@@ -440,7 +440,7 @@ fn bytes_behind_the_end_and_between_entries_are_refused() {
         ("a second archive", [good.as_slice(), &good].concat(), "goes on after its end"),
         ("a shorter end", good[..end + 512].to_vec(), "cut off"),
         ("something in the end", in_end, "goes on after its end"),
-        ("something in the padding", in_padding, "something else than zeros"),
+        ("something in the padding", in_padding, "something other than zeros"),
         ("no tar archive", b"text".to_vec(), "cut off"),
         ("another file", vec![b'?'; 4096], "unknown kind"),
     ] {

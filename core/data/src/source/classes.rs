@@ -213,7 +213,10 @@ mod tests {
         let listed = names("emu cat");
         let unknown = message(of_names(&["cat", "fox"], Classes::Listed(&listed)));
         assert!(unknown.contains("image 1: its class `fox`"), "{unknown}");
-        assert!(unknown.contains("listed: emu, cat; those of the data: cat, fox"), "{unknown}");
+        assert!(
+            unknown.contains("listed classes: emu, cat; those of the data: cat, fox"),
+            "{unknown}"
+        );
         assert!(message(of_numbers(&[0, 2], Classes::Listed(&listed), None)).contains("class 2"));
         let negative = message(of_numbers(&[0, -1], Classes::Found, None));
         assert!(negative.contains("image 1: its class -1"), "{negative}");

@@ -253,7 +253,7 @@ mod tests {
         let (_folder, single) = folder(&[("a", 1), ("b", 1)]);
         assert!(Split::from(0.5).of(single, Side::Validation).is_err());
         let alone = Split::from(0.5).open(Purpose::Training, OnError::Stop).err().unwrap();
-        assert!(alone.to_string().contains("only in `data.val`"), "{alone}");
+        assert!(alone.to_string().contains("only works in `data.val`"), "{alone}");
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
             assert!(check_hybrid(&[read(text).unwrap()]).is_ok());
             let bicubic = text.replace(')', "interpolation: Bicubic)");
             let error = check_hybrid(&[read(&bicubic).unwrap()]).unwrap_err().to_string();
-            assert!(error.contains("it can have one bilinear `RandomResizedCrop`"), "{error}");
+            assert!(error.contains("it allows one bilinear `RandomResizedCrop`"), "{error}");
         }
     }
 

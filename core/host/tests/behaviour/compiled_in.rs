@@ -114,7 +114,7 @@ fn descriptions_that_make_no_sense_are_refused() {
     }
     let open = || open(Kind::Attention, |table| table.describe = Some(describe)).err().unwrap();
     let text = open();
-    assert!(text.contains("describes itself by null"), "{text}");
+    assert!(text.contains("its description is null"), "{text}");
     for (change, wanted) in [
         (
             (|d| d.name = "Big Name".into()) as fn(&mut Description),

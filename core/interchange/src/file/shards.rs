@@ -176,6 +176,6 @@ mod tests {
         let index = fs::OpenOptions::new().write(true).open(folder.path().join(INDEX)).unwrap();
         index.set_len(1 << 30).unwrap();
         let said = complaint(&folder);
-        assert!(said.contains("a file of settings has at most"), "{said}");
+        assert!(said.contains("a file of settings can have at most"), "{said}");
     }
 }

@@ -265,7 +265,7 @@ mod tests {
             .into();
         assert_eq!(to_device(&tensors(&["a", "b"]), &infos, &device).unwrap().len(), 2);
         let superfluous = to_device(&tensors(&["a", "b", "c"]), &infos, &device);
-        assert!(superfluous.unwrap_err().contains("`c` is there"));
+        assert!(superfluous.unwrap_err().contains("`c` is present"));
         let written = tensors(&["m/a", "m/b", "v/a"]);
         // As of Muon, which keeps more of some parameters than of others.
         let slots = |info: &ParameterInfo| -> &'static [&'static str] {

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(found, Some(vec![Permit::Write(text.clone())]));
         let found = wants(&asking, &granting(files(&real, false))).ok();
         assert_eq!(found, Some(vec![Permit::Read(text.clone())]));
-        assert!(refused(&asking, files(&link, false)).contains(&format!("is {text:?} in fact")));
+        assert!(refused(&asking, files(&link, false)).contains(&format!("is in fact {text:?}")));
         let around = real.join("../real");
         assert!(refused(&asking, files(&around, false)).contains("in fact"));
         assert!(refused(&asking, files(&real.join("no"), false)).contains("cannot be opened"));

@@ -295,7 +295,7 @@ mod tests {
             ("(data: (SOURCES, augment: [Resize(), PadCrop(padding: 4)]))", Some("`PadCrop`")),
             ("(data: (SOURCES, augment: [RandomResizedCrop()]))", Some("`RandomResizedCrop`")),
             ("(data: (SOURCES, augment: [Plugin(name: \"blur\")]))", Some("`blur` changes")),
-            ("(data: (SOURCES, repeated_augmentation: 3))", Some("augmented anew")),
+            ("(data: (SOURCES, repeated_augmentation: 3))", Some("augmented differently")),
             ("(data: (SOURCES), train: (mix: (cutmix: 1.0)))", Some("Mixup and CutMix")),
             ("(data: (SOURCES), train: (batch_augment: [(name: \"blur\")]))", Some("`blur`")),
             (

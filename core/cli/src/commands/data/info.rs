@@ -178,7 +178,7 @@ impl Info {
         let counts = self.classes.iter().map(|class| class.images);
         let (most, least) = (counts.clone().max().unwrap_or(0), counts.min().unwrap_or(0));
         println!(
-            "  balance   from {} to {} images in a class",
+            "  balance   from {} to {} in a class",
             HumanCount(least),
             counted(HumanCount(most), "image", "images")
         );

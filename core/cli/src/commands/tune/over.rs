@@ -169,8 +169,8 @@ mod tests {
     fn what_is_no_search_is_refused_with_what_would_be_right() {
         for (text, said) in [
             ("train.batch", "as in `train.learning_rate="),
-            ("=1,2", "a field with its values"),
-            ("a=", "a field with its values"),
+            ("=1,2", "a field and its values"),
+            ("a=", "a field and its values"),
             ("a=3", "give several with commas"),
             ("a=1,,2", "missing beside a comma"),
             ("a=1,2,1", "`1` is given twice"),
@@ -178,7 +178,7 @@ mod tests {
             ("a=..3", "`` is not a number"),
             ("a=3..1", "goes upwards: `1..3`"),
             ("a=0..1:log", "above 0"),
-            ("a=1..2:linear", "`:linear` says nothing"),
+            ("a=1..2:linear", "unknown ending `:linear`"),
             ("a=1..inf", "`inf` is not a number"),
         ] {
             let error = read(text).unwrap_err();
