@@ -89,7 +89,7 @@ fn an_index_that_was_changed_is_not_looked_into() {
     let refused = plugin(&workspace, &["index", "add", "index.json"]).failed_with(1).stderr;
     assert!(refused.contains("which you do not trust"), "{refused}");
     let refused = plugin(&workspace, &["search", "--offline"]).failed_with(2).stderr;
-    assert!(refused.contains("no index"), "{refused}");
+    assert!(refused.contains("no plugin indexes"), "{refused}");
     // Whoever makes it may list what their own key has signed.
     make(&workspace, &["--at", "r.example/lab", "window.vitral"]);
 }
