@@ -200,7 +200,7 @@ fn a_step_that_runs_out_of_memory_is_made_again_and_nothing_is_lost() {
     let recovered = workspace.join("recovered");
     let sizes = figures(&recovered, "step", "micro_batch");
     assert_eq!(sizes, [[16.0; 5].as_slice(), &[4.0; 7]].concat());
-    let again: Vec<&String> = notices.iter().filter(|notice| notice.contains("again")).collect();
+    let again: Vec<&String> = notices.iter().filter(|notice| notice.contains("repeated")).collect();
     assert_eq!(again.len(), 2, "{notices:?}");
     assert!(again[1].contains("micro-batches of 8 images ran out of memory"), "{notices:?}");
     let kept = metrics(&recovered);

@@ -160,7 +160,7 @@ fn a_checkpoint_whose_parts_do_not_agree_is_refused() {
     };
     refused(
         &state("    step: 12", "    step: 11"),
-        &["of step 11", "the folder's name of step 12"],
+        &["of step 11", "the folder's name is of step 12"],
     );
     refused(
         &state("    step: 12", "    step: 18446744073709551615"),
