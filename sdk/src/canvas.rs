@@ -5,6 +5,18 @@ use std::fmt;
 use vitral_abi::{Sample, Setting, Value};
 
 /// An image: rows from top to bottom, pixels from left to right, channels (1 or 3) innermost.
+/// ```
+/// use vitral_sdk::Image;
+///
+/// let mut pixels = [10, 20, 30, 40, 50, 60];
+/// let mut image = Image::new(2, 3, 1, &mut pixels);
+/// image.row_mut(1).fill(0);
+/// assert_eq!(image.pixels(), [10, 20, 0, 0, 50, 60]);
+///
+/// // One of another size takes its place.
+/// image.replace(1, 1, vec![255]);
+/// assert_eq!((image.width(), image.height()), (1, 1));
+/// ```
 pub struct Image<'a> {
     width: u32,
     height: u32,

@@ -5,6 +5,33 @@ use vitral_abi::{Parameter, ParameterType, Setting, Value};
 use crate::{Error, Result};
 
 /// What users set. Derive it: see [`derive@crate::Parameters`].
+/// ```
+/// use vitral_sdk::{Choice, Parameters, ParameterType, Value};
+///
+/// /// How a blur falls off.
+/// #[derive(Choice)]
+/// enum Falloff {
+///     /// Not at all.
+///     Box,
+///     /// As a bell.
+///     Gauss,
+/// }
+///
+/// #[derive(Parameters)]
+/// struct Blur {
+///     /// How far it reaches, in pixels.
+///     #[parameter(default = 2, min = 1, max = 64)]
+///     radius: u32,
+///     /// How it falls off.
+///     #[parameter(default = Falloff::Gauss)]
+///     falloff: Falloff,
+/// }
+///
+/// let [radius, falloff] = <[_; 2]>::try_from(Blur::describe()).unwrap();
+/// assert_eq!(radius.doc, "How far it reaches, in pixels.");
+/// assert_eq!(radius.r#type, ParameterType::Integer { min: 1, max: 64 });
+/// assert_eq!(falloff.default, Some(Value::Text("gauss".into())));
+/// ```
 pub trait Parameters: Sized {
     /// Every parameter, in order.
     fn describe() -> Vec<Parameter>;

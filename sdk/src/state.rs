@@ -1,5 +1,20 @@
 //! A monitor's state as text: a first line with its name and the text's version, a line of
 //! `key=values` for everything that is kept, and a last line with a checksum.
+//!
+//! ```
+//! use vitral_sdk::state::{Reader, Writer};
+//!
+//! let mut writer = Writer::new("plateau 1");
+//! writer.put("best", [0.25]);
+//! writer.put("history", [0.5, 0.25]);
+//! let saved = writer.finish();
+//!
+//! let reader = Reader::new(&saved, "plateau 1")?.expect("it is not empty");
+//! assert_eq!(reader.one::<f64>("best")?, 0.25);
+//! assert_eq!(reader.list::<f64>("history")?, [0.5, 0.25]);
+//! assert!(Reader::new(&saved[1..], "plateau 1").is_err());
+//! # Ok::<(), vitral_sdk::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};

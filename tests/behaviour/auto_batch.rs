@@ -159,7 +159,7 @@ fn whatever_fits_the_results_are_those_of_the_whole_batch() {
         };
         assert_eq!(sizes, [expected as f64; 12]);
         let images = if expected == 1 { "image" } else { "images" };
-        let said = format!("micro-batches of {expected} {images}, {} to a step", 16 / expected);
+        let said = format!("micro-batches of {expected} {images}, {} per step", 16 / expected);
         assert!(notices[0].contains(&said), "{notices:?}");
         assert_close(&workspace.join(output), &workspace.join("whole"));
     }
@@ -200,7 +200,7 @@ fn a_step_that_runs_out_of_memory_is_made_again_and_nothing_is_lost() {
     let recovered = workspace.join("recovered");
     let sizes = figures(&recovered, "step", "micro_batch");
     assert_eq!(sizes, [[16.0; 5].as_slice(), &[4.0; 7]].concat());
-    let again: Vec<&String> = notices.iter().filter(|notice| notice.contains("again")).collect();
+    let again: Vec<&String> = notices.iter().filter(|notice| notice.contains("repeated")).collect();
     assert_eq!(again.len(), 2, "{notices:?}");
     assert!(again[1].contains("micro-batches of 8 images ran out of memory"), "{notices:?}");
     let kept = metrics(&recovered);
@@ -239,7 +239,7 @@ fn a_larger_size_is_tried_again_after_many_good_steps() {
     assert_eq!(sizes[..3], [16.0; 3]);
     assert_eq!(sizes[3..202], [8.0; 199]);
     assert_eq!(sizes[203..], [16.0; 207]);
-    assert!(notices.iter().any(|notice| notice.contains("tries micro-batches of 16")));
+    assert!(notices.iter().any(|notice| notice.contains("trying micro-batches of 16")));
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn resumed_run_equals_uninterrupted_run_after_running_out_of_memory() {
         trainer.set_memory_fault(fault());
         let (outcome, notices) = finish(trainer);
         assert_eq!(outcome.step, 12);
-        let probed = notices.iter().any(|notice| notice.contains("to a step"));
+        let probed = notices.iter().any(|notice| notice.contains("per step"));
         assert!(!probed, "it was known what fits: {notices:?}");
         assert!(weights(&workspace.join("run")) == whole, "resumed at step {step}");
         assert_eq!(metrics(&workspace.join("run")).len(), steps);
@@ -290,7 +290,7 @@ fn the_program_stays_below_a_memory_limit_and_says_so() {
     let batch = "train.batch=Auto(effective: 16, memory: \"48 GiB\")";
     let arguments = ["train", "experiment.ron", "--set", batch, "--set", "train.accum_steps=1"];
     let said = vitral(workspace.path(), &arguments).succeeded().stderr;
-    assert!(said.contains("micro-batches of 16 images, 1 to a step"), "{said}");
+    assert!(said.contains("micro-batches of 16 images, 1 per step"), "{said}");
     let said = vitral(workspace.path(), &["train", "--resume", "run", "--set", "train.steps=14"])
         .succeeded()
         .stderr;

@@ -73,7 +73,7 @@ fn a_run_that_fails_is_in_the_table_and_the_others_are_not_lost() {
         line.unwrap_or_else(|| panic!("{name} is not in\n{}", said.stdout))
     };
     assert!(line("plain").contains('%') && line("accumulation").contains('x'), "{}", said.stdout);
-    assert!(line("patch-dropout").contains("failed: patch dropout does not go with"));
+    assert!(line("patch-dropout").contains("failed: patch dropout cannot be combined with"));
     assert!(said.stdout.contains("plot: compared.svg"));
     assert!(said.stdout.contains(", kernels on "), "{}", said.stdout);
 }
@@ -110,7 +110,7 @@ fn mistakes_are_found_before_the_first_run() {
     for (arguments, code, words) in [
         (&["--only", "emma"][..], 2, "ema"),
         (&["--epochs", "0"], 2, "--epochs"),
-        (&["--plot", "nowhere/plot.svg"], 1, "folder is not there"),
+        (&["--plot", "nowhere/plot.svg"], 1, "folder does not exist"),
         (&["--set", "model.depht=1"], 2, "did you mean `depth`"),
         (&["--device", "tpu"], 2, "unknown device `tpu`"),
     ] {

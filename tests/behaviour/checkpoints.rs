@@ -160,7 +160,7 @@ fn a_checkpoint_whose_parts_do_not_agree_is_refused() {
     };
     refused(
         &state("    step: 12", "    step: 11"),
-        &["of step 11", "the folder's name of step 12"],
+        &["of step 11", "the folder's name is of step 12"],
     );
     refused(
         &state("    step: 12", "    step: 18446744073709551615"),
@@ -179,7 +179,10 @@ fn a_checkpoint_whose_parts_do_not_agree_is_refused() {
         let put = |checkpoint: &Path| {
             fs::copy(other.join(file), checkpoint.join(file)).unwrap();
         };
-        refused(&put, &[&format!("{file}: `"), "blocks.2.", "is there, but the model has none"]);
+        refused(
+            &put,
+            &[&format!("{file}: `"), "blocks.2.", "is present, but the model has no such"],
+        );
     }
 }
 
@@ -252,9 +255,9 @@ fn a_newest_checkpoint_that_cannot_be_used_is_named_with_the_newest_whole_one() 
     fs::create_dir(&planted).unwrap();
     refused(&["SHA256SUMS"]);
     fs::write(&planted, "a file").unwrap();
-    refused(&["it is not a folder"]);
+    refused(&["it is neither a folder nor a link"]);
     std::os::unix::fs::symlink("nowhere", &planted).unwrap();
-    refused(&["it is not a folder"]);
+    refused(&["it is neither a folder nor a link"]);
     copy_folder(&own, &planted);
     refused(&["is of step 12"]);
     let here = workspace.path().canonicalize().unwrap().join("run").display().to_string();
@@ -429,7 +432,7 @@ fn a_checkpoint_that_a_stranger_plants_during_a_run_is_not_taken_for_its_own() {
     let ended = run.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{said}");
-    assert!(said.contains("that this run has not written"), "{said}");
+    assert!(said.contains("was not written by this run"), "{said}");
     assert!(checkpoints.join("foreign-step-00000200").is_dir());
     vitral(workspace.path(), &[&arguments[..], &["--set", "output=undisturbed"]].concat())
         .succeeded();

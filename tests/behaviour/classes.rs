@@ -156,7 +156,7 @@ fn an_initial_head_that_knows_no_class_or_has_no_names_is_told() {
     };
     let said = init("before");
     assert!(said.contains("knows none of the classes (apple, fig, kiwi)"), "{said}");
-    assert!(said.contains("(cat, dog, emu): the head starts new"), "{said}");
+    assert!(said.contains("(cat, dog, emu): the head starts afresh"), "{said}");
     let export = ["export", "before", "--format", "npz", "--out", "before.npz"];
     let said = vitral(folder.path(), &export).succeeded().stdout;
     assert!(said.contains("no place for the names of the classes"), "{said}");
@@ -210,9 +210,9 @@ fn train_and_val_are_not_classes_and_one_class_is_a_warning() {
 
     let one = workspace(&ANIMALS[..1]);
     let said = train(&one, &["train.steps=1"]).succeeded().stderr;
-    assert!(said.contains("1 class: cat") && said.contains("one single class, `cat`"), "{said}");
+    assert!(said.contains("1 class: cat") && said.contains("only one class, `cat`"), "{said}");
     let said = vitral(one.path(), &["data", "info", "train"]).succeeded().stdout;
-    assert!(said.contains("a single class"), "{said}");
+    assert!(said.contains("only one class"), "{said}");
 }
 
 #[test]

@@ -249,9 +249,13 @@ fn trained_models_go_on_with_fewer_tokens_where_the_command_line_says_so() {
     vitral(workspace.path(), &rope).succeeded();
     let said = vitral(workspace.path(), &["eval", "turned", "--token-merging", "4"]);
     assert!(!said.status.success());
-    assert!(said.stderr.contains("token merging does not go with `rope`"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("token merging cannot be combined with `rope`"),
+        "{}",
+        said.stderr
+    );
     let said = vitral(workspace.path(), &["eval", "turned", "--keep-tokens", "0.5"]).failed_with(1);
-    assert!(said.stderr.contains("does not go with `rope`"), "{}", said.stderr);
+    assert!(said.stderr.contains("cannot be combined with `rope`"), "{}", said.stderr);
 }
 
 #[test]
@@ -423,7 +427,7 @@ fn what_is_for_one_process_is_not_done_in_several_at_once() {
     for command in refused {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = vitral_with(workspace.path(), &arguments, &srun).failed_with(2).stderr;
-        for part in ["srun has started this process as rank 1 of 2", "--single-process"] {
+        for part in ["srun started this process as rank 1 of 2", "--single-process"] {
             assert!(said.contains(part), "{command}: {part}: {said}");
         }
     }

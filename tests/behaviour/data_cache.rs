@@ -111,7 +111,7 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     child.wait().unwrap();
     if !out.exists() {
         let said = vitral(workspace.path(), &command("killed.vcache")).succeeded().stderr;
-        assert!(said.contains("going on after"), "{said}");
+        assert!(said.contains("continuing after"), "{said}");
     }
     assert!(fs::read(&out).unwrap() == fs::read(workspace.join("whole.vcache")).unwrap());
     assert!(!journal.exists() && !workspace.join("killed.vcache.partial").exists());
@@ -167,7 +167,7 @@ fn a_cache_that_was_altered_or_cut_short_is_refused() {
     let verified = run(&["data", "verify", "x.vcache"]).succeeded().stdout;
     assert!(verified.contains("all 12 images"), "{verified}");
     let again = run(&["data", "cache", "images", "--out", "x.vcache"]).failed_with(1).stderr;
-    assert!(again.contains("x.vcache: there is something of that name already"), "{again}");
+    assert!(again.contains("x.vcache: something of that name already exists"), "{again}");
 
     let whole = fs::read(workspace.join("x.vcache")).unwrap();
     let mut altered = whole.clone();

@@ -213,5 +213,8 @@ fn a_contact_sheet_is_what_its_name_says() {
         assert!(fs::read(workspace.join(name)).unwrap().starts_with(start), "{name}");
     }
     let said = info(&workspace, &["train", "--sheet", "sheet.bmp"]).failed_with(1).stderr;
-    assert!(said.contains("sheet.bmp: a contact sheet is drawn as .png, .jpg or .webp"), "{said}");
+    assert!(
+        said.contains("sheet.bmp: a contact sheet can be a .png, .jpg or .webp file"),
+        "{said}"
+    );
 }

@@ -85,13 +85,13 @@ fn a_teacher_that_cannot_teach_is_refused_before_the_run() {
     let cold = r#"train.teacher=(checkpoint: "teacher", hard: true, temperature: 2)"#;
     for (changes, words) in [
         (&[TEACHER, photos, val][..], "does not know these classes of the data: class_0"),
-        (&[TEACHER, "model.channels=3"], "takes images of 1 channels, and the model of 3"),
+        (&[TEACHER, "model.channels=3"], "takes images of 1 channels, but the model takes 3"),
         (
             &[TEACHER, "model.image_size=9", "model.patch_size=3"],
-            "images of 9 px are not filled by the teacher's patches of 2 px",
+            "the teacher's patches of 2 px do not fill images of 9 px",
         ),
         (&[TEACHER, "model.classes=9"], "`model.classes` is 9, but the data names 4 classes"),
-        (&[cold], "a temperature changes nothing"),
+        (&[cold], "a temperature does not change which class"),
         (&[r#"train.teacher=(checkpoint: "nowhere")"#], "nowhere"),
     ] {
         let refused = student(&workspace, &[changes, &["output=student"]].concat());
@@ -132,13 +132,13 @@ fn another_teacher_is_told_or_refused() {
     // The folder has a newer checkpoint now, which is another model.
     resumed(&workspace, "teacher", &["train.steps=7"]).succeeded();
     let refused = resumed(&workspace, at, &[]);
-    let words = "is another model than the run has learned from so far";
+    let words = "is a different model from the one that the run has learned from so far";
     assert!(!refused.status.success() && refused.stderr.contains(words), "{}", refused.stderr);
     let older = r#"train.teacher.checkpoint="teacher/checkpoints/step-00000003""#;
     let said = resumed(&workspace, at, &[older]).succeeded().stderr;
     assert!(said.contains("resume: the teacher is ") && said.contains(", and was "), "{said}");
     let said = resumed(&workspace, at, &["train.teacher=None"]).succeeded().stderr;
-    assert!(said.contains("teaches no longer"), "{said}");
+    assert!(said.contains("no longer teaches"), "{said}");
     let same = r#"train.teacher=(checkpoint: "teacher/checkpoints/step-00000006")"#;
     let said = resumed(&workspace, at, &[same]).succeeded().stderr;
     assert!(said.contains("teacher: the model learns its probabilities from"), "{said}");
@@ -206,11 +206,11 @@ fn logits_of_something_else_are_refused_before_the_run() {
     for (changes, words) in [
         (&[LOGITS, flipped][..], words),
         (&[LOGITS, "train.mix=(mixup: 0.8)"], "Mixup and CutMix make new images"),
-        (&[LOGITS, "data.repeated_augmentation=2"], "augmented anew"),
+        (&[LOGITS, "data.repeated_augmentation=2"], "augmented differently"),
         (&[LOGITS, "data.augment=[Resize()]"], "logits were made with `data.augment` []"),
         (&[LOGITS, "model.image_size=16"], "logits were made with `model.image_size`"),
         (&[LOGITS, photos, val], "logits were made of other images"),
-        (&[both], "both `checkpoint` and `logits` would teach"),
+        (&[both], "`checkpoint` and `logits` are both given"),
         (&["train.teacher=()"], "there is no teacher"),
         (&[r#"train.teacher=(logits: "none.safetensors")"#], "it is not a safetensors file"),
         (&[r#"train.teacher=(logits: "nowhere.safetensors")"#], "nowhere.safetensors"),
@@ -226,6 +226,6 @@ fn logits_of_something_else_are_refused_before_the_run() {
     resumed(&workspace, "teacher", &["train.steps=7"]).succeeded();
     teach(&workspace, "logits.safetensors", &UNCHANGED).succeeded();
     let refused = resumed(&workspace, "run", &["train.steps=20"]);
-    let words = "has other logits than the run has learned from so far";
+    let words = "has different logits from those that the run has learned from so far";
     assert!(!refused.status.success() && refused.stderr.contains(words), "{}", refused.stderr);
 }

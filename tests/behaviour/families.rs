@@ -117,7 +117,7 @@ fn what_an_mlp_mixer_lacks_is_shown_with_its_line() {
         ("model.heads=12", "an MLP-Mixer has no `heads`"),
         ("model.pool=Map", "an MLP-Mixer does not pool by `Map`"),
         ("model.token_merging=(r: Constant(2))", "an MLP-Mixer has no `token_merging`"),
-        ("train.image_size=[(until_epoch: 1, size: 4)]", "do not go with an MLP-Mixer"),
+        ("train.image_size=[(until_epoch: 1, size: 4)]", "cannot be combined with an MLP-Mixer"),
         ("model.token_mixing=Mlp(hidden: 0)", "must be at least 1"),
         ("model.variant=\"Mixer-Ti/16\"", "`Mixer-Ti/16` is not a variant"),
         ("model.variant=\"R26+ViT-S/16\"", "`R26+ViT-S/16` is not a variant"),

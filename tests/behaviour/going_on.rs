@@ -99,7 +99,7 @@ fn data_that_has_grown_or_shrunk_is_told_and_keeps_the_epoch() {
         assert_told(
             &said,
             &[
-                &format!("`data.train` has {images} images, and had 16"),
+                &format!("`data.train` has {images} images, but had 16 before"),
                 &format!("after 1 of 3 epochs, with {} steps to make", 2 * per_epoch),
             ],
         );
@@ -131,11 +131,14 @@ fn other_images_are_told_and_the_run_goes_on_with_them() {
     change("val-labels");
     fs::remove_dir_all(&run).unwrap();
     let (said, run) = go_on(&workspace, 8, &[]);
-    assert_told(&said, &["`data.val` has changed", "37 images as before, but of other classes"]);
+    assert_told(
+        &said,
+        &["`data.val` has changed", "still has 37 images, but their classes differ"],
+    );
     fs::remove_dir_all(&run).unwrap();
     let set = r#"data.val=Idx(images: "train-images", labels: "train-labels")"#;
     let (said, _) = go_on(&workspace, 8, &[set]);
-    assert_told(&said, &["resume: `data.val` has 72 images, and had 37"]);
+    assert_told(&said, &["resume: `data.val` has 72 images, but had 37 before"]);
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn monitors_get_their_own_states_back_wherever_they_stand() {
     );
     let workspace = of_epochs(&[&monitors(stop)]);
     let (said, run) = go_on(&workspace, 4, &[&monitors(&format!("{memory}, {stop}"))]);
-    assert_told(&said, &["monitor `memory` starts anew"]);
+    assert_told(&said, &["monitor `memory` starts afresh"]);
     let states = |run: &Path, monitor: u32| {
         let name = format!("checkpoints/step-00000012/monitor-{monitor}.state");
         fs::read(run.join(name)).unwrap()
@@ -215,7 +218,7 @@ fn monitors_get_their_own_states_back_wherever_they_stand() {
     assert_eq!(states(&run, 1), states(&workspace.join("run"), 0), "early-stop has missed nothing");
     fs::remove_dir_all(&run).unwrap();
     let (said, _) = go_on(&workspace, 4, &["monitors=[]"]);
-    assert_told(&said, &["monitor `early-stop` is no longer there"]);
+    assert_told(&said, &["monitor `early-stop` is no longer in use"]);
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn what_is_most_likely_not_meant_is_told_or_refused_before_the_first_step() {
     for epochs in ["train.epochs=0", "train.epochs=0.01"] {
         let changes = ["train.steps=None", epochs, "output=none"];
         let said = run(&workspace, &["experiment.ron"], &changes).failed_with(2).stderr;
-        assert_told(&said, &["come to no step"]);
+        assert_told(&said, &["are less than one step"]);
         assert!(!workspace.join("none").exists());
     }
 }

@@ -140,7 +140,7 @@ fn a_precision_that_the_device_lacks_is_named_before_training_starts() {
         let said = run.stderr;
         assert!(said.contains("train.precision"), "{said}");
         assert!(said.contains(&format!("asks for {}", compute.name())), "{said}");
-        assert!(said.contains("it computes in F32"), "{said}");
+        assert!(said.contains("it supports F32"), "{said}");
         assert!(!workspace.join("run").exists(), "a run was begun");
     }
 }
@@ -178,7 +178,7 @@ fn doctor_finds_that_wgpu_computes_what_the_cpu_does() {
     let of =
         |precision: &str| said.lines().find(|line| line.trim().starts_with(precision)).unwrap();
     assert!(of("f32").ends_with(": as expected"), "{said}");
-    assert!(of("bf16").ends_with("not of this GPU"), "{said}");
+    assert!(of("bf16").ends_with("not supported by this GPU"), "{said}");
 }
 
 fn trained_start() -> Vec<Vec<f32>> {

@@ -47,7 +47,7 @@ fn data_is_not_needed_where_the_classes_are_given_and_a_wrong_path_is_told() {
     let workspace = Workspace::new();
     std::fs::remove_file(workspace.join("train-images")).unwrap();
     let said = vitral(workspace.path(), &["inspect", "experiment.ron"]).failed_with(1).stderr;
-    assert!(said.contains("`--classes` says it, too"), "{said}");
+    assert!(said.contains("`--classes` sets it as well"), "{said}");
     let found = inspect(&workspace, &["experiment.ron", "--classes", "7"]);
     assert_eq!(found["classes"], 7);
     let deeper = ["experiment.ron", "--classes", "7", "--set", "model.depth=3"];

@@ -140,7 +140,7 @@ fn a_folder_without_images_to_train_with_is_told_at_its_line() {
     let split = r#"(data: (train: Split(0.1), val: Split(0.1)))"#;
     workspace.write("folder.ron", split);
     let said = vitral(workspace.path(), &["data", "info", "folder.ron"]).failed_with(1).stderr;
-    assert!(said.contains("only in `data.val`"), "{said}");
+    assert!(said.contains("only works in `data.val`"), "{said}");
 }
 
 /// What is wrong is shown in the file and the line in which it was written, whatever was put in its place.

@@ -128,7 +128,7 @@ fn hybrids_are_taken_to_another_image_size_as_vit_jax_does() {
 fn an_mlp_mixer_is_not_taken_to_another_number_of_patches() {
     let error = to_task(pretrained("tiny_mixer"), Some(64), None, Resize::Zoom).unwrap_err();
     let said = error.to_string();
-    assert!(said.contains("4 x 4 patches, and cannot be taken to 8 x 8"), "{said}");
+    assert!(said.contains("4 x 4 patches, and cannot be adapted to 8 x 8"), "{said}");
     assert!(said.contains("images of 32 px in patches of 8 px have 4 x 4"), "{said}");
 }
 

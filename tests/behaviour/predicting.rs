@@ -97,7 +97,7 @@ fn one_prediction_comes_in_every_format_and_damaged_images_are_named_and_counted
         assert_eq!(parquet.get_string(0).unwrap(), &csv.0);
         assert_eq!(parquet.get_int(2).unwrap(), class["index"].as_i64().unwrap() as i32);
     }
-    // A row for each row, equal ones for the image that is there twice.
+    // A row for each row, equal ones for the image that occurs twice.
     let matrix = fs::read(workspace.join("all.npy")).unwrap();
     let matrix = npyz::NpyFile::new(&matrix[..]).unwrap();
     assert_eq!(matrix.shape(), [17, 16]);
@@ -173,7 +173,11 @@ fn images_are_copied_into_a_new_folder_by_their_class() {
     // Probabilities of an image that are all below 0.999 leave it without a class.
     fs::remove_dir_all(workspace.join("sorted")).unwrap();
     let said = sort(&["--threshold", "0.999"]).succeeded();
-    assert!(said.stderr.contains("16 images are of no class with enough"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("16 images are below the threshold in every class"),
+        "{}",
+        said.stderr
+    );
     assert!(said.stdout.contains(r#""classes":[]"#), "{}", said.stdout);
 }
 

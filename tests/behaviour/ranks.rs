@@ -195,11 +195,11 @@ fn ranks_that_differ_do_not_begin() {
     let found = begin(3, &|_| ());
     assert!(found.iter().all(|said| said.contains("cannot be shared out among 3")), "{found:?}");
     let found = begin(2, &|experiment| experiment.train.learning_rate = 0.25);
-    let said = "rank 1 has another `train.learning_rate` than rank 0: 0.25, and not 0.002";
+    let said = "rank 1 has a different `train.learning_rate` from rank 0: 0.25 instead of 0.002";
     assert_eq!(found, [said, said]);
     let found = begin(2, &|experiment| experiment.data.val = experiment.data.train.clone());
     assert!(
-        found[0].starts_with("rank 1 has another data.val than rank 0: 72 images"),
+        found[0].starts_with("rank 1 has a different data.val from rank 0: 72 images"),
         "{found:?}"
     );
     let found = begin(2, &|experiment| experiment.train.accum_steps = 99);
@@ -226,7 +226,7 @@ fn memory_that_runs_out_on_one_rank_has_all_make_the_step_again() {
         assert_eq!(outcome.unwrap().step, 12);
     }
     let metrics = fs::read_to_string(experiment.output.join("metrics.jsonl")).unwrap();
-    assert!(metrics.contains("ran out of memory; the step is made again with 2"), "{metrics}");
+    assert!(metrics.contains("ran out of memory; the step is repeated with 2"), "{metrics}");
 }
 
 /// Each image is mixed with the one that it is mixed with in one process, though both are cut freely.

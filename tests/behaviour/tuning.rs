@@ -96,8 +96,8 @@ fn a_search_that_cannot_be_is_refused_before_anything_runs() {
         ("train.learnin_rate=1e-4..1e-3", "did you mean `learning_rate`?"),
         ("train.batch=8,0", "`train.batch` is 0"),
         ("model.heads=2,3", "heads do not divide"),
-        ("output=a,b", "a folder of its own"),
-        ("train.batch", "a field with its values"),
+        ("output=a,b", "its own folder"),
+        ("train.batch", "a field and its values"),
     ] {
         let refused = vitral(workspace.path(), &["tune", "experiment.ron", "--over", over]);
         let found = refused.failed_with(2).stderr.replace('\n', " ");

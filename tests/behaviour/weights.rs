@@ -110,7 +110,7 @@ fn nothing_is_written_over_and_nothing_half() {
     assert!(said.contains("1 of the") && said.contains("are not finite"), "{said}");
     assert!(!workspace.join("other").exists());
     let said = vitral(folder, &["train", "--resume", "model"]).failed_with(1).stderr;
-    assert!(said.contains("it is a model alone") && said.contains("train --init"), "{said}");
+    assert!(said.contains("it is only a model") && said.contains("train --init"), "{said}");
 }
 
 #[test]

@@ -172,8 +172,8 @@ def messages(machine):
     for changes, words, of_doctor, passed_over in [
         ({"LD_LIBRARY_PATH": None}, "NVIDIA's driver is not installed", None, True),
         ({"CUDA_STAND_IN_DEVICES": "0"}, "no cuda device 0 on this machine", none, True),
-        ({"CUDA_STAND_IN_DRIVER": "12020"}, "takes one of CUDA 12.8 or newer", None, False),
-        ({"CUDA_STAND_IN_DRIVER": "12080"}, "whose kernels NVIDIA's driver, of CUDA 12.8", None, False),
+        ({"CUDA_STAND_IN_DRIVER": "12020"}, "but CUDA 12.8 or newer is needed", None, False),
+        ({"CUDA_STAND_IN_DRIVER": "12080"}, "NVIDIA's driver only supports kernels of CUDA 12.8", None, False),
         ({"CUDA_PATH": str(no_compiler)}, "NVRTC, which compiles kernels, is not installed", None, False),
         ({"CUDA_PATH": str(bare)}, "needs the header `crt/mma.h`", None, False),
         ({"CUDA_STAND_IN_CC": "61"}, "does not compile for this GPU (sm_61)", None, False),

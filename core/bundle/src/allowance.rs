@@ -53,8 +53,8 @@ impl FromStr for Allowance {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (of, mut list) = text.split_once(':').ok_or(
-            "this is a plugin, a colon and what it may do, as in `blur:run`; a refusal says what is \
-             needed",
+            "expected a plugin, a colon and what it may do, as in `blur:run`; a refusal says what \
+             is needed",
         )?;
         let (plugin, digest) = match of.split_once('@') {
             Some((plugin, digest)) => (plugin, Some(digest.parse()?)),

@@ -188,12 +188,12 @@ fn read_entries(unsealed: Unsealed<'_>, most: u64) -> Result<Vec<Entry>, Flaw> {
 fn check_order(before: &[Entry], path: &str, role: Role) -> Result<(), String> {
     match (before.len(), role) {
         (0, Role::Manifest) | (1, Role::Checksums) => return Ok(()),
-        (0, _) => return Err(format!("comes first, but `{}` does in a bundle", paths::MANIFEST)),
-        (1, _) => return Err(format!("comes second, but `{}` does in a bundle", paths::CHECKSUMS)),
+        (0, _) => return Err(format!("comes first, where a bundle has `{}`", paths::MANIFEST)),
+        (1, _) => return Err(format!("comes second, where a bundle has `{}`", paths::CHECKSUMS)),
         _ => {}
     }
     if find(before, path).is_some() {
-        return Err("is there twice".to_owned());
+        return Err("occurs twice".to_owned());
     }
     let last = before.last().map(|(path, _)| path.as_str()).unwrap_or_default();
     let is_after = match role {

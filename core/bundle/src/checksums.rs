@@ -42,7 +42,7 @@ impl Checksums {
         let sums = Self(lines);
         match sums.to_text() == text {
             true => Ok(sums),
-            false => Err(wrong("has something else than a line break after a line".to_owned())),
+            false => Err(wrong("has something other than a line break after a line".to_owned())),
         }
     }
 

@@ -40,7 +40,7 @@ impl TryFrom<String> for Contract {
         });
         parsed
             .filter(|contract| contract.to_string() == text)
-            .ok_or_else(|| format!("`{text}` is not a contract's version, which look like `1.0`"))
+            .ok_or_else(|| format!("`{text}` is not a contract version, which looks like `1.0`"))
     }
 }
 

@@ -85,7 +85,7 @@ pub enum BundleError {
         has: Contract,
     },
     /// The plugin has no artifact for a target.
-    #[error("plugin `{plugin}` {version} has nothing for {target}, only for {}", list(has))]
+    #[error("plugin `{plugin}` {version} has no form for {target}, only for {}", list(has))]
     NoArtifact {
         /// The plugin's name.
         plugin: String,
@@ -135,8 +135,8 @@ pub enum BundleError {
     },
     /// Another bundle of the same name and version is installed.
     #[error(
-        "plugin `{name}` {version} is installed already, with other contents: its SHA256SUMS has \
-         digest {}, the new one's {}; `--replace` puts it in its place",
+        "plugin `{name}` {version} is already installed, with other contents: its SHA256SUMS has \
+         digest {}, the new one's {}; `--replace` replaces it",
         digests.expected, digests.found
     )]
     Conflict {
@@ -168,7 +168,7 @@ pub enum BundleError {
     TooShort(String),
     /// Nothing says where plugins are installed.
     #[error(
-        "nothing says where plugins are installed: set VITRAL_PLUGINS, XDG_DATA_HOME or HOME to an \
+        "cannot tell where plugins are installed: set VITRAL_PLUGINS, XDG_DATA_HOME or HOME to an \
          absolute path"
     )]
     NoStore,

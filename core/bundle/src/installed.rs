@@ -38,7 +38,7 @@ impl Installed {
         let id = contents.manifest.id();
         if folder.file_name() != Some(id.as_ref()) {
             let problem =
-                format!("the plugin in this folder is `{id}`, which its name has to be too");
+                format!("the plugin in this folder is `{id}`, so the folder must have that name");
             return Err(BundleError::damaged(&name, problem));
         }
         Ok(Self { folder: folder.to_owned(), contents })

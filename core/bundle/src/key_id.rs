@@ -33,9 +33,9 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = u64::from_str_radix(text, 16).ok().map(Self);
         // Which has one text.
-        number.filter(|id| id.to_string() == text).ok_or_else(|| {
-            "the number of a key is 16 digits in hexadecimal, letters capital".to_owned()
-        })
+        number
+            .filter(|id| id.to_string() == text)
+            .ok_or_else(|| "a key's number has 16 hexadecimal digits, in upper case".to_owned())
     }
 }
 

@@ -36,8 +36,8 @@ impl TrustedKey {
             Ok(key) if key.to_bytes().starts_with(b"Ed") => Ok(Self(key)),
             _ => Err(BundleError::key(
                 name,
-                "this is not a minisign public key, which is a comment and a line of 56 letters that \
-                 starts with `RW`",
+                "this is not a minisign public key, which is a comment and a line of 56 characters \
+                 that starts with `RW`",
             )),
         }
     }

@@ -12,6 +12,23 @@
 //! - [`resolve`] picks the version that an experiment asks for, [`Lock`] writes down what a run used.
 //!
 //! The crate does not know how plugins run.
+//!
+//! A name in a registry, and a signature:
+//!
+//! ```
+//! use vitral_bundle::{KeyPair, Reference, SigningKey, sign_text, verify_text};
+//!
+//! let blur: Reference = "ghcr.io/lab/blur:1.2.0".parse()?;
+//! assert_eq!((blur.registry(), blur.plugin()), ("ghcr.io", "blur"));
+//!
+//! let pair = KeyPair::generate(None)?;
+//! let key = SigningKey::parse("my.key", pair.secret_text(), None)?;
+//! let signature = sign_text(&key, b"what is signed", "a comment", "my text")?;
+//! let trusted = [pair.public().clone()];
+//! assert!(verify_text(b"what is signed", &signature, &trusted).is_ok());
+//! assert!(verify_text(b"what is altered", &signature, &trusted).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod allowance;
 mod archive;

@@ -199,9 +199,11 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(locked) => {
-                write!(f, "plugin `{}` is not used now, but was as {locked}", locked.name)
+                write!(f, "plugin `{}` is no longer used, but was used as {locked}", locked.name)
             }
-            Self::New(now) => write!(f, "plugin `{}` is used now as {now}, but was not", now.name),
+            Self::New(now) => {
+                write!(f, "plugin `{}` is now used as {now}, but was not before", now.name)
+            }
             Self::Changed { locked, now } => {
                 write!(f, "plugin `{}` was {locked}, but is now {now}", locked.name)
             }
@@ -269,7 +271,7 @@ mod tests {
         let error = lock().check(&Lock::new(now)).unwrap_err();
         assert_eq!(error.differences.len(), 3);
         let text = error.to_string();
-        for part in ["`linear` is not used now", "`pooled` is used now", "1.0.0", "1.0.1"] {
+        for part in ["`linear` is no longer used", "`pooled` is now used", "1.0.0", "1.0.1"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

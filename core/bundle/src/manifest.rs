@@ -337,7 +337,7 @@ mod tests {
             ("sha256: \"e3", "sha256: \"zz", "hexadecimal"),
             ("memory_mib: 64", "memory_mib: 5000", "at most 4096"),
             ("max: 1e300", "max: inf", "finite"),
-            ("contract: \"1.", "contract: \"one.", "contract's version"),
+            ("contract: \"1.", "contract: \"one.", "contract version"),
         ] {
             assert!(good.contains(from), "{from} not in {good}");
             let error = read(&good.replacen(from, to, 1)).unwrap_err().to_string();

@@ -156,7 +156,7 @@ fn which(wanted: &str, is_requirement: bool) -> Result<Which, String> {
     let wrong = || {
         format!(
             "{wanted:?} is not a version: plugins are published under versions such as `1.2.0`, of which \
-             `:1.2` takes the newest of 1.2, and `@^1.2` the newest that will do"
+             `:1.2` takes the newest of 1.2, and `@^1.2` the newest that matches"
         )
     };
     if let Some(version) = Reference::version(wanted) {

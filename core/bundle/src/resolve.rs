@@ -18,7 +18,7 @@ pub enum ResolveError {
     },
     /// Other versions are installed.
     #[error(
-        "plugin `{name}` is needed in a version `{wanted}`, but installed is {}",
+        "plugin `{name}` is required in version `{wanted}`, but the installed versions are {}",
         list(installed)
     )]
     NoVersion {
@@ -31,8 +31,8 @@ pub enum ResolveError {
     },
     /// No installed version is what all of those that use the plugin ask for.
     #[error(
-        "plugin `{name}` is needed in a version `{}` (installed is {}) and in a version `{}` \
-         (installed is {}), but a run has one version of a plugin; ask for the same one everywhere",
+        "plugin `{name}` is required in version `{}` (installed: {}) and in version `{}` \
+         (installed: {}), but a run uses one version of a plugin; ask for the same one everywhere",
         first.wanted, first.version, second.wanted, second.version
     )]
     Conflict {

@@ -96,7 +96,7 @@ fn parse(text: &str) -> Result<SignatureBox, SignatureError> {
         return malformed("the signature of its comment does not have 64 bytes");
     }
     if signature.to_string() != text {
-        return malformed("it has something else than its four lines");
+        return malformed("it does not have exactly four lines");
     }
     match signature.is_prehashed() {
         true => Ok(signature),

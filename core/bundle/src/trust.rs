@@ -231,7 +231,7 @@ impl Trust {
         Ok(match decisions.names.get(name) {
             Some(owner) if *owner != key => Err(format!(
                 "it is signed with key {key}, but the name `{name}` belongs to key {owner}, which \
-                 has signed the first plugin of that name that you have installed"
+                 signed the first plugin of that name that you installed"
             )),
             _ => Ok(key),
         })
@@ -255,15 +255,15 @@ impl Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "plugin `{}` needs your word", self.plugin)?;
+        writeln!(f, "plugin `{}` needs your permission", self.plugin)?;
         writeln!(f, "  it lies in {:?}", self.place)?;
         writeln!(f, "  the SHA-256 of its SHA256SUMS is {}", self.digest)?;
         if let Some(doubt) = &self.doubt {
             writeln!(f, "  {doubt}")?;
         }
         if self.has_lapsed {
-            let when = "before it was noted with a decision who had signed the bundle";
-            writeln!(f, "  what you allowed it {when} holds no more")?;
+            let when = "before decisions recorded who had signed the bundle";
+            writeln!(f, "  what you allowed it {when} no longer holds")?;
         }
         write!(f, "  it would")?;
         self.permits.iter().try_for_each(|permit| write!(f, "\n    {}", permit.words()))

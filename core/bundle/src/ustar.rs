@@ -105,7 +105,7 @@ impl<R: Read> Reader<R> {
         read.map_err(|error| flaw(unreadable(&error)))?;
         match zeros == [0; BLOCK] {
             true => Ok(content),
-            false => Err(flaw("is followed by something else than zeros".to_owned())),
+            false => Err(flaw("is followed by something other than zeros".to_owned())),
         }
     }
 

@@ -63,7 +63,7 @@ pub enum CudaError {
     Driver(String),
     /// It lacks functions that are called.
     #[error(
-        "NVIDIA's driver is of CUDA {0}, and it takes one of CUDA {oldest} or newer",
+        "NVIDIA's driver supports CUDA {0}, but CUDA {oldest} or newer is needed",
         oldest = Version::OLDEST_DRIVER
     )]
     OldDriver(Version),
@@ -104,8 +104,8 @@ pub enum CudaError {
     },
     /// What the compiler makes is news to the driver.
     #[error(
-        "NVRTC is of CUDA {nvrtc}, whose kernels NVIDIA's driver, of CUDA {driver}, does not take: install NVRTC \
-         {driver} or older, or a newer driver"
+        "NVRTC is of CUDA {nvrtc}, but NVIDIA's driver only supports kernels of CUDA {driver}: \
+         install NVRTC {driver} or older, or a newer driver"
     )]
     NewCompiler {
         /// The compiler's.

@@ -9,6 +9,14 @@ use burn::tensor::DeviceType;
 pub use crate::cpu::is_cpu;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan`.
+/// ```
+/// use vitral_burn::device::{DeviceChoice, is_cpu};
+///
+/// let device = "cpu".parse::<DeviceChoice>()?.open()?;
+/// assert!(is_cpu(&device));
+/// assert!("tpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), vitral_burn::device::DeviceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The best one that is there: CUDA, then a hardware GPU, then the CPU.
@@ -113,7 +121,8 @@ impl Gpu {
 pub enum DeviceError {
     /// Not a device's name.
     #[error(
-        "unknown device `{}`: {}there are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the second of its kind",
+        "unknown device `{}`: {}devices are auto, cpu, cuda, wgpu and vulkan, and `cuda:1` is the \
+         second of its kind",
         .0, meant(.0)
     )]
     Unknown(String),
@@ -299,7 +308,7 @@ mod tests {
             ("gpu:1", "`auto` uses a GPU if there is one"),
             ("CPU", "did you mean `cpu`?"),
             ("cud:1", "did you mean `cuda:1`?"),
-            ("nvidia", "there are auto, cpu, cuda, wgpu and vulkan"),
+            ("nvidia", "devices are auto, cpu, cuda, wgpu and vulkan"),
         ] {
             let error = name.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(error.contains(meant), "{name}: {error}");

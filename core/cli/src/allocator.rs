@@ -54,9 +54,10 @@ fn tell(bytes: usize) {
         // Formatting a number allocates nothing, nor does writing to standard error.
         let _ = writeln!(
             std::io::stderr(),
-            "error: out of memory: {bytes} more bytes cannot be allocated\n  help: to train in less, \
-             `--set 'train.batch=Auto(effective: 128)'` finds micro-batches that fit, with the same \
-             results; `train.activation_checkpointing: EveryBlock` and fewer `data.workers` take less, too"
+            "error: out of memory: {bytes} more bytes cannot be allocated\n  help: to train with \
+             less memory, `--set 'train.batch=Auto(effective: 128)'` finds micro-batches that fit, \
+             with the same results; `train.activation_checkpointing: EveryBlock` and fewer \
+             `data.workers` save memory, too"
         );
     }
 }

@@ -12,15 +12,16 @@ use crate::{commands::Command, version};
 #[derive(Debug, Parser)]
 #[command(name = "vitral", version, long_version = version::LONG.as_str(), propagate_version = true)]
 pub struct Arguments {
+    // What every command has is listed behind what it has of its own.
     /// Print only results, warnings and errors, no progress.
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, display_order = 900, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Log what is done; give it twice (`-vv`) for detail. Overrides `VITRAL_LOG`.
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, display_order = 901, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Run in this process alone, whatever a launcher (mpirun, srun) says: for independent runs, each with its
     /// own `output`.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 902)]
     pub single_process: bool,
     #[command(subcommand)]
     pub command: Command,

@@ -201,7 +201,7 @@ fn on_its_bases(
         return Ok((own.clone(), vec![(own, folder.to_owned())]));
     };
     if depth == MOST_BASES {
-        let problem = format!("more than {MOST_BASES} bases, of which one may lead back here");
+        let problem = format!("more than {MOST_BASES} bases, and one of them may lead back here");
         return Err(own.error_at("base", problem, None).into());
     }
     let path = vitral_config::path_text::from_text(&base);

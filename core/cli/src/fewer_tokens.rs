@@ -16,10 +16,10 @@ pub struct FewerTokens {
     /// usually a little less accurate. 0 merges none, even if the model was trained to merge.
     #[arg(long, value_name = "R")]
     pub token_merging: Option<usize>,
-    /// Keep this share of the patches, those that the class token attends to most, and fuse the others (EViT),
-    /// without training again: faster, and usually a little less accurate. That is behind three layers of the
-    /// model, at a quarter, half and three quarters of its depth, or behind those that it was trained with. 1
-    /// keeps all.
+    /// Keep this share of the patches, those that the class token attends to most, and fuse the
+    /// others (EViT), without training again: faster, and usually a little less accurate. It does
+    /// so after three layers of the model, at a quarter, half and three quarters of its depth, or
+    /// after those that it was trained with. 1 keeps all.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub keep_tokens: Option<f64>,
 }

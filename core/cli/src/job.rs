@@ -123,10 +123,11 @@ mod with_mpi {
                 let library = world.library();
                 world.finish();
                 return Err(Failure::Usage(format!(
-                    "{launcher} has started this process as rank {rank} of {size}, and MPI knows of {found}: it \
-                     would be several times the same run\n  help: this vitral was built with {library}; start it \
-                     with the `mpirun` of that, or with `srun --mpi=...` where SLURM can start its processes; runs \
-                     that have nothing to do with each other, each with its own `output`, take `--single-process`"
+                    "{launcher} started this process as rank {rank} of {size}, but MPI reports \
+                     {found}: several processes would train the same run\n  help: this vitral was \
+                     built with {library}; start it with that library's `mpirun`, or with `srun \
+                     --mpi=...` if SLURM supports it; independent runs, each with its own \
+                     `output`, take `--single-process`"
                 )));
             }
             let world = Rc::new(world);

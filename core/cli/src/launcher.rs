@@ -120,10 +120,10 @@ impl Start {
         }
         let count = size.map_or("several".into(), |size| size.to_string());
         Err(Failure::Usage(format!(
-            "{launcher} has started this process as rank {rank} of {count}, and this command is for one process: it \
-             would be done {count} times at once, in the same files\n  help: start it without {launcher}, or as one \
-             process; of all commands, `train` alone is shared out among ranks; what has nothing to do with the \
-             other processes takes `--single-process`"
+            "{launcher} started this process as rank {rank} of {count}, but this command is for \
+             one process: {count} processes would do the same at once, in the same files\n  help: \
+             start it without {launcher}, or as one process; only `train` divides its work among \
+             ranks; with `--single-process` a command runs independently of the other processes"
         )))
     }
 
@@ -138,19 +138,20 @@ impl Start {
             Self::Launched { launcher, rank, size, .. } => {
                 let count = size.map_or("several".into(), |size| size.to_string());
                 Err(Failure::Usage(format!(
-                    "{launcher} has started this process as rank {rank} of {count}, and this vitral was built to \
-                     train in one process: it would be {count} times the same run\n  help: build it with \
-                     `cargo build --release --features mpi` to train in all of them; or start it without \
-                     {launcher}, or as one process; runs that have nothing to do with each other, each with its \
-                     own `output`, take `--single-process`"
+                    "{launcher} started this process as rank {rank} of {count}, but this vitral \
+                     was built to train in one process: {count} processes would train the same \
+                     run\n  help: build it with `cargo build --release --features mpi` to train in \
+                     all of them; or start it without {launcher}, or as one process; independent \
+                     runs, each with its own `output`, take `--single-process`"
                 )))
             }
             Self::InJob { tasks } => Err(Failure::Usage(format!(
-                "this job of SLURM has {tasks} tasks, and `srun` has started none of them: one process would \
-                 train, and what the others have would be idle\n  help: start it with `srun`, in all of whose \
-                 tasks a vitral trains that was built with `--features mpi`; or ask for one task with all of \
-                 the cores, `#SBATCH --ntasks=1 --cpus-per-task=...`; or, where one process in this job is \
-                 what you want, give it `--single-process`"
+                "this SLURM job has {tasks} tasks, but `srun` has started none of them: one \
+                 process would train, and the others' resources would be idle\n  help: start it \
+                 with `srun` and a vitral that was built with `--features mpi`, which trains in \
+                 all tasks; or ask for one task with all of the cores, `#SBATCH --ntasks=1 \
+                 --cpus-per-task=...`; or, if you want one process in this job, give it \
+                 `--single-process`"
             ))),
         }
     }

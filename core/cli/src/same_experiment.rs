@@ -29,8 +29,8 @@ pub fn check_same(given: &Experiment, of_run: &Experiment, run: &Path) -> Result
     }
     let run = run.display();
     Err(Failure::Usage(format!(
-        "{run} holds a run of another experiment, with which it would go on:\n  {}\n  help: `train --resume {run}` \
-         goes on with the run, and takes changes by `--set`, with which both are the same again; another \
+        "{run} holds a run of a different experiment:\n  {}\n  help: `train --resume {run}` \
+         resumes it, and `--set` makes changes to it, so that both are the same again; another \
          `output` starts a new run",
         found.join("\n  ")
     )))

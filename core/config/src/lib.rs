@@ -5,6 +5,36 @@
 //! Names and types are checked by serde, ranges by the type's JSON schema, and
 //! whatever is wrong comes back as a [`ConfigError`] that underlines the text
 //! and says what would be right. The crate knows nothing about what is configured.
+//!
+//! ```
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use vitral_config::{Document, explain};
+//!
+//! /// How a model is trained.
+//! #[derive(Deserialize, Serialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Train {
+//!     /// Images of one step.
+//!     #[schemars(range(min = 1))]
+//!     batch: u32,
+//!     /// Highest learning rate.
+//!     #[serde(default)]
+//!     learning_rate: f64,
+//! }
+//!
+//! let mut document = Document::new("train.ron", "(batch: 64)");
+//! document.set::<Train>("batch=128")?;
+//! assert_eq!(document.parse::<Train>()?.batch, 128);
+//! assert!(explain::<Train>("batch")?.contains("Images of one step."));
+//!
+//! let document = Document::new("train.ron", "(\n    bacth: 64,\n)");
+//! let error = document.parse::<Train>().err().unwrap();
+//! assert_eq!((error.line, error.column), (2, 5));
+//! assert_eq!(error.message, "unknown field `bacth`");
+//! assert!(error.help.as_ref().unwrap().contains("did you mean `batch`?"));
+//! # Ok::<(), vitral_config::ConfigError>(())
+//! ```
 
 mod base;
 mod branch;

@@ -11,16 +11,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginUse {
-    /// The plugin's name: of the experiment's `plugins`, installed, or compiled in.
+    /// The plugin's name, as in the experiment's `plugins`, or of one that is installed or compiled
+    /// in.
     pub name: String,
-    /// Versions that will do, as in `^1.2`; any if left out.
+    /// Accepted versions, as in `^1.2`; any if left out.
     #[serde(default)]
     #[schemars(with = "String")]
     pub version: VersionReq,
     /// The plugin's parameters by name; those left out keep their defaults.
     #[serde(default)]
     pub settings: PluginSettings,
-    /// What happens if the plugin fails while the run goes on.
+    /// What happens if the plugin fails during the run.
     #[serde(default)]
     pub on_error: OnPluginError,
 }
@@ -52,8 +53,8 @@ pub enum OnPluginError {
     /// The run stops with an error that names the plugin, the call and its input.
     #[default]
     Stop,
-    /// The run goes on without the plugin, and says so. From when on depends on the order in which
-    /// workers come, so such a run cannot be repeated exactly.
+    /// The run continues without the plugin, and says so. When that happens depends on the timing
+    /// of the workers, so such a run cannot be repeated exactly.
     Disable,
     /// The sample is left out of its batch and reported; the plugin stays in use.
     Skip,

@@ -111,7 +111,10 @@ fn read_value(text: &str, offset: usize, old: Option<&Node>) -> Result<String, F
         Ok(_) => "the value after `=` is not valid RON".to_owned(),
     };
     Err(Finding {
-        help: Some("strings need double quotes, which a shell wants inside single ones: --set 'name=\"a b\"'".to_owned()),
+        help: Some(
+            "strings need double quotes, inside single ones for the shell: --set 'name=\"a b\"'"
+                .to_owned(),
+        ),
         ..wrong(span, problem, "cannot be read")
     })
 }

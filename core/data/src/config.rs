@@ -19,8 +19,8 @@ use crate::transform::{Pipeline, Transform, check_hybrid};
 pub struct DataConfig {
     /// Images to train with.
     pub train: SourceConfig,
-    /// Images to validate with. Its classes are matched with those of the training images, by name.
-    /// `Split(0.1)` holds a tenth of the training images back.
+    /// Images to validate with. Its classes are matched by name with those of the training images.
+    /// `Split(0.1)` holds back a tenth of the training images.
     #[schemars(extend("otherNames" = ["valid", "validation", "test", "eval"]))]
     pub val: SourceConfig,
     /// What happens to training images, in this order. At the end they are resized to the model's
@@ -28,39 +28,41 @@ pub struct DataConfig {
     #[serde(default)]
     #[schemars(extend("otherNames" = ["transforms", "augmentation", "aug"]))]
     pub augment: Vec<Transform>,
-    /// How often in a row a training image comes in an epoch, augmented anew each time (repeated
-    /// augmentation; Hoffer et al. 2020, DeiT). An epoch stays as long, of so many times fewer images.
+    /// How many times in a row an epoch has a training image, augmented differently each time
+    /// (repeated augmentation; Hoffer et al. 2020, DeiT). An epoch keeps its length, with that many
+    /// times fewer images.
     #[serde(default = "once")]
     #[schemars(range(min = 1, max = 1024))]
     #[schemars(extend("otherNames" = ["aug_repeats", "repeated_aug", "num_repeats", "repeats"]))]
     pub repeated_augmentation: u32,
-    /// Which training images an epoch has, and in which order: `Shuffled`, each once, `Balanced`, as many of each class,
-    /// or `SplitByNode(parts: 8)`, each once, where each rank reads files of its own.
+    /// Which training images an epoch has, and in which order: `Shuffled` (each once), `Balanced`
+    /// (equally many of each class) or `SplitByNode(parts: 8)` (each once, with each rank reading
+    /// its own files).
     #[serde(default)]
     #[schemars(extend("otherNames" = ["sampler", "weighted_sampler", "class_balanced"]))]
     pub sampling: Sampling,
     /// What happens to validation images. If empty, images of the model's input size stay as they
-    /// are; of others the shorter side is resized to size / 0.875 and the middle is cut out.
-    /// Plugins have no place here.
+    /// are; of others the shorter side is resized to size / 0.875 and the centre is cropped.
+    /// Plugins cannot be used here.
     #[serde(default)]
     #[schemars(extend("otherNames" = ["crop_pct", "test_transforms", "val_transforms"]))]
     pub eval_transforms: Vec<Transform>,
     /// How 8-bit values become the model's inputs.
     #[serde(default)]
     pub normalize: Normalization,
-    /// Threads that read images; 0 means one per processor, and more where reading is slow and batches
-    /// are waited for. Batches are the same with any number.
+    /// Threads that read images; 0 means one per processor, and more if reading is slow and
+    /// training waits for batches. Batches are the same with any number.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
     #[schemars(extend("otherNames" = ["num_workers"]))]
     pub workers: usize,
-    /// Batches made ahead of training; 0 means 4, and more where batches are waited for, up to 64 MiB.
-    /// One per worker is made ahead in any case.
+    /// Batches prepared ahead of training; 0 means 4, and more if training waits for batches, up to
+    /// 64 MiB. One per worker is prepared in any case.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1024))]
     #[schemars(extend("otherNames" = ["prefetch_factor"]))]
     pub prefetch: usize,
-    /// What to do when an image cannot be read, or a shard or a row group that is damaged.
+    /// What to do when an image cannot be read, or a shard or row group is damaged.
     #[serde(default)]
     pub on_error: OnError,
     /// Where training images in JPEG files become pixels.
@@ -79,12 +81,12 @@ pub enum Decoder {
     /// On the processor, by its worker threads.
     #[default]
     Cpu,
-    /// Workers only read the Huffman code; the inverse DCT, colours, the cut and the resizing are
-    /// computed on the training's device. `augment` must then consist of a `RandomResizedCrop` or a
-    /// `Resize`, and of flips.
+    /// Workers only decode the Huffman code; the inverse DCT, colour conversion, crop and resize
+    /// are computed on the training device. `augment` must then consist of a `RandomResizedCrop` or
+    /// a `Resize`, and of flips.
     Hybrid,
-    /// On a GPU, the one that measures faster when the run begins; a resumed run keeps it. So two runs
-    /// of the same experiment may differ in it.
+    /// On a GPU, whichever is measured to be faster when the run begins; a resumed run keeps it. So
+    /// two runs of the same experiment may differ in it.
     Auto,
 }
 

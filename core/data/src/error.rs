@@ -45,7 +45,8 @@ pub enum DataError {
         problem: String,
     },
     /// A part of a data set, such as a shard, is damaged or cut short, and the run is to stop at such.
-    #[error("{}: {problem}; with `data.on_error: Skip`, what cannot be read of it is left out", path.display())]
+    #[error("{}: {problem}; with `data.on_error: Skip`, the part that cannot be read is left \
+             out", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

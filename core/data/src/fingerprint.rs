@@ -47,18 +47,16 @@ impl Fingerprint {
     /// What is different of the same data set now, as the rest of a sentence about it.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if now.images != self.images {
-            return Some(format!("has {} images, and had {}", now.images, self.images));
+            return Some(format!("has {} images, but had {} before", now.images, self.images));
         }
         let images = now.images;
         match (now.labels != self.labels, now.index != self.index) {
             (false, false) => None,
-            (true, false) => {
-                Some(format!("has its {images} images as before, but of other classes"))
-            }
+            (true, false) => Some(format!("still has {images} images, but their classes differ")),
             (_, true) => Some(format!(
-                "has {images} images as before, but not the same ones: their names, sizes, places or order are others, \
-                 or what of them is in memory{}",
-                if now.labels == self.labels { "" } else { ", and so are their classes" }
+                "still has {images} images, but not the same ones: their names, sizes, places or \
+                 order differ, or what is in memory of them{}",
+                if now.labels == self.labels { "" } else { ", and so do their classes" }
             )),
         }
     }
@@ -99,14 +97,14 @@ mod tests {
         let before = of_folder(&["cat/1.png", "cat/2.png", "dog/1.png"]);
         let told = |files: &[&str]| before.difference(&of_folder(files)).unwrap();
         let more = told(&["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]);
-        assert_eq!(more, "has 4 images, and had 3");
+        assert_eq!(more, "has 4 images, but had 3 before");
         let renamed = told(&["cat/1.png", "cat/3.png", "dog/1.png"]);
         assert!(
-            renamed.contains("3 images as before, but not the same")
+            renamed.contains("still has 3 images, but not the same")
                 && !renamed.contains("classes")
         );
         let moved = told(&["cat/1.png", "dog/2.png", "dog/1.png"]);
-        assert!(moved.contains("and so are their classes"), "{moved}");
+        assert!(moved.contains("and so do their classes"), "{moved}");
         let grown = folder_of(&["cat/1.png", "cat/2.png", "dog/1.png"]);
         fs::write(grown.path().join("cat/2.png"), b"not read, either").unwrap();
         let grown = Fingerprint::of(&ImageFolder::open(grown.path(), None).unwrap());
@@ -114,7 +112,7 @@ mod tests {
         assert!(told.contains("names, sizes") && !told.contains("classes"), "{told}");
         let relabelled = Fingerprint { labels: 0, ..before };
         let told = before.difference(&relabelled).unwrap();
-        assert_eq!(told, "has its 3 images as before, but of other classes");
+        assert_eq!(told, "still has 3 images, but their classes differ");
         assert_eq!(before.difference(&before), None);
     }
 

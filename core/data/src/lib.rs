@@ -7,6 +7,44 @@
 //!
 //! Everything random comes from `vitral-seed` and is named by epoch, sample and stage. So a batch
 //! depends on its number alone, not on the worker count or on where the run was started.
+//!
+//! The batches of an experiment's `data`:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use vitral_config::Document;
+//! use vitral_data::{Channels, DataConfig, Loader, LoaderOptions, OnError, Pipeline, Shard};
+//! use vitral_seed::Seed;
+//!
+//! let text = r#"(
+//!     train: Idx(
+//!         images: "../../examples/data/fashion-mnist-subset/train-images-idx3-ubyte.gz",
+//!         labels: "../../examples/data/fashion-mnist-subset/train-labels-idx1-ubyte.gz",
+//!     ),
+//!     val: Split(0.1),
+//!     augment: [HorizontalFlip()],
+//! )"#;
+//! let data: DataConfig = Document::new("data.ron", text).parse()?;
+//! let images = data.open()?.train;
+//! let pipeline = Arc::new(Pipeline::own(Channels::Grey, 28, &data.augment)?);
+//! let options = LoaderOptions {
+//!     batch: 32,
+//!     repeats: 1,
+//!     workers: 2,
+//!     prefetch: 0,
+//!     on_error: OnError::Stop,
+//!     seed: Seed::new(0),
+//!     shard: Shard::default(),
+//! };
+//! for batch in Loader::train(images, pipeline, options, 0..3)? {
+//!     let batch = batch?;
+//!     assert_eq!(batch.images.len(), 32 * 28 * 28);
+//!     let inputs = data.normalize.apply(&batch.images, batch.channels)?;
+//!     assert!(inputs.iter().all(|value| (-1.0..=1.0).contains(value)));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cache;
 mod config;

@@ -17,16 +17,19 @@ pub enum Sampling {
     /// Each once, in a random order.
     #[default]
     Shuffled,
-    /// As many of each class, in a random order. Images of rare classes come several times, and of common ones
-    /// as many as have room, others in the next epoch. An epoch stays as long.
+    /// Equally many of each class, in a random order. Images of rare classes are repeated; of
+    /// common classes, as many are used as fit, and others in the next epoch. An epoch keeps its
+    /// length.
     Balanced,
-    /// Each once, in a random order, and each part of a batch from files of its own, so that a rank reads those of
-    /// its parts alone; as WebDataset's `split_by_node` and Hugging Face's `split_dataset_by_node`. It says which
-    /// images make a batch, whatever the number of ranks. For `WebDataset` with `shuffle_buffer` and `Parquet`: of
-    /// anything else a rank reads its own images alone in any case, and this is `Shuffled`.
+    /// Each once, in a random order, with each part of a batch from its own files, so that a rank
+    /// only reads those of its parts; like WebDataset's `split_by_node` and Hugging Face's
+    /// `split_dataset_by_node`. It determines which images make a batch, whatever the number of
+    /// ranks. For `WebDataset` with `shuffle_buffer` and `Parquet`; of anything else a rank only
+    /// reads its own images anyway, and this is the same as `Shuffled`.
     SplitByNode {
-        /// How many parts of a batch: what divides it, and a multiple of the number of ranks, or of twice that
-        /// where `batch: Auto` mixes images, so that no two ranks read the same files.
+        /// Number of parts of a batch: it must divide the batch, and be a multiple of the number of
+        /// ranks, or of twice that if `batch: Auto` mixes images, so that no two ranks read the
+        /// same files.
         #[schemars(range(min = 1, max = 65536))]
         parts: u32,
     },

@@ -35,8 +35,7 @@ impl Shard {
     /// If there are none, or the rank is not among them.
     pub fn new(rank: u32, world_size: u32) -> Result<Self, DataError> {
         if rank >= world_size {
-            let problem =
-                format!("is {rank}, where {world_size} processes have 0 and the following");
+            let problem = format!("is {rank}, but ranks of {world_size} processes count from 0");
             return Err(DataError::setting("rank", problem));
         }
         Ok(Self { rank, world_size, is_paired: false })
@@ -89,7 +88,7 @@ impl Shard {
             return Ok(());
         }
         let problem = format!(
-            "has {count} images, too few for {} processes, of which each needs one",
+            "has {count} images, too few for {} processes, each of which needs one",
             self.world_size
         );
         Err(DataError::setting(setting, problem))

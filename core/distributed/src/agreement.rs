@@ -19,7 +19,10 @@ impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (rank, name, there, first)) in self.differences.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}rank {rank} has another {name} than rank 0: {there}, and not {first}")?;
+            write!(
+                f,
+                "{end}rank {rank} has a different {name} from rank 0: {there} instead of {first}"
+            )?;
         }
         Ok(())
     }
@@ -84,8 +87,9 @@ mod tests {
         for found in ranks(3, |peers| check_agreement(peers, &things(peers.rank()))) {
             assert_eq!(
                 found.unwrap_err().to_string(),
-                "rank 1 has another plugin window than rank 0: 1.0.0, and not nothing of that name\n\
-                 rank 2 has another data.train than rank 0: 35 images, and not 36 images"
+                "rank 1 has a different plugin window from rank 0: 1.0.0 instead of nothing of \
+                 that name\n\
+                 rank 2 has a different data.train from rank 0: 35 images instead of 36 images"
             );
         }
         let same = ranks(3, |peers| check_agreement(peers, &things(0)));

@@ -12,6 +12,24 @@
 //! All of this is on top of [`Peers`], what ranks need of each other, and of [`Exchange`], by which another thread
 //! exchanges values while the first one computes. With the feature `mpi`, `World` is those
 //! that `mpirun` or `srun` has started. For tests, `threads` has ranks that are threads of one process.
+//!
+//! A sum is the same to the byte, whoever has added which parts:
+//!
+//! ```
+//! use vitral_distributed::{Exchange, TreeSum, Wire, all_reduce, parts_of, threads::ranks};
+//!
+//! let gradient = |part: usize| vec![0.1 * part as f32, 1.0 / (1.0 + part as f32)];
+//! let mut alone = TreeSum::new(8);
+//! (0..8).for_each(|part| alone.add(part, gradient(part)));
+//! let alone = alone.finish().unwrap();
+//!
+//! let sums = ranks(3, |rank| {
+//!     let mut own = TreeSum::new(8);
+//!     parts_of(rank.rank(), 3, 8).for_each(|part| own.add(part, gradient(part)));
+//!     all_reduce(rank, &own, Wire::F32).unwrap()
+//! });
+//! assert_eq!(sums, [alone.clone(), alone.clone(), alone]);
+//! ```
 
 mod agreement;
 mod cores;

@@ -46,11 +46,12 @@ pub enum StartError {
     NotStarted,
     /// It may be called by one thread only.
     #[error(
-        "this MPI ({0}) cannot be called by several threads (MPI_THREAD_MULTIPLE), as watching the others takes; use one that can"
+        "this MPI ({0}) cannot be called from several threads (MPI_THREAD_MULTIPLE), which \
+         watching the other ranks requires; use one that can"
     )]
     OneThread(String),
     /// No thread can be made.
-    #[error("no thread can be made that watches the others: {0}")]
+    #[error("cannot start the thread that watches the other ranks: {0}")]
     Thread(#[from] std::io::Error),
 }
 

@@ -189,7 +189,8 @@ impl Watch {
             };
             let reason = match heard.late_since {
                 _ if passed(heard.last) > silent => format!(
-                    "was not heard of for {} s: its process was stopped, or its host or network is gone",
+                    "has not been heard from for {} s: its process was stopped, or its host or \
+                     network is gone",
                     passed(heard.last).as_secs()
                 ),
                 _ if is_exchanging && *still > stalled && others_run(*meetings) => format!(
@@ -203,7 +204,7 @@ impl Watch {
                         what => format!(": it is {what}"),
                     };
                     let seconds = passed(since).as_secs();
-                    format!("has not come for {seconds} s to where others wait for it{doing}")
+                    format!("has kept the others waiting for {seconds} s{doing}")
                 }
                 _ => return None,
             };
@@ -277,10 +278,13 @@ mod tests {
             assert_eq!(after(seconds, 6, [Some(6), Some(5)]), None, "{seconds}");
         }
         let said = after(181, 6, [Some(6), Some(5)]).unwrap();
-        assert!(said.starts_with("rank 2 on host b has not come for 101 s"), "{said}");
+        assert!(
+            said.starts_with("rank 2 on host b has kept the others waiting for 101 s"),
+            "{said}"
+        );
         assert_eq!(after(182, 7, [Some(7), Some(7)]), None);
         let said = after(203, 7, [None, Some(7)]).unwrap();
-        assert!(said.starts_with("rank 1 on host a was not heard of for 21 s"), "{said}");
+        assert!(said.starts_with("rank 1 on host a has not been heard from for 21 s"), "{said}");
     }
 
     #[test]
@@ -297,8 +301,7 @@ mod tests {
         assert_eq!(after(41, updating()), None);
         assert_eq!(after(71, updating()), None);
         let said = after(72, updating()).unwrap();
-        let words =
-            "rank 2 on host b has not come for 31 s to where others wait for it: it is updating";
+        let words = "rank 2 on host b has kept the others waiting for 31 s: it is updating";
         assert_eq!(said, words);
         // Before others wait, no time passes.
         let mut heard = Heard::new();
@@ -357,7 +360,7 @@ mod tests {
             assert_eq!(after(seconds, [waits(), computes()]), (false, None), "{seconds}");
         }
         let (was_paused, said) = after(3632, [waits(), computes()]);
-        assert!(said.unwrap().starts_with("rank 2 on host b has not come for 32 s"));
+        assert!(said.unwrap().starts_with("rank 2 on host b has kept the others waiting for 32 s"));
         assert!(!was_paused);
         // Who was not paused, or does not go on, is missed in the end.
         assert_eq!(after(4000, [None, None]), (true, None));
@@ -365,7 +368,7 @@ mod tests {
             assert_eq!(after(seconds, [None, waits()]), (false, None), "{seconds}");
         }
         let said = after(4021, [None, waits()]).1.unwrap();
-        assert!(said.starts_with("rank 1 on host a was not heard of for 21 s"), "{said}");
+        assert!(said.starts_with("rank 1 on host a has not been heard from for 21 s"), "{said}");
     }
 
     #[test]

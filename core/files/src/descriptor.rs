@@ -69,10 +69,7 @@ fn is_link(_: &io::Error) -> bool {
 }
 
 fn wrong(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("it is {what}, and would have to be a regular file"),
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, but must be a regular file"))
 }
 
 /// What a file that is no regular one is called, with its article.

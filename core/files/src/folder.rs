@@ -157,8 +157,8 @@ impl NewFolder {
 /// Somebody has put another folder in the place of one that was being made.
 fn another_came() -> io::Error {
     io::Error::other(
-        "somebody else has put a folder in the place of the one that was being written; see who may write \
-         there",
+        "someone else put a folder in the place of the one that was being written; check who may \
+         write there",
     )
 }
 
@@ -245,7 +245,7 @@ mod tests {
         new.write_new("two", b"2", Access::Usual).unwrap();
         assert!(at("aside/two").exists() && !at("other/two").exists());
         let refused = new.finish().unwrap_err().to_string();
-        assert!(refused.contains("somebody else has put"), "{refused}");
+        assert!(refused.contains("someone else put"), "{refused}");
         // And the one that it is in.
         let new = NewFolder::create_in(&within, "b").unwrap();
         fs::rename(at("within"), at("moved")).unwrap();

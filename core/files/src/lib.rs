@@ -5,6 +5,24 @@
 //! are whole; what is done in an [`OpenFolder`] stays in it, and [`copy_folder`] fills one that is new. [`append`] and [`update`] open what stays in its
 //! place. [`open`] and [`read`] take regular files of at most the size that their [`Kind`] may have. Errors say
 //! what is wrong with a file, and their caller names it.
+//!
+//! ```
+//! use vitral_files::{Access, Existing, Kind, Scratch, read_text, write};
+//!
+//! const NOTE: Kind = Kind::new("a note", 1024);
+//!
+//! let folder = Scratch::create(None)?;
+//! let path = folder.path().join("note.txt");
+//! write(&path, b"first", Existing::Refuse, Access::Usual)?;
+//! assert_eq!(read_text(&path, NOTE)?, "first");
+//!
+//! // What is there stays, unless it is to be replaced.
+//! assert!(write(&path, b"second", Existing::Refuse, Access::Usual).is_err());
+//! write(&path, b"second", Existing::Replace, Access::Usual)?;
+//! assert_eq!(read_text(&path, NOTE)?, "second");
+//! folder.remove()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod copy;
 mod descriptor;

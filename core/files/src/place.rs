@@ -54,7 +54,7 @@ pub(crate) fn check_free(path: &Path, existing: Existing, is_folder: bool) -> io
         Existing::Refuse => Err(taken()),
         _ if can_be_replaced => Ok(()),
         _ => Err(io::Error::other(format!(
-            "there is {} of that name, which a file does not take the place of; choose another name",
+            "there is already {} of that name, which a file does not replace; choose another name",
             name_of(kind)
         ))),
     }
@@ -64,7 +64,7 @@ pub(crate) fn check_free(path: &Path, existing: Existing, is_folder: bool) -> io
 pub(crate) fn taken() -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
-        "there is something of that name already; remove it, or choose another name",
+        "something of that name already exists; remove it, or choose another name",
     )
 }
 

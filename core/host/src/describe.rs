@@ -16,8 +16,9 @@ const MAX_ITEMS: usize = 256;
 pub(crate) fn check(description: &Description) -> Result<(), String> {
     words(&description.name, '-').map_err(|problem| format!("its name {problem}"))?;
     line("its version", &description.version)?;
-    semver::Version::parse(&description.version)
-        .map_err(|error| format!("its version `{}` is none: {error}", description.version))?;
+    semver::Version::parse(&description.version).map_err(|error| {
+        format!("its version `{}` is not a version: {error}", description.version)
+    })?;
     line("its summary", &description.summary)?;
     let parameters = &description.parameters;
     if parameters.len() > MAX_ITEMS || description.examples.len() > MAX_ITEMS {
@@ -106,5 +107,5 @@ fn range(r#type: &ParameterType) -> Result<(), String> {
         ParameterType::Choice(words) => !words.is_empty() && words.len() <= MAX_ITEMS,
         ParameterType::Boolean | ParameterType::Text => true,
     };
-    if fine { Ok(()) } else { Err(format!("{type} is nothing that can be set")) }
+    if fine { Ok(()) } else { Err(format!("{type} cannot be set")) }
 }

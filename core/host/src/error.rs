@@ -109,20 +109,21 @@ impl fmt::Display for Cause {
             Self::Failed(message) => f.write_str(message),
             Self::Panicked(message) => write!(f, "it panicked: {message}"),
             Self::Trapped(message) => write!(f, "it trapped: {message}"),
-            Self::TimedOut(limit) => write!(f, "it took longer than the {limit:?} that it has"),
-            Self::Interrupted => f.write_str("it was interrupted, as the run is to stop"),
+            Self::TimedOut(limit) => write!(f, "it took longer than its limit of {limit:?}"),
+            Self::Interrupted => f.write_str("it was interrupted, as the run is stopping"),
             Self::OutOfMemory(limit) => {
-                write!(f, "it wanted more than the {} MiB of memory that it has", limit >> 20)
+                write!(f, "it needed more memory than its limit of {} MiB", limit >> 20)
             }
             Self::NoRoom => f.write_str(
-                "the system gives this process no addresses for its memory, of which each sandboxed plugin \
-                 takes 4 GiB, and hardly any memory: raise the limit (`ulimit -v`), or take the plugin out",
+                "the system gives this process no addresses for its memory: each sandboxed plugin \
+                 reserves 4 GiB of addresses, though hardly any memory; raise the limit (`ulimit \
+                 -v`), or remove the plugin",
             ),
             Self::StackOverflow => f.write_str("it ran out of stack"),
             Self::TooLarge { what, limit } => {
-                write!(f, "it gave {what}, but may give {limit} bytes")
+                write!(f, "it returned {what}, but may return {limit} bytes")
             }
-            Self::Trace(errors) => write!(f, "its program is wrong:\n{errors}"),
+            Self::Trace(errors) => write!(f, "its program is invalid:\n{errors}"),
             Self::BadResult(problem) => f.write_str(problem),
         }
     }

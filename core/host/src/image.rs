@@ -98,11 +98,11 @@ pub(crate) fn check_made(
     wanted: u32,
 ) -> Result<(), Cause> {
     if channels != wanted {
-        let problem = format!("it gave an image of {channels} channels for one of {wanted}");
+        let problem = format!("it returned an image of {channels} channels for one of {wanted}");
         return Err(Cause::BadResult(problem));
     }
     check_size(width, height, channels, bytes)
-        .map_err(|problem| Cause::BadResult(format!("it gave {problem}")))
+        .map_err(|problem| Cause::BadResult(format!("it returned {problem}")))
 }
 
 fn check_size(width: u32, height: u32, channels: u32, bytes: usize) -> Result<(), String> {

@@ -115,6 +115,14 @@ impl Permissions {
     }
 
     /// What is asked for here and not granted, in words; nothing if all is.
+    /// ```
+    /// use vitral_host::Permissions;
+    ///
+    /// let asked = Permissions { network: vec!["lab:5000".parse()?], clock: true, ..Default::default() };
+    /// let granted = Permissions { clock: true, ..Default::default() };
+    /// assert_eq!(asked.missing(&granted), ["connect to lab:5000"]);
+    /// # Ok::<(), String>(())
+    /// ```
     pub fn missing(&self, granted: &Self) -> Vec<String> {
         let mut missing = Vec::new();
         for asked in &self.files {

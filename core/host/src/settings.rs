@@ -28,6 +28,30 @@ impl Settings {
     /// # Errors
     /// A name that the plugin does not have or that is given twice, a value of another type or out
     /// of range, a parameter without default that is not given.
+    /// # Examples
+    /// ```
+    /// use vitral_host::{Description, Parameter, ParameterType, Setting, Settings, Value};
+    ///
+    /// let description = Description {
+    ///     name: "blur".into(),
+    ///     version: "1.0.0".into(),
+    ///     summary: "Blurs images".into(),
+    ///     parameters: vec![Parameter {
+    ///         name: "radius".into(),
+    ///         doc: "How far it reaches, in pixels.".into(),
+    ///         r#type: ParameterType::Integer { min: 1, max: 64 },
+    ///         default: Some(Value::Integer(2)),
+    ///     }],
+    ///     examples: Vec::new(),
+    /// };
+    /// let defaults = Settings::check(&description, &[])?;
+    /// assert_eq!(defaults.as_slice()[0].value, Value::Integer(2));
+    ///
+    /// let wide = Setting { name: "radius".into(), value: Value::Integer(100) };
+    /// let error = Settings::check(&description, &[wide]).unwrap_err();
+    /// assert_eq!(error.message, "`radius` is 100, but must be an integer from 1 to 64");
+    /// # Ok::<(), vitral_host::SettingError>(())
+    /// ```
     pub fn check(description: &Description, given: &[Setting]) -> Result<Self, SettingError> {
         let error = |parameter: &str, message: String, help: String| SettingError {
             plugin: description.name.clone(),

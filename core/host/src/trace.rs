@@ -128,7 +128,7 @@ impl Trace {
         }
         if results.len() != outputs.len() {
             return Err(Cause::BadResult(format!(
-                "it gave {}, but must give {}",
+                "it returned {}, but must return {}",
                 count(results.len(), outputs.len()),
                 outputs.len()
             )));

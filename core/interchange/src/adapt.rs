@@ -13,7 +13,7 @@ use crate::{
 
 /// What may be changed on the way, and how.
 pub struct AdaptOptions<'a> {
-    /// How learned positions are taken to another grid.
+    /// How learned positions are resized to another grid.
     pub positions: Resize,
     /// Parameters that are not taken from the file.
     pub fresh: &'a dyn Fn(&str) -> bool,
@@ -194,7 +194,9 @@ fn same_places(pretrained: &Pretrained, model: &ViTConfig) -> Result<(), Interch
     Err(InterchangeError::Foreign {
         path: pretrained.origin.clone().into(),
         problem: format!(
-            "an MLP-Mixer's MLPs over tokens have weights for each of its {from} x {from} patches, and cannot be taken to {to} x {to}: images of {} px in patches of {} px have {from} x {from}",
+            "an MLP-Mixer's MLPs over tokens have weights for each of its {from} x {from} patches, \
+             and cannot be adapted to {to} x {to}: images of {} px in patches of {} px have {from} \
+             x {from}",
             from * model.patch_pixels(),
             model.patch_pixels()
         ),

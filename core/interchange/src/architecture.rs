@@ -99,7 +99,8 @@ pub(crate) fn architecture(
             let (grid, prefix) = grid_of(count, &cases, stated, settings)?;
             if stated.is_none() && classes > 0 && prefix == 0 && dialect == Dialect::Timm {
                 notes.push(format!(
-                    "{count} positions are taken for those of {} x {} patches, and none of the class token",
+                    "{count} positions are taken for those of {} x {} patches, without one for the \
+                     class token",
                     grid[0], grid[1]
                 ));
             }
@@ -237,7 +238,9 @@ fn mixer(
         && [high / patch_pixels, wide / patch_pixels] != [side, side]
     {
         return Err(format!(
-            "config.json says images are of {high} x {wide} px (`{key}`), and its MLPs over tokens have weights for {tokens} patches of {patch_pixels} px, but an MLP-Mixer here has a square grid, and cannot be taken to another"
+            "config.json says images are of {high} x {wide} px (`{key}`), and its MLPs over tokens \
+             have weights for {tokens} patches of {patch_pixels} px, but an MLP-Mixer here has a \
+             square grid, and cannot be adapted to another"
         ));
     }
     let hidden = found.dimension("blocks.0.mlp_tokens.fc2.weight", 0);
@@ -319,7 +322,8 @@ fn heads(
         && heads != stated
     {
         return Err(format!(
-            "config.json says it has {stated} heads, but it has {heads}, {how}: one of the two is of another model"
+            "config.json says it has {stated} heads, but it has {heads}, {how}: one of the two \
+             belongs to another model"
         ));
     }
     match (told, hints.heads) {
@@ -341,11 +345,12 @@ fn heads(
     if width.is_multiple_of(64) {
         return Ok((
             width / 64,
-            "as heads are usually 64 wide; the file does not tell (`--heads`)".into(),
+            "as heads are usually 64 wide; the file does not say (`--heads`)".into(),
         ));
     }
     Err(format!(
-        "the file does not tell the number of heads, and a width of {width} is not a multiple of the usual 64: say it (`--heads`)"
+        "the file does not say the number of heads, and a width of {width} is not a multiple of \
+         the usual 64: give it (`--heads`)"
     ))
 }
 

@@ -89,7 +89,7 @@ impl ModelInFile {
         let first: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
         let known: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.name()).collect();
         Err(format!(
-            "the names of its tensors are nobody's that is known ({}, ...); known are: {}",
+            "the names of its tensors are unknown ({}, ...); known are those of {}",
             first.join(", "),
             known.join("; ")
         ))

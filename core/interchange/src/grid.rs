@@ -45,7 +45,9 @@ pub(crate) fn grid_of(
         return match fitting {
             Some(&prefix) if rows > 0 && columns > 0 => Ok(([rows, columns], prefix)),
             _ => Err(format!(
-                "config.json says images are of {high} x {wide} px (`{key}`), which is {rows} x {columns} patches, but the tensors have {positions} positions: one of the two is of another model"
+                "config.json says images are of {high} x {wide} px (`{key}`), which is {rows} x \
+                 {columns} patches, but the tensors have {positions} positions: one of the two \
+                 belongs to another model"
             )),
         };
     }
@@ -72,7 +74,9 @@ pub(crate) fn square(
         let [high, wide] = [rows * patch_pixels, columns * patch_pixels];
         let key = settings.image.map_or("", |(_, key)| key);
         return Err(format!(
-            "its images are of {high} x {wide} px (`{key}` of config.json), {rows} x {columns} patches, and models here have square ones: say for which the positions are to be resized (`--image-size {}`)",
+            "its images are of {high} x {wide} px (`{key}` of config.json), {rows} x {columns} \
+             patches, but models here have square grids: say for which image size to resize the \
+             positions (`--image-size {}`)",
             high.min(wide)
         ));
     };

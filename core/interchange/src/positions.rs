@@ -5,7 +5,7 @@ use vitral_model::resized_positions::bicubic_weights;
 
 use crate::Array;
 
-/// How learned positions are taken to another grid.
+/// How learned positions are resized to another grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resize {
     /// Linear between aligned corners, as google-research/vision_transformer does it with

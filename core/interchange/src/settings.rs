@@ -92,7 +92,8 @@ pub(crate) fn check_claims(config: &ViTConfig, settings: &Settings) -> Result<()
         };
         if found != claim.value {
             return Err(format!(
-                "config.json says `{}` is {}, but the tensors have {what} of {found}: one of the two is of another model",
+                "config.json says `{}` is {}, but the tensors have {what} of {found}: one of the \
+                 two belongs to another model",
                 claim.key, claim.value
             ));
         }

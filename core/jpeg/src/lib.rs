@@ -10,6 +10,21 @@
 //!
 //! No input makes it panic. Its memory is that of the part, and of all coefficients of a progressive
 //! image, two bytes each; limits for the sizes in [`Frame`] are up to the caller.
+//!
+//! ```
+//! use vitral_jpeg::{Jpeg, Pixels, Scale, Window};
+//!
+//! let file = std::fs::read("src/fixtures/420.jpg")?;
+//! let jpeg = Jpeg::open(&file)?;
+//! let (width, height) = (jpeg.frame().width, jpeg.frame().height);
+//!
+//! // The left half of the image, at half its size.
+//! let window = Window { left: 0, top: 0, width: width / 4, height: height / 2 };
+//! let mut pixels = Vec::new();
+//! Pixels::default().read(jpeg, window, Scale::Half, false, &mut pixels)?;
+//! assert_eq!(pixels.len(), 3 * (width as usize / 4) * (height as usize / 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bits;
 mod grid;

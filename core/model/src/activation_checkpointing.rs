@@ -19,8 +19,8 @@ pub enum ActivationCheckpointing {
     EveryBlock,
     /// Every n-th block, from the first on.
     EveryNth(#[schemars(range(min = 1, max = 1000))] usize),
-    /// As few blocks, from the first on, as keep what the blocks of one micro-batch hold for
-    /// backward within so many MiB; weights, gradients and averages come on top.
+    /// As few blocks, counted from the first, as keep what the blocks of one micro-batch store for
+    /// the backward pass within this many MiB; weights, gradients and averages come on top.
     Fit {
         /// MiB (1,048,576 bytes).
         #[schemars(range(min = 1))]

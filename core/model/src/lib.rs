@@ -5,6 +5,30 @@
 //! Images enter as `[batch, height, width, channels]`, tokens flow as `[batch, tokens, width]`, and
 //! logits leave as `[batch, classes]`. [`ViTConfig`] says what is built, [`ViT::forward`] runs it,
 //! and [`parameters`] is the flat view on its weights that optimizers and files work with.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use vitral_model::{Mode, ViT, ViTConfig, device::DeviceChoice, parameters};
+//! use vitral_seed::Seed;
+//!
+//! let published = ViTConfig { classes: 1000, ..ViTConfig::of_variant("B/16".parse()?) };
+//! let shapes = parameters::of_config(&published);
+//! let count: usize = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+//! assert_eq!(count, 86_567_656);
+//!
+//! let small = ViTConfig {
+//!     image_size: 32,
+//!     patch_size: Some(8),
+//!     depth: Some(2),
+//!     classes: 10,
+//!     ..ViTConfig::of_variant("Ti/16".parse()?)
+//! };
+//! let device = DeviceChoice::Cpu.open()?;
+//! let model = ViT::new(&small, Seed::new(0), &device)?;
+//! let logits = model.forward(Tensor::zeros([4, 32, 32, 3], &device), Mode::Eval);
+//! assert_eq!(logits.dims(), [4, 10]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![recursion_limit = "256"]
 

@@ -114,7 +114,7 @@ pub(crate) fn program_attention(
         ConfigProblem::new(format!("attention[{entry}].attention"), message, help)
     };
     let Some(program) = programs.get(&layer) else {
-        let message = format!("the program of plugin `{name}` for layer {layer} is not there");
+        let message = format!("the program of plugin `{name}` for layer {layer} is missing");
         return Err(problem(message, "it is traced when a run starts, and kept in checkpoints"));
     };
     layer_type(config, layer)

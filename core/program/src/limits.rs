@@ -103,8 +103,8 @@ impl Limits {
     pub(crate) fn cost(&self, last: Cost, all: Cost) -> Result<(), Misfit> {
         let too_much = |what: &str, last: String, all: String, limit: String| {
             Misfit::new(format!(
-                "it takes {last} of {what} per batch item, with which the program takes {all}: the limit \
-                 is {limit}"
+                "it takes {last} of {what} per batch item, which brings the program to {all}: the \
+                 limit is {limit}"
             ))
         };
         if all.bytes > self.bytes {

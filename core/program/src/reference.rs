@@ -59,6 +59,21 @@ pub fn stream(seed: Seed, node: usize) -> Seed {
 ///
 /// # Errors
 /// If the arrays are not of the program's types at this batch size, or the batch is too large.
+/// ```
+/// use vitral_program::{Array, DType, Limits, Tracer, ops, reference};
+///
+/// let mut trace = Tracer::new("sum", Limits::default());
+/// let a = trace.input("a", "f32[B,2]".parse()?);
+/// let b = trace.input("b", "f32[B,2]".parse()?);
+/// let sum = trace.apply(ops::Add {}, &[a, b], "sum");
+/// let program = trace.finish(&[("sum", sum)])?;
+///
+/// let a = Array::new(DType::F32, [1, 2], vec![1.0, 2.0])?;
+/// let b = Array::new(DType::F32, [1, 2], vec![10.0, 20.0])?;
+/// let results = reference::run(&program, 1, &[a, b], &[], None)?;
+/// assert_eq!(results[0].values(), [11.0, 22.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn run(
     program: &Program,
     batch: usize,

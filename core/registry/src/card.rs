@@ -69,7 +69,9 @@ impl Card {
             true => Ok(()),
             false => Err(RegistryError::NoPlugin {
                 what: name.to_owned(),
-                problem: "what the registry tells about the bundle is not what is in it".into(),
+                problem: "what the registry says about the bundle does not match its \
+                          contents"
+                    .into(),
             }),
         }
     }

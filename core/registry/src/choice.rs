@@ -69,14 +69,15 @@ fn none_will_do(known: &[Known], name: &str, wanted: &VersionReq) -> RegistryErr
         let what = format!("{name} {}", release.version);
         match &release.yanked {
             Some(why) => format!(
-                "{what} was taken back: {why}; `vitral plugin install {}` takes it all the same",
+                "{what} was yanked: {why}; `vitral plugin install {}` installs it anyway",
                 listed.at(release)
             ),
             None if !release.contract.is_supported() => format!(
-                "{what} is for version {} of the plugin contract, which this vitral does not have",
+                "{what} is for version {} of the plugin contract, which this vitral does not \
+                 support",
                 release.contract
             ),
-            None => format!("{what} was taken back by another index"),
+            None => format!("{what} was yanked by another index"),
         }
     });
     let reason = reason.unwrap_or_else(|| {
@@ -126,7 +127,7 @@ mod tests {
         assert_eq!(chosen(&all, "*").unwrap(), "r.org/lab/blur:1.0.0");
         assert_eq!(newest_of(&all), "1.0.0");
         let error = chosen(&all, "^1.2").unwrap_err();
-        assert!(error.contains("taken back: it darkens") && error.contains(":1.2.0"), "{error}");
+        assert!(error.contains("yanked: it darkens") && error.contains(":1.2.0"), "{error}");
         // Nor is what this build could not open.
         all[0].index.plugins[0].versions[2].contract.major += 1;
         let error = chosen(&all, "=1.0.0").unwrap_err();

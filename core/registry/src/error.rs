@@ -10,8 +10,8 @@ use vitral_bundle::BundleError;
 pub enum RegistryError {
     /// This build has no HTTP.
     #[error(
-        "this vitral was built without registries; `cargo build --release --features registry` makes one \
-         that has them"
+        "this vitral was built without registry support; `cargo build --release --features \
+         registry` builds one that has it"
     )]
     NotBuilt,
     /// Nobody answers, or not to the end.
@@ -26,8 +26,8 @@ pub enum RegistryError {
     },
     /// The registry does not let this user do this.
     #[error(
-        "{registry} does not allow this {}; `docker login {registry}` keeps a user and password that do, in \
-         Docker's configuration, which is read here", shown_user(user.as_deref())
+        "{registry} does not allow this {}; `docker login {registry}` stores a user and password \
+         that do in Docker's configuration, which is read here", shown_user(user.as_deref())
     )]
     Unauthorised {
         /// The registry.
@@ -44,7 +44,7 @@ pub enum RegistryError {
         problem: String,
     },
     /// There is no such thing.
-    #[error("{what} is not there{help}")]
+    #[error("{what} does not exist{help}")]
     NotFound {
         /// What was looked for.
         what: String,
@@ -88,8 +88,8 @@ pub enum RegistryError {
     },
     /// A version is there already.
     #[error(
-        "{reference} is there already, with other contents ({digest}); publish a new version, or put this \
-         one in its place with --replace, which those who have it will be told of"
+        "{reference} already exists, with other contents ({digest}); publish a new version, or \
+         replace it with --replace, which those who have it will be told of"
     )]
     Exists {
         /// The version.

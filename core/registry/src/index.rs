@@ -205,7 +205,7 @@ impl Index {
     pub fn yank(&mut self, name: &str, version: &Version, why: &str) -> Result<(), RegistryError> {
         if why.is_empty() || why.chars().any(is_deceptive) {
             return Err(RegistryError::Usage(format!(
-                "{why:?} is no reason: it is a line of text"
+                "{why:?} is not a reason: give one line of text"
             )));
         }
         let listed = self.plugins.iter_mut().find(|listed| listed.name == name);

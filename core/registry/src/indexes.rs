@@ -85,8 +85,8 @@ impl Indexes {
             && !may_change_key
         {
             return Err(wrong(format!(
-                "the index is signed with key {key}, and was with key {} before; if its publisher says that \
-                 this is right, `vitral plugin index add {place}` looks into it from now on",
+                "the index is signed with key {key}, and was with key {} before; if its publisher \
+                 says that this is right, `vitral plugin index add {place}` accepts the new key",
                 before.key
             )));
         }
@@ -94,8 +94,8 @@ impl Indexes {
         let highest = serials.entry(key).or_default();
         if *highest > index.serial {
             return Err(wrong(format!(
-                "this is number {} of the index, and number {highest} was there before: somebody shows an \
-                 old one, of which versions may be missing or taken back since",
+                "this is number {} of the index, but number {highest} was there before: this is an \
+                 old one, and versions may have been added or yanked since",
                 index.serial
             )));
         }

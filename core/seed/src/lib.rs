@@ -3,6 +3,17 @@
 //! A stream is named by where it is used (`"augment"`, `"drop_path"`, a parameter's name) and by
 //! numbers (epoch, sample, step). Nothing keeps generator state between uses, so results do not
 //! depend on the number of workers, and a resumed run needs nothing but its seed and its position.
+//!
+//! ```
+//! use rand::Rng as _;
+//! use vitral_seed::Seed;
+//!
+//! let augment = Seed::new(42).named("augment");
+//! // The stream of sample 7 in epoch 3 is the same for whoever asks for it.
+//! let first: u32 = augment.indexed(3).indexed(7).rng().random();
+//! assert_eq!(first, 1_002_417_524);
+//! assert_ne!(first, augment.indexed(3).indexed(8).rng().random());
+//! ```
 
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng as Rng;

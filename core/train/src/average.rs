@@ -88,7 +88,7 @@ fn check_alike(first: &Checkpoint, other: &Checkpoint) -> Result<(), String> {
         let mut sorted = [a.clone(), b.clone()];
         sorted.iter_mut().for_each(|names| names.sort());
         return Err(match sorted[0] == sorted[1] {
-            true => "it has its classes in another order".into(),
+            true => "its classes are in a different order".into(),
             false => format!(
                 "it has other classes: {}, and not {}",
                 vitral_data::abridged(b),
@@ -100,10 +100,10 @@ fn check_alike(first: &Checkpoint, other: &Checkpoint) -> Result<(), String> {
         return Err("it is another kind of model: `config diff` shows what differs".into());
     }
     if first.programs.attention != other.programs.attention {
-        return Err("its plugins' attention is another one".into());
+        return Err("its plugins' attention is different".into());
     }
     if first.experiment.data.normalize != other.experiment.data.normalize {
-        return Err("it takes images that are normalised otherwise (`data.normalize`)".into());
+        return Err("it expects images with a different normalisation (`data.normalize`)".into());
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ mod tests {
     fn models_that_differ_are_not_averaged() {
         let first = checkpoint([1.0, 2.0], "", ["cat", "dog"]);
         for (model, classes, problem) in [
-            ("", ["dog", "cat"], "in another order"),
+            ("", ["dog", "cat"], "in a different order"),
             ("", ["cat", "emu"], "other classes: cat, emu, and not cat, dog"),
             ("heads: 1", ["cat", "dog"], "another kind of model"),
             ("layer_scale: 1.0", ["cat", "dog"], "another kind of model"),

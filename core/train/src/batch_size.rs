@@ -19,8 +19,8 @@ pub enum BatchSize {
         /// Images of one step.
         #[schemars(range(min = 1, max = 1_048_576))]
         effective: usize,
-        /// Memory that the process may take on the CPU, such as `"8 GiB"`; none is 80% of what is
-        /// free. On a GPU its own memory is the limit.
+        /// Memory that the process may take on the CPU, such as `"8 GiB"`; by default 80% of what
+        /// is free. On a GPU its own memory is the limit.
         #[serde(default)]
         memory: Option<MemorySize>,
     },
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for BatchSize {
                     }
                     _ => {
                         return Err(D::Error::custom(format!(
-                            "`Auto` has no field `{field}`, but `effective` and `memory`"
+                            "`Auto` has no field `{field}`; it has `effective` and `memory`"
                         )));
                     }
                 }

@@ -94,7 +94,7 @@ pub enum Error {
     #[error("{} is in use by another run: wait for it, or choose another `output`", .0.display())]
     Locked(PathBuf),
     /// The folder holds a run already.
-    #[error("{} holds a run already: go on with it by `--resume {}`, or choose another `output`", .0.display(), .0.display())]
+    #[error("{} already holds a run: resume it with `--resume {}`, or choose another `output`", .0.display(), .0.display())]
     Exists(PathBuf),
     /// Another rank cannot go on.
     #[error("{name}: {reason}")]
@@ -108,7 +108,7 @@ pub enum Error {
     #[error(transparent)]
     Disagreement(vitral_distributed::Disagreement),
     /// Ranks could not be told something.
-    #[error("ranks cannot be told what they need to know: {0}")]
+    #[error("cannot tell the ranks what they need to know: {0}")]
     Message(String),
     /// A file of the run.
     #[error("{}: {source}", path.display())]

@@ -192,12 +192,13 @@ impl Event {
             Self::OutOfMemory { images, smaller, .. } => {
                 let images = images_of(*images);
                 let message = format!(
-                    "micro-batches of {images} ran out of memory; the step is made again with {smaller}"
+                    "micro-batches of {images} ran out of memory; the step is repeated with \
+                     {smaller}"
                 );
                 ("batch", message)
             }
             Self::LargerMicroBatch { images } => {
-                ("batch", format!("tries micro-batches of {} again", images_of(*images)))
+                ("batch", format!("trying micro-batches of {} again", images_of(*images)))
             }
             Self::Pruned { pruned, .. } => (PRUNE, pruned.words()),
             Self::Said { monitor, said } => return Some((monitor, said.words())),

@@ -183,8 +183,8 @@ impl Footprint {
         ConfigProblem {
             field: field.into(),
             message: format!(
-                "a model of width {} and depth {} with {} classes for images of {} px takes {} of memory \
-                 ({}), and {} are left",
+                "a model of width {} and depth {} with {} classes for images of {} px takes {} of \
+                 memory ({}), but only {} are left",
                 model.width(),
                 model.depth(),
                 model.classes,

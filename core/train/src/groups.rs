@@ -111,6 +111,12 @@ fn layer_of(name: &str, depth: usize) -> usize {
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.
+/// ```
+/// use vitral_train::groups::matches;
+///
+/// assert!(matches("blocks.*.attn.*", "blocks.3.attn.qkv.weight"));
+/// assert!(!matches("head.*", "blocks.3.attn.qkv.weight"));
+/// ```
 pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {

@@ -59,14 +59,15 @@ pub(crate) fn check(
     let fixed = |what: String, help: &str| {
         problem(
             "image_size".into(),
-            format!("images of several sizes do not go with {what}"),
+            format!("images of several sizes cannot be combined with {what}"),
             help.into(),
         )
     };
     if model.relative_position_bias {
         return fixed(
             "a relative position bias".into(),
-            "its table has one size; positions that are added to the tokens and `rope` go on",
+            "its table has one size; positions that are added to the tokens, and `rope`, still \
+             work",
         );
     }
     if model.is_mixer() {
@@ -85,7 +86,7 @@ pub(crate) fn check(
     if !batch_augment.is_empty() {
         return fixed(
             "the plugin of train.batch_augment[0]".into(),
-            "a plugin's batch augmentation is traced for one image size; `train.mix` goes on",
+            "a plugin's batch augmentation is traced for one image size; `train.mix` still works",
         );
     }
     Ok(())

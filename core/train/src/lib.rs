@@ -3,6 +3,49 @@
 //! An [`Experiment`] says what is done, a [`Trainer`] does it and reports [`Event`]s. The parts are
 //! one file each: losses, gradients, optimizers, parameter groups, schedules, mixing, averaging,
 //! evaluation, checkpoints.
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use vitral_bundle::Trust;
+//! use vitral_config::Document;
+//! use vitral_model::device::DeviceChoice;
+//! use vitral_train::{Event, Experiment, TrainedModel, Trainer, checkpoint, plugins::Registry};
+//!
+//! let text = r#"(
+//!     model: (image_size: 28, channels: 1, patch_size: 14, width: 16, depth: 1, heads: 2),
+//!     data: (
+//!         train: Idx(
+//!             images: "../../examples/data/fashion-mnist-subset/train-images-idx3-ubyte.gz",
+//!             labels: "../../examples/data/fashion-mnist-subset/train-labels-idx1-ubyte.gz",
+//!         ),
+//!         val: Split(0.1),
+//!     ),
+//!     train: (steps: 4, batch: 16, warmup_steps: 1),
+//! )"#;
+//! let mut experiment: Experiment = Document::new("experiment.ron", text).parse()?;
+//! # let folder = tempfile::tempdir()?;
+//! experiment.output = folder.path().join("run");
+//!
+//! // Without plugins, on the CPU.
+//! let registry = Registry::new(Vec::new(), Trust::new(None, []), None);
+//! let device = DeviceChoice::Cpu.open()?;
+//! let mut trainer = Trainer::new(experiment, &registry, &device)?;
+//! let mut top1 = None;
+//! let mut observe = |event: &Event| {
+//!     if let Event::Evaluated { evaluation, .. } = event {
+//!         top1 = Some(evaluation.top1);
+//!     }
+//! };
+//! let outcome = trainer.run(&mut observe, &AtomicBool::new(false))?;
+//! assert_eq!(outcome.step, 4);
+//! assert!(top1.is_some_and(|top1| (0.0..=1.0).contains(&top1)));
+//!
+//! let found = checkpoint::find(&outcome.run.join("best"))?;
+//! let model = TrainedModel::new(checkpoint::Checkpoint::load(&found)?, &device)?;
+//! assert_eq!(model.class_names().len(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod average;
 pub mod batch;

@@ -42,7 +42,7 @@ impl MonitorUse {
     pub(crate) fn roll_back(&mut self) -> Result<(), String> {
         if self.roll_backs >= ROLL_BACKS {
             return Err(format!(
-                "the run has gone back {ROLL_BACKS} times, and does not once more"
+                "the run has gone back {ROLL_BACKS} times, and will not do so again"
             ));
         }
         self.roll_backs += 1;
@@ -61,13 +61,13 @@ impl MonitorUse {
 
     /// What the user hears when monitors have said as much as they may.
     pub(crate) fn last_notice() -> String {
-        format!("monitors have said {NOTICES} things; what else they say is neither shown nor kept")
+        format!("monitors have sent {NOTICES} messages; further ones are neither shown nor kept")
     }
 
     /// What the user hears when monitors have noted as many figures as they may.
     pub(crate) fn last_figure() -> String {
         let gib = FIGURE_BYTES >> 30;
-        format!("monitors have noted {gib} GiB of figures; what else they measure is not kept")
+        format!("monitors have recorded {gib} GiB of figures; further ones are not kept")
     }
 }
 
@@ -88,11 +88,11 @@ fn take(taken: &mut u64, more: u64, most: u64) -> Left {
 pub(crate) fn scaled(scale: f64, factor: f64, peak: f64) -> Result<f64, String> {
     let refused = |why: String| {
         Err(format!(
-            "{factor} times the learning rate is refused, which stays {scale} of the schedule's: {why}"
+            "{factor} times the learning rate is refused; it stays {scale} of the schedule's: {why}"
         ))
     };
     if !(factor.is_finite() && factor > 0.0) {
-        return refused("a factor is a number above 0".into());
+        return refused("a factor must be a number above 0".into());
     }
     let changed = scale * factor;
     if !RATE_SCALES.contains(&changed) {

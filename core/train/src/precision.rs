@@ -101,10 +101,10 @@ impl Precision {
         Err(ConfigProblem {
             field: "train.precision".into(),
             message: format!(
-                "`train.precision` asks for {}, in which this device does not compute ({device})",
+                "`train.precision` asks for {}, which this device does not support ({device})",
                 compute.name()
             ),
-            help: format!("it computes in F32{others}; the CPU has all of them, but slowly"),
+            help: format!("it supports F32{others}; the CPU supports all of them, but slowly"),
         })
     }
 }
@@ -137,12 +137,11 @@ mod tests {
         let problem =
             Precision::BF16.check_against("a GPU", |compute| compute == Compute::F16).unwrap_err();
         assert_eq!(problem.field, "train.precision");
-        let message =
-            "`train.precision` asks for bf16, in which this device does not compute (a GPU)";
+        let message = "`train.precision` asks for bf16, which this device does not support (a GPU)";
         assert_eq!(problem.message, message);
         assert!(problem.help.contains("F32 and F16()"), "{}", problem.help);
         let problem = f16().check_against("a GPU", |_| false).unwrap_err();
-        assert!(problem.help.starts_with("it computes in F32;"), "{}", problem.help);
+        assert!(problem.help.starts_with("it supports F32;"), "{}", problem.help);
         Precision::F32.check_against("a GPU", |_| false).unwrap();
     }
 }

@@ -155,7 +155,8 @@ impl Ranks {
                 let steps = size.max(batch.div_ceil(64)).next_multiple_of(size);
                 return refused(
                     "train.batch_augment",
-                    "with `batch: Auto` plugins see the whole batch at once, of which each rank has a part"
+                    "with `batch: Auto` plugins see the whole batch at once, but each rank has \
+                     only a part of it"
                         .into(),
                     format!(
                         "give the batch as a number and cut it, as in `batch: {}, accum_steps: {steps}`: they \
@@ -202,8 +203,11 @@ impl Ranks {
         if images < batch {
             return refused(
                 "train.batch",
-                format!("ranks share out whole batches of {batch}, and there are {images} images"),
-                "give it at most as many images as there are to train with".into(),
+                format!(
+                    "ranks share out whole batches of {batch}, but there are only {images} \
+                         images"
+                ),
+                "give it at most as many as there are training images".into(),
             );
         }
         Ok(())

@@ -16,9 +16,9 @@ pub enum Decay {
     Linear,
     /// No change.
     Constant,
-    /// No change but for the last epochs, over which it falls to the floor (warm-up, stable, decay; Hu
-    /// et al. 2024). A run without an end in sight cools down from any of its checkpoints, as it has the
-    /// same rate until then: `train --resume RUN --set output=... --set train.epochs=...`.
+    /// Constant until the last epochs, over which it falls to the floor (warm-up, stable, decay; Hu
+    /// et al. 2024). A run without an end in sight cools down from any of its checkpoints, as it
+    /// has the same rate until then: `train --resume RUN --set output=... --set train.epochs=...`.
     WarmupStableDecay {
         /// Epochs at the end of the run in which the learning rate falls.
         #[schemars(range(min = 0.000_001, max = 100_000.0))]
@@ -48,14 +48,23 @@ pub enum ScheduleOn {
     /// At each step.
     #[default]
     Steps,
-    /// At the start of each epoch, throughout which it stays.
+    /// At the start of each epoch; it is constant within one.
     Epochs,
-    /// At the end of each epoch, by the number of that one, so that the first two have the same (DeiT's
-    /// training loop).
+    /// At the end of each epoch, by that epoch's number, so that the first two epochs have the same
+    /// rate (DeiT's training loop).
     EpochEnds,
 }
 
 /// The learning rate of every step: a linear warm-up, then the decay.
+/// ```
+/// use vitral_train::schedule::{Decay, Schedule};
+///
+/// let schedule =
+///     Schedule { decay: Decay::Linear, peak: 1e-3, warmup: 10, total: 110, ..Schedule::default() };
+/// assert_eq!(schedule.learning_rate(5), 0.5e-3);
+/// assert_eq!(schedule.learning_rate(10), 1e-3);
+/// assert_eq!(schedule.learning_rate(60), 0.5e-3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
     /// Shape after warm-up.

@@ -141,7 +141,7 @@ impl Monitor for EarlyStop {
     fn restore(&mut self, state: &[u8]) -> Result<()> {
         let Some(state) = Reader::new(state, HEADER)? else { return Ok(()) };
         if state.one::<String>("metric")? != self.settings.metric.name() {
-            log::info("another metric was watched before: starting anew");
+            log::info("another metric was watched before: starting afresh");
             return Ok(());
         }
         let best =

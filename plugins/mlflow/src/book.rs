@@ -382,7 +382,7 @@ impl Book {
         for (key, names) in [("steps", OF_STEPS), ("evaluations", OF_EVALUATIONS)] {
             for text in state.list::<String>(key)? {
                 let Some(point) = Point::parse(names, &text) else {
-                    bail!("the saved state has a log point {text:?}, which is none");
+                    bail!("the saved state has {text:?}, which is not a log point");
                 };
                 points.push(point);
             }

@@ -58,7 +58,7 @@ pub(crate) fn answer(received: &[u8], is_all: bool) -> Result<Option<Answer>, St
         is_all.then(|| rest.to_vec())
     };
     match body {
-        None if is_all => Err("it closed the connection amid its answer".into()),
+        None if is_all => Err("it closed the connection in the middle of its answer".into()),
         body => Ok(body.map(|body| Answer { status, body })),
     }
 }

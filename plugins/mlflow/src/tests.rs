@@ -109,7 +109,7 @@ impl Transport for Fake {
         let mut world = self.0.borrow_mut();
         world.tried += 1;
         match world.is_away {
-            true => Err("nobody listens there".into()),
+            true => Err("nothing listens there".into()),
             false => Ok(Wire { fake: self.clone(), request, left: world.delay }),
         }
     }
@@ -236,7 +236,7 @@ fn a_server_that_is_away_is_told_of_once_and_has_everything_when_it_is_back() {
         said.extend(fake.step(&mut logger, step));
     }
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("lab:5000") && said[0].contains("nobody listens there"), "{said:?}");
+    assert!(said[0].contains("lab:5000") && said[0].contains("nothing listens there"), "{said:?}");
     let tried = fake.0.borrow().tried;
     assert!((3..=10).contains(&tried), "in 102 seconds it was tried {tried} times");
     fake.0.borrow_mut().is_away = false;
@@ -259,7 +259,7 @@ fn what_a_server_has_not_got_is_told_at_the_end() {
     let said = fake.tell(&mut logger, events::ended("done"));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("30 log points are not in MLflow"), "{said:?}");
-    assert!(said[0].ends_with(": nobody listens there"), "{said:?}");
+    assert!(said[0].ends_with(": nothing listens there"), "{said:?}");
 }
 
 #[test]

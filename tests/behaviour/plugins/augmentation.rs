@@ -113,8 +113,8 @@ fn a_failing_plugin_stops_the_run_by_name_call_and_input() {
     for (fault, wanted) in [
         ("error", "this image is not to my taste"),
         ("panic", "that was too much"),
-        ("loop", "took longer than the 500ms"),
-        ("memory", "16 MiB of memory"),
+        ("loop", "took longer than its limit of 500ms"),
+        ("memory", "its limit of 16 MiB"),
     ] {
         let shown = train_faulty(fault, "Stop").failed_with(1).stderr;
         assert!(shown.contains("plugin `faulty` failed in augment (image 8x8x1"), "{shown}");

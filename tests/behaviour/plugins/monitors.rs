@@ -107,7 +107,7 @@ fn loss_spike_rolls_back_to_a_checkpoint_and_lowers_the_rate() {
     let steps = metrics(&workspace, "run", "step");
     let rate = |line: &serde_json::Value| line["learning_rate"].as_f64().unwrap();
     assert!(rate(steps.last().unwrap()) < 1.0, "{:?}", steps.last());
-    // No step is there twice: what came after the checkpoint is forgotten.
+    // No step occurs twice: what came after the checkpoint is forgotten.
     let numbers: Vec<u64> = steps.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
 }

@@ -209,22 +209,22 @@ const CONTENTS: &[Case] = &[
     Case {
         what: "no manifest",
         make: |archive| drop(archive.0.remove(0)),
-        expected: &["`SHA256SUMS`", "comes first, but `plugin.ron` does"],
+        expected: &["`SHA256SUMS`", "comes first, where a bundle has `plugin.ron`"],
     },
     Case {
         what: "no checksums",
         make: |archive| drop(archive.0.remove(1)),
-        expected: &["comes second, but `SHA256SUMS` does"],
+        expected: &["comes second, where a bundle has `SHA256SUMS`"],
     },
     Case {
         what: "a name twice, one after the other",
         make: |archive| archive.0.insert(FIRST, archive.0[FIRST].clone()),
-        expected: &["`LICENSE-MIT`", "is there twice"],
+        expected: &["`LICENSE-MIT`", "occurs twice"],
     },
     Case {
         what: "a name twice, far apart",
         make: |archive| archive.add("plugin.ron", b"()"),
-        expected: &["`plugin.ron`", "is there twice"],
+        expected: &["`plugin.ron`", "occurs twice"],
     },
     Case {
         what: "another order",
@@ -440,7 +440,7 @@ fn bytes_behind_the_end_and_between_entries_are_refused() {
         ("a second archive", [good.as_slice(), &good].concat(), "goes on after its end"),
         ("a shorter end", good[..end + 512].to_vec(), "cut off"),
         ("something in the end", in_end, "goes on after its end"),
-        ("something in the padding", in_padding, "something else than zeros"),
+        ("something in the padding", in_padding, "something other than zeros"),
         ("no tar archive", b"text".to_vec(), "cut off"),
         ("another file", vec![b'?'; 4096], "unknown kind"),
     ] {

@@ -36,7 +36,7 @@ fn a_bundle_has_what_was_packed() {
     let artifact = bundle.manifest().artifact(&Target::Wasm).unwrap();
     assert_eq!((artifact.sha256, artifact.bytes), (Digest::of(b"\0asm"), 4));
     let error = bundle.artifact(&Target::Native("wasm64".into())).unwrap_err().to_string();
-    assert!(error.contains("`window` 1.2.0 has nothing for wasm64, only for"), "{error}");
+    assert!(error.contains("`window` 1.2.0 has no form for wasm64, only for"), "{error}");
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn what_was_decided_before_signers_were_noted_is_asked_again() {
     assert_ne!(older, text.trim_end());
     std::fs::write(&file, older).unwrap();
     let shown = refused(&home.trust(), &signed, &[Permit::Native]);
-    assert!(shown.contains("holds no more") && shown.contains("run native code"), "{shown}");
+    assert!(shown.contains("no longer holds") && shown.contains("run native code"), "{shown}");
     yes().check(&signed, &[Permit::Native]).unwrap();
     assert!(home.trust().check(&signed, &[Permit::Native]).is_ok(), "it is kept");
 }

@@ -21,15 +21,15 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct AverageArguments {
-    /// Runs' folders, their `best` or `last`, or checkpoints, all of the same kind of model. Of a run that
-    /// keeps a moving average, that counts.
+    /// Runs' folders, their `best` or `last`, or checkpoints, all of the same kind of model. If a
+    /// run keeps a moving average, that is used.
     #[arg(required = true, num_args = 2..)]
     pub checkpoints: Vec<PathBuf>,
     /// The folder to write the model to; `eval`, `predict`, `export` and `train --init` open it.
     #[arg(long, value_name = "FOLDER")]
     pub output: PathBuf,
-    /// Evaluate each alone, and take those into the mean, from the best on, with which it evaluates no worse
-    /// (the greedy soup of Wortsman et al. 2022). By default all are.
+    /// Evaluate each alone, then add them to the mean, best first, leaving out those that make it
+    /// worse (greedy soup, Wortsman et al. 2022). By default all are averaged.
     #[arg(long)]
     pub greedy: bool,
     /// Evaluate on these images, as `eval --data` takes them; by default the first one's validation images.
@@ -113,7 +113,7 @@ fn greedy(arguments: &AverageArguments, paths: &[PathBuf]) -> Result<Checkpoint,
     scores.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let (mut best, start) = scores[0];
     let mut soup = Soup::of(&load(start)?);
-    println!("from the best on:");
+    println!("best first:");
     println!("{}  taken", name(start));
     let mut taken = 1;
     for (_, path) in &scores[1..] {

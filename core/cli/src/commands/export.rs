@@ -130,7 +130,7 @@ fn which(checkpoint: &Checkpoint, given: &Path) -> Option<String> {
             "the last checkpoint, of step {step}; the best is of step {best}: {}",
             given.join("best").display()
         ),
-        Some(_) => format!("the last checkpoint, of step {step}, which is the best, too"),
+        Some(_) => format!("the last checkpoint, of step {step}, which is also the best"),
         None => format!("the last checkpoint, of step {step}"),
     })
 }
@@ -185,7 +185,8 @@ fn write_graph(
     let verified =
         verify(model.vit(), out, format, &options, &graph.python).map_err(Error::from)?;
     let (difference, largest) = (verified.difference, verified.largest);
-    let said = format!("differs from the model by {difference:.1e} at most, of {largest:.3}");
+    let said =
+        format!("differs from the model by at most {difference:.1e} (largest value {largest:.3})");
     if !verified.is_close() {
         return Err(Failure::Other(format!("{} {said}", out.display())));
     }

@@ -56,7 +56,7 @@ fn heads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// How learned positions are taken to another grid.
+/// How learned positions are resized to another grid.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum PositionResizing {
     /// Linear between aligned corners, as in google-research/vision_transformer.
@@ -96,7 +96,7 @@ pub fn run(arguments: &ImportArguments) -> Result<ExitCode, Failure> {
         to_task(model, arguments.image_size, arguments.classes, resize).map_err(Error::from)?;
     if model.config.classes == 0 {
         return Err(Failure::Other(format!(
-            "{} has no head: `--classes` gives it one for that many classes, of zeros at first",
+            "{} has no head: `--classes` adds one for that many classes, starting from zero",
             arguments.source.display()
         )));
     }

@@ -83,8 +83,10 @@ impl Subject {
             return Self::of_experiment(arguments, Loaded::read_to_look(path, set)?);
         }
         if arguments.classes.is_some() {
-            let problem =
-                format!("{} has its classes: `--classes` is for an experiment", path.display());
+            let problem = format!(
+                "{} already has its classes: `--classes` is only for experiments",
+                path.display()
+            );
             return Err(Failure::Usage(problem));
         }
         match checkpoint::find(path) {
@@ -101,7 +103,8 @@ impl Subject {
             (None, 0) => {
                 let data = loaded.experiment.data.open().map_err(|error| {
                     Failure::Other(format!(
-                        "the number of classes comes from the data, but: {error}; `--classes` says it, too"
+                        "cannot take the number of classes from the data: {error}; `--classes` \
+                         sets it as well"
                     ))
                 })?;
                 data.train.class_names().len()
@@ -133,7 +136,7 @@ impl Subject {
         let document = vitral_config::Document::new("defaults", SMALLEST);
         let loaded = Loaded::parse(document, set, Path::new("."))?;
         if loaded.document().assigned().any(|field| field.starts_with("model")) {
-            let problem = "the model is that of the file: `--set` can change `train` alone";
+            let problem = "the model is that of the file: `--set` can only change `train`";
             return Err(Failure::Usage(problem.into()));
         }
         // A backbone has no head.
@@ -208,10 +211,10 @@ impl Summary {
             println!("  {row}");
         }
         println!(
-            "  MFLOPs of an image's forward pass, two for each multiplication and addition; a training step \
+            "  MFLOPs of one image's forward pass, counting a multiply-add as two; a training step \
              takes three times as many"
         );
-        println!("  kept KiB: what blocks keep of an image for backward on {}", self.device);
+        println!("  kept KiB: what blocks keep per image for the backward pass on {}", self.device);
         let memory = &self.training_memory;
         println!(
             "training with {} at once takes about {}",

@@ -60,7 +60,7 @@ pub enum Command {
     Average(AverageArguments),
     /// Remove the attention heads and hidden neurons that matter least from a trained model.
     Prune(PruneArguments),
-    /// Write a trained model's logits of all training images, for others to learn from.
+    /// Write a trained model's logits of all training images, for students to learn from.
     Teach(TeachArguments),
     /// Show a model's layers, parameters, operations and memory.
     Inspect(InspectArguments),

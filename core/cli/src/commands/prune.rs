@@ -53,18 +53,18 @@ pub struct PruneArguments {
 /// What heads and neurons are ranked by.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ImportanceName {
-    /// What the loss would change without each, to first order (Molchanov et al. 2019)
+    /// How much the loss would change without each, to first order (Molchanov et al. 2019)
     Taylor,
-    /// The magnitude of its weights, for which no data is read
+    /// The magnitude of its weights, which needs no data
     Magnitude,
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    within(text, |share| share > 0.0 && share < 1.0, "a share between 0 and 1, as 0.6")
+    within(text, |share| share > 0.0 && share < 1.0, "a share between 0 and 1, such as 0.6")
 }
 
 fn share_or_all(text: &str) -> Result<f64, String> {
-    within(text, |share| (0.0..=1.0).contains(&share), "a share from 0 to 1, as 0.2")
+    within(text, |share| (0.0..=1.0).contains(&share), "a share from 0 to 1, such as 0.2")
 }
 
 fn within(text: &str, is_right: impl Fn(f64) -> bool, right: &str) -> Result<f64, String> {

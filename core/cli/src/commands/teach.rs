@@ -20,7 +20,8 @@ use crate::{
 pub struct TeachArguments {
     /// The teacher: a run's folder, its `best` or `last`, a checkpoint, or whatever `init: Pretrained` takes.
     pub teacher: PathBuf,
-    /// The experiment, a RON file, whose training images it answers on. Nothing may change them at random.
+    /// The experiment, a RON file, whose training images it answers on. They must not be augmented
+    /// at random.
     pub experiment: PathBuf,
     /// The file to write, which `train.teacher: (logits: "FILE.safetensors")` names.
     #[arg(long, value_name = "FILE.safetensors")]

@@ -80,7 +80,7 @@ pub fn run(arguments: &TrainArguments, job: &Job) -> Result<ExitCode, Failure> {
     job.finish();
     if outcome.interrupted {
         println!(
-            "stopped after step {}; go on with: {} train --resume {}",
+            "stopped after step {}; resume with: {} train --resume {}",
             outcome.step,
             program(),
             outcome.run.display()
@@ -196,9 +196,9 @@ fn resume(
             if !arguments.overrides.set.is_empty() =>
         {
             Failure::Usage(format!(
-                "{} cannot be resumed as `--set` changes it: {problem}\n  help: a resumed run keeps its model, \
-                 kind of optimizer and classes; a new run starts from its weights with \
-                 `train EXPERIMENT --init {}`",
+                "{} cannot be resumed with these changes by `--set`: {problem}\n  help: a resumed \
+                 run keeps its model, kind of optimizer and classes; a new run starts from its \
+                 weights with `train EXPERIMENT --init {}`",
                 run.display(),
                 run.display()
             ))
@@ -246,8 +246,8 @@ fn tell_other(meant: &Path, output: &Path, progress: &Progress) {
 fn newest_of(run: &Path) -> Result<PathBuf, Failure> {
     checkpoint::newest(run).ok_or_else(|| {
         Failure::Other(format!(
-            "{} holds a run without a checkpoint to go on from: another process trains there, or somebody has \
-             taken its checkpoints away; wait for it, or choose another `output`",
+            "{} holds a run without a checkpoint to resume from: another process is training \
+             there, or its checkpoints were removed; wait for it, or choose another `output`",
             run.display()
         ))
     })

@@ -77,7 +77,7 @@ fn confusion(found: &Found) -> String {
             found.figures.confusion.iter().filter(|taken| taken.class != taken.predicted).collect();
         pairs.sort_by_key(|taken| std::cmp::Reverse(taken.images));
         let all = pairs.len();
-        let mut rows = row(&["taken for".into(), "images".into()], "th", "class");
+        let mut rows = row(&["predicted as".into(), "images".into()], "th", "class");
         for taken in pairs.into_iter().take(PAIRS) {
             let cells = [escape(&classes[taken.predicted].name), taken.images.to_string()];
             rows += &row(&cells, "td", &escape(&classes[taken.class].name));
@@ -109,14 +109,14 @@ fn confusion(found: &Found) -> String {
         rows += &format!("<tr><th class=\"row\">{index} {name}</th>{cells}</tr>\n");
     }
     format!(
-        "{title}<p>What images are in rows, what they are taken for in columns.</p>\n\
+        "{title}<p>True classes in rows, predicted classes in columns.</p>\n\
          <div class=\"scroll\"><table class=\"matrix\">\n{rows}</table></div>\n"
     )
 }
 
 fn classes(found: &Found) -> String {
     let share = |figure: Option<f64>| figure.map_or_else(|| "-".into(), percent);
-    let header = ["images", "recognised", "accuracy", "taken for it", "precision", "F1"];
+    let header = ["images", "correct", "accuracy", "predicted", "precision", "F1"];
     let mut rows = row(&header.map(str::to_owned), "th", "class");
     for class in &found.figures.classes {
         let cells = [

@@ -40,7 +40,7 @@ impl Pictures {
         let note =
             self.note.iter().map(|note| format!("<p class=\"faint\">{}</p>\n", escape(note)));
         let none = match self.mistakes.is_empty() {
-            true => "<p>There is none: every image is recognised.</p>\n",
+            true => "<p>None: every image is classified correctly.</p>\n",
             false => "",
         };
         format!(
@@ -118,8 +118,6 @@ mod tests {
         assert!(!html.contains("<script") && html.contains("is &lt;b&gt;<br>&quot;&gt;&lt;script"));
         assert!(html.contains("<b>a&amp;b</b> 50.0%, <b>c</b> 25.0%"), "{html}");
         assert_eq!(html.matches("src=\"data:image/jpeg;base64,/9j/").count(), 2);
-        assert!(
-            !html.contains("There is none") && Pictures::default().html().contains("There is none")
-        );
+        assert!(!html.contains("None:") && Pictures::default().html().contains("None:"));
     }
 }

@@ -158,7 +158,9 @@ impl Progress {
         self.bar.finish_and_clear();
         if self.skipped.len() > NAMED_SKIPS {
             let more = HumanCount((self.skipped.len() - NAMED_SKIPS) as u64);
-            eprintln!("and {more} more training images were left out; metrics.jsonl names all");
+            eprintln!(
+                "and {more} more training images were left out; metrics.jsonl lists them all"
+            );
         }
     }
 
@@ -172,7 +174,7 @@ impl Progress {
         }
         if images.len() > NAMED_SKIPS {
             let more = HumanCount((images.len() - NAMED_SKIPS) as u64);
-            self.warning(&format!("and {more} more; metrics.jsonl names all"));
+            self.warning(&format!("and {more} more; metrics.jsonl lists them all"));
         }
         self.unread = images.to_vec();
     }
@@ -192,7 +194,7 @@ impl Progress {
             counted(round(info.epochs), "epoch", "epochs"),
         ));
         if info.start_step > 0 {
-            self.line(&format!("going on after step {}", info.start_step));
+            self.line(&format!("resuming after step {}", info.start_step));
         }
         if let Some(images) = info.micro_batch {
             let images = counted(images, "image", "images");

@@ -39,7 +39,7 @@ pub fn check(
                 });
             }
             if let Some(why) = &release.yanked {
-                note(&format!("{from} was taken back: {why}"));
+                note(&format!("{from} was yanked: {why}"));
             }
         }
     }

@@ -17,8 +17,8 @@ pub const BUNDLE: vitral_files::Kind =
 /// How registries are reached.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Reached {
-    /// Speak to a registry on this machine without TLS. With `=HOST:PORT`, to that one, wherever it is: all on
-    /// the way can read passwords, and change what is said.
+    /// Connect to a registry on this machine without TLS. With `=HOST:PORT`, to that one, wherever
+    /// it is: anyone on the way can then read passwords and change what is sent.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -140,7 +140,7 @@ impl Registries {
                     let version = &bundle.manifest().version;
                     indexes::check(store, reference, version, bundle.digest())?;
                 }
-                note(&format!("{error}; {reference} is taken as it was fetched before"));
+                note(&format!("{error}; using {reference} as it was fetched before"));
                 return Ok(bundle);
             }
             found => found?,

@@ -67,7 +67,8 @@ impl Header {
         let version = u32::from_le_bytes([page[8], page[9], page[10], page[11]]);
         if version != VERSION {
             return Err(format!(
-                "is a cache of version {version}, and this program reads version {VERSION}; make it anew"
+                "is a cache of version {version}, but this program reads version {VERSION}; make \
+                 it again"
             ));
         }
         if checksum(&page[..CHECKED]) != number(page, CHECKED) {
@@ -175,7 +176,7 @@ impl Entry {
         let bytes = byte_count(width.into(), height.into(), channels);
         match bytes.map_err(|error| error.to_string())? == self.length as usize {
             true => Ok(()),
-            false => Err("has another number of pixels than its size says".into()),
+            false => Err("has a number of pixels that does not match its size".into()),
         }
     }
 }

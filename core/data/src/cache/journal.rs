@@ -59,7 +59,7 @@ impl Journal {
             None if bytes.len() < start.len() => (Progress::none(), 0),
             None => {
                 let problem = "belongs to an unfinished cache of other images or with other \
-                               settings; remove this file to start anew";
+                               settings; remove this file to start over";
                 return Err(DataError::malformed(path, problem));
             }
         };

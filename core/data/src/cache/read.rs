@@ -22,7 +22,7 @@ const PART: usize = 1 << 20;
 
 /// What has happened to a file of which something is not there any more.
 const CUT_SHORT: &str =
-    "was cut short while it was in use, or its disk has failed; make the cache anew";
+    "was cut short while it was in use, or its disk has failed; make the cache again";
 
 /// Settings of `Cache`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,7 +89,7 @@ impl Cache {
             ("list of classes", &names, header.names_checksum),
         ] {
             if checksum(&map[range.clone()]) != expected {
-                let problem = format!("is damaged: its {what} was altered; make the cache anew");
+                let problem = format!("is damaged: its {what} was altered; make the cache again");
                 return Err(wrong(problem));
             }
         }
@@ -173,11 +173,13 @@ impl Cache {
 
     fn find(&self, number: usize, again: bool) -> Result<(Entry, &[u8]), String> {
         let entry = self.entry(number)?;
-        let bytes = self.map.get(entry.range()).ok_or("the cache was altered while it is open")?;
+        let bytes = self.map.get(entry.range()).ok_or("the cache was altered while it was open")?;
         let (word, bit) = (&self.checked[number / 64], 1 << (number % 64));
         if again || word.load(Ordering::Relaxed) & bit == 0 {
             if checksum(bytes) != entry.checksum {
-                return Err("its bytes are not those that were written; make the cache anew".into());
+                return Err(
+                    "its bytes are not those that were written; make the cache again".into()
+                );
             }
             word.fetch_or(bit, Ordering::Relaxed);
         }

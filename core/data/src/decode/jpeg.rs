@@ -74,8 +74,8 @@ impl Segments {
         }
         if self.scans > USUAL_SCANS && self.pixels.saturating_mul(self.scans as u64) > MOST_WORK {
             return Err(DecodeError(format!(
-                "the JPEG file has {} scans over {:.0} million pixels; more than {USUAL_SCANS} are read of \
-                 smaller images only",
+                "the JPEG file has {} scans over {:.0} million pixels; more than {USUAL_SCANS} are \
+                 only read from smaller images",
                 self.scans,
                 self.pixels as f64 / 1e6
             )));
@@ -87,8 +87,8 @@ impl Segments {
     pub fn check_kind(&self) -> Result<(), DecodeError> {
         let Some(kind) = self.unread else { return Ok(()) };
         Err(DecodeError(format!(
-            "the JPEG file is {kind}; baseline and progressive files with Huffman codes and 8 bits a value are \
-             read, as usual programs write them"
+            "the JPEG file is {kind}; only baseline and progressive files with Huffman codes and 8 \
+             bits per value can be read, as most programs write them"
         )))
     }
 

@@ -270,7 +270,7 @@ fn kinds_that_nothing_decodes_are_named() {
         bytes[frame + at] = value;
         for error in [decode(&bytes).unwrap_err(), encoded_size(&bytes).unwrap_err()] {
             let error = error.to_string();
-            assert!(error.contains(&format!("is {name}; baseline and prog")), "{error}");
+            assert!(error.contains(&format!("is {name}; only baseline and prog")), "{error}");
         }
     }
 }

@@ -128,13 +128,10 @@ fn unlisted(
     };
     match (given, found.as_slice()) {
         (Some(given), []) => {
-            format!(
-                "its class {shown} is not among the classes that are listed: {}",
-                abridged(given)
-            )
+            format!("its class {shown} is not among the listed classes: {}", abridged(given))
         }
         (Some(given), found) => format!(
-            "its class {shown} is not among the classes that are listed: {}; those of the data: {}",
+            "its class {shown} is not among the listed classes: {}; those of the data: {}",
             abridged(given),
             abridged(found)
         ),
@@ -216,7 +213,10 @@ mod tests {
         let listed = names("emu cat");
         let unknown = message(of_names(&["cat", "fox"], Classes::Listed(&listed)));
         assert!(unknown.contains("image 1: its class `fox`"), "{unknown}");
-        assert!(unknown.contains("listed: emu, cat; those of the data: cat, fox"), "{unknown}");
+        assert!(
+            unknown.contains("listed classes: emu, cat; those of the data: cat, fox"),
+            "{unknown}"
+        );
         assert!(message(of_numbers(&[0, 2], Classes::Listed(&listed), None)).contains("class 2"));
         let negative = message(of_numbers(&[0, -1], Classes::Found, None));
         assert!(negative.contains("image 1: its class -1"), "{negative}");

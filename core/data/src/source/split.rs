@@ -94,7 +94,7 @@ impl<Whole> SplitConfig<Whole> {
             });
         }
         if samples.is_empty() {
-            let problem = "every class has one image, of which none can be held back";
+            let problem = "every class has only one image, so none can be held back";
             return Err(DataError::setting("data.val", problem));
         }
         Ok(Part::of(whole, samples))
@@ -104,7 +104,8 @@ impl<Whole> SplitConfig<Whole> {
 impl<Whole: Settings> Settings for SplitConfig<Whole> {
     fn open(&self, _: Purpose, on_error: OnError) -> Result<Arc<dyn Source>, DataError> {
         let Some((of, side)) = &self.of else {
-            let problem = "stands for a part of the images of `data.train`, and only in `data.val`";
+            let problem = "stands for a part of the images of `data.train`, so it only works in \
+                           `data.val`";
             return Err(DataError::setting(format!("Split({})", self.share), problem));
         };
         Ok(Arc::new(self.of(of.open(Purpose::Training, on_error)?, *side)?))
@@ -252,7 +253,7 @@ mod tests {
         let (_folder, single) = folder(&[("a", 1), ("b", 1)]);
         assert!(Split::from(0.5).of(single, Side::Validation).is_err());
         let alone = Split::from(0.5).open(Purpose::Training, OnError::Stop).err().unwrap();
-        assert!(alone.to_string().contains("only in `data.val`"), "{alone}");
+        assert!(alone.to_string().contains("only works in `data.val`"), "{alone}");
     }
 
     #[test]

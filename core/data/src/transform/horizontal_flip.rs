@@ -15,7 +15,7 @@ use crate::pixels::Channels;
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct HorizontalFlip {
-    /// How likely an image is mirrored.
+    /// Probability that an image is mirrored.
     #[serde(default = "default_probability")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f64,

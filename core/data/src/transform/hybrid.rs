@@ -39,9 +39,9 @@ pub(super) fn check<'n>(stages: impl Iterator<Item = (&'n str, Hybrid)>) -> Resu
                 return Err(DataError::setting(
                     format!("augment[{number}]"),
                     format!(
-                        "`{name}` needs pixels, which with `decoder: Hybrid` are not there before the batch \
-                         is on the device; it can have one bilinear \
-                         `RandomResizedCrop` or `Resize`, and flips"
+                        "`{name}` needs pixels, which `decoder: Hybrid` does not have before the \
+                         batch is on the device; it allows one bilinear `RandomResizedCrop` or \
+                         `Resize`, and flips"
                     ),
                 ));
             }

@@ -51,7 +51,7 @@ pub enum Transform {
     ResizeShorter(ResizeShorter),
     /// Cut the middle out, in the model's input size. Smaller images get a black border.
     CenterCrop(CenterCrop),
-    /// Add a border and cut a random part out, as large as the image was.
+    /// Add a border and crop a random part of the image's original size.
     PadCrop(PadCrop),
     /// Mirror left and right, at random.
     HorizontalFlip(HorizontalFlip),
@@ -221,7 +221,7 @@ mod tests {
             assert!(check_hybrid(&[read(text).unwrap()]).is_ok());
             let bicubic = text.replace(')', "interpolation: Bicubic)");
             let error = check_hybrid(&[read(&bicubic).unwrap()]).unwrap_err().to_string();
-            assert!(error.contains("it can have one bilinear `RandomResizedCrop`"), "{error}");
+            assert!(error.contains("it allows one bilinear `RandomResizedCrop`"), "{error}");
         }
     }
 

@@ -78,7 +78,8 @@ fn rest((file, size): (File, u64), kind: Kind, content: &mut Vec<u8>) -> io::Res
 }
 
 pub(crate) fn too_large(kind: Kind, size: u64) -> io::Error {
-    let problem = format!("it has {size} bytes or more, and {kind} has at most {}", kind.most());
+    let problem =
+        format!("it has {size} bytes or more, but {kind} can have at most {}", kind.most());
     io::Error::new(io::ErrorKind::FileTooLarge, problem)
 }
 

@@ -19,7 +19,7 @@ fn files_of_their_kinds_size_are_read() {
     assert_eq!(buffer, b"abcd");
     fs::write(&path, "abcde").unwrap();
     let error = read(&path, SMALL).unwrap_err().to_string();
-    assert!(error.contains("5 bytes") && error.contains("a note has at most 4"), "{error}");
+    assert!(error.contains("5 bytes") && error.contains("a note can have at most 4"), "{error}");
     fs::write(&path, b"ab\xff").unwrap();
     let error = read_text(&path, SMALL).unwrap_err().to_string();
     assert!(error.contains("byte 2 is not UTF-8"), "{error}");

@@ -113,7 +113,7 @@ fn folders_and_devices_are_never_replaced() {
     fs::create_dir(folder.path().join("a")).unwrap();
     for path in [&folder.path().join("a"), Path::new("/dev/null")] {
         let error = NewFile::create(path, Existing::Replace, Access::Usual).unwrap_err();
-        assert!(error.to_string().starts_with("there is a "), "{error}");
+        assert!(error.to_string().starts_with("there is already a "), "{error}");
     }
 }
 

@@ -311,7 +311,9 @@ unsafe extern "C" fn act(at: *mut c_void, action: *const c::Action) {
         };
         match action {
             Ok(action) if context.actions.len() < MAX_ACTIONS => context.actions.push(action),
-            Ok(_) => context.misuse(format!("it asked for more than {MAX_ACTIONS} things at once")),
+            Ok(_) => {
+                context.misuse(format!("it asked for more than {MAX_ACTIONS} actions at once"))
+            }
             Err(error) => context.misuse(format!("it called `act` with {error}")),
         }
     });

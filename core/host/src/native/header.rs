@@ -20,11 +20,11 @@ pub(super) fn check(start: &[u8]) -> Result<(), String> {
         "Linux and other Unix systems"
     };
     if system != here {
-        return Err(format!("it is a library for {system}, and this is {here}"));
+        return Err(format!("it is a library for {system}, but this is {here}"));
     }
     match processor {
         Some(processor) if processor != std::env::consts::ARCH => {
-            Err(format!("it is built for {processor}, and this is {}", std::env::consts::ARCH))
+            Err(format!("it is built for {processor}, but this is {}", std::env::consts::ARCH))
         }
         _ => Ok(()),
     }
@@ -112,7 +112,7 @@ mod tests {
         let mut elf = b"\x7fELF\x02\x01".to_vec();
         elf.resize(64, 0);
         elf[18] = 183;
-        assert_eq!(check(&elf).unwrap_err(), "it is built for aarch64, and this is x86_64");
+        assert_eq!(check(&elf).unwrap_err(), "it is built for aarch64, but this is x86_64");
         elf[18] = 62;
         assert_eq!(check(&elf), Ok(()));
         let error = check(b"\xcf\xfa\xed\xfe\x0c\0\0\x01").unwrap_err();

@@ -93,7 +93,7 @@ impl Loaded for Native {
         )?;
         let program = match context.trace {
             Some(trace) => trace.finish(),
-            None => Err(Cause::BadResult("it gave no program".into())),
+            None => Err(Cause::BadResult("it returned no program".into())),
         };
         program.map_err(|cause| keeper.error(Call::Trace, words(), cause))
     }

@@ -142,6 +142,6 @@ fn outcome(status: u32, context: &mut Context) -> Result<(), Cause> {
         (c::PANICKED, _) => {
             Err(Cause::Panicked(said.unwrap_or_else(|| "it gave no reason".into())))
         }
-        (status, _) => Err(Cause::BadResult(format!("it returned status {status}, which is none"))),
+        (status, _) => Err(Cause::BadResult(format!("it returned the unknown status {status}"))),
     }
 }

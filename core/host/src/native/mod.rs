@@ -29,7 +29,7 @@ pub(crate) fn open(
     let describe = table.describe.ok_or_else(|| refuse("it has no function `describe`".into()))?;
     // SAFETY: the function takes nothing, and gives a pointer that is valid for ever, or null.
     let description = unsafe { describe().as_ref() };
-    let description = description.ok_or_else(|| refuse("it describes itself by null".into()))?;
+    let description = description.ok_or_else(|| refuse("its description is null".into()))?;
     // SAFETY: by contract everything that a description points to is valid for ever.
     let description = unsafe { Description::from_c(description) };
     let description = description.map_err(|error| refuse(error.to_string()))?;
@@ -46,7 +46,7 @@ fn contract(size: usize, major: u16, minor: u16) -> Result<(), String> {
     }
     if major != c::MAJOR || minor > c::MINOR {
         return Err(format!(
-            "it is built for contract {major}.{minor}, and this vitral speaks {}.0 to {}.{}",
+            "it is built for contract {major}.{minor}, but this vitral supports {}.0 to {}.{}",
             c::MAJOR,
             c::MAJOR,
             c::MINOR

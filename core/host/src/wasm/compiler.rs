@@ -105,7 +105,7 @@ impl Compiler {
         // itself checks that this engine can run them.
         let loaded = unsafe { Component::deserialize(engine, &compiled) };
         let loaded =
-            loaded.map_err(|error| format!("what its compiler gave is of no use: {error:#}"))?;
+            loaded.map_err(|error| format!("its compiler's output cannot be used: {error:#}"))?;
         Ok((loaded, compiled))
     }
 }
@@ -172,13 +172,13 @@ impl Ended {
         let kib = component.div_ceil(1 << 10);
         if self.is_late || self.is_out_of_time() {
             return Err(format!(
-                "compiling its {kib} KiB takes longer than the {:.0} s that they may take",
+                "compiling its {kib} KiB takes longer than the limit of {:.0} s",
                 limits.time.as_secs_f64()
             ));
         }
         if OUT_OF_MEMORY.iter().any(|words| self.said.contains(words)) {
             return Err(format!(
-                "compiling its {kib} KiB takes more than the {} MiB of memory that they may take",
+                "compiling its {kib} KiB takes more memory than the limit of {} MiB",
                 limits.memory >> 20
             ));
         }
@@ -259,11 +259,11 @@ mod tests {
         let long = vec![7; 300_000];
         assert_eq!(of_shell("cat", &long).unwrap(), long);
         for (script, wanted) in [
-            ("exec sleep 60", "compiling its 1 KiB takes longer than the 0 s that they may take"),
+            ("exec sleep 60", "compiling its 1 KiB takes longer than the limit of 0 s"),
             ("kill -XCPU $$", "takes longer than"),
             (
                 "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
-                "takes more than the 1 MiB",
+                "takes more memory than the limit of 1 MiB",
             ),
             (
                 "echo nothing of that kind >&2; exit 3",

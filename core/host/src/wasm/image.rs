@@ -62,7 +62,7 @@ impl ImageAugmentation for Augmentation {
         let mut result = self.call((width, height, channels), pixels, sample, &words);
         if self.0.is_exhausted() && !is_changed() {
             // An image depends on its sample alone, so that another instance makes of it what this one would have.
-            tracing::debug!("plugin `{}` used up its memory, and starts anew", self.0.plugin());
+            tracing::debug!("plugin `{}` used up its memory and is started again", self.0.plugin());
             self.0.discard();
             result = self.call((width, height, channels), pixels, sample, &words);
         }

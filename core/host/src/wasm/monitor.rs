@@ -66,7 +66,8 @@ impl MonitorInstance for Observer {
         )?;
         if actions.len() > MAX_ACTIONS {
             let what = format!("{} actions at once", actions.len());
-            let cause = Cause::BadResult(format!("it asked for {what}, but may for {MAX_ACTIONS}"));
+            let cause =
+                Cause::BadResult(format!("it asked for {what}, but may ask for {MAX_ACTIONS}"));
             return Err(self.error(Call::Observe, words(), cause));
         }
         Ok(FromWit::from_wit(actions))

@@ -76,7 +76,7 @@ fn interfaces(engine: &WasmEngine, component: &Component) -> Result<(Kind, bool)
             uses_wasi = true;
         } else if ours(import)?.is_none() {
             return Err(format!(
-                "it imports `{import}`, which there is not: plugins may import \
+                "it imports `{import}`, which does not exist: plugins may import \
                  `{NAMESPACE}logging`, `{NAMESPACE}tensors` and WASI"
             ));
         }
@@ -111,7 +111,7 @@ fn ours(name: &str) -> Result<Option<&str>, String> {
     });
     if !fits {
         return Err(format!(
-            "it is built for contract {version} (`{name}`), and this vitral speaks {VERSION}"
+            "it is built for contract {version} (`{name}`), but this vitral supports {VERSION}"
         ));
     }
     Ok(Some(interface))

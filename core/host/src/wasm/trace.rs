@@ -63,7 +63,7 @@ pub(super) fn trace(
     })?;
     let program = match keeper.take_trace() {
         Some(trace) => trace.finish(),
-        None => Err(Cause::BadResult("it gave no program".into())),
+        None => Err(Cause::BadResult("it returned no program".into())),
     };
     program.map_err(|cause| keeper.error(Call::Trace, subject.words(), cause))
 }

@@ -84,7 +84,7 @@ macro_rules! attention {
 fn tables_that_do_not_keep_to_the_contract_are_refused() {
     let refused = |change: fn(&mut c::Plugin)| open(Kind::Monitor, change).err().unwrap();
     let minor = vitral_abi::VERSION.1;
-    let spoken = format!("contract 2.{minor}, and this vitral speaks 1.0 to 1.{minor}");
+    let spoken = format!("contract 2.{minor}, but this vitral supports 1.0 to 1.{minor}");
     for (change, wanted) in [
         ((|t| t.major = 2) as fn(&mut c::Plugin), spoken.as_str()),
         (|t| t.minor = 9, "contract 1.9"),
@@ -114,7 +114,7 @@ fn descriptions_that_make_no_sense_are_refused() {
     }
     let open = || open(Kind::Attention, |table| table.describe = Some(describe)).err().unwrap();
     let text = open();
-    assert!(text.contains("describes itself by null"), "{text}");
+    assert!(text.contains("its description is null"), "{text}");
     for (change, wanted) in [
         (
             (|d| d.name = "Big Name".into()) as fn(&mut Description),
@@ -327,13 +327,13 @@ fn traces_that_go_wrong_say_how() {
     assert!(matches!(&cause, Cause::Trace(errors) if errors.errors.len() == 1), "{cause:?}");
     assert!(text.contains("there is no op `nonsense`"), "{text}");
     for (attention, wanted) in [
-        (attention!(|_host, _query| c::OK), "it gave 0 results, but must give 1"),
+        (attention!(|_host, _query| c::OK), "it returned 0 results, but must return 1"),
         (
             attention!(|host, query| {
                 (0..9).for_each(|_| ((*host).result)((*host).context, query));
                 c::OK
             }),
-            "it gave more results, but must give 1",
+            "it returned more results, but must return 1",
         ),
         (
             attention!(|host, _query| {

@@ -46,7 +46,7 @@ fn an_image_augmentation_ends_at_once_and_so_do_those_that_follow() {
     let (result, time) = interrupted(&interrupt, || augment(&mut *instance));
     let error = result.unwrap_err();
     assert_eq!(error.cause, Cause::Interrupted, "{error}");
-    assert!(error.to_string().contains("the run is to stop"), "{error}");
+    assert!(error.to_string().contains("the run is stopping"), "{error}");
     assert!(time < SOON, "{time:?}");
     assert_eq!(augment(&mut *instance).unwrap_err().cause, Cause::Interrupted);
 }

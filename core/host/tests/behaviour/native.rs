@@ -99,7 +99,7 @@ fn what_a_plugin_in_c_does_wrong_is_named() {
 
 #[test]
 fn tables_of_other_contracts_are_refused_with_both_versions() {
-    let spoken = format!("this vitral speaks 1.0 to 1.{}", vitral_abi::VERSION.1);
+    let spoken = format!("this vitral supports 1.0 to 1.{}", vitral_abi::VERSION.1);
     for (table, wanted) in [
         ("plugin.major = 2;", "built for contract 2.0"),
         ("plugin.major = 3;", spoken.as_str()),

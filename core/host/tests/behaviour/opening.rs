@@ -45,7 +45,7 @@ fn foreign_imports_are_named() {
     let text = refusal_of(
         r#"(component (import "evil:thing/files@1.0.0" (instance (export "open" (func)))))"#,
     );
-    assert!(text.contains("imports `evil:thing/files@1.0.0`, which there is not"), "{text}");
+    assert!(text.contains("imports `evil:thing/files@1.0.0`, which does not exist"), "{text}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn read(mut archive: Archive, wanted: Wanted<'_>) -> Result<Contents,
             return Err(format!("`{file_name}` in the archive is not a NumPy array (.npy)"));
         };
         if contents.has(name) {
-            return Err(format!("`{name}` is there twice"));
+            return Err(format!("`{name}` occurs twice"));
         }
         if !wanted(name) {
             contents.unread.insert(name.to_owned());

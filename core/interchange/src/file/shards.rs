@@ -58,7 +58,8 @@ pub(super) fn read(index: &Path, wanted: Wanted<'_>) -> Result<Contents, Interch
 fn files_of(index: &Value) -> Result<BTreeMap<&str, BTreeSet<&str>>, String> {
     let Some(map) = index["weight_map"].as_object() else {
         return Err(
-            "this is JSON, but no index of weights: it has no `weight_map` with the file of each tensor"
+            "this is JSON, but not an index of weights: it has no `weight_map` with the file of \
+             each tensor"
                 .into(),
         );
     };
@@ -175,6 +176,6 @@ mod tests {
         let index = fs::OpenOptions::new().write(true).open(folder.path().join(INDEX)).unwrap();
         index.set_len(1 << 30).unwrap();
         let said = complaint(&folder);
-        assert!(said.contains("a file of settings has at most"), "{said}");
+        assert!(said.contains("a file of settings can have at most"), "{said}");
     }
 }

@@ -233,7 +233,7 @@ fn other_files_are_told_what_they_are() {
         ("model.safetensors", lfs, "a pointer of Git LFS, and not the file of 345579424 bytes"),
         ("model.safetensors", b"<!DOCTYPE html><html>", "a web page"),
         ("model.npz", b"\n <?xml version=\"1.0\"?>", "a web page"),
-        ("model.npz", b"{\"error\": \"Repository not found\"}", "JSON, but no index"),
+        ("model.npz", b"{\"error\": \"Repository not found\"}", "JSON, but not an index"),
         ("model.npz", b"\x1f\x8b\x08", "compressed file"),
         ("model.pth", &tar, "a tar archive"),
         ("noise", b"and so on, and on", "neither"),

@@ -110,7 +110,7 @@ pub fn verify(
                     python.display(),
                     format.package()
                 ),
-                _ => format!("{} does not run it: {last}", format.package()),
+                _ => format!("{} cannot run it: {last}", format.package()),
             };
             return Err(InterchangeError::Unverified { path: path.into(), problem });
         }

@@ -90,7 +90,7 @@ fn of_several_models_the_likelier_is_taken_and_the_others_are_told() {
         false => vec![name.into()],
     };
     let said = renamed(stages, &heads(2)).unwrap_err();
-    assert!(said.contains("nobody's that is known"), "{said}");
+    assert!(said.contains("names of its tensors are unknown"), "{said}");
 }
 
 #[test]

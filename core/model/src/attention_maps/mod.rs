@@ -40,14 +40,14 @@ pub enum NoAttention {
     Mixer,
     /// Tokens become fewer on their way.
     #[error(
-        "the model merges tokens (ToMe), so that those of its last layers are no patches; \
+        "the model merges tokens (ToMe), so the tokens of its last layers are no longer patches; \
          `--token-merging 0` merges none"
     )]
     Merging,
     /// Tokens are left out on their way.
     #[error(
-        "the model leaves out tokens (EViT), so that its last layers have no part of some patches; \
-         `--keep-tokens 1` keeps all"
+        "the model leaves out tokens (EViT), so its last layers lack some patches; `--keep-tokens \
+         1` keeps all"
     )]
     Reorganization,
     /// A plugin's attention is something else.

@@ -47,7 +47,8 @@ impl ViTConfig {
                         "the patch size must divide the image size: {below} or {above} px would"
                     ),
                     downscaling => format!(
-                        "the stem makes an image {downscaling} times smaller, and a patch is {} of that: images of {below} or {above} px would do",
+                        "the stem makes an image {downscaling} times smaller, and a patch is {} of \
+                         that: images of {below} or {above} px would fit",
                         self.patch_size()
                     ),
                 },
@@ -84,7 +85,7 @@ impl ViTConfig {
             (
                 self.relative_position_bias && self.patch_dropout > 0.0,
                 "patch_dropout",
-                "patch dropout does not go with a relative position bias",
+                "patch dropout cannot be combined with a relative position bias",
                 "use `rope` or an added position embedding with patch dropout",
             ),
         ] {
@@ -98,7 +99,7 @@ impl ViTConfig {
         {
             return Err(ConfigProblem::new(
                 "patch_dropout",
-                format!("patch dropout does not go with the plugin of attention[{index}]"),
+                format!("patch dropout cannot be combined with the plugin of attention[{index}]"),
                 "a plugin's attention is traced for the whole grid of patches",
             ));
         }

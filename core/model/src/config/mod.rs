@@ -52,7 +52,8 @@ pub struct ViTConfig {
     /// What the image goes through before it is cut into patches: `None`, or `ResNet(layers: [3, 4,
     /// 9])`.
     pub stem: Stem,
-    /// Side of a square patch in pixels of the image, or of what the stem gives; must fill them.
+    /// Side of a square patch in pixels of the image, or of the stem's output; must divide their
+    /// side.
     #[schemars(range(min = 1, max = 1024))]
     pub patch_size: Option<usize>,
     /// Width of a token (timm `embed_dim`, vit_jax `hidden_size`); a multiple of `heads`.
@@ -96,10 +97,10 @@ pub struct ViTConfig {
     pub fc_norm: bool,
     /// Position embedding added to the tokens: `Learned`, `SinCos2d` (fixed) or `None`.
     pub position: Position,
-    /// Whether learned positions have one for the class token, too; without, as in DeiT-III, the
-    /// patches alone get positions (timm's `no_embed_class`).
+    /// Whether the class token has a learned position, too; if not, as in DeiT III, only the
+    /// patches have positions (timm's `no_embed_class`).
     pub class_position: bool,
-    /// Whether learned positions have some for the registers, too (timm's `reg_tokens` without
+    /// Whether the registers have learned positions, too (timm's `reg_tokens` without
     /// `no_embed_class`).
     pub register_position: bool,
     /// Rotates queries and keys by their 2-D position (axial RoPE); the value is the base of its
@@ -147,8 +148,9 @@ pub struct ViTConfig {
     /// Merges similar tokens after each layer's attention (ToMe, Bolya et al. 2023), in training and
     /// inference; none keeps all.
     pub token_merging: Option<TokenMerging>,
-    /// Keeps the patches that the class token attends to most, and fuses the others into one token (EViT,
-    /// Liang et al. 2022), behind the attention of some layers, in training and inference; none keeps all.
+    /// Keeps the patches that the class token attends to most, and fuses the others into one token
+    /// (EViT, Liang et al. 2022), after the attention of some layers, in training and inference;
+    /// none keeps all.
     pub token_reorganization: Option<TokenReorganization>,
     /// Width of vit_jax's pre-logits layer (linear and tanh) before the head; none leaves it out.
     #[schemars(range(min = 1, max = 65536))]
@@ -248,9 +250,10 @@ pub enum AttentionKind {
     /// A plugin's attention, traced into a tensor program when the run starts. The program is kept
     /// in checkpoints, so that nothing but starting a run needs the plugin.
     Plugin {
-        /// The plugin's name: of the experiment's `plugins`, installed, or compiled in.
+        /// The plugin's name, as in the experiment's `plugins`, or of one that is installed or
+        /// compiled in.
         name: String,
-        /// Versions that will do, as in `^1.2`; any if left out.
+        /// Accepted versions, as in `^1.2`; any if left out.
         #[serde(default)]
         #[schemars(with = "String")]
         version: semver::VersionReq,

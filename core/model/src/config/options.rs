@@ -51,7 +51,7 @@ pub enum Pool {
     ClassToken,
     /// The mean of the patches (vit_jax `gap`, timm `avg`).
     Mean,
-    /// The class token, and the mean of the patches behind it: twice as wide (DINOv2's linear
+    /// The class token, followed by the mean of the patches: twice as wide (DINOv2's linear
     /// classifiers, Oquab et al. 2023).
     ClassTokenAndMean,
     /// Multi-head attention pooling with a learned query (big_vision `map`, Zhai et al. 2022).

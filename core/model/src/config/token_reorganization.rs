@@ -12,12 +12,13 @@ pub struct TokenReorganization {
     /// Share of its patches that each of the layers keeps: those that the class token attends to most.
     #[schemars(range(min = 0.01, max = 1.0))]
     pub keep: f64,
-    /// The layers, counted from 0, behind whose attention the others go; by default those at a quarter, half
-    /// and three quarters of the depth: 3, 6 and 9 of 12.
+    /// The layers, counted from 0, after whose attention the others are dropped; by default those
+    /// at a quarter, half and three quarters of the depth: 3, 6 and 9 of 12.
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub layers: Option<Vec<usize>>,
-    /// Whether those that go become one token: their sum, each weighted by the class token's attention.
+    /// Whether the others become one token: their sum, each weighted by the class token's
+    /// attention.
     #[serde(default = "default_fuse")]
     pub fuse: bool,
 }
@@ -79,7 +80,8 @@ impl ViTConfig {
             return Err(ConfigProblem::new(
                 field,
                 format!(
-                    "token reorganization does not go with pooling by `{:?}`: what counts is where the class token looks",
+                    "token reorganization cannot be combined with pooling by `{:?}`: what counts \
+                     is where the class token looks",
                     self.pool
                 ),
                 "set `pool: ClassToken`, or merge tokens by `token_merging`",

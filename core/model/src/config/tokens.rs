@@ -61,8 +61,9 @@ impl ViTConfig {
             if is_wrong {
                 return Err(ConfigProblem::new(
                     field,
-                    format!("{name} does not go with {what}"),
-                    "a token made of several has no place in the grid; positions that are added to the tokens go on",
+                    format!("{name} cannot be combined with {what}"),
+                    "a token made of several has no place in the grid; positions that are added to \
+                     the tokens still work",
                 ));
             }
         }
@@ -70,7 +71,7 @@ impl ViTConfig {
         if let Some(index) = plugin {
             return Err(ConfigProblem::new(
                 field,
-                format!("{name} does not go with the plugin of attention[{index}]"),
+                format!("{name} cannot be combined with the plugin of attention[{index}]"),
                 "a plugin's attention is traced for the whole grid of patches",
             ));
         }

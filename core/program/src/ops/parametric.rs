@@ -46,7 +46,7 @@ impl Rule for Clamp {
         input.expect("input", DType::NUMBERS)?;
         let (min, max) = (self.min_value, self.max_value);
         if min.is_nan() || max.is_nan() || min > max {
-            let problem = format!("minValue is {min} and maxValue {max}, but it must not be above");
+            let problem = format!("minValue is {min}, but must not be above maxValue, {max}");
             return Err(Misfit::new(problem));
         }
         if input.dtype == DType::I32 {
@@ -136,11 +136,7 @@ mod tests {
     #[test]
     fn impossible_bounds_are_refused() {
         fits(clamp(1.0, 1.0), &["f32[B]"], "f32[B]");
-        misfits(
-            clamp(1.0, 0.0),
-            &["f32[B]"],
-            "minValue is 1 and maxValue 0, but it must not be above",
-        );
+        misfits(clamp(1.0, 0.0), &["f32[B]"], "minValue is 1, but must not be above maxValue, 0");
         misfits(clamp(f64::NAN, 0.0), &["f32[B]"], "minValue is NaN");
         misfits(clamp(0.5, 1.0), &["i32[B]"], "0.5 is not an integer of 32 bits");
         misfits(clamp(0.0, 1.0), &["bool[B]"], "input is bool");

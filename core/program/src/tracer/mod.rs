@@ -275,7 +275,7 @@ impl Tracer {
     fn check_name(&self, kind: &str, name: &str, count: usize, exists: bool) -> Result<(), Misfit> {
         self.limits.name(name)?;
         self.limits.count(kind, count + 1, self.limits.names)?;
-        if exists { Err(Misfit::new("the name is taken already")) } else { Ok(()) }
+        if exists { Err(Misfit::new("the name is already taken")) } else { Ok(()) }
     }
 
     fn refuse_foreign(&mut self, op: &str, label: &str, operands: &[Tensor]) {

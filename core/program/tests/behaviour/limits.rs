@@ -182,8 +182,8 @@ fn limits_hold_for_files_too() {
         ),
         (
             Limits { flops: 38, ..all() },
-            "node 1, softmax `weights`: it takes 6 FLOP of computation per batch item, with which the \
-             program takes 39 FLOP: the limit is 38 FLOP",
+            "node 1, softmax `weights`: it takes 6 FLOP of computation per batch item, which \
+             brings the program to 39 FLOP: the limit is 38 FLOP",
         ),
         (
             Limits { peak_bytes: 27, ..all() },
@@ -216,13 +216,13 @@ fn memory_and_time_of_all_ops_together() {
     assert_eq!(
         errors.to_string(),
         "plugin `greedy`: matmul(f32[B,4000,4000], f32[B,4000,4000]) `again`: it takes 128.0 GFLOP of \
-         computation per batch item, with which the program takes 1.2 TFLOP: the limit is 1.1 TFLOP"
+         computation per batch item, which brings the program to 1.2 TFLOP: the limit is 1.1 TFLOP"
     );
     let errors = greedy(Limits { flops: u64::MAX, bytes: 1 << 30, ..Limits::default() });
     assert!(
         errors.to_string().ends_with(
-            "it takes 61.0 MiB of memory per batch item, with which the program takes 1.0 GiB: the limit \
-             is 1.0 GiB"
+            "it takes 61.0 MiB of memory per batch item, which brings the program to 1.0 GiB: the \
+             limit is 1.0 GiB"
         ),
         "{errors}"
     );

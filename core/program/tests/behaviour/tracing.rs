@@ -70,7 +70,7 @@ fn only_roots_are_reported_and_all_of_them() {
             "plugin `test`: logicalNot(f32[B,4]) `second`: input is f32, but must be bool",
             "plugin `test`: sofmax(f32[B,4]) `third`: there is no op `sofmax`",
             "plugin `test`: parameter `weight`: [B] has the batch in it, but a parameter's shape must be fixed",
-            "plugin `test`: input `x`: the name is taken already",
+            "plugin `test`: input `x`: the name is already taken",
         ]
     );
 }

@@ -135,7 +135,7 @@ impl Session {
                     if tries == TRIES {
                         let ended = ended.err();
                         return Err(ended.unwrap_or_else(|| {
-                            self.unreachable("it sends less than it announced".into())
+                            self.unreachable("it sent less than it announced".into())
                         }));
                     }
                     tokio::time::sleep(Duration::from_millis(200 << tries)).await;

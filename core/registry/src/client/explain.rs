@@ -91,7 +91,7 @@ impl Session {
         match code {
             401 | 403 => self.unauthorised(),
             404 => not_found(what),
-            429 => self.refused("it has been asked too often; wait a minute".into()),
+            429 => self.refused("too many requests; wait a minute".into()),
             _ => self.refused(format!("it answers with {code} {}", message.trim())),
         }
     }

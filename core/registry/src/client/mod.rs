@@ -207,13 +207,16 @@ impl Session {
         let newest = versions.iter().rfind(fits);
         newest.map(|version| reference.with(Which::Version(version.clone()))).ok_or_else(|| {
             let would_do = versions.iter().rfind(would_do);
-            let help = would_do.map_or_else(|| there_is(&versions), |version| {
-                format!(
-                    ": what would do was taken back, {version} being the newest of it; `vitral plugin outdated` \
-                     says why, and {} names it all the same",
-                    reference.with(Which::Version(version.clone()))
-                )
-            });
+            let help = would_do.map_or_else(
+                || there_is(&versions),
+                |version| {
+                    format!(
+                        ": all matching versions were yanked, {version} being the newest; `vitral \
+                     plugin outdated` says why, and {} names it anyway",
+                        reference.with(Which::Version(version.clone()))
+                    )
+                },
+            );
             RegistryError::NotFound { what: reference.to_string(), help }
         })
     }

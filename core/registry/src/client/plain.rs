@@ -14,8 +14,9 @@ pub(super) fn is_plain(plain_http: &PlainHttp, registry: &str) -> Result<bool, R
         PlainHttp::Registry(named) => Ok(named == registry),
         PlainHttp::ThisMachine if Reference::is_this_machine(registry) => Ok(true),
         PlainHttp::ThisMachine => Err(RegistryError::Usage(format!(
-            "--plain-http is for this machine, which {registry} is not; --plain-http={registry} has passwords \
-             and plugins go there without TLS, for all on the way to read and change"
+            "--plain-http is only for this machine, which {registry} is not; \
+             --plain-http={registry} sends passwords and plugins there without TLS, where anyone \
+             on the way can read and change them"
         ))),
     }
 }
@@ -36,7 +37,7 @@ pub(super) fn check_address(plain_http: &PlainHttp, address: &str) -> Result<(),
     match is_plain(plain_http, host)? || is_plain(plain_http, &with_port)? {
         true => Ok(()),
         false => Err(wrong(format!(
-            "is without TLS, which anyone on the way can read and change; use https, or say \
+            "is without TLS, which anyone on the way can read and change; use https, or give \
              --plain-http={host}"
         ))),
     }

@@ -55,7 +55,9 @@ pub(super) fn compare<'a>(
             Some(expected) => {
                 return Err(format!("`{name}` is {shape:?}, but the model has {expected:?}"));
             }
-            None => return Err(format!("`{name}` is there, but the model has none")),
+            None => {
+                return Err(format!("`{name}` is present, but the model has no such parameter"));
+            }
         }
     }
     match missing.keys().next() {

@@ -52,7 +52,7 @@ impl CheckpointManager {
         match self.folder.is_in_its_place().map_err(at(folder))? {
             true => Ok(()),
             false => Err(at(folder)(io::Error::other(
-                "another folder has taken its place while the run goes on; put that of the run back",
+                "another folder took its place during the run; put the run's folder back",
             ))),
         }
     }
@@ -109,7 +109,7 @@ impl CheckpointManager {
         }
         let aside = self.set_aside(&name_of(step), FOREIGN)?;
         Ok(Some(format!(
-            "there was something at {} that this run has not written; it was set aside as {}",
+            "something at {} was not written by this run; it was set aside as {}",
             path.display(),
             aside.display()
         )))
@@ -379,7 +379,7 @@ mod tests {
         fs::remove_file(&folder).unwrap();
         fs::rename(&other, &folder).unwrap();
         for said in refused() {
-            assert!(said.contains("another folder has taken its place"), "{said}");
+            assert!(said.contains("another folder took its place"), "{said}");
         }
         assert!(folder.join("step-00000001").exists());
         fs::rename(&folder, &other).unwrap();
@@ -404,7 +404,7 @@ mod tests {
             place();
             assert!(!manager.has(0).unwrap() && manager.newest().is_none(), "it is another's");
             let told = manager.save(&whole(path.clone()), false).unwrap().unwrap();
-            assert!(told.contains("this run has not written"), "{told}");
+            assert!(told.contains("was not written by this run"), "{told}");
             assert!(manager.has(0).unwrap() && !path.join("file").exists());
             assert_eq!(manager.newest().as_ref(), Some(&path));
         };

@@ -104,7 +104,7 @@ impl Checkpoint {
     fn read(path: &Path) -> Result<Self, CheckpointError> {
         let damaged = |problem: String| CheckpointError::Damaged { path: path.into(), problem };
         if !path.is_dir() {
-            return Err(damaged("it is not a folder, or a link that leads to none".into()));
+            return Err(damaged("it is neither a folder nor a link to one".into()));
         }
         let mut folder = Listed::open(path).map_err(damaged)?;
         let state = listed_state(&mut folder).map_err(damaged)?;
@@ -193,7 +193,9 @@ impl Checkpoint {
         if self.tensors.optimizer.is_empty() && keeps_averages {
             return Err(CheckpointError::Mismatch {
                 path: self.path.clone(),
-                problem: "it is a model alone, without a run to go on with; start one from it by `train --init`".into(),
+                problem: "it is only a model, without a run to resume; start a run from it with \
+                          `train --init`"
+                    .into(),
             });
         }
         Ok(())
@@ -290,7 +292,7 @@ fn within(kind: Kind, content: Vec<u8>) -> io::Result<Vec<u8>> {
     match content.len() as u64 <= kind.most() {
         true => Ok(content),
         false => Err(io::Error::other(format!(
-            "it would have {} bytes, and {kind} has at most {}",
+            "it would have {} bytes, but {kind} can have at most {}",
             content.len(),
             kind.most()
         ))),

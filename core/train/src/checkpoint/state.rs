@@ -136,7 +136,8 @@ impl State {
         let step = manager::step_of(folder).filter(|_| self.place.is_some());
         if let Some(step) = step.filter(|step| *step != self.step) {
             return Err(format!(
-                "{STATE} is of step {}, and the folder's name of step {step}; its name would be {}",
+                "{STATE} is of step {}, but the folder's name is of step {step}; its name should \
+                 be {}",
                 self.step,
                 manager::name_of(self.step)
             ));
@@ -172,7 +173,7 @@ impl State {
         }
         if self.micro_batch.as_ref().is_some_and(|micro_batch| !micro_batch.is_possible()) {
             return Err(format!(
-                "{STATE}: `micro_batch` has sizes that are none: each must be from 1 to the batch's"
+                "{STATE}: `micro_batch` has impossible sizes: each must be from 1 to the batch's"
             ));
         }
         Ok(())

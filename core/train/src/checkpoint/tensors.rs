@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(found, written);
         let refused = |expected: &Shapes| read(&bytes, expected).unwrap_err();
         assert_eq!(refused(&shapes(&["a", "b", "c"])), "`c` is missing");
-        assert_eq!(refused(&shapes(&["a"])), "`b` is there, but the model has none");
+        assert_eq!(refused(&shapes(&["a"])), "`b` is present, but the model has no such parameter");
         let larger = Shapes::from([("a".into(), vec![2]), ("b".into(), vec![2, 1])]);
         assert_eq!(refused(&larger), "`b` is [2], but the model has [2, 1]");
     }
@@ -265,7 +265,7 @@ mod tests {
             .into();
         assert_eq!(to_device(&tensors(&["a", "b"]), &infos, &device).unwrap().len(), 2);
         let superfluous = to_device(&tensors(&["a", "b", "c"]), &infos, &device);
-        assert!(superfluous.unwrap_err().contains("`c` is there"));
+        assert!(superfluous.unwrap_err().contains("`c` is present"));
         let written = tensors(&["m/a", "m/b", "v/a"]);
         // As of Muon, which keeps more of some parameters than of others.
         let slots = |info: &ParameterInfo| -> &'static [&'static str] {

@@ -95,14 +95,16 @@ impl Experiment {
         if train.shard_optimizer && !train.optimizer.is_elementwise() {
             return problem(
                 "train.shard_optimizer",
-                "Lamb and Muon move parameters as a whole, of which each rank has a part".into(),
+                "Lamb and Muon update parameters as a whole, but each rank has only a part of \
+                 them"
+                    .into(),
                 "use AdamW, Sgd or Lion, or leave `shard_optimizer` out",
             );
         }
         if train.patch_dropout_epochs.is_some() && self.model.patch_dropout == 0.0 {
             return problem(
                 "train.patch_dropout_epochs",
-                "there is no patch dropout that could end".into(),
+                "there is no patch dropout to end".into(),
                 "give `model.patch_dropout` a share of the patches, such as 0.5",
             );
         }

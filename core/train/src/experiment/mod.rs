@@ -35,8 +35,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// An experiment that this one changes, by its file. Its fields count where this one gives none; lists are
-    /// replaced as a whole, and paths in each start at its own folder.
+    /// The file of an experiment that this one builds on. Its fields apply where this one gives
+    /// none; lists are replaced as a whole, and paths in each are relative to its own folder.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -122,8 +122,8 @@ pub struct TrainConfig {
     /// evaluation, have the model's `image_size`.
     pub image_size: Vec<ImageSizeStage>,
     /// Epochs from the start in which training images lose the share of their patches that
-    /// `model.patch_dropout` says; later ones have all (unmasked tuning; FLIP, Li et al. 2023).
-    /// `None` drops patches throughout.
+    /// `model.patch_dropout` sets; in later ones they keep all (unmasked tuning; FLIP, Li et al.
+    /// 2023). `None` drops patches throughout.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub patch_dropout_epochs: Option<f64>,
     /// The optimizer.
@@ -171,7 +171,7 @@ pub struct TrainConfig {
     /// Parameters with a learning rate or weight decay of their own, by name.
     pub groups: Vec<GroupOverride>,
     /// Parameters that are not trained, by name, where `*` stands for anything: `["blocks.0.*"]`.
-    /// Their gradients are computed all the same, but neither clip nor move anything.
+    /// Their gradients are computed anyway, but do not count in clipping and change nothing.
     #[schemars(extend("otherNames" = ["freeze"]))]
     pub frozen: Vec<String>,
     /// Largest global norm of the gradients; none does not clip.
@@ -181,14 +181,14 @@ pub struct TrainConfig {
     /// What is minimised: `Softmax` or `Sigmoid` cross-entropy.
     #[schemars(extend("otherNames" = ["criterion"]))]
     pub loss: Loss,
-    /// With a sigmoid loss, has each class whose share of a mixed target is above this be a whole target,
-    /// and every other none: 0 as in DeiT III. `None` keeps the shares.
+    /// With a sigmoid loss, a class whose share of a mixed target is above this becomes a whole
+    /// target, and any other becomes 0; DeiT III has 0. `None` keeps the shares.
     #[schemars(range(min = 0.0, max = 0.99))]
     #[schemars(extend("otherNames" = ["bce_target_thresh", "target_thresh"]))]
     pub target_threshold: Option<f64>,
-    /// How much images count in the loss, by their class: `Balanced`, each class as much as any other, or a
-    /// number for each, in the order of the class names. A mixed image counts by the shares of its classes, a
-    /// teacher's answers as without, and evaluations are not weighted.
+    /// Weights of images in the loss, by their class: `Balanced`, so that all classes count
+    /// equally, or a number for each, in the order of the class names. A mixed image is weighted by
+    /// the shares of its classes; a teacher's answers and evaluations are not weighted.
     #[schemars(extend("otherNames" = ["weight", "class_weight", "loss_weights", "pos_weight"]))]
     pub class_weights: Option<ClassWeights>,
     /// Share of each target that is spread over all classes.
@@ -197,26 +197,30 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Mixup and CutMix.
     pub mix: Mix,
-    /// A trained model whose answers are learned beside the labels (distillation): as in
-    /// `(checkpoint: "runs/large", hard: true)`, or `(logits: "large.safetensors")`, which `vitral teach` wrote.
+    /// A trained model whose answers are learned beside the labels (distillation), as in
+    /// `(checkpoint: "runs/large", hard: true)`, or `(logits: "large.safetensors")`, which `vitral
+    /// teach` wrote.
     #[schemars(extend("otherNames" = ["distillation", "teacher_model", "distill"]))]
     pub teacher: Option<TeacherConfig>,
-    /// Attention heads and hidden neurons that are taken out of the model while it is trained, so that steps
-    /// become faster and the model smaller: as in `(flops: 0.6, from_epoch: 2, until_epoch: 12)`.
+    /// Removes attention heads and hidden neurons from the model during training, so that steps
+    /// become faster and the model smaller, as in `(flops: 0.6, from_epoch: 2, until_epoch: 12)`.
     #[schemars(extend("otherNames" = ["pruning", "sparsity"]))]
     pub prune: Option<PruneConfig>,
     /// Batch augmentations of plugins, after `mix`.
     pub batch_augment: Vec<PluginUse>,
-    /// Decay of an exponential moving average of the weights, which is then what is evaluated.
+    /// Decay of an exponential moving average of the weights, which is then evaluated in their
+    /// place.
     #[schemars(range(min = 0.0, max = 0.999_999_9))]
     #[schemars(extend("otherNames" = ["model_ema", "ema_decay"]))]
     pub ema: Option<f64>,
-    /// Has each rank of a job (`mpirun`, `srun`) keep and move a part of the weights' averages, and pass on what
-    /// has become of its weights (ZeRO, stage 1): less memory, the same result. With AdamW, Sgd and Lion.
+    /// Whether each rank of a job (`mpirun`, `srun`) keeps the optimizer's averages for a part of
+    /// the weights only, updates that part and sends it to the others (ZeRO, stage 1): less memory,
+    /// the same result. With AdamW, Sgd and Lion.
     #[schemars(extend("otherNames" = ["zero", "zero_stage", "zero_redundancy_optimizer"]))]
     pub shard_optimizer: bool,
-    /// The type in which the ranks of a job exchange gradients; they are summed in `f32`. `BF16` sends half of the
-    /// bytes, and rounds, so that another number of ranks comes to slightly other weights.
+    /// The type in which the ranks of a job exchange gradients; they are summed in `f32`. `BF16`
+    /// sends half of the bytes, and rounds, so that another number of ranks results in slightly
+    /// different weights.
     #[schemars(extend("otherNames" = ["communication_data_type", "grad_reduce_in_bf16", "gradient_compression"]))]
     pub communication: Communication,
     /// When the model is evaluated; always at the end, too.

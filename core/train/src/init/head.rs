@@ -27,7 +27,8 @@ impl Head {
         let taken = classes.iter().flatten().count();
         if taken == 0 {
             let note = format!(
-                "the initial model knows none of the classes ({}), as its own are others ({}): the head starts new",
+                "the initial model knows none of the classes ({}), as its own are different ({}): \
+                 the head starts afresh",
                 abridged(names),
                 abridged(theirs)
             );
@@ -59,7 +60,8 @@ impl Head {
             return Self {
                 classes: vec![None; count],
                 note: format!(
-                    "the initial model does not name its {known} classes, and there are {count} here: the head starts new"
+                    "the initial model does not name its {known} classes, and there are {count} \
+                     here: the head starts afresh"
                 ),
             };
         }

@@ -127,7 +127,7 @@ impl Exchanging {
         };
         let thread = thread::Builder::new().name("vitral-exchange".into()).spawn(work);
         let thread = thread.map_err(|error| {
-            Error::Message(format!("no thread can be made that exchanges gradients: {error}"))
+            Error::Message(format!("cannot start the thread that exchanges gradients: {error}"))
         })?;
         let pending = Pending {
             plan: Arc::clone(&plan),

@@ -111,7 +111,8 @@ pub(crate) fn search(
         });
         return Err(Error::OutOfMemory(match (needed, limit) {
             (Some(needed), Some(limit)) => format!(
-                "a micro-batch of one image takes {} with everything around it, and the limit is {}",
+                "a micro-batch of one image takes {} with everything around it, but the limit is \
+                 {}",
                 MemorySize::new(needed).rounded(),
                 MemorySize::new(limit).rounded()
             ),

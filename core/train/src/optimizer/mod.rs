@@ -46,7 +46,7 @@ pub enum Optimizer {
     /// Stochastic gradient descent with momentum, as PyTorch's: weight decay is added to the
     /// gradient.
     Sgd {
-        /// Share of the last update that goes on.
+        /// Share of the last update that is carried over.
         #[serde(default = "default_momentum")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
         momentum: f64,
@@ -54,8 +54,8 @@ pub enum Optimizer {
         #[serde(default)]
         nesterov: bool,
     },
-    /// Sign of an interpolated momentum (Chen et al. 2023); wants a learning rate 3 to 10 times
-    /// lower than AdamW's, and a weight decay as much higher.
+    /// Sign of an interpolated momentum (Chen et al. 2023); needs a learning rate 3 to 10 times
+    /// lower than AdamW's, and a weight decay higher by the same factor.
     Lion {
         /// Weight of the momentum in the update.
         #[serde(default = "default_beta1")]
@@ -89,7 +89,7 @@ pub enum Optimizer {
     /// matrices of the blocks, each as it is stored, so that queries, keys and values are one, as in
     /// timm; AdamW for all else: patches, positions, tokens, norms, biases and the head.
     Muon {
-        /// Share of the momentum that goes on.
+        /// Share of the momentum that is carried over.
         #[serde(default = "default_muon_momentum")]
         #[schemars(range(min = 0.0, max = 0.999_999))]
         momentum: f64,

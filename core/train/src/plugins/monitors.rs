@@ -115,7 +115,7 @@ impl Monitors {
             match running.monitor.save() {
                 Err(error) if running.interrupted || error.cause == Cause::Interrupted => {
                     running.interrupted = true;
-                    tracing::warn!("{error}; it starts anew when the run goes on");
+                    tracing::warn!("{error}; it starts afresh when the run is resumed");
                     Ok(Vec::new())
                 }
                 saved => saved.map_err(Error::Plugin),
@@ -158,12 +158,12 @@ impl Monitors {
         }
         let new = waiting.into_iter().map(|running| {
             format!(
-                "monitor `{}` starts anew, as the checkpoint has nothing of it",
+                "monitor `{}` starts afresh, as the checkpoint has no state of it",
                 running.used.name
             )
         });
         let gone = left.into_iter().map(|(saved, _)| {
-            format!("monitor `{}` is no longer there, and what it noted is dropped", saved.name)
+            format!("monitor `{}` is no longer in use, and its saved state is dropped", saved.name)
         });
         Ok(new.chain(gone).collect())
     }
@@ -174,7 +174,7 @@ impl Running {
     fn failed(&mut self, error: CallError) -> Result<String, Error> {
         if error.cause == Cause::Interrupted {
             self.interrupted = true;
-            return Ok(format!("{error}; when the run goes on, it knows what it last saved"));
+            return Ok(format!("{error}; when the run is resumed, it knows what it last saved"));
         }
         match self.used.on_error {
             OnPluginError::Stop => Err(Error::Plugin(error)),

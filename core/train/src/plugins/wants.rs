@@ -42,12 +42,12 @@ fn folder(grant: &FileGrant) -> Result<Permit, Refusal> {
     let found = fs::canonicalize(path).map_err(|error| {
         Refusal::new(
             format!("the granted folder {path:?} cannot be opened: {error}"),
-            "`grant` names folders that are there",
+            "`grant` must name existing folders",
         )
     })?;
     if found != *path {
         return Err(Refusal::new(
-            format!("the granted folder {path:?} is {found:?} in fact"),
+            format!("the granted folder {path:?} is in fact {found:?}"),
             "name it by its whole path, without links, `.` and `..`",
         ));
     }
@@ -75,10 +75,7 @@ fn check_grants(manifest: &Manifest, config: &PluginConfig) -> Result<(), Refusa
         let fields: Vec<&str> = missing.iter().map(|(_, field)| *field).collect();
         return Err(Refusal::new(
             format!("plugin `{name}` asks for {}, which is not granted", words(&missing)),
-            format!(
-                "if it may have that: plugins: {{\"{name}\": (grant: ({}))}}",
-                fields.join(", ")
-            ),
+            format!("to grant it: plugins: {{\"{name}\": (grant: ({}))}}", fields.join(", ")),
         ));
     }
     let unasked = names(&|asked, granted| granted && !asked);
@@ -171,7 +168,7 @@ mod tests {
         assert_eq!(found, Some(vec![Permit::Write(text.clone())]));
         let found = wants(&asking, &granting(files(&real, false))).ok();
         assert_eq!(found, Some(vec![Permit::Read(text.clone())]));
-        assert!(refused(&asking, files(&link, false)).contains(&format!("is {text:?} in fact")));
+        assert!(refused(&asking, files(&link, false)).contains(&format!("is in fact {text:?}")));
         let around = real.join("../real");
         assert!(refused(&asking, files(&around, false)).contains("in fact"));
         assert!(refused(&asking, files(&real.join("no"), false)).contains("cannot be opened"));

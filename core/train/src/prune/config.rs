@@ -19,27 +19,27 @@ pub struct PruneConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub neurons: f64,
-    /// In place of both: share of the whole model's floating-point operations that is left at the end; heads
-    /// and neurons go by what they matter.
+    /// In place of both: share of the whole model's floating-point operations that is left at the
+    /// end; the heads and neurons that matter least are removed.
     #[serde(default)]
     #[schemars(range(min = 0.01, max = 0.99))]
     pub flops: Option<f64>,
-    /// Epoch from which on something is removed.
+    /// Epoch at which removal begins.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub from_epoch: f64,
-    /// Epoch by which all is removed that is to be; the rest of the run tunes what is left.
+    /// Epoch at which removal ends; the rest of the run tunes what is left.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub until_epoch: f64,
-    /// How many times something is removed between the two: much at first, little at the end, along a cubic
-    /// curve (Zhu and Gupta 2017).
+    /// How many times heads and neurons are removed between the two: many at first, few at the end,
+    /// along a cubic curve (Zhu and Gupta 2017).
     #[serde(default = "default_events")]
     #[schemars(range(min = 1, max = 10_000))]
     pub events: u32,
     /// What heads and neurons are ranked by.
     #[serde(default)]
     pub importance: Importance,
-    /// Least share of its heads, and of its hidden neurons, that each layer keeps. A layer that loses all of
-    /// them has no attention or no MLP any more.
+    /// Smallest share of its heads, and of its hidden neurons, that each layer keeps. A layer that
+    /// loses all of them has no attention or no MLP any more.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub keep: f64,
@@ -61,8 +61,9 @@ fn default_round_to() -> usize {
 /// What heads and hidden neurons are ranked by, each compared with the mean of its branch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Importance {
-    /// How much the loss would change without it, to first order: the sum of weights times gradients where it
-    /// joins the residual stream (Molchanov et al. 2019), on average over recent steps.
+    /// How much the loss would change without it, to first order: the sum of weights times
+    /// gradients where it joins the residual stream (Molchanov et al. 2019), on average over recent
+    /// steps.
     #[default]
     Taylor,
     /// The mean magnitude of the weights by which it joins the residual stream (Li et al. 2017).
@@ -88,7 +89,7 @@ impl PruneConfig {
             return problem(
                 "prune.flops",
                 "it takes the place of `heads` and `neurons`".into(),
-                "leave these out, and what matters least goes, or leave `flops` out",
+                "leave these out, so that what matters least goes, or leave `flops` out",
             );
         }
         if self.flops.is_none() && !shares {
@@ -102,7 +103,7 @@ impl PruneConfig {
             return problem(
                 "prune.until_epoch",
                 format!("epoch {} is not after epoch {}", self.until_epoch, self.from_epoch),
-                "pruning goes on from `from_epoch` to `until_epoch`",
+                "pruning lasts from `from_epoch` to `until_epoch`",
             );
         }
         if train.steps.is_none() && self.until_epoch > train.epochs {

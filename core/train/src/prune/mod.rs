@@ -71,7 +71,7 @@ impl Pruned {
             let lost = sizes.filter(|(_, (before, after))| left(before) > 0 && left(after) == 0);
             let lost: Vec<String> = lost.map(|(layer, _)| layer.to_string()).collect();
             if !lost.is_empty() {
-                words += &format!("; no {branch} any more in layer {}", lost.join(", "));
+                words += &format!("; no {branch} left in layer {}", lost.join(", "));
             }
         }
         words
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(
             pruned.words(),
             "4 of 6 heads and 13 of 24 hidden neurons are removed; 0.500 of the whole model's operations are \
-             left; no attention any more in layer 1; no MLP any more in layer 2"
+             left; no attention left in layer 1; no MLP left in layer 2"
         );
     }
 }

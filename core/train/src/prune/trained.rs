@@ -81,10 +81,11 @@ pub fn prune(
         Error::Experiment(ConfigProblem {
             field: "--flops".into(),
             message: format!(
-                "{:.3} of the model's operations are left when all heads and neurons are gone that may go",
+                "{:.3} of the model's operations are left even without all heads and neurons that \
+                 may go",
                 least / costs.all
             ),
-            help: "leave more, or have layers keep less (`--keep`)".into(),
+            help: "keep more, or let layers keep less (`--keep`)".into(),
         })
     })?;
     let tensors = std::mem::take(&mut checkpoint.tensors.model);

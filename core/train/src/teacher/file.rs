@@ -106,12 +106,12 @@ impl MadeOf {
         let now = Fingerprint { labels: self.images.labels, ..Fingerprint::of(images) };
         if let Some(difference) = self.images.difference(&now) {
             let message =
-                format!("logits were made of other images: the training data now {difference}");
+                format!("logits were made of other images: the training data {difference}");
             return Err(problem(message, AGAIN));
         }
         let now = Prepared::of(experiment)?;
         let differs = |what: &str, then: &str, now: &str| {
-            let message = format!("logits were made with {what} {then}, and it is {now} now");
+            let message = format!("logits were made with {what} {then}, but it is {now} now");
             Err(problem(message, AGAIN))
         };
         let Prepared { size, channels, stages, normalize } = &self.prepared;
@@ -132,7 +132,7 @@ impl MadeOf {
 }
 
 /// What to do about logits of something else.
-const AGAIN: &str = "make them anew with `vitral teach`, or learn from `checkpoint`";
+const AGAIN: &str = "make them again with `vitral teach`, or learn from `checkpoint`";
 
 fn problem(message: String, help: &str) -> Error {
     Error::Experiment(ConfigProblem { field: FIELD.into(), message, help: help.into() })
@@ -147,8 +147,8 @@ pub(super) fn check_unaugmented(experiment: &Experiment) -> Result<(), ConfigPro
     let refuse = |what: String, field: &str| {
         Err(ConfigProblem {
             field: field.into(),
-            message: format!("{what}, but logits from a file are those of images as they are"),
-            help: "leave it out, or have `train.teacher.checkpoint` answer on the same images"
+            message: format!("{what}, but logits from a file are those of unchanged images"),
+            help: "leave it out, or let `train.teacher.checkpoint` answer on the same images"
                 .into(),
         })
     };
@@ -160,7 +160,7 @@ pub(super) fn check_unaugmented(experiment: &Experiment) -> Result<(), ConfigPro
     }
     if data.repeated_augmentation > 1 {
         let field = "data.repeated_augmentation";
-        return refuse("images are augmented anew each time that they come".into(), field);
+        return refuse("images are augmented differently each time".into(), field);
     }
     if train.mix.is_on() {
         return refuse("Mixup and CutMix make new images".into(), "train.mix");

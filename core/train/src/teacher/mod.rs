@@ -33,19 +33,19 @@ pub struct TeacherConfig {
     #[schemars(with = "Option<PathBuf>")]
     #[schemars(extend("otherNames" = ["teacher_path"]))]
     pub checkpoint: Option<PathBuf>,
-    /// In place of `checkpoint`, a file of its logits that `vitral teach` wrote, for slow teachers. Images must then
-    /// be the same each time that they come: without random stages in `data.augment`, Mixup and CutMix, batch
-    /// augmentations, repeated augmentation and smaller images in the first epochs.
+    /// In place of `checkpoint`, a file of its logits that `vitral teach` wrote, for slow teachers.
+    /// Images must then be the same each time: without random stages in `data.augment`, Mixup and
+    /// CutMix, batch augmentations, repeated augmentation and smaller images in the first epochs.
     #[serde(default, with = "vitral_config::path_text::option")]
     #[schemars(with = "Option<PathBuf>")]
     #[schemars(extend("otherNames" = ["teacher_logits", "soft_labels"]))]
     pub logits: Option<PathBuf>,
-    /// Learns the class that the teacher finds most likely (DeiT's hard distillation) in place of the
-    /// probabilities of all.
+    /// Learns the class that the teacher finds most likely (DeiT's hard distillation) instead of
+    /// all probabilities.
     #[serde(default)]
     pub hard: bool,
-    /// What the logits of both are divided by before they become probabilities, 1 by default; a higher
-    /// one has more be learned of unlikely classes. The loss is multiplied by its square.
+    /// What the logits of both are divided by before they become probabilities, 1 by default; with
+    /// a higher one, more is learned about unlikely classes. The loss is multiplied by its square.
     #[serde(default)]
     #[schemars(range(min = 0.01, max = 100.0))]
     #[schemars(extend("otherNames" = ["tau", "distillation_tau"]))]
@@ -80,7 +80,7 @@ impl TeacherConfig {
             (Some(_), Some(_)) => {
                 return Err(ConfigProblem {
                     field: "train.teacher.logits".into(),
-                    message: "both `checkpoint` and `logits` would teach".into(),
+                    message: "`checkpoint` and `logits` are both given".into(),
                     help: "leave one of them out".into(),
                 });
             }
@@ -88,7 +88,7 @@ impl TeacherConfig {
         if self.hard && self.temperature.is_some() {
             return Err(ConfigProblem {
                 field: "train.teacher.temperature".into(),
-                message: "of the most likely class alone, a temperature changes nothing".into(),
+                message: "a temperature does not change which class is most likely".into(),
                 help: "leave `temperature` out, or `hard`".into(),
             });
         }
@@ -295,7 +295,7 @@ mod tests {
             ("(data: (SOURCES, augment: [Resize(), PadCrop(padding: 4)]))", Some("`PadCrop`")),
             ("(data: (SOURCES, augment: [RandomResizedCrop()]))", Some("`RandomResizedCrop`")),
             ("(data: (SOURCES, augment: [Plugin(name: \"blur\")]))", Some("`blur` changes")),
-            ("(data: (SOURCES, repeated_augmentation: 3))", Some("augmented anew")),
+            ("(data: (SOURCES, repeated_augmentation: 3))", Some("augmented differently")),
             ("(data: (SOURCES), train: (mix: (cutmix: 1.0)))", Some("Mixup and CutMix")),
             ("(data: (SOURCES), train: (batch_augment: [(name: \"blur\")]))", Some("`blur`")),
             (

@@ -121,7 +121,7 @@ pub(crate) fn change(
     let place = |teacher: &TeacherConfig| teacher.path().display().to_string();
     match (&written.teacher, &now.teacher) {
         (None, None) => Ok(None),
-        (Some(old), None) => Ok(Some(format!("{} teaches no longer", place(old)))),
+        (Some(old), None) => Ok(Some(format!("{} no longer teaches", place(old)))),
         (None, Some(new)) => Ok(Some(format!("{} teaches from now on", place(new)))),
         (Some(old), Some(new)) if old.path() != new.path() => {
             Ok(Some(format!("the teacher is {}, and was {}", place(new), place(old))))
@@ -130,7 +130,7 @@ pub(crate) fn change(
         (Some(_), Some(new)) if new.logits.is_some() => Err(Error::Experiment(ConfigProblem {
             field: file::FIELD.into(),
             message: format!(
-                "{} has other logits than the run has learned from so far",
+                "{} has different logits from those that the run has learned from so far",
                 place(new)
             ),
             help: "put back what was there, or give the new file another name and \
@@ -138,7 +138,10 @@ pub(crate) fn change(
                 .into(),
         })),
         (Some(_), Some(new)) => Err(problem(
-            format!("{} is another model than the run has learned from so far", place(new)),
+            format!(
+                "{} is a different model from the one that the run has learned from so far",
+                place(new)
+            ),
             "put back what was there, or give the new teacher another name and \
              `--set train.teacher.checkpoint=...`",
         )),
@@ -170,10 +173,10 @@ fn check_images(teacher: &ViTConfig, experiment: &Experiment) -> Result<(), Erro
     if teacher.channels != student.channels {
         return Err(problem(
             format!(
-                "the teacher takes images of {} channels, and the model of {}",
+                "the teacher takes images of {} channels, but the model takes {}",
                 teacher.channels, student.channels
             ),
-            "both see the same images: take a teacher for grey or RGB images as the model",
+            "both see the same images: take a teacher for grey or RGB images like the model",
         ));
     }
     let patch = teacher.patch_pixels();
@@ -184,16 +187,14 @@ fn check_images(teacher: &ViTConfig, experiment: &Experiment) -> Result<(), Erro
     for size in stages.chain([student.image_size]) {
         if !size.is_multiple_of(patch) {
             return Err(problem(
-                format!(
-                    "images of {size} px are not filled by the teacher's patches of {patch} px"
-                ),
+                format!("the teacher's patches of {patch} px do not fill images of {size} px"),
                 "both see the same images, whose side must be a multiple of both patch sizes",
             ));
         }
         if is_fixed && size != teacher.image_size {
             return Err(problem(
                 format!(
-                    "the teacher takes images of {} px alone, and the model is trained on {size} px",
+                    "the teacher only takes images of {} px, but the model is trained on {size} px",
                     teacher.image_size
                 ),
                 "relative position biases, plugins' attention and MLPs over tokens are of one size",
@@ -250,7 +251,7 @@ fn classes(
     }
     if known != count {
         return Err(problem(
-            format!("the teacher has {known} classes without names, and the data has {count}"),
+            format!("the teacher has {known} classes without names, but the data has {count}"),
             "take a teacher that was trained on these classes",
         ));
     }

@@ -68,7 +68,7 @@ pub(super) fn changes(
     let steps = |meaning: &Meaning<'_>| meaning.plan.steps_per_epoch;
     if now.place.images != before.place.images {
         said.push(format!(
-            "`data.train` has {} images, and had {}",
+            "`data.train` has {} images, but had {} before",
             now.place.images, before.place.images
         ));
     }
@@ -94,7 +94,7 @@ pub(super) fn changes(
     }
     if is_changed {
         said.push(format!(
-            "goes on after {} of {} epochs, with {} to make",
+            "resumes after {} of {} epochs, with {} to make",
             round(now.epoch()),
             round(now.plan.epoch(total)),
             count(total - step)
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn other_images_and_other_ends_are_told_with_what_jumps() {
         let said = told(72, |_| {}).unwrap();
-        assert!(said.contains("has 72 images, and had 36"), "{said}");
+        assert!(said.contains("has 72 images, but had 36 before"), "{said}");
         assert!(said.contains("after 2 of 6 epochs, with 36 steps to make"), "{said}");
         let said = told(36, |train| train.epochs = 12.0).unwrap();
         assert!(said.contains("`train.epochs` is 12, and was 6"), "{said}");
@@ -273,11 +273,17 @@ mod tests {
         let experiment = experiment(|_| {}).data;
         let said = other_data(&before, &now, [&experiment, &experiment]);
         assert!(said[0].contains("warning: `data.train` has changed since"), "{said:?}");
-        assert!(said[0].contains("it has 36 images as before, but not the same ones"), "{said:?}");
-        assert!(said[1].ends_with("`data.val` has changed since the checkpoint was written: it has 8 images, and had 9"), "{said:?}");
+        assert!(said[0].contains("it still has 36 images, but not the same ones"), "{said:?}");
+        assert!(
+            said[1].ends_with(
+                "`data.val` has changed since the checkpoint was written: it has 8 images, but had \
+                                   9 before"
+            ),
+            "{said:?}"
+        );
         let set = DataConfig { val: experiment.train.clone(), ..experiment.clone() };
         let said = other_data(&before, &now, [&experiment, &set]);
-        assert_eq!(said[1], "`data.val` has 8 images, and had 9");
+        assert_eq!(said[1], "`data.val` has 8 images, but had 9 before");
         // The number of images to train with is told by `changes`.
         let fewer = Fingerprints { train: of(30, 3), val: of(9, 2) };
         assert!(other_data(&before, &fewer, [&experiment, &experiment]).is_empty());

@@ -92,7 +92,7 @@ impl Trainer {
             && let Err(error) = self.save_unless_saved(observer)
         {
             // Why the run cannot go on matters more.
-            tracing::error!("no checkpoint could be written: {error}");
+            tracing::error!("could not write a checkpoint: {error}");
         }
     }
 

@@ -191,7 +191,8 @@ fn limit(stated: Option<MemorySize>, sharers: u64) -> Result<u64, Error> {
     let used = memory().host;
     if used == 0 {
         return Err(Error::Experiment(problem(
-            "this system does not tell how much memory the process uses, so `Auto` cannot work here",
+            "this system does not report how much memory the process uses, so `Auto` cannot work \
+             here",
             "give `batch` as a number, and cut it by `accum_steps`",
         )));
     }
@@ -200,7 +201,7 @@ fn limit(stated: Option<MemorySize>, sharers: u64) -> Result<u64, Error> {
     }
     let available = available().ok_or_else(|| {
         problem(
-            "this system does not tell how much memory is free",
+            "this system does not report how much memory is free",
             "say how much training may take: `Auto(effective: 1024, memory: \"8 GiB\")`",
         )
     })?;
@@ -224,7 +225,7 @@ fn explain(error: Error) -> Error {
 fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> String {
     let show = |bytes: f64| MemorySize::new(bytes.max(0.0) as u64).rounded();
     let mut message = format!(
-        "micro-batches of {}, {} to a step",
+        "micro-batches of {}, {} per step",
         images_of(micro_batch.size()),
         micro_batch.accum_steps()
     );
@@ -232,7 +233,7 @@ fn describe(found: &Found, micro_batch: &MicroBatch, limit: Option<u64>) -> Stri
         message += &format!("; {} of {}", show(peak as f64), show(limit as f64));
     }
     if let (Some(line), Some(_)) = (found.line, limit) {
-        message += &format!(" ({} and {} an image)", show(line.base), show(line.per_image));
+        message += &format!(" ({} and {} per image)", show(line.base), show(line.per_image));
     }
     message
 }

@@ -106,7 +106,7 @@ impl Trainer {
             let run = run_of(&path).at(&path)?;
             let branched = branch.as_ref().map(|_| {
                 format!(
-                    "a run of its own from {} on; that in {} stays",
+                    "a run of its own from {} on; the one in {} stays as it is",
                     path.display(),
                     run.display()
                 )

@@ -256,7 +256,7 @@ fn check_length(experiment: &Experiment, plan: &Plan) -> Result<(), ConfigProble
     Err(ConfigProblem {
         field: "train.epochs".into(),
         message: format!(
-            "{} epochs of {} steps come to no step",
+            "{} epochs of {} steps are less than one step",
             experiment.train.epochs, plan.steps_per_epoch
         ),
         help: "train for more epochs, or say how many `steps`".into(),
@@ -267,7 +267,8 @@ fn check_length(experiment: &Experiment, plan: &Plan) -> Result<(), ConfigProble
 fn one_class(class_names: &[String]) -> Option<(&'static str, String)> {
     let [name] = class_names else { return None };
     let warning = format!(
-        "warning: there is one single class, `{name}`: whatever the model answers is right, and it learns nothing"
+        "warning: there is only one class, `{name}`: any answer is right, so the model learns \
+         nothing"
     );
     Some(("data", warning))
 }

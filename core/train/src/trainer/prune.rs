@@ -94,10 +94,10 @@ fn cannot(prune: &PruneConfig, least: f64) -> Error {
     Error::Experiment(ConfigProblem {
         field: "train.prune.flops".into(),
         message: format!(
-            "the model cannot be pruned to {} of its operations: {least:.3} are left when all heads and neurons \
-             are gone that may go",
+            "the model cannot be pruned to {} of its operations: {least:.3} are left even without \
+             all heads and neurons that may go",
             prune.flops.unwrap_or_default()
         ),
-        help: "leave more, or have layers keep less (`keep`)".into(),
+        help: "keep more, or let layers keep less (`keep`)".into(),
     })
 }

@@ -155,7 +155,7 @@ impl Trainer {
             slow.iter().map(|(rank, times)| format!("{} {times:.1} times", self.ranks.name(*rank)));
         let each = each.collect::<Vec<_>>().join(", ");
         let message = format!(
-            "the others wait for slow ranks, which take for their part as long as the median: {each}"
+            "the others wait for slow ranks, whose part takes longer than the median rank's: {each}"
         );
         self.notice(FROM, message, observer)
     }

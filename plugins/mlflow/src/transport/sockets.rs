@@ -209,9 +209,9 @@ impl Socket {
 fn reason(error: ErrorCode, server: &Server) -> String {
     match error {
         ErrorCode::AccessDenied => format!("this plugin is not granted `{}`", server.peer()),
-        ErrorCode::ConnectionRefused => "nobody listens there".into(),
+        ErrorCode::ConnectionRefused => "nothing listens there".into(),
         ErrorCode::NameUnresolvable => format!("no address was found of {:?}", server.host),
-        ErrorCode::RemoteUnreachable => "there is no way to it".into(),
+        ErrorCode::RemoteUnreachable => "there is no route to it".into(),
         ErrorCode::Timeout => "it does not answer".into(),
         other => other.name().replace('-', " "),
     }

@@ -68,7 +68,7 @@ fn runs(program: &Program, layer: &Layer) -> Result<(), String> {
         close(together.values(), run(&first, None)?.values(), TOLERANCE)
             .map_err(|problem| format!("an image's result depends on its batch: {problem}"))?;
         if run(&three, Some(1))? != run(&three, Some(1))? {
-            return Err("another result in training with the same seed".into());
+            return Err("a different result in training with the same seed".into());
         }
     }
     Ok(())

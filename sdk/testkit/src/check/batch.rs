@@ -59,7 +59,7 @@ fn runs(program: &Program, batch: &Batch) -> Result<(), String> {
             };
             let outputs = run(seed).map_err(place)?;
             if outputs != run(seed).map_err(place)? {
-                return Err(place("another result with the same seed".into()));
+                return Err(place("a different result with the same seed".into()));
             }
             finite("images", &outputs[0]).map_err(place)?;
             distributions(&outputs[1], batch.classes as usize).map_err(place)?;

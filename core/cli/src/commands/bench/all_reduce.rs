@@ -16,8 +16,8 @@ pub struct AllReduceArguments {
     /// The published model whose gradients are summed: a size and a patch size.
     #[arg(long, default_value = "B/16")]
     pub variant: Variant,
-    /// Seconds that a step of one rank takes, as `bench step` measures it: what other numbers of ranks would
-    /// bring is predicted from it.
+    /// Seconds that a step of one rank takes, as `bench step` measures it; the speed of other
+    /// numbers of ranks is predicted from it.
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     pub step: Option<f64>,
     /// How often each size is summed; the median counts.
@@ -32,7 +32,7 @@ fn positive(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match seconds > 0.0 && seconds.is_finite() {
         true => Ok(seconds),
-        false => Err("a step takes some time".into()),
+        false => Err("the time of a step must be above 0".into()),
     }
 }
 
@@ -44,8 +44,8 @@ pub fn run(arguments: &AllReduceArguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(error.to_string()))?;
     if world.size() < 2 {
         return Err(Failure::Usage(
-            "this is the only rank, which has nobody to sum with\n  help: start several, as in `mpirun -n 2 vitral \
-             bench all-reduce`, or with `srun`"
+            "this is the only rank, so there is nothing to sum\n  help: start several, for example \
+             with `mpirun -n 2 vitral bench all-reduce` or `srun`"
                 .into(),
         ));
     }
@@ -195,9 +195,10 @@ impl fmt::Display for Report {
         let Some(step) = self.step else { return Ok(()) };
         writeln!(
             f,
-            "predicted of steps of {step} s on each rank, where nothing is hidden behind backward"
+            "predicted for steps of {step} s on each rank, if no exchange overlaps with the \
+             backward pass"
         )?;
-        writeln!(f, "and the network is as fast for all as it is between these ranks")?;
+        writeln!(f, "and the network is as fast for all ranks as it is between these")?;
         for ranks in [2, 4, 8, 16, 32, 64] {
             let efficiency = step / (step + self.predicted(ranks));
             writeln!(

@@ -42,11 +42,11 @@ pub enum BenchCommand {
     /// time of each stage and the bottleneck with different numbers of workers, next to reading,
     /// decoding and copying alone.
     Data(BenchDataArguments),
-    /// Measure how fast the ranks of a job, which `mpirun` or `srun` has started, sum a model's gradients, and
-    /// predict what more of them would bring.
+    /// Measure how fast the ranks of a job (started by `mpirun` or `srun`) sum a model's gradients,
+    /// and predict the speed of more ranks.
     #[cfg(feature = "mpi")]
     AllReduce(all_reduce::AllReduceArguments),
-    /// Train with each efficiency technique alone and with all together, and compare time of an
+    /// Train with each efficiency technique alone and with all together, and compare the time of an
     /// epoch, peak memory and accuracy with the plain loop; a table, and a plot as SVG.
     Tricks(TricksArguments),
     /// Train, and report what it took as JSON: one of the runs of `tricks`.

@@ -67,7 +67,7 @@ pub struct StepArguments {
     /// Where to compute: auto, cpu, cuda, cuda:1, wgpu, vulkan; by default as the experiment says.
     #[arg(long)]
     pub device: Option<String>,
-    /// Leave out the share of the machine's limit, which takes large products to find.
+    /// Leave out the share of the machine's limit, which takes large matrix products to measure.
     #[arg(long)]
     pub no_limit: bool,
     /// Print one JSON object with every sample instead of a table.

@@ -57,7 +57,8 @@ impl Subject {
             0 => {
                 let data = loaded.experiment.data.open().map_err(|error| {
                     Failure::Other(format!(
-                        "the number of classes comes from the data, but: {error}; `--classes` sets it, too"
+                        "cannot take the number of classes from the data: {error}; `--classes` \
+                         sets it as well"
                     ))
                 })?;
                 data.train.class_names().len()

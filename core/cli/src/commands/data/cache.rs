@@ -48,7 +48,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     let chosen =
         subjects.sets.iter().find(|set| arguments.data.split.is_some() || wanted(set.split));
     let Some(subject) = chosen else {
-        return Err(Failure::Other("there is no such data set".into()));
+        return Err(Failure::Other("the experiment has no such data set".into()));
     };
     let keep = match (arguments.budget, arguments.encoded) {
         (Some(budget), _) => Keep::Budget(budget.bytes()),
@@ -66,7 +66,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
     let packed = pack(&*subject.source, &arguments.out, &options, &|event| match event {
         PackEvent::Measured(done) => bar.set_position(done),
         PackEvent::Resumed(done) => {
-            line(format!("going on after {}", counted(HumanCount(done), "image", "images")));
+            line(format!("continuing after {}", counted(HumanCount(done), "image", "images")));
             bar.set_position(done);
             bar.reset_eta();
         }
@@ -92,7 +92,7 @@ pub fn run(arguments: &DataCacheArguments) -> Result<ExitCode, Failure> {
         let more = HumanCount(skipped - NAMED_SKIPS);
         eprintln!(
             "and {more} more images could not be read and were left out; `vitral data info \
-             --check --json` names all"
+             --check --json` lists them all"
         );
     }
     // What was written is read as a run would read it.
@@ -116,6 +116,6 @@ pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
     let result = cache.verify(|| bar.inc(1));
     bar.finish_and_clear();
     result.map_err(DataError::from)?;
-    println!("{}: all {} images are as they were written", path.display(), cache.len());
+    println!("{}: all {} images match their checksums", path.display(), cache.len());
     Ok(ExitCode::SUCCESS)
 }

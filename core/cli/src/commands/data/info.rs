@@ -141,7 +141,7 @@ impl Info {
     fn print(&self) {
         let count = |number: usize| HumanCount(number as u64);
         let classes = match self.classes.as_slice() {
-            [_] => "a single class, from which nothing can be learned".to_owned(),
+            [_] => "only one class, so there is nothing to learn".to_owned(),
             classes => counted(classes.len(), "class", "classes"),
         };
         println!("{}: {}, {classes}", self.name, counted(count(self.images), "image", "images"));
@@ -158,7 +158,7 @@ impl Info {
             };
             println!("  pixels    {shown}; {} RGB, {} grey", count(sizes.rgb), count(sizes.grey));
             if self.looked_at < self.images {
-                println!("            (of {} images, evenly chosen)", count(self.looked_at));
+                println!("            (of {} evenly chosen images)", count(self.looked_at));
             }
         }
         if !self.damaged.is_empty() {
@@ -167,7 +167,7 @@ impl Info {
             named.for_each(|image| println!("            {image}"));
             if self.damaged.len() > NAMED {
                 let more = count(self.damaged.len() - NAMED);
-                println!("            and {more} more (`--json` names all)");
+                println!("            and {more} more (`--json` lists them all)");
             }
         }
         self.notes.iter().for_each(|note| println!("  note      {note}"));

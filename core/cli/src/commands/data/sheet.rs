@@ -59,7 +59,7 @@ pub fn draw(subjects: &Subjects, path: &Path) -> Result<(), Failure> {
     println!("{} shows, from the top:", path.display());
     rows.iter().for_each(|row| println!("  {}", row.title));
     if subjects.experiment.is_some() {
-        println!("  each image beside what the model is given of it");
+        println!("  each image beside what the model sees of it");
     }
     if unread > 0 {
         println!("  {unread} places are empty, as their images could not be read");
@@ -72,7 +72,7 @@ pub fn format_of(path: &Path) -> Result<ImageFormat, Failure> {
     match ImageFormat::from_path(path) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => Ok(format),
         _ => Err(Failure::Other(format!(
-            "{}: a contact sheet is drawn as .png, .jpg or .webp",
+            "{}: a contact sheet can be a .png, .jpg or .webp file",
             path.display()
         ))),
     }

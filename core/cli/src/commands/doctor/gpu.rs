@@ -38,8 +38,8 @@ const EXACT: f64 = 1e-4;
 
 pub fn run(choice: DeviceChoice) -> Result<ExitCode, Failure> {
     let Some((gpu, index)) = choice.gpu() else {
-        let message = "there is no GPU that `auto` would take: name one, as in `--gpu cuda` or `--gpu wgpu`; \
-                       `vitral doctor` shows what there is";
+        let message = "`auto` finds no GPU: name one, as in `--gpu cuda` or `--gpu wgpu`; `vitral \
+                       doctor` shows which devices are available";
         return Err(Failure::Usage(message.into()));
     };
     let device = gpu.open(index)?;
@@ -48,13 +48,14 @@ pub fn run(choice: DeviceChoice) -> Result<ExitCode, Failure> {
         println!("{details}");
     }
     println!(
-        "a small model after {STEPS} steps, against the CPU in f32 (at most what is expected)"
+        "differences of a small model after {STEPS} steps from the CPU in f32 (in parentheses, the \
+         most that is expected)"
     );
     let (cpu, mut all_well) = (Device::flex(), true);
     let reference = train(&cpu, Compute::F32)?;
     for compute in [Compute::F32, Compute::BF16, Compute::F16] {
         if !compute.is_supported(&device) {
-            println!("  {:5} not of this GPU", compute.name());
+            println!("  {:5} not supported by this GPU", compute.name());
             continue;
         }
         let like = rounds_like(gpu, compute);

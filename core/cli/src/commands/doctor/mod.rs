@@ -21,7 +21,8 @@ use crate::{
 #[cfg(feature = "mpi")]
 const MPI: &str = "built in: `mpirun` and `srun` start ranks that train together";
 #[cfg(not(feature = "mpi"))]
-const MPI: &str = "not built in; build with `cargo build --release --features mpi`, to train in several processes";
+const MPI: &str = "not built in; build with `cargo build --release --features mpi` to train in \
+                   several processes";
 
 #[derive(Debug, Args)]
 pub struct DoctorArguments {

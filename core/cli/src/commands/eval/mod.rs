@@ -37,7 +37,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct EvalArguments {
-    /// A run's folder, its `best` or `last`, or a checkpoint; of several there is one table.
+    /// A run's folder, its `best` or `last`, or a checkpoint; several share one table.
     #[arg(required = true)]
     pub checkpoints: Vec<PathBuf>,
     /// Evaluate on these images: a folder of class folders, a cache (.vcache), shards (.tar), files
@@ -53,7 +53,7 @@ pub struct EvalArguments {
     pub precision: Option<PrecisionName>,
     #[command(flatten)]
     pub tokens: FewerTokens,
-    /// Count the images whose class is among so many of the highest logits, too: `--top-k 3,10`.
+    /// Also count images whose class is among the K highest logits: `--top-k 3,10`.
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub top_k: Vec<NonZeroUsize>,
     /// Average the logits of each image and its mirror image; takes twice the time.

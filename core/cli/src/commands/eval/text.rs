@@ -23,7 +23,10 @@ pub fn print(found: &Found, confusion: bool) {
             println!("    {name}: {reason}");
         }
         if evaluation.left_out.len() > NAMED {
-            println!("    and {} more (`--json` names all)", evaluation.left_out.len() - NAMED);
+            println!(
+                "    and {} more (`--json` lists them all)",
+                evaluation.left_out.len() - NAMED
+            );
         }
     }
     evaluation.notes.iter().for_each(|note| println!("  note    {note}"));
@@ -64,7 +67,7 @@ fn taken_for(found: &Found, class: usize) -> String {
     match others.max_by_key(|taken| taken.images) {
         Some(most) => {
             let name = &found.figures.classes[most.predicted].name;
-            format!(", {} taken for {name}", most.images)
+            format!(", {} predicted as {name}", most.images)
         }
         None => String::new(),
     }
@@ -73,7 +76,7 @@ fn taken_for(found: &Found, class: usize) -> String {
 fn taken_for_it(class: &ClassFigures) -> String {
     match class.predicted {
         0 => String::new(),
-        count => format!(", {count} taken for it"),
+        count => format!(", {count} predicted as it"),
     }
 }
 
@@ -116,7 +119,7 @@ fn table(all: &[Found]) -> Vec<String> {
 
 /// How often each class is taken for each: a row for what images are, a column for what they are taken for.
 pub fn print_confusion(found: &Found) {
-    println!("{}: classes in rows, and what they are taken for in columns", found.checkpoint);
+    println!("{}: true classes in rows, predicted classes in columns", found.checkpoint);
     let classes = &found.figures.classes;
     let mut counts = vec![vec![0; classes.len()]; classes.len()];
     for taken in &found.figures.confusion {

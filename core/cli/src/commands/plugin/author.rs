@@ -92,7 +92,7 @@ pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
     let sdk = match &arguments.sdk {
         Some(_) if language != Language::Rust => {
             return Err(Failure::Usage(format!(
-                "--sdk is for plugins in Rust; one in {language} has the SDK from the program that builds it"
+                "--sdk is for plugins in Rust; for {language}, the SDK comes with this program"
             )));
         }
         None => Sdk::default(),
@@ -111,7 +111,7 @@ pub fn create(arguments: &NewArguments) -> Result<(), Failure> {
     if language == Language::Rust {
         println!("the SDK comes from {sdk}");
         if arguments.sdk.is_none() {
-            println!("  (--sdk FOLDER takes that of a checkout, which needs no network)");
+            println!("  (`--sdk FOLDER` takes it from a checkout, which needs no network)");
         }
     }
     let (program, folder) = (program(), folder.display());
@@ -138,7 +138,7 @@ pub struct BuildArguments {
     /// Build the component without vector instructions, in Rust or C, to measure what they gain.
     #[arg(long)]
     pub no_simd: bool,
-    /// Have cargo do without the network.
+    /// Run cargo without the network.
     #[arg(long)]
     pub offline: bool,
     /// Cargo's target folder.

@@ -31,7 +31,7 @@ pub fn verify(path: &Path, key: Option<&Path>) -> Result<(), Failure> {
     if let Some(required) = required {
         required?;
     }
-    println!("{what}: every file is as it was packed; {}", signature(&found));
+    println!("{what}: every file matches its checksum; {}", signature(&found));
     Ok(())
 }
 
@@ -130,7 +130,7 @@ pub fn sign(bundle: &Path, key: &Path) -> Result<(), Failure> {
 pub fn trust(key: &Path) -> Result<(), Failure> {
     let key = TrustedKey::read(key)?;
     let path = Store::of_user()?.trust(&key)?;
-    println!("trusting key {} from now on", key.fingerprint());
+    println!("now trusting key {}", key.fingerprint());
     println!("  it is kept in {}", path.display());
     println!(
         "  compare its fingerprint with the one its owner publishes; `vitral plugin distrust` undoes this"
@@ -146,15 +146,13 @@ pub fn distrust(what: &Path) -> Result<(), Failure> {
     };
     match Store::of_user()?.distrust(&start)? {
         Distrusted::Key { key, bundles } => {
-            println!("key {key} is no longer trusted; what it has signed no longer runs");
+            println!("key {key} is no longer trusted; what it signed no longer runs");
             for (plugin, digest) in bundles {
-                println!(
-                    "  nor may {plugin} ({digest}), which it has signed, do what you had allowed"
-                );
+                println!("  nor may {plugin} ({digest}), which it signed, do what you had allowed");
             }
         }
         Distrusted::Bundle(plugin, digest) => {
-            println!("{plugin} ({digest}) may no longer do more than any other plugin");
+            println!("{plugin} ({digest}) no longer has more permissions than any other plugin");
         }
     }
     Ok(())
@@ -180,7 +178,8 @@ pub fn keys() -> Result<(), Failure> {
         println!("      {}", permits.join(", "));
         if allowed.has_lapsed() {
             println!(
-                "      holds no more: it does not say who had signed the bundle; you are asked again"
+                "      no longer valid: it does not say who signed the bundle, so you will be \
+                 asked again"
             );
         }
     }

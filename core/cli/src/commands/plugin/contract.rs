@@ -37,7 +37,7 @@ pub fn contract(arguments: &ContractArguments) -> Result<(), Failure> {
             return json::print(&all().iter().map(as_json).collect::<Vec<_>>());
         }
         Part::Wit | Part::Header if arguments.json => {
-            return Err(Failure::Usage("only the ops are printed as JSON".into()));
+            return Err(Failure::Usage("only the ops can be printed as JSON".into()));
         }
         Part::Wit => write_out(WIT, ""),
         Part::Header => write_out(HEADER, ""),
@@ -66,7 +66,7 @@ fn show(op: &OpInfo) {
     println!("{}({})", op.name, operands.join(", "));
     println!("    {}", op.doc());
     for attribute in op.attributes {
-        let needed = if attribute.required { ", must be given" } else { "" };
+        let needed = if attribute.required { ", required" } else { "" };
         println!("    {}: {}{needed}", attribute.name, kind(attribute));
         println!("        {}", attribute.doc());
     }

@@ -20,7 +20,7 @@ pub struct InstallArguments {
     /// A bundle's file, a plugin in a registry (`ghcr.io/lab/blur:1.2`), or the name of one in an index
     /// (`blur`, `blur@1.2`).
     pub bundle: PathBuf,
-    /// Put it in the place of what is installed of the same version with other contents.
+    /// Replace an installed plugin of the same version whose contents differ.
     #[arg(long)]
     pub replace: bool,
     /// Allow the plugin what needs your permission, from now on: `blur:run` lets it run although
@@ -93,7 +93,7 @@ fn listed(path: &Path) -> Result<Option<Reference>, Failure> {
 fn wanted(version: &str) -> Result<VersionReq, Failure> {
     let exactly = Version::parse(version).map(|version| format!("={version}"));
     VersionReq::parse(exactly.as_deref().unwrap_or(version)).map_err(|error| {
-        Failure::Usage(format!("`{version}` is not a version, as `1.2.0` or `1.2` are: {error}"))
+        Failure::Usage(format!("`{version}` is not a version such as `1.2.0` or `1.2`: {error}"))
     })
 }
 

@@ -55,17 +55,17 @@ pub enum PluginCommand {
     },
     /// Install a bundle that is signed with a key you trust, from a file or a registry.
     Install(InstallArguments),
-    /// Publish a bundle in a registry, as those of container images are.
+    /// Publish a bundle in a registry for container images.
     Push(PushArguments),
     /// Fetch a bundle from a registry into a file.
     Pull(PullArguments),
-    /// Search for plugins in the indexes that you look into.
+    /// Search for plugins in your plugin indexes.
     Search(SearchArguments),
-    /// List installed plugins of which the indexes have a newer version, or which they have taken back.
+    /// List installed plugins that the indexes have in a newer version, or that were yanked there.
     Outdated(OutdatedArguments),
-    /// Install the newest versions of installed plugins, beside those that are there.
+    /// Install the newest versions of installed plugins, beside the versions already there.
     Update(UpdateArguments),
-    /// Indexes of plugins: look into one, or make one.
+    /// Plugin indexes: add one to search, or make one.
     Index {
         #[command(subcommand)]
         command: IndexCommand,
@@ -95,8 +95,8 @@ pub enum PluginCommand {
         /// The public key's file.
         key: PathBuf,
     },
-    /// Withdraw trust: from a key, whose bundles no longer run then, or from a bundle that you have
-    /// allowed something.
+    /// Withdraw trust: from a key, whose bundles then no longer run, or from a bundle that you gave
+    /// permissions.
     Distrust {
         /// The public key's file, or the first digits of its fingerprint or of the bundle's digest.
         what: PathBuf,

@@ -23,14 +23,15 @@ pub fn reference_in(path: &Path) -> Result<Option<Reference>, Failure> {
 
 #[derive(Debug, Args)]
 pub struct PushArguments {
-    /// Where it goes: registry and name, as in `ghcr.io/lab/blur`, and its version if you like (`:1.2.0`).
+    /// Where it goes: registry and name, as in `ghcr.io/lab/blur`, and optionally its version
+    /// (`:1.2.0`).
     pub reference: Reference,
     /// The bundle's file; by default what `pack` has written into the folder `dist` here.
     pub bundle: Option<PathBuf>,
-    /// Put it in the place of another bundle of this version. Those who have that are told.
+    /// Replace another bundle of this version. Those who have that one are told.
     #[arg(long)]
     pub replace: bool,
-    /// Publish it as a container image, which is done by itself where a registry takes nothing else.
+    /// Publish it as a container image, which is automatic if a registry accepts nothing else.
     #[arg(long)]
     pub plain_image: bool,
     #[command(flatten)]
@@ -47,15 +48,15 @@ pub fn push(arguments: &PushArguments) -> Result<(), Failure> {
     let read = vitral_files::read(&path, BUNDLE);
     let bytes = read.map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
     if Bundle::from_bytes(&path.display().to_string(), &bytes)?.signing_key().is_none() {
-        note("it is not signed, so that nobody can install it without allowing that by hand");
+        note("it is not signed, so nobody can install it without explicitly allowing that");
     }
     let how = Push { replace: arguments.replace, plain_image: arguments.plain_image };
     let pushed = registries.push(&arguments.reference, &bytes, how)?;
-    let verb = if pushed.was_there { "is there already:" } else { "pushed" };
+    let verb = if pushed.was_there { "already there:" } else { "pushed" };
     println!("{verb} {}", pushed.reference);
     println!("  sha256:{}", pushed.digest);
     if pushed.is_plain_image && !arguments.plain_image {
-        println!("  as a container image, since the registry takes nothing else");
+        println!("  as a container image, since the registry accepts nothing else");
     }
     Ok(())
 }
@@ -108,7 +109,7 @@ pub fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     let at = |error| BundleError::Io { action: "write", path: path.clone(), error };
     std::fs::create_dir_all(&arguments.output).map_err(at)?;
     if vitral_files::read(&path, BUNDLE).is_ok_and(|there| there == bytes) {
-        println!("{} is there already", path.display());
+        println!("{} already exists", path.display());
         return Ok(());
     }
     vitral_files::write(&path, &bytes, Existing::Refuse, Access::Usual).map_err(at)?;

@@ -38,7 +38,7 @@ impl Embeddings {
             "safetensors" => Format::Safetensors,
             _ => {
                 return Err(Failure::Usage(format!(
-                    "--embeddings {}: features are a .npy or a .safetensors file",
+                    "--embeddings {}: features go to a .npy or .safetensors file",
                     path.display()
                 )));
             }

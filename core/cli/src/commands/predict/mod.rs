@@ -69,9 +69,10 @@ pub struct PredictArguments {
     /// Write the features that the head sees, one row per row of the table: .npy or .safetensors.
     #[arg(long, value_name = "FILE")]
     pub embeddings: Option<PathBuf>,
-    /// Draw attention maps into a new folder, over each image as the model sees it: attention rollout
-    /// (NAME.rollout.png), and what the class token, or else the mean of the patches, attends to in each
-    /// head (NAME.heads.png: one row per layer, one column per head). Bright means much.
+    /// Draw attention maps into a new folder, over each image as the model sees it: attention
+    /// rollout (NAME.rollout.png), and what the class token, or else the mean of the patches,
+    /// attends to in each head (NAME.heads.png: one row per layer, one column per head). Brighter
+    /// means more attention.
     #[arg(long, value_name = "FOLDER")]
     pub attention_maps: Option<PathBuf>,
     /// Images that go through the model at once; by default as many as in the run's evaluations, but at
@@ -267,7 +268,7 @@ impl Results {
             written(&sorted.finish()?);
             if self.unsure > 0 {
                 let images = counted(self.unsure, "image is", "images are");
-                eprintln!("{images} of no class with enough probability, and not copied");
+                eprintln!("{images} below the threshold in every class, and not copied");
             }
         }
         if self.damaged > 0 {

@@ -46,7 +46,7 @@ impl Table {
             }
             _ => {
                 return Err(Failure::Usage(format!(
-                    "--output {}: a table is a .csv, a .jsonl or a .parquet file",
+                    "--output {}: a table goes to a .csv, .jsonl or .parquet file",
                     path.display()
                 )));
             }

@@ -27,8 +27,8 @@ pub struct TuneArguments {
     /// combinations of lists are tried, with points spread over all ranges.
     #[arg(long, value_name = "FIELD=VALUES", conflicts_with = "find_learning_rate")]
     pub over: Vec<Over>,
-    /// How many trials; by default 12, or all combinations if there are only lists. A larger number later
-    /// adds to those that are there.
+    /// How many trials; by default 12, or all combinations if there are only lists. A larger number
+    /// later adds trials to those that are there.
     #[arg(long, requires = "over", value_parser = clap::value_parser!(u16).range(1..))]
     pub trials: Option<u16>,
     /// Seed of the trials' values and their order. The seed of training is the experiment's `seed`.
@@ -98,8 +98,8 @@ pub fn run(arguments: &TuneArguments) -> Result<ExitCode, Failure> {
     match &arguments.find_learning_rate {
         Some(rates) => range::run(arguments, *rates),
         None if arguments.over.is_empty() => Err(Failure::Usage(
-            "nothing is said of what to search: `--over train.learning_rate=1e-4..1e-3:log` for instance, or \
-             `--find-learning-rate`"
+            "nothing to search: give `--over`, as in `--over train.learning_rate=1e-4..1e-3:log`, \
+             or `--find-learning-rate`"
                 .into(),
         )),
         None => search::run(arguments),

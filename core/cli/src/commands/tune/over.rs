@@ -37,7 +37,7 @@ impl FromStr for Over {
         let (field, values) = text.split_once('=').unwrap_or((text, ""));
         let (field, values) = (field.trim(), values.trim());
         if field.is_empty() || values.is_empty() {
-            return Err(format!("it is a field with its values, {FORM}"));
+            return Err(format!("expected a field and its values, {FORM}"));
         }
         let is_range = values.contains("..") && !values.contains(['"', '[', '(', '{', ',']);
         let values = match is_range {
@@ -65,7 +65,7 @@ fn list(text: &str) -> Result<Vec<String>, String> {
                     return Err("a value is missing beside a comma".into());
                 }
                 if values.contains(&value) {
-                    return Err(format!("`{value}` is there twice"));
+                    return Err(format!("`{value}` is given twice"));
                 }
                 values.push(value);
                 start = at + 1;
@@ -75,7 +75,8 @@ fn list(text: &str) -> Result<Vec<String>, String> {
     }
     match values.as_slice() {
         [one] => Err(format!(
-            "`{one}` is one value, with nothing to try: give several with commas, a range (`1..4`), or `--set`"
+            "`{one}` is a single value, so there is nothing to compare: give several with commas, \
+             a range (`1..4`), or `--set`"
         )),
         _ => Ok(values),
     }
@@ -89,7 +90,7 @@ impl FromStr for Range {
             Some((text, "log")) => (text, true),
             Some((_, other)) => {
                 return Err(format!(
-                    "`:{other}` says nothing; `:log` spreads values by their magnitude"
+                    "unknown ending `:{other}`; `:log` spreads values by their magnitude"
                 ));
             }
             None => (text, false),
@@ -105,7 +106,7 @@ impl FromStr for Range {
             return Err(format!("a range goes upwards: `{to}..{from}`"));
         }
         if is_log && low <= 0.0 {
-            return Err(format!("with `:log`, values are above 0, and `{from}` is not"));
+            return Err(format!("with `:log`, values must be above 0, and `{from}` is not"));
         }
         let is_whole = from.parse::<i64>().is_ok() && to.parse::<i64>().is_ok();
         Ok(Self { bounds: low..=high, is_log, is_whole })
@@ -168,16 +169,16 @@ mod tests {
     fn what_is_no_search_is_refused_with_what_would_be_right() {
         for (text, said) in [
             ("train.batch", "as in `train.learning_rate="),
-            ("=1,2", "a field with its values"),
-            ("a=", "a field with its values"),
+            ("=1,2", "a field and its values"),
+            ("a=", "a field and its values"),
             ("a=3", "give several with commas"),
             ("a=1,,2", "missing beside a comma"),
-            ("a=1,2,1", "`1` is there twice"),
+            ("a=1,2,1", "`1` is given twice"),
             ("a=1..b", "`b` is not a number"),
             ("a=..3", "`` is not a number"),
             ("a=3..1", "goes upwards: `1..3`"),
             ("a=0..1:log", "above 0"),
-            ("a=1..2:linear", "`:linear` says nothing"),
+            ("a=1..2:linear", "unknown ending `:linear`"),
             ("a=1..inf", "`inf` is not a number"),
         ] {
             let error = read(text).unwrap_err();

@@ -22,7 +22,7 @@ pub fn plan(over: &[Over], trials: Option<usize>, seed: u64) -> Result<Vec<Vec<S
         over.iter().enumerate().find(|(at, one)| over[..*at].iter().any(|o| o.field == one.field))
     {
         return Err(format!(
-            "--over {} is there twice: give all of its values at once",
+            "--over {} is given twice: give all of its values at once",
             twice.1.field
         ));
     }
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         assert_eq!(all.len(), 3);
         let over: Vec<Over> = ["a=1,2", "a=3,4"].map(|text| text.parse().unwrap()).into();
-        assert!(plan(&over, None, 0).unwrap_err().contains("--over a is there twice"));
+        assert!(plan(&over, None, 0).unwrap_err().contains("--over a is given twice"));
         let many = ["1,2,3,4,5,6,7,8,9,10,11"; 4];
         let many: Vec<Over> = many
             .iter()

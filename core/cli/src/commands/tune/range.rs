@@ -47,14 +47,16 @@ impl FromStr for Rates {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (lowest, highest) = text.split_once("..").ok_or("it is a range, as in `1e-6..1`")?;
+        let (lowest, highest) = text.split_once("..").ok_or("expected a range, as in `1e-6..1`")?;
         let number = |text: &str| {
             let value = text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
-            value.ok_or_else(|| format!("`{text}` is not a number: it is a range, as in `1e-6..1`"))
+            value.ok_or_else(|| {
+                format!("`{text}` is not a number: expected a range, as in `1e-6..1`")
+            })
         };
         let (lowest, highest) = (number(lowest)?, number(highest)?);
         if !(0.0 < lowest && lowest < highest && highest <= HIGHEST) {
-            return Err(format!("learning rates rise, from above 0 to at most {HIGHEST}"));
+            return Err(format!("learning rates must rise, from above 0 to at most {HIGHEST}"));
         }
         Ok(Self { lowest, highest })
     }

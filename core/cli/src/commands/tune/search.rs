@@ -36,7 +36,7 @@ use crate::{
 
 /// Fields that a search cannot go over.
 const NOT_SEARCHED: [(&str, &str); 2] = [
-    ("output", "each trial has a folder of its own in that of `--out`"),
+    ("output", "each trial has its own folder inside that of `--out`"),
     ("base", "`vitral tune` takes the experiment itself"),
 ];
 
@@ -99,14 +99,14 @@ pub fn run(arguments: &TuneArguments) -> Result<ExitCode, Failure> {
             is_whole = false;
             break;
         }
-        let again = if is_over { " (was there)" } else { "" };
+        let again = if is_over { " (already there)" } else { "" };
         progress.end(&format!("{}{again}", trial.told(metric)));
         results.trials.push(trial);
     }
     progress.finish();
     finish(arguments, &results, &planned, &out)?;
     if !is_whole {
-        note("stopped; the same command goes on");
+        note("stopped; the same command continues");
         return Ok(ExitCode::from(exit_code()));
     }
     let has_any = results.best().is_some();
@@ -127,8 +127,9 @@ fn read(arguments: &TuneArguments, folder: &Path, values: Vec<String>) -> Result
         let found = told(&loaded.experiment, &of_run, folder)?;
         if !found.is_empty() {
             return Err(Failure::Usage(format!(
-                "{} holds a trial of another search:\n  {}\n  help: a search goes on with the experiment, `--over`, \
-                 `--seed` and `--set` that it had; another one has another `--out`",
+                "{} holds a trial of another search:\n  {}\n  help: a search continues with the \
+                 same experiment, `--over`, `--seed` and `--set`; start a new one in another \
+                 `--out`",
                 folder.display(),
                 found.join("\n  ")
             )));

@@ -153,8 +153,8 @@ impl Announced {
         Err(DataError::malformed(
             path,
             format!(
-                "announces {shape} bytes of data, and of a compressed file of {length} bytes {most} are read at \
-             most; decompressed (`gunzip`), it is read image by image"
+                "announces {shape} bytes of data, but at most {most} are read from a compressed \
+                 file of {length} bytes; decompressed (`gunzip`), it is read image by image"
             ),
         ))
     }

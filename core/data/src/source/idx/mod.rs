@@ -213,7 +213,7 @@ fn name_classes(
     for (index, &label) in labels.iter().enumerate() {
         let Some(position) = finder.find_number(label.into()) else {
             let problem = format!(
-                "label {label} of image {index} is not among the {} classes that are listed: {}",
+                "label {label} of image {index} is not among the {} listed classes: {}",
                 names.len(),
                 abridged(names)
             );

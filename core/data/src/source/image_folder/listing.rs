@@ -35,7 +35,7 @@ pub(super) struct Beside {
 
 impl Beside {
     pub fn no_images(&self) -> String {
-        let found = self.unread.describe(FILES).map(|files| format!("; not read are {files}"));
+        let found = self.unread.describe(FILES).map(|files| format!("; not read: {files}"));
         format!("holds no images ({}){}", EXTENSIONS.join(", "), found.unwrap_or_default())
     }
 
@@ -91,7 +91,7 @@ pub(super) fn class_folders(path: &Path, beside: &mut Beside) -> Result<Vec<Stri
     if names.is_empty() {
         let found = match beside.classless.len() {
             0 => String::new(),
-            images => format!("; it has {images} images itself"),
+            images => format!("; it holds {images} images itself"),
         };
         let problem =
             format!("holds no classes: it needs one folder of images for each class{found}");

@@ -97,7 +97,7 @@ impl ImageFolder {
         let known: HashSet<_> = class_names.iter().collect();
         if let Some(extra) = found.iter().find(|name| !known.contains(name)) {
             let problem = format!(
-                "the folder `{extra}` is not among the classes that are listed: {}; the folders: {}",
+                "the folder `{extra}` is not among the listed classes: {}; the folders: {}",
                 abridged(&class_names),
                 abridged(&found)
             );

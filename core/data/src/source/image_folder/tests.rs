@@ -102,7 +102,7 @@ fn missing_classes_and_images_are_explained() {
     assert!(empty.contains("cat: holds no images (jpg, jpeg, jpe, "), "{empty}");
     fs::write(folder.path().join("cat/a.bmp"), b"BM").unwrap();
     let other = message(folder.path());
-    assert!(other.ends_with("; not read are 1 file: 1 .bmp (cat/a.bmp)"), "{other}");
+    assert!(other.ends_with("; not read: 1 file: 1 .bmp (cat/a.bmp)"), "{other}");
     assert!(message(&folder.path().join("nowhere")).contains("nowhere"));
 }
 

@@ -58,7 +58,7 @@ pub struct ParquetConfig {
     #[serde(default)]
     pub label: Option<String>,
     /// About how many images are shuffled together, 4096 if not set; twice as many, encoded, are
-    /// in memory.
+    /// held in memory.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub shuffle_buffer: Option<usize>,
@@ -175,7 +175,7 @@ impl Parquet {
             match (&own_names, file.class_names) {
                 (Some(first), Some(names)) if *first != names => {
                     let problem = format!(
-                        "names other classes than the files before it: {}, and before: {}",
+                        "names different classes from the files before it: {}, where those name {}",
                         abridged(&names),
                         abridged(first)
                     );

@@ -46,17 +46,17 @@ pub struct WebDatasetConfig {
     /// PNG or WebP file.
     #[serde(default)]
     pub image: Option<String>,
-    /// The extension of the entry with a sample's class, such as `cls`, `target.json` or `txt`. Without
-    /// it, `cls`, or else `json`. A `txt` is the name where classes are listed, and in validation, where
-    /// they are those of the training; else it is a caption.
+    /// The extension of the entry with a sample's class, such as `cls`, `target.json` or `txt`.
+    /// Without it, `cls`, or else `json`. A `txt` is the class's name if classes are listed, and in
+    /// validation, where they are those of the training; otherwise it is a caption.
     #[serde(default)]
     pub label: Option<String>,
-    /// The key of the class in a sample's `json`. With dots, the keys on the way to it.
+    /// The key of the class in a sample's `json`; dots separate nested keys.
     #[serde(default = "default_label_key")]
     pub label_key: String,
-    /// Read the shards from start to end in a random order, as disks like it, and shuffle about as
-    /// many images together; twice as many, encoded, are in memory. Without it, any image can come
-    /// next, and each is read on its own.
+    /// Read each shard from start to end, in a random order of shards, which suits disks, and
+    /// shuffle about this many images together; twice as many, encoded, are held in memory. Without
+    /// it, any image can come next, and each is read on its own.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub shuffle_buffer: Option<usize>,
@@ -338,8 +338,7 @@ impl Beside {
     }
 
     fn no_samples(&self) -> String {
-        let found =
-            self.unread.describe(ENTRIES).map(|entries| format!("; not read are {entries}"));
+        let found = self.unread.describe(ENTRIES).map(|entries| format!("; not read: {entries}"));
         let read = EXTENSIONS.join(", ");
         let found = found.or_else(|| self.damages.first().map(|damage| format!("; {damage}")));
         format!("holds no samples with an image ({read}) and a class{}", found.unwrap_or_default())

@@ -179,7 +179,7 @@ fn flatten(objects: &Objects, top: Id) -> Result<Vec<(String, &Tensor)>, String>
                     place.insert(&**tensor);
                 }
                 Entry::Occupied(place) => {
-                    return Err(format!("`{}` is there twice", place.key()));
+                    return Err(format!("`{}` occurs twice", place.key()));
                 }
             },
             Value::Dict(_) | Value::Sequence(_) if depth >= DEEPEST => {

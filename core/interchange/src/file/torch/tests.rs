@@ -199,7 +199,7 @@ fn tensors_that_lie_about_themselves_are_refused() {
     refused(&file(&pickle(&tensor(four(), 0, &[4], &[1]))), "single tensor of [4]");
     let (whole, part) =
         (tensor(four(), 0, &[4], &[1]), dict(&[("b", tensor(four(), 0, &[1], &[1]))]));
-    refused(&file(&pickle(&dict(&[("a.b", whole), ("a", part)]))), "`a.b` is there twice");
+    refused(&file(&pickle(&dict(&[("a.b", whole), ("a", part)]))), "`a.b` occurs twice");
     let nan = archive(&[
         (
             "x/data.pkl",

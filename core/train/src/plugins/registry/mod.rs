@@ -191,7 +191,7 @@ impl Registry {
             let (name, found) = (&used.name, &description.version);
             return Err(Refusal::new(
                 format!(
-                    "plugin `{name}` is there in version {found}, but `{}` is wanted",
+                    "plugin `{name}` is available in version {found}, but `{}` is required",
                     used.version
                 ),
                 "a run uses one version of a plugin",
@@ -200,11 +200,11 @@ impl Registry {
         if plugin.kind() != kind {
             return Err(Refusal::new(
                 format!(
-                    "plugin `{}` is of kind {}, and here goes one of kind {kind}",
+                    "plugin `{}` is of kind {}, but one of kind {kind} is needed here",
                     used.name,
                     plugin.kind()
                 ),
-                "`vitral plugin list` shows what there is of each kind",
+                "`vitral plugin list` shows the plugins of each kind",
             ));
         }
         let given: Vec<Setting> = used.settings.iter().map(setting).collect();
@@ -301,12 +301,12 @@ impl Registry {
         let name = &used.name;
         if config.run == Some(RunAs::CompiledIn) {
             return Err(format!(
-                "plugin `{name}` is not compiled in, in a version `{}`",
+                "plugin `{name}` is not compiled in with a version `{}`",
                 used.version
             ));
         }
         let store = self.trust.store();
-        let store = store.ok_or_else(|| format!("plugin `{name}` is not there"))?;
+        let store = store.ok_or_else(|| format!("plugin `{name}` is not available"))?;
         let listing = store.list().map_err(|error| error.to_string())?;
         let found = resolve(&listing.plugins, name, &used.version);
         found.cloned().map_err(|error| error.to_string())
@@ -376,7 +376,7 @@ impl Registry {
         let component = package.artifact(&Target::Wasm).map_err(in_bundle)?;
         let engine = self.engine().map_err(|error| Refusal::new(error, ""))?;
         Plugin::wasm(engine, &component, Some(declared), options)
-            .map_err(|error| Refusal::new(error, "`vitral plugin check` tells more"))
+            .map_err(|error| Refusal::new(error, "`vitral plugin check` shows more"))
     }
 
     fn engine(&self) -> Result<&WasmEngine, vitral_host::OpenError> {
@@ -430,8 +430,8 @@ impl Registry {
             match before.get(&plugin.name) {
                 Some(locked) if !locked.is_same(plugin) => {
                     return Err(Error::Lock(format!(
-                        "plugin `{}` is not the one that the run was started with: that was {locked}, \
-                         and now there is {plugin}; to go on, {}; or start a new run",
+                        "plugin `{}` is not the one that the run was started with: that was \
+                         {locked}, and now there is {plugin}; to resume, {}; or start a new run",
                         plugin.name,
                         how_to_get(locked)
                     )));
@@ -469,12 +469,13 @@ fn how_to_get(locked: &Locked) -> String {
         }
         (Origin::Wasm | Origin::Native(_), Some(from)) => {
             format!(
-                "install it again with `vitral plugin install {from}`, beside what is installed since"
+                "install it again with `vitral plugin install {from}`, beside what was installed \
+                 since"
             )
         }
         (Origin::Wasm | Origin::Native(_), None) => format!(
-            "install the bundle of its version {} again with `vitral plugin install`, beside what is installed \
-             since, or name that bundle in `plugins`",
+            "install the bundle of its version {} again with `vitral plugin install`, beside what \
+             was installed since, or name that bundle in `plugins`",
             locked.version
         ),
     }

@@ -59,7 +59,7 @@ impl Registry {
         if !used.version.matches(version) {
             return Err(Refusal::new(
                 format!(
-                    "{from} is version {version} of `{name}`, but `{}` is wanted",
+                    "{from} is version {version} of `{name}`, but `{}` is required",
                     used.version
                 ),
                 "ask for the same version where the plugin is used and in `plugins`",
@@ -111,7 +111,7 @@ impl Registry {
         is_locked: impl Fn(&Installed) -> bool,
     ) -> Result<Option<Installed>, Refusal> {
         let Some(store) = self.trust.store() else { return Ok(None) };
-        let wrong = |error| Refusal::new(error, "`vitral plugin list` tells what cannot be used");
+        let wrong = |error| Refusal::new(error, "`vitral plugin list` shows what cannot be used");
         let (listing, origins) = (store.list().map_err(wrong)?, store.origins().map_err(wrong)?);
         let place = from.place();
         let will_do = |plugin: &&Installed| {

@@ -32,11 +32,11 @@ impl Registry {
         }
         Err(Refusal::new(
             format!(
-                "version {} of plugin `{}` was taken back: {}",
+                "version {} of plugin `{}` was yanked: {}",
                 manifest.version, manifest.name, yanked.why
             ),
-            "`vitral plugin update` installs a newer one, if there is one; runs that were begun with this one \
-             go on",
+            "`vitral plugin update` installs a newer one, if there is one; runs that were started \
+             with this one can still be resumed",
         ))
     }
 }

@@ -51,7 +51,7 @@ pub struct BenchDataArguments {
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("seconds are a number from 0.01 to 3600".into()),
+        _ => Err("seconds must be a number from 0.01 to 3600".into()),
     }
 }
 

@@ -79,7 +79,7 @@ impl<'s> PathParts<'s> {
             let rates = threads.into_iter().map(|thread| match thread.join() {
                 Ok(rate) => rate
                     .map_err(|error| Failure::Other(format!("{}: {}", error.name, error.reason))),
-                Err(_) => Err(Failure::Other("an image made its decoder fail".into())),
+                Err(_) => Err(Failure::Other("the decoder failed on an image".into())),
             });
             rates.sum()
         })

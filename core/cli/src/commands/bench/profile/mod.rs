@@ -56,7 +56,7 @@ pub fn run(arguments: &ProfileArguments) -> Result<(), Failure> {
     let at = |error: std::io::Error| Failure::Other(format!("{}: {error}", out.display()));
     vitral_files::check_place(out).map_err(at)?;
     let folder = tempfile::tempdir()
-        .map_err(|error| Failure::Other(format!("no folder can be made for the run: {error}")))?;
+        .map_err(|error| Failure::Other(format!("cannot make a folder for the run: {error}")))?;
     let output = format!("output={}", path_text::quoted(&folder.path().join("run")));
     let set = [&arguments.overrides.set[..], &[output]].concat();
     let loaded = Loaded::read_to_train(&arguments.experiment, &set)?;
@@ -81,8 +81,8 @@ pub fn run(arguments: &ProfileArguments) -> Result<(), Failure> {
     let trace = Trace::of(recorder::finish());
     if outcome.step < last || trace.steps() == 0 {
         return Err(Failure::Usage(format!(
-            "{name} makes {}, and step {last} was to be traced\n  help: have it make more, as in `--set \
-             train.steps={last}`, or take fewer (`--warmup`, `--steps`)",
+            "{name} makes {}, but step {last} was to be traced\n  help: let it make more, as in \
+             `--set train.steps={last}`, or trace fewer (`--warmup`, `--steps`)",
             counted(outcome.step, "step", "steps"),
         )));
     }
@@ -91,7 +91,8 @@ pub fn run(arguments: &ProfileArguments) -> Result<(), Failure> {
     print!("{trace}");
     if !is_cpu(&device) {
         println!(
-            "a GPU computes behind these stages: they show when it was given its work, and when it was waited for"
+            "a GPU computes asynchronously: these stages show when it was given its work, and when \
+             training waited for it"
         );
     }
     println!("wrote {}; open it at https://ui.perfetto.dev or chrome://tracing", out.display());

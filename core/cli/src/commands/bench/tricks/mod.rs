@@ -77,7 +77,7 @@ pub fn run(arguments: &TricksArguments) -> Result<ExitCode, Failure> {
     let device = open_device(arguments.device.as_deref(), &plain.experiment)?;
     let folder = arguments.plot.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        let message = format!("{}: the plot's folder is not there", arguments.plot.display());
+        let message = format!("{}: the plot's folder does not exist", arguments.plot.display());
         return Err(Failure::Other(message));
     }
     let first_seed = plain.experiment.seed;

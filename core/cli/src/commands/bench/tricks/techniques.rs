@@ -10,8 +10,8 @@ use super::measure::Measured;
 pub enum Technique {
     /// Gradient accumulation: a batch goes through the model in four micro-batches; less memory
     Accumulation,
-    /// `batch: Auto(...)` with half of the memory that plain training takes beside what the process
-    /// has when training starts; finds the micro-batch that fits
+    /// `batch: Auto(...)` with half of the memory that plain training takes on top of what the
+    /// process has when training starts; finds the micro-batch that fits
     Auto,
     /// Activation checkpointing in every block: less memory, and the same gradients
     Checkpointing,
@@ -23,14 +23,14 @@ pub enum Technique {
     /// Patch dropout (Liu et al. 2023): training images lose 60% of their patches in the first three
     /// quarters of the epochs, and have all of them then (unmasked tuning; FLIP, Li et al. 2023)
     PatchDropout,
-    /// Progressive image size: images of about 70% of the side in the first half of the epochs
+    /// Progressive image size: images with sides of about 70% in the first half of the epochs
     ImageSize,
     /// Drop path (stochastic depth) of 0.1, which skips the work of dropped samples
     DropPath,
     /// Moving average of the weights (decay 0.99), which is what is evaluated
     Ema,
-    /// Pruning to 0.6 of the operations from a tenth to the half of the epochs: heads and hidden neurons that
-    /// matter least (Taylor, Molchanov et al. 2019) are taken out
+    /// Pruning to 0.6 of the operations between a tenth and half of the epochs: heads and hidden
+    /// neurons that matter least (Taylor, Molchanov et al. 2019) are taken out
     Prune,
     /// Muon (Jordan 2024) for the weight matrices of the blocks, at the same learning rate
     Muon,

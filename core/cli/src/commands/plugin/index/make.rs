@@ -13,14 +13,14 @@ use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 pub struct MakeArguments {
-    /// The index's file. If it is there, it is one that the same key has signed, and is added to.
+    /// The index's file. If it exists, it must be signed with the same key, and is added to.
     pub index: PathBuf,
     /// The bundles to list, each signed with this key or one that you trust.
     pub bundles: Vec<PathBuf>,
-    /// Where the bundles are: a registry and what comes before a plugin's name, as in `ghcr.io/lab`.
+    /// Where the bundles are: a registry and the path before a plugin's name, as in `ghcr.io/lab`.
     #[arg(long, value_name = "REGISTRY", required_unless_present = "yank")]
     pub at: Option<String>,
-    /// Take a version back: nobody begins a run with it any more. Can be given several times.
+    /// Yank a version: no new run starts with it any more. Can be given several times.
     #[arg(long, value_name = "NAME@VERSION=WHY")]
     pub yank: Vec<Yank>,
     /// The secret key that signs the index.
@@ -45,7 +45,8 @@ impl FromStr for Yank {
             let version = version.parse().ok()?;
             Some(Self { name: name.to_owned(), version, why: why.to_owned() })
         });
-        parts.ok_or_else(|| "this is as in `blur@1.0.0=it darkens images`".into())
+        parts
+            .ok_or_else(|| "expected NAME@VERSION=WHY, as in `blur@1.0.0=it darkens images`".into())
     }
 }
 

@@ -22,19 +22,19 @@ const FILE: vitral_files::Kind = vitral_files::Kind::new("an index of plugins", 
 
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
-    /// Look into an index from now on, which a key that you trust has signed.
+    /// Add an index that is signed with a key you trust.
     Add {
         /// An address (`https://...`), or a file.
         place: String,
         #[command(flatten)]
         reached: Reached,
     },
-    /// Look into an index no more.
+    /// Remove an index.
     Remove {
         /// Its address or file, as `list` shows it.
         place: String,
     },
-    /// Show the indexes that you look into.
+    /// Show your indexes.
     List,
     /// Make an index of bundles, or add bundles to one; any web server can hold it.
     Make(MakeArguments),
@@ -43,7 +43,7 @@ pub enum IndexCommand {
 /// How up to date what is said is to be.
 #[derive(Debug, Args)]
 pub struct Freshness {
-    /// Take the indexes as they were when they were fetched last.
+    /// Use the indexes as they were last fetched.
     #[arg(long)]
     pub offline: bool,
     #[command(flatten)]
@@ -52,7 +52,8 @@ pub struct Freshness {
 
 #[derive(Debug, Args)]
 pub struct SearchArguments {
-    /// Words that are all in a plugin's name, kind, summary or authors; none finds all plugins.
+    /// Words that must all be in a plugin's name, kind, summary or authors; without any, all
+    /// plugins are listed.
     pub words: Vec<String>,
     /// Print JSON.
     #[arg(long)]
@@ -84,10 +85,10 @@ pub fn run(command: &IndexCommand) -> Result<(), Failure> {
         IndexCommand::Add { place, reached } => add(place, reached),
         IndexCommand::Remove { place } => {
             match Indexes::of(Store::of_user()?).forget(&absolute(place)?)? {
-                true => println!("{place} is looked into no more"),
+                true => println!("no longer using the index {place}"),
                 false => {
                     return Err(Failure::Usage(format!(
-                        "{place} is not an index that you look into; `vitral plugin index list` shows those"
+                        "{place} is not one of your indexes; `vitral plugin index list` shows them"
                     )));
                 }
             }
@@ -102,7 +103,7 @@ fn add(place: &str, reached: &Reached) -> Result<(), Failure> {
     let place = absolute(place)?;
     let file = fetch(&place, reached)?;
     let known = Indexes::of(Store::of_user()?).add(&place, &file)?;
-    println!("looking into {place}, which has {} plugins", known.index.plugins.len());
+    println!("now using the index {place}, which has {} plugins", known.index.plugins.len());
     println!("  signed with key {}", known.key);
     Ok(())
 }
@@ -110,7 +111,7 @@ fn add(place: &str, reached: &Reached) -> Result<(), Failure> {
 fn list() -> Result<(), Failure> {
     let known = Indexes::of(Store::of_user()?).list()?;
     if known.is_empty() {
-        println!("no index is looked into; `vitral plugin index add` begins to");
+        println!("you have no plugin indexes; `vitral plugin index add` adds one");
     }
     for known in known {
         match known {
@@ -133,7 +134,7 @@ pub fn search(arguments: &SearchArguments) -> Result<(), Failure> {
         return json::print(&found);
     }
     if found.is_empty() {
-        println!("nothing is called or described so");
+        println!("no plugin matches");
     }
     for listed in found {
         let kind = vitral_host::Kind::from(listed.kind);
@@ -160,7 +161,7 @@ pub fn outdated(arguments: &OutdatedArguments) -> Result<(), Failure> {
         if let Some((_, release)) = released(&known, installed)
             && let Some(why) = &release.yanked
         {
-            println!("{name} {version} was taken back: {why}");
+            println!("{name} {version} was yanked: {why}");
             all_are_new = false;
         }
     }
@@ -175,7 +176,7 @@ pub fn outdated(arguments: &OutdatedArguments) -> Result<(), Failure> {
         all_are_new = false;
     }
     if all_are_new {
-        println!("everything that the indexes list is installed in its newest version");
+        println!("every installed plugin that the indexes list is up to date");
     }
     Ok(())
 }
@@ -268,7 +269,7 @@ fn fresh(store: &Store, freshness: &Freshness) -> Result<Vec<Known>, Failure> {
     let known = kept(store)?;
     if known.is_empty() {
         return Err(Failure::Usage(
-            "no index is looked into; `vitral plugin index add https://...` begins to".into(),
+            "you have no plugin indexes; `vitral plugin index add https://...` adds one".into(),
         ));
     }
     if freshness.offline {
@@ -278,7 +279,7 @@ fn fresh(store: &Store, freshness: &Freshness) -> Result<Vec<Known>, Failure> {
         let fetched = fetch(&known.place, &freshness.reached);
         let kept = fetched.and_then(|file| Ok(indexes.keep(&known.place, &file)?));
         kept.unwrap_or_else(|failure| {
-            note(&format!("{}; it is taken as it was fetched last", failure.sentence()));
+            note(&format!("{}; using the copy that was fetched last", failure.sentence()));
             known
         })
     });
