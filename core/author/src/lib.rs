@@ -3,6 +3,7 @@
 //! - [`new`] writes a plugin to start from, in any [`Language`], [`build`] makes its WebAssembly component and its native
 //!   library, [`check`] says whether they do what any plugin must, [`bench()`] how long they take, and
 //!   [`pack`] puts them into a bundle.
+//! - [`Workshop`] builds a plugin's folder when its source has changed, for experiments that name one.
 //! - [`Artifacts`] is what the last three work on: a built plugin's folder, a bundle, an installed
 //!   plugin or a component.
 //!
@@ -16,6 +17,7 @@ mod build;
 mod check;
 mod error;
 mod files;
+mod fresh;
 mod language;
 mod new;
 mod pack;
@@ -25,6 +27,7 @@ pub use bench::{Bench, BenchOptions, Row, Spread, bench};
 pub use build::{BuildOptions, Built, build};
 pub use check::{CheckOptions, Finding, Outcome, Report, check};
 pub use error::AuthorError;
+pub use fresh::{Folder, Workshop};
 pub use language::Language;
 pub use new::{At, Name, Sdk, new};
 pub use pack::pack;

@@ -84,6 +84,19 @@ pub enum BundleError {
         /// The version of this build.
         has: Contract,
     },
+    /// The plugin was packed for an op set that this build does not have.
+    #[error(
+        "plugin `{plugin}` was packed for version {needs} of the ops of tensor programs, but this build has {has}: \
+         use a newer vitral, or a version of the plugin that was packed by one as old as this"
+    )]
+    Ops {
+        /// The plugin's name.
+        plugin: String,
+        /// The version that it was packed for.
+        needs: u32,
+        /// The version of this build.
+        has: u32,
+    },
     /// The plugin has no artifact for a target.
     #[error("plugin `{plugin}` {version} has no form for {target}, only for {}", list(has))]
     NoArtifact {

@@ -7,6 +7,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use vitral_abi::{Description, Kind};
 use vitral_config::{ConfigError, Document};
+use vitral_program::ops::VERSION;
 
 use crate::MAX_UNPACKED_BYTES;
 use crate::contract::Contract;
@@ -32,6 +33,11 @@ pub struct Manifest {
     /// The version of the plugin contract that it was built for, as in `1.0`.
     #[schemars(with = "String")]
     pub contract: Contract,
+    /// The version of the ops of tensor programs that the program had that packed it. Kinds that trace programs have
+    /// it; one without is from before there was more than the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub ops: Option<u32>,
     /// What it does.
     pub kind: ManifestKind,
     /// What it does, in one line.
@@ -112,17 +118,23 @@ struct Preamble {
     name: String,
     #[schemars(with = "String")]
     contract: Contract,
+    #[serde(default)]
+    ops: Option<u32>,
 }
 
 impl Manifest {
     /// Reads a manifest; errors underline what is wrong.
     pub fn parse(document: &Document) -> Result<Self, BundleError> {
         let preamble = document.parse::<Preamble>().ok();
-        if let Some(Preamble { name, contract }) = preamble
-            && !contract.is_supported()
-        {
+        if let Some(Preamble { name, contract, ops }) = preamble {
             let plugin = text::shown(name.as_bytes());
-            return Err(BundleError::Contract { plugin, needs: contract, has: Contract::CURRENT });
+            if !contract.is_supported() {
+                let (needs, has) = (contract, Contract::CURRENT);
+                return Err(BundleError::Contract { plugin, needs, has });
+            }
+            if let Some(needs) = ops.filter(|ops| *ops > VERSION) {
+                return Err(BundleError::Ops { plugin, needs, has: VERSION });
+            }
         }
         let manifest: Self = document.parse()?;
         manifest.check(document)?;
@@ -132,6 +144,11 @@ impl Manifest {
     /// What the plugin does.
     pub fn kind(&self) -> Kind {
         self.kind.into()
+    }
+
+    /// The version of the ops of tensor programs that it needs at most, if it is of a kind that traces programs.
+    pub fn needed_ops(&self) -> Option<u32> {
+        traces(self.kind()).then(|| self.ops.unwrap_or(1))
     }
 
     /// What the plugin says of itself.
@@ -240,6 +257,11 @@ impl Manifest {
     }
 }
 
+/// Whether a kind's plugins trace tensor programs.
+pub(crate) fn traces(kind: Kind) -> bool {
+    matches!(kind, Kind::Attention | Kind::BatchAugmentation)
+}
+
 #[cfg(test)]
 mod tests {
     use vitral_abi::{Example, Parameter, ParameterType, Setting, Value};
@@ -251,6 +273,7 @@ mod tests {
             name: description.name.clone(),
             version: description.version.parse().unwrap(),
             contract: Contract::CURRENT,
+            ops: Some(VERSION),
             kind: ManifestKind::Attention,
             summary: description.summary.clone(),
             parameters: description.parameters.iter().map(Into::into).collect(),
@@ -355,6 +378,28 @@ mod tests {
             error.contains("`window`") && error.contains("2.3") && error.contains(&this),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_newer_op_set_is_refused_with_both_versions_and_what_says_none_has_the_first() {
+        let written = manifest(&description());
+        let good = vitral_config::to_ron(&written).unwrap();
+        let own = format!("ops: Some({VERSION})");
+        let plain = good.replacen(&own, &format!("ops: {VERSION}"), 1);
+        let newer = VERSION + 1;
+        let text = plain.replacen(&format!("ops: {VERSION}"), &format!("ops: {newer}, new: 1"), 1);
+        let error = read(&text).unwrap_err().to_string();
+        for part in ["`window`", &format!("version {newer} of the ops"), &format!("has {VERSION}")]
+        {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert_eq!(read(&good).unwrap().needed_ops(), Some(VERSION));
+        let older = Manifest { ops: None, ..written };
+        let text = vitral_config::to_ron(&older).unwrap();
+        assert!(!text.contains("ops"), "{text}");
+        assert_eq!(read(&text).unwrap().needed_ops(), Some(1));
+        let monitor = Manifest { kind: ManifestKind::Monitor, ..older };
+        assert_eq!(monitor.needed_ops(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::BundleError;
 /// Refuses a file or folder that belongs to another user than this one and the system's, or that
 /// others may write to. What is not there yet is nobody's.
 #[cfg(unix)]
-pub(crate) fn check(path: &Path) -> Result<(), BundleError> {
+pub fn check(path: &Path) -> Result<(), BundleError> {
     use std::os::unix::fs::MetadataExt;
 
     let at = |error| BundleError::io("read", path, error);

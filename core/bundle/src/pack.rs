@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 use vitral_abi::{Description, Kind};
+use vitral_program::ops::VERSION;
 
 use crate::archive::{Bundle, EXTENSION};
 use crate::checksums::Checksums;
@@ -17,7 +18,7 @@ use crate::keys::SigningKey;
 use crate::manifest::{Artifact, Manifest};
 use crate::source::SourceManifest;
 use crate::target::Target;
-use crate::{PART, files, paths};
+use crate::{PART, files, manifest, paths};
 
 /// What a bundle is made of.
 #[derive(Clone, Debug)]
@@ -89,6 +90,7 @@ impl PackInput {
             name: name.clone(),
             version,
             contract: Contract::CURRENT,
+            ops: manifest::traces(self.kind).then_some(VERSION),
             kind: self.kind.into(),
             summary: summary.clone(),
             parameters: parameters.iter().map(Into::into).collect(),

@@ -15,6 +15,8 @@ pub enum Permit {
     Run,
     /// `native`: run as native code.
     Native,
+    /// `build`: be built from its source, by programs that may do whatever the user may.
+    Build,
     /// `network=HOST:PORT`: connections to a port of a host.
     Network(String),
     /// `clock`: the time of day.
@@ -57,6 +59,9 @@ impl Permit {
         match self {
             Self::Run => "run its code in the sandbox".into(),
             Self::Native => "run native code, which may do whatever you may do".into(),
+            Self::Build => {
+                "be built from its source, whose build scripts may do whatever you may do".into()
+            }
             Self::Network(peer) => format!("connect to {peer}"),
             Self::Clock => "read the time".into(),
             Self::MemoryMib(mib) => format!("take {mib} MiB of memory for each instance"),
@@ -72,6 +77,7 @@ impl fmt::Display for Permit {
         match self {
             Self::Run => f.write_str("run"),
             Self::Native => f.write_str("native"),
+            Self::Build => f.write_str("build"),
             Self::Network(peer) => write!(f, "network={peer}"),
             Self::Clock => f.write_str("clock"),
             Self::MemoryMib(mib) => write!(f, "memory_mib={mib}"),
@@ -102,6 +108,7 @@ impl FromStr for Permit {
         Ok(match text.split_once('=') {
             None if text == "run" => Self::Run,
             None if text == "native" => Self::Native,
+            None if text == "build" => Self::Build,
             None if text == "clock" => Self::Clock,
             Some(("network", value)) => Self::Network(peer(value)?),
             Some(("memory_mib", value)) => Self::MemoryMib(number(value)?),
@@ -110,8 +117,8 @@ impl FromStr for Permit {
             Some(("write", value)) => Self::Write(folder(value)?),
             _ => {
                 return Err(format!(
-                    "`{text}` is nothing that can be allowed: these are run, native, clock, \
-                     network=HOST:PORT, memory_mib=N, call_ms=N, read=FOLDER and write=FOLDER"
+                    "`{text}` is nothing that can be allowed: these are run, native, build, \
+                     clock, network=HOST:PORT, memory_mib=N, call_ms=N, read=FOLDER and write=FOLDER"
                 ));
             }
         })
@@ -141,6 +148,7 @@ mod tests {
         for text in [
             "run",
             "native",
+            "build",
             "network=localhost:5000",
             "network=[::1]:80",
             "clock",
@@ -185,6 +193,9 @@ mod tests {
         }
         for (allowed, wanted) in [
             ("run", "native"),
+            ("run", "build"),
+            ("native", "build"),
+            ("build", "run"),
             ("network=lab:80", "clock"),
             ("network=lab:80", "network=lab:81"),
             ("network=lab:80", "network=other:80"),

@@ -15,8 +15,9 @@ use crate::decisions::Decisions;
 use crate::digest::Digest;
 use crate::error::BundleError;
 use crate::installed::Installed;
-use crate::key_id::Fingerprint;
+use crate::key_id::{Fingerprint, KeyId};
 use crate::keys::TrustedKey;
+use crate::local::{Form, Local};
 use crate::package::Package;
 use crate::permit::Permit;
 use crate::signature::Signature;
@@ -34,16 +35,18 @@ pub struct Trust {
     ask: Option<Ask>,
 }
 
-/// What a bundle would do that the user has not allowed. Its text is for people.
+/// What a plugin would do that the user has not allowed. Its text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The plugin's name.
     pub name: String,
-    /// Its name and version.
+    /// Its name, and its version where that is known before any of it runs.
     pub plugin: String,
     /// Where it lies.
     pub place: String,
-    /// The digest of its checksums, which stands for all of its files.
+    /// What there is of it.
+    pub form: Form,
+    /// The digest that stands for all of its files; of a bundle, that of its checksums.
     pub digest: Digest,
     /// Why nobody vouches for it, if nobody does.
     pub doubt: Option<String>,
@@ -53,7 +56,18 @@ pub struct Request {
     pub has_lapsed: bool,
 }
 
-/// Why a bundle may not run, or not as it is to.
+/// What is asked about.
+struct Subject<'s> {
+    name: &'s str,
+    plugin: String,
+    place: String,
+    form: Form,
+    digest: Digest,
+    /// Why nobody vouches for it, if nobody does.
+    doubt: Option<String>,
+}
+
+/// Why a plugin may not run, or not as it is to.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The user has not allowed it.
@@ -91,11 +105,32 @@ impl Trust {
     /// # Errors
     /// They do not, or a signature or what was decided is damaged.
     pub fn check(&self, package: &Package, wanted: &[Permit]) -> Result<(), TrustError> {
-        let Some(request) = self.request(package, wanted)? else { return Ok(()) };
+        let request = self.request(package, wanted)?;
+        self.ask(request, package.contents().signing_key())
+    }
+
+    /// Whether a plugin that is no bundle may run, and do what else it is to do, as [`check`](Self::check).
+    ///
+    /// # Errors
+    /// The user's decisions do not say so, nor does the user, or what was decided is damaged.
+    pub fn check_local(&self, local: &Local, wanted: &[Permit]) -> Result<(), TrustError> {
+        let subject = Subject {
+            name: &local.name,
+            plugin: local.name.clone(),
+            place: local.place.display().to_string(),
+            form: local.form,
+            digest: local.digest,
+            doubt: Some(local.form.doubt().into()),
+        };
+        self.ask(self.request_of(subject, wanted, &self.decisions()?), None)
+    }
+
+    /// Has the user answer a request, and keeps the answer.
+    fn ask(&self, request: Option<Request>, key: Option<KeyId>) -> Result<(), TrustError> {
+        let Some(request) = request else { return Ok(()) };
         match &self.ask {
             Some(ask) if ask(&request) => {
                 let store = self.store.as_ref().ok_or(BundleError::NoStore)?;
-                let key = package.contents().signing_key();
                 store.decide(|known| {
                     known.allow(request.digest, &request.plugin, key, &request.permits);
                 })?;
@@ -116,8 +151,25 @@ impl Trust {
     ) -> Result<Option<Request>, BundleError> {
         let decisions = self.decisions()?;
         let contents = package.contents();
-        let (name, digest) = (&contents.manifest.name, contents.digest());
-        let doubt = self.voucher(package, &decisions)?.err();
+        let name = &contents.manifest.name;
+        let subject = Subject {
+            name,
+            plugin: format!("{name} {}", contents.version()),
+            place: contents.name.clone(),
+            form: Form::Bundle,
+            digest: contents.digest(),
+            doubt: self.voucher(package, &decisions)?.err(),
+        };
+        Ok(self.request_of(subject, wanted, &decisions))
+    }
+
+    fn request_of(
+        &self,
+        subject: Subject,
+        wanted: &[Permit],
+        decisions: &Decisions,
+    ) -> Option<Request> {
+        let Subject { name, plugin, place, form, digest, doubt } = subject;
         let unvouched = doubt.as_ref().map(|_| Permit::Run);
         let given = self.given.iter().filter(|given| given.is_for(name, digest));
         let allowed: Vec<&Permit> =
@@ -132,16 +184,9 @@ impl Trust {
             .chain(wanted.iter().cloned())
             .filter(|permit| !is_allowed(permit))
             .collect();
-        let request = Request {
-            plugin: format!("{name} {}", contents.version()),
-            place: contents.name.clone(),
-            digest,
-            doubt,
-            name: name.clone(),
-            permits,
-            has_lapsed: decisions.has_lapsed(digest),
-        };
-        Ok((!request.permits.is_empty()).then_some(request))
+        let (name, has_lapsed) = (name.to_owned(), decisions.has_lapsed(digest));
+        let request = Request { plugin, place, form, digest, doubt, name, permits, has_lapsed };
+        (!request.permits.is_empty()).then_some(request)
     }
 
     /// Installs a bundle that may run. Its name belongs from then on to the key that vouches for it,
@@ -251,13 +296,19 @@ impl Request {
     pub fn allowances(&self) -> Vec<Allowance> {
         Allowance::of(&self.name, self.digest, &self.permits)
     }
+
+    /// The same, whatever becomes of its files: for who writes a plugin, and so changes its sources.
+    pub fn lasting(&self) -> Option<Vec<Allowance>> {
+        let of_any = |given| Allowance { digest: None, ..given };
+        (self.form == Form::Sources).then(|| self.allowances().into_iter().map(of_any).collect())
+    }
 }
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "plugin `{}` needs your permission", self.plugin)?;
         writeln!(f, "  it lies in {:?}", self.place)?;
-        writeln!(f, "  the SHA-256 of its SHA256SUMS is {}", self.digest)?;
+        writeln!(f, "  the SHA-256 of {} is {}", self.form.digested(), self.digest)?;
         if let Some(doubt) = &self.doubt {
             writeln!(f, "  {doubt}")?;
         }

@@ -13,8 +13,9 @@ use vitral_config::{is_deceptive, visible};
 #[derive(Debug, Args)]
 pub struct Allowed {
     /// Allow a plugin what needs your permission: to run although nobody you trust has signed it,
-    /// native code, files, the network, more memory or time. `blur:run,network=lab:80` applies to any
-    /// plugin of that name, `blur@DIGEST:run` to one bundle; a refusal shows what to give here.
+    /// native code, being built from its folder, files, the network, more memory or time.
+    /// `blur:run,network=lab:80` applies to any plugin of that name, `blur@DIGEST:run` to one bundle,
+    /// component or source; a refusal shows what to give here.
     /// Applies to this command only; can be given several times.
     #[arg(long = "allow", value_name = "PLUGIN:WHAT")]
     pub allow: Vec<Allowance>,
@@ -44,6 +45,14 @@ pub fn how_to_allow(requests: &[Request]) -> String {
     command(std::env::args_os(), requests)
 }
 
+/// How to allow a plugin's source what it was refused whatever becomes of it, for who writes it.
+pub fn lasting(request: &Request) -> Option<String> {
+    let all = request.lasting()?.into_iter();
+    let words = all.flat_map(|given| ["--allow".into(), given.to_string()]);
+    let words = words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ");
+    Some(format!("or, if it is you who writes {:?}, also for its changes: {words}", request.place))
+}
+
 fn command(arguments: impl IntoIterator<Item = OsString>, requests: &[Request]) -> String {
     let arguments = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
     let allowances = requests.iter().flat_map(Request::allowances);
@@ -66,7 +75,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vitral_bundle::Permit;
+    use vitral_bundle::{Form, Permit};
 
     use super::*;
 
@@ -75,6 +84,7 @@ mod tests {
             name: "blur".into(),
             plugin: "blur 1.0.0".into(),
             place: "/a\u{1b}[2J.vitral".into(),
+            form: Form::Bundle,
             digest: "0".repeat(64).parse().unwrap(),
             doubt: Some("it is not signed".into()),
             permits: vec![Permit::Run, Permit::Read("/my data".into())],

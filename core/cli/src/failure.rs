@@ -6,7 +6,11 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use vitral_config::{ConfigError, visible, visible_with};
 use vitral_model::device::DeviceError;
 
-use crate::{consent::how_to_allow, excerpt::Excerpt, print::styled};
+use crate::{
+    consent::{how_to_allow, lasting},
+    excerpt::Excerpt,
+    print::styled,
+};
 
 /// Exit code of wrong usage: arguments, experiments, devices.
 const USAGE: u8 = 2;
@@ -168,6 +172,9 @@ impl Failure {
             Self::NotAllowed(requests) => {
                 requests.iter().for_each(|request| eprintln!("error: {request}"));
                 eprintln!("to allow it, run:\n  {}", how_to_allow(&requests));
+                for lasting in requests.iter().filter_map(lasting) {
+                    eprintln!("{lasting}");
+                }
             }
             Self::Usage(message) | Self::Other(message) => eprintln!("error: {message}"),
         }

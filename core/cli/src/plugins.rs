@@ -1,10 +1,11 @@
 //! The plugins that are a part of this program, and where others are found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use vitral_bundle::{Allowance, Bundle, Reference, Store, Trust};
+use vitral_author::{AuthorError, Workshop};
+use vitral_bundle::{Allowance, Bundle, Digest, Reference, Store, Target, Trust};
 use vitral_host::{Compiler, OpenError, Plugin};
-use vitral_train::plugins::{Registry, Yanked};
+use vitral_train::plugins::{Build, Registry, Source, Yanked};
 
 use crate::{
     consent,
@@ -20,7 +21,44 @@ pub const COMPILE: &str = "compile-plugin";
 pub fn registry(allowed: &[Allowance]) -> Result<Registry, Failure> {
     let registry = Registry::new(compiled_in()?, trust(allowed)?, cache_folder());
     let registry = registry.compiled_by(compiler()).telling(note).fetching(Box::new(fetch));
-    Ok(registry.without(yanked()?))
+    Ok(registry.building(Box::new(Folders(workshop()))).without(yanked()?))
+}
+
+/// What builds plugins' folders, with its notes.
+pub fn workshop() -> Workshop {
+    Workshop::new(cache_folder())
+}
+
+/// The folders of plugins that experiments name.
+struct Folders(Workshop);
+
+/// The most lines of a compiler's that a failure shows; all of them were told before.
+const LAST_LINES: usize = 40;
+
+impl Build for Folders {
+    fn look(&self, folder: &Path, target: &Target) -> Result<Source, String> {
+        let found = self.0.look(folder, target).map_err(|error| error.to_string())?;
+        let vitral_author::Folder { digest, manifest, built } = found;
+        Ok(Source { digest, manifest, built })
+    }
+
+    fn build(
+        &self,
+        folder: &Path,
+        target: &Target,
+        source: Digest,
+        tell: fn(&str),
+    ) -> Result<Vec<u8>, String> {
+        let built = self.0.build(folder, target, source, &mut |line| tell(line));
+        built.map_err(|error| match error {
+            AuthorError::Tool { what, output } => {
+                let lines: Vec<&str> = output.lines().collect();
+                let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+                format!("{what} failed:\n{}", last.join("\n"))
+            }
+            error => error.to_string(),
+        })
+    }
 }
 
 /// Fetches a bundle that an experiment names by where it is in a registry.

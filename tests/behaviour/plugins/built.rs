@@ -9,7 +9,7 @@ use std::{
 use crate::support::{program::vitral, root};
 
 /// Where cargo keeps what the tests build.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
 }
 

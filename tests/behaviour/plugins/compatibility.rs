@@ -20,6 +20,11 @@ fn plugins_of_every_contract_pass_todays_checks() {
     assert_eq!(second.len(), 1, "one of the kind that hears more");
     for bundle in first.into_iter().chain(second) {
         let path = bundle.display().to_string();
+        // They are from before bundles said which ops they need.
+        let shown = vitral(&root(), &["plugin", "inspect", &path]).succeeded().stdout;
+        let traces = ["attention", "batch-augmentation"];
+        let traces = traces.iter().any(|kind| shown.contains(&format!("kind        {kind}\n")));
+        assert_eq!(shown.contains("op set      1\n"), traces, "{shown}");
         let mut arguments = vec!["plugin", "check", &path];
         // The native libraries are Linux's.
         if cfg!(all(target_os = "linux", target_arch = "x86_64")) {

@@ -7,6 +7,7 @@ mod bundles;
 mod compatibility;
 mod first_party;
 mod languages;
+mod local;
 mod mlflow;
 mod monitors;
 mod sharing;

@@ -132,6 +132,7 @@ fn another_bundle_of_a_version_takes_its_place_where_that_is_said() {
     plugin(&workspace, &["install", &other, "--replace", "--allow=window:run"]).succeeded();
     assert!(installed.exists());
     let shown = plugin(&workspace, &["inspect", "window@1.0.0"]).succeeded().stdout;
+    assert!(shown.contains("op set      1"), "{shown}");
     assert!(shown.contains("README.md\n    # Other"), "{shown}");
     assert!(shown.contains("CHANGELOG.md\n    ## 1.0.0"), "{shown}");
 }
@@ -147,11 +148,13 @@ fn the_contract_comes_out_of_the_program() {
     assert_eq!(shown(&["wit"]), written("sdk/wit/vitral-plugin.wit"));
     assert_eq!(shown(&["header"]), written("sdk/include/vitral_plugin.h"));
     let ops = shown(&["ops"]);
-    assert!(ops.contains("\nsoftmax(input)\n"), "{ops}");
+    assert!(ops.starts_with("op set 1\n") && ops.contains("\nsoftmax(input)\n"), "{ops}");
     let ops: serde_json::Value = serde_json::from_str(&shown(&["ops", "--json"])).unwrap();
     let attention = |op: &&serde_json::Value| op["name"] == "scaledDotProductAttention";
-    let attention = ops.as_array().unwrap().iter().find(attention).unwrap();
+    assert_eq!(ops["version"], 1);
+    let attention = ops["ops"].as_array().unwrap().iter().find(attention).unwrap();
     assert_eq!(attention["operands"][0]["name"], "query");
+    assert_eq!(attention["since"], 1);
 }
 
 /// Packs what is installed with texts of its own.

@@ -7,9 +7,10 @@ use std::{
 };
 
 use serde::Deserialize;
+use vitral_files::Kind;
 
 use super::tool;
-use crate::{AuthorError, Progress};
+use crate::{AuthorError, Progress, files};
 
 /// A crate that becomes a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
+/// A list of the files that something was built of.
+const LIST: Kind = Kind::new("a list of source files", 16 << 20);
 const CDYLIB: &str = "cdylib";
 const HELP: &str = "Rust comes from https://rustup.rs";
 /// How the libraries end that are plugins.
@@ -141,6 +144,28 @@ impl Crate {
     }
 }
 
+/// The files of which Cargo has built a library, as its list beside it names them, `library.d`: those of crates on this
+/// machine, and none of published ones.
+pub(super) fn sources_of(library: &Path) -> Vec<PathBuf> {
+    let list = files::read(&library.with_extension("d"), LIST).unwrap_or_default();
+    listed(&String::from_utf8_lossy(&list))
+}
+
+/// The paths after the colon of a rule of `make`, in which blanks have a backslash before them.
+fn listed(rule: &str) -> Vec<PathBuf> {
+    let Some((_, list)) = rule.split_once(": ") else { return Vec::new() };
+    let (mut paths, mut path, mut letters) = (Vec::new(), String::new(), list.chars().peekable());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.peek() == Some(&' ') => path.extend(letters.next()),
+            letter if letter.is_whitespace() => paths.push(std::mem::take(&mut path)),
+            letter => path.push(letter),
+        }
+    }
+    paths.push(path);
+    paths.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
 fn cargo(folder: &Path, offline: bool) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
@@ -166,6 +191,16 @@ mod tests {
             target_dir: "/p/target".into(),
             manifest: manifest.into(),
         }
+    }
+
+    #[test]
+    fn paths_of_a_rule_may_have_blanks() {
+        let paths = listed("/t/libx.so: /p/src/lib.rs /my\\ crate/src/lib.rs C:\\x\\lib.rs\n");
+        assert_eq!(
+            paths,
+            ["/p/src/lib.rs", "/my crate/src/lib.rs", "C:\\x\\lib.rs"].map(PathBuf::from)
+        );
+        assert!(listed("").is_empty() && listed("/t/libx.so:\n").is_empty());
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Built {
     pub wasm: Option<PathBuf>,
     /// The native library.
     pub native: Option<PathBuf>,
+    /// The files that it was built of, as far as cargo names them: in the plugin's folder and beyond it.
+    pub sources: Vec<PathBuf>,
 }
 
 /// Builds the plugin in a folder. What the programs say that do it goes to the callback.
@@ -120,20 +122,25 @@ fn build_crate(
     let dist = folder.join("dist");
     let mut built = Built::default();
     if options.wasm {
-        built.wasm = Some(build_wasm(&crate_, &dist, options, progress)?);
+        let (path, sources) = build_wasm(&crate_, &dist, options, progress)?;
+        built.wasm = Some(path);
+        built.sources.extend(sources);
     }
     if options.native {
-        built.native = Some(build_native(&crate_, &dist, options, progress)?);
+        let (path, sources) = build_native(&crate_, &dist, options, progress)?;
+        built.native = Some(path);
+        built.sources.extend(sources);
     }
     Ok(built)
 }
 
+/// Builds the component; says where it is, and of which files it is made.
 fn build_wasm(
     crate_: &Crate,
     dist: &Path,
     options: &BuildOptions,
     progress: Progress,
-) -> Result<PathBuf, AuthorError> {
+) -> Result<(PathBuf, Vec<PathBuf>), AuthorError> {
     let mut environment = toolchain::environment(progress)?;
     let flags = if options.simd { "-C target-feature=+simd128" } else { "" };
     environment.push(("RUSTFLAGS".into(), flags.into()));
@@ -142,19 +149,22 @@ fn build_wasm(
     let profile = Profile { what: "the WebAssembly build", environment, target_dir };
     let module = crate_.build(&profile, options.offline, progress)?;
     let component = component::of(&module, &files::read(&module, Kind::COMPONENT)?)?;
-    write(&dist.join(format!("{}.wasm", crate_.name)), &component, progress)
+    let path = write(&dist.join(format!("{}.wasm", crate_.name)), &component, progress)?;
+    Ok((path, cargo::sources_of(&module)))
 }
 
+/// The same for the native library.
 fn build_native(
     crate_: &Crate,
     dist: &Path,
     options: &BuildOptions,
     progress: Progress,
-) -> Result<PathBuf, AuthorError> {
+) -> Result<(PathBuf, Vec<PathBuf>), AuthorError> {
     let target_dir = crate_.target_dir.clone();
     let profile = Profile { what: "the native build", environment: Vec::new(), target_dir };
     let library = crate_.build(&profile, options.offline, progress)?;
     let content = files::read(&library, Kind::LIBRARY)?;
     let name = library.file_name().unwrap_or_default();
-    write(&dist.join(toolchain::host()?).join(name), &content, progress)
+    let path = write(&dist.join(toolchain::host()?).join(name), &content, progress)?;
+    Ok((path, cargo::sources_of(&library)))
 }

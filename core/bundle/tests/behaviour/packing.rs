@@ -30,6 +30,7 @@ fn a_bundle_has_what_was_packed() {
     assert_eq!(bundle.declared(), (Kind::Attention, description("1.2.0")));
     assert_eq!(bundle.file_name(), "window-1.2.0.vitral");
     assert_eq!(bundle.manifest().license.as_deref(), Some("MIT"));
+    assert_eq!(bundle.manifest().ops, Some(vitral_program::ops::VERSION));
     assert_eq!(bundle.artifact(&Target::Wasm).unwrap(), b"\0asm");
     assert_eq!(bundle.artifact(&Target::Native(LINUX.into())).unwrap(), b"\x7fELF");
     assert_eq!(bundle.file("README.md"), Some(b"# Window\n".as_slice()));
@@ -37,6 +38,13 @@ fn a_bundle_has_what_was_packed() {
     assert_eq!((artifact.sha256, artifact.bytes), (Digest::of(b"\0asm"), 4));
     let error = bundle.artifact(&Target::Native("wasm64".into())).unwrap_err().to_string();
     assert!(error.contains("`window` 1.2.0 has no form for wasm64, only for"), "{error}");
+}
+
+#[test]
+fn what_traces_no_programs_needs_no_ops() {
+    let input = PackInput::new(Kind::Monitor, description("1.2.0"), SourceManifest::default());
+    let bundle = open(&pack(&input.wasm(b"\0asm".to_vec()), None).unwrap()).unwrap();
+    assert_eq!((bundle.manifest().ops, bundle.manifest().needed_ops()), (None, None));
 }
 
 #[test]

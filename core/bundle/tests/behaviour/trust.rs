@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use vitral_bundle::{
-    Allowance, Bundle, Distrusted, Package, Permit, Store, Trust, TrustError, TrustedKey, pack,
+    Allowance, Bundle, Digest, Distrusted, Form, Local, Package, Permit, Store, Trust, TrustError,
+    TrustedKey, pack,
 };
 
 use crate::support::{input, keys, open};
@@ -253,4 +254,39 @@ fn a_wrong_signature_of_a_trusted_key_cannot_be_allowed() {
     let mixed = open(&mixed.bundle()).unwrap().into();
     let trust = home.trust().allowing(allow("window:run"));
     assert!(matches!(trust.check(&mixed, &[]), Err(TrustError::Bundle(_))));
+}
+
+#[test]
+fn a_plugins_source_needs_the_users_word_which_ends_with_a_change_unless_it_is_to_last() {
+    let home = Home::new();
+    let source = |content: &[u8]| Local {
+        name: "blur".into(),
+        place: "/lab/blur".into(),
+        form: Form::Sources,
+        digest: Digest::of(content),
+    };
+    let (one, other) = (source(b"1"), source(b"2"));
+    let wanted = [Permit::Build];
+    let Err(TrustError::NotAllowed(request)) = home.trust().check_local(&one, &wanted) else {
+        panic!("nobody has allowed it")
+    };
+    let shown = request.to_string();
+    for part in ["`blur`", "/lab/blur", "SHA-256 of its source", "in the sandbox", "build scripts"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let of_these = home.trust().allowing(request.allowances());
+    assert!(of_these.check_local(&one, &wanted).is_ok());
+    assert!(of_these.check_local(&other, &wanted).is_err());
+    let lasting = request.lasting().unwrap();
+    assert_eq!(lasting[0].to_string(), "blur:run,build");
+    assert!(home.trust().allowing(lasting).check_local(&other, &wanted).is_ok());
+    // An answer is kept, for what it was given.
+    assert!(home.trust().asking(Box::new(|_| true)).check_local(&one, &wanted).is_ok());
+    assert!(home.trust().check_local(&one, &wanted).is_ok());
+    assert!(home.trust().check_local(&one, &[Permit::Build, Permit::Clock]).is_err());
+    assert!(home.trust().check_local(&other, &wanted).is_err());
+    // What may run need not be built.
+    let run = home.trust().allowing(allow("blur:run"));
+    assert!(run.check_local(&other, &[]).is_ok() && run.check_local(&other, &wanted).is_err());
 }

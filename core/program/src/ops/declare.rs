@@ -15,10 +15,24 @@ pub struct OpInfo {
     pub operands: &'static [OperandInfo],
     /// Its attributes.
     pub attributes: &'static [AttributeInfo],
+    /// The version of the op set that it came with.
+    pub since: u32,
     pub(crate) doc: &'static str,
 }
 
 impl OpInfo {
+    /// The version of the op set that its newest part came with, be it the op itself or an attribute.
+    pub const fn newest(&self) -> u32 {
+        let (mut newest, mut at) = (self.since, 0);
+        while at < self.attributes.len() {
+            if self.attributes[at].since > newest {
+                newest = self.attributes[at].since;
+            }
+            at += 1;
+        }
+        newest
+    }
+
     /// What it computes, with shapes.
     pub fn doc(&self) -> String {
         clean(self.doc)
@@ -54,6 +68,8 @@ pub struct AttributeInfo {
     pub kind: AttributeKind,
     /// Whether there is no default.
     pub required: bool,
+    /// The version of the op set that it came with, or an older one than the op's if both came together.
+    pub since: u32,
     pub(crate) doc: &'static str,
 }
 
@@ -121,14 +137,15 @@ pub(crate) fn side_from_end(operand: &TensorType, axis: usize) -> u64 {
 }
 
 /// Declares an op: its documentation, its name, the struct of its attributes, and its operands.
-/// `as` renames an attribute in files, `=` gives its default.
+/// `as` renames an attribute in files, `=` gives its default. `@` gives the version of the op set that an op or an
+/// attribute came with, where that is not the first.
 macro_rules! op {
     (
         $(#[doc = $doc:literal])+
-        $name:literal $Op:ident ($($operand:ident: $arity:ident),* $(,)?) {
+        $name:literal $(@ $since:literal)? $Op:ident ($($operand:ident: $arity:ident),* $(,)?) {
             $(
                 $(#[doc = $about:literal])+
-                $field:ident $(as $rename:literal)?: $type:ty $(= $default:expr)?
+                $(@ $added:literal)? $field:ident $(as $rename:literal)?: $type:ty $(= $default:expr)?
             ),* $(,)?
         }
     ) => {
@@ -149,8 +166,10 @@ macro_rules! op {
                     name: $crate::ops::declare::wire_name!($field $($rename)?),
                     kind: <$type as $crate::attribute::AttributeType>::KIND,
                     required: $crate::ops::declare::is_required!($($default)?),
+                    since: $crate::ops::declare::since!($($added)?),
                     doc: concat!($($about, "\n"),+),
                 },)*],
+                since: $crate::ops::declare::since!($($since)?),
                 doc: concat!($($doc, "\n"),+),
             };
 
@@ -182,6 +201,15 @@ macro_rules! wire_name {
     };
     ($field:ident $rename:literal) => {
         $rename
+    };
+}
+
+macro_rules! since {
+    () => {
+        1
+    };
+    ($version:literal) => {
+        $version
     };
 }
 
@@ -260,7 +288,7 @@ macro_rules! op_list {
     };
 }
 
-pub(crate) use {default_value, is_required, op, op_list, wire_name};
+pub(crate) use {default_value, is_required, op, op_list, since, wire_name};
 
 #[cfg(test)]
 mod tests {
@@ -269,5 +297,23 @@ mod tests {
     #[test]
     fn documentation_reads_as_one_paragraph() {
         assert_eq!(clean(" One\n two.\n"), "One two.");
+    }
+
+    op! {
+        /// What comes later.
+        "later" @ 2 Later(input: Required) {
+            /// There from its beginning.
+            first: usize,
+            /// Later still.
+            @ 3 second: usize = 1,
+        }
+    }
+
+    #[test]
+    fn ops_and_attributes_say_since_when_they_are_there() {
+        let info = Later::INFO;
+        assert_eq!((info.since, info.newest()), (2, 3));
+        // An attribute that says nothing is as old as its op.
+        assert_eq!(info.attributes.iter().map(|it| it.since).collect::<Vec<_>>(), [1, 3]);
     }
 }

@@ -6,7 +6,8 @@
 //! slice), a program says it explicitly. `linear` is the layer, not WebNN's `alpha * x + beta`.
 //! Names of ops and attributes are part of the serialised format.
 //!
-//! To add an op, declare it in its family's file and name it in the list below.
+//! To add an op, declare it in its family's file with the next [`VERSION`] behind `@`, and name it in the list below.
+//! The same goes for an attribute, which has a default where its op was there before.
 
 mod arrange;
 mod binary;
@@ -60,6 +61,19 @@ op_list! {
 pub use noise::Distribution;
 pub use window::Layout;
 
+/// The version of the op set: the largest `since` of an op or an attribute. It grows with what programs of before do
+/// without, once for each release that brings any; what is there never goes and never changes its meaning.
+pub const VERSION: u32 = {
+    let (mut newest, mut at) = (1, 0);
+    while at < ALL.len() {
+        if ALL[at].newest() > newest {
+            newest = ALL[at].newest();
+        }
+        at += 1;
+    }
+    newest
+};
+
 /// What is known about every op, in no particular order.
 pub const fn all() -> &'static [OpInfo] {
     ALL
@@ -78,8 +92,12 @@ impl Op {
     pub fn from_attributes(name: &str, attributes: Vec<Attribute>) -> Result<Self, Misfit> {
         let mut attributes = Attributes::new(attributes);
         let op = Self::read(name, &mut attributes);
-        let op =
-            op.ok_or_else(|| Misfit::new(format!("there is no op `{}`", name.escape_debug())))??;
+        let op = op.ok_or_else(|| {
+            let name = name.escape_debug();
+            Misfit::new(format!(
+                "there is no op `{name}` in op set {VERSION}, which this build has"
+            ))
+        })??;
         attributes.finish(op.info().attributes.iter().map(|attribute| attribute.name))?;
         Ok(op)
     }

@@ -68,7 +68,7 @@ fn only_roots_are_reported_and_all_of_them() {
         [
             "plugin `test`: softmax(f32[B,4]) `first`: there is no axis 2: axes of [B, 4] are 0 to 1",
             "plugin `test`: logicalNot(f32[B,4]) `second`: input is f32, but must be bool",
-            "plugin `test`: sofmax(f32[B,4]) `third`: there is no op `sofmax`",
+            "plugin `test`: sofmax(f32[B,4]) `third`: there is no op `sofmax` in op set 1, which this build has",
             "plugin `test`: parameter `weight`: [B] has the batch in it, but a parameter's shape must be fixed",
             "plugin `test`: input `x`: the name is already taken",
         ]

@@ -29,9 +29,10 @@ pub(super) fn follow(experiment: &mut Experiment, written: &Path, now: &Path) ->
             ));
         }
     }
-    for bundle in experiment.plugins.values_mut().filter_map(|plugin| plugin.bundle.as_mut()) {
-        if let Some(moved) = moved(bundle, written, now).filter(|moved| moved.exists()) {
-            *bundle = moved;
+    let plugins = experiment.plugins.values_mut();
+    for path in plugins.flat_map(|plugin| [&mut plugin.bundle, &mut plugin.path]).flatten() {
+        if let Some(moved) = moved(path, written, now).filter(|moved| moved.exists()) {
+            *path = moved;
         }
     }
     if let Some(teacher) = &mut experiment.train.teacher

@@ -393,8 +393,11 @@ impl Experiment {
         }
         for (name, plugin) in &mut self.plugins {
             let field = format!("plugins[{name:?}]");
-            if let Some(bundle) = &mut plugin.bundle {
-                *bundle = base(&format!("{field}.bundle")).join(&*bundle);
+            let places = [("bundle", &mut plugin.bundle), ("path", &mut plugin.path)];
+            for (place, path) in places {
+                if let Some(path) = path {
+                    *path = base(&format!("{field}.{place}")).join(&*path);
+                }
             }
             for (index, granted) in plugin.grant.files.iter_mut().enumerate() {
                 let base = base(&format!("{field}.grant.files[{index}].path"));

@@ -17,6 +17,11 @@ pub struct PluginConfig {
     #[serde(with = "vitral_config::path_text::option")]
     #[schemars(with = "Option<PathBuf>")]
     pub bundle: Option<PathBuf>,
+    /// A plugin's folder, its component (`.wasm`) or its bundle, to take the plugin from. A folder is built when its
+    /// source has changed, which needs your permission (`--allow NAME:run,build`).
+    #[serde(with = "vitral_config::path_text::option")]
+    #[schemars(with = "Option<PathBuf>")]
+    pub path: Option<PathBuf>,
     /// A registry to take the plugin from, with the version: `ghcr.io/lab/blur@1.2`, `ghcr.io/lab/blur:1.2.0`
     /// or `ghcr.io/lab/blur@sha256:...`. What has been installed from there counts, and is fetched else.
     #[schemars(with = "Option<String>")]

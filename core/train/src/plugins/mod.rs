@@ -16,5 +16,5 @@ pub use former::instead_of;
 pub(crate) use monitors::Monitors;
 pub(crate) use programs::{BatchProgram, attention_limits, batch_limits};
 pub use programs::{Programs, describe_layer};
-pub use registry::{Fetch, Opened, Registry, Yanked};
+pub use registry::{Build, Fetch, Opened, Registry, Source, Yanked};
 pub use stages::open_stages;

@@ -17,6 +17,8 @@ pub(super) enum Refusal {
         message: String,
         help: String,
     },
+    /// What `plugins` says of where the plugin is cannot be.
+    Path { plugin: String, message: String, help: String },
     /// The user has not allowed it.
     NotAllowed(Box<Request>),
 }
@@ -32,6 +34,10 @@ impl Refusal {
     pub(super) fn at(self, field: &str) -> Error {
         match self {
             Self::NotAllowed(request) => Error::NotAllowed(vec![*request]),
+            Self::Path { plugin, message, help } => {
+                let field = format!("plugins[{plugin:?}].path");
+                Error::Experiment(ConfigProblem { field, message, help })
+            }
             Self::Field { below, is_name, message, help } => {
                 let field =
                     below.map_or_else(|| field.to_owned(), |below| format!("{field}.{below}"));

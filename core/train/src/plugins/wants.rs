@@ -3,25 +3,46 @@
 
 use std::fs;
 
-use vitral_bundle::{Limits, Manifest, Permit};
+use vitral_bundle::{Limits, Manifest, Permissions, Permit, SourceManifest};
 use vitral_host::FileGrant;
 
 use super::{PluginConfig, RunAs, refusal::Refusal};
+
+/// What a plugin asks for, where it says so before it runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks<'a> {
+    name: &'a str,
+    permissions: Permissions,
+    limits: Limits,
+}
+
+impl<'a> Asks<'a> {
+    /// What the plugin of a name asks for beside its source.
+    pub(super) fn beside(name: &'a str, source: &SourceManifest) -> Self {
+        Self { name, permissions: source.permissions, limits: source.limits }
+    }
+}
+
+impl<'a> From<&'a Manifest> for Asks<'a> {
+    fn from(manifest: &'a Manifest) -> Self {
+        Self { name: &manifest.name, permissions: manifest.permissions, limits: manifest.limits }
+    }
+}
 
 /// What a plugin would do.
 ///
 /// # Errors
 /// The experiment grants less or more than the plugin asks for, or no such folder.
-pub(super) fn wants(manifest: &Manifest, config: &PluginConfig) -> Result<Vec<Permit>, Refusal> {
+pub(super) fn wants(asks: Asks, config: &PluginConfig) -> Result<Vec<Permit>, Refusal> {
     if config.run == Some(RunAs::Native) {
         return Ok(vec![Permit::Native]);
     }
-    check_grants(manifest, config)?;
+    check_grants(asks, config)?;
     let grant = &config.grant;
     let mut wants: Vec<Permit> = grant.files.iter().map(folder).collect::<Result<_, _>>()?;
     wants.extend(grant.network.iter().map(|peer| Permit::Network(peer.to_string())));
     wants.extend(grant.clock.then_some(Permit::Clock));
-    let (usual, limits) = (Limits::default(), limits(manifest, config));
+    let (usual, limits) = (Limits::default(), limits(asks, config));
     let (memory, time) = (limits.memory_mib, limits.call_ms);
     wants.extend((memory > usual.memory_mib).then_some(Permit::MemoryMib(memory)));
     wants.extend((time > usual.call_ms).then_some(Permit::CallMs(time)));
@@ -29,10 +50,10 @@ pub(super) fn wants(manifest: &Manifest, config: &PluginConfig) -> Result<Vec<Pe
 }
 
 /// The limits of a sandboxed plugin: the experiment's, or else those that it asks for.
-pub(super) fn limits(manifest: &Manifest, config: &PluginConfig) -> Limits {
+pub(super) fn limits(asks: Asks, config: &PluginConfig) -> Limits {
     Limits {
-        memory_mib: config.memory_mib.unwrap_or(manifest.limits.memory_mib),
-        call_ms: config.call_ms.unwrap_or(manifest.limits.call_ms),
+        memory_mib: config.memory_mib.unwrap_or(asks.limits.memory_mib),
+        call_ms: config.call_ms.unwrap_or(asks.limits.call_ms),
     }
 }
 
@@ -58,8 +79,8 @@ fn folder(grant: &FileGrant) -> Result<Permit, Refusal> {
 }
 
 /// Refuses a plugin that asks for what it is not granted, and grants of what it does not ask for.
-fn check_grants(manifest: &Manifest, config: &PluginConfig) -> Result<(), Refusal> {
-    let (asked, grant, name) = (&manifest.permissions, &config.grant, &manifest.name);
+fn check_grants(asks: Asks, config: &PluginConfig) -> Result<(), Refusal> {
+    let (asked, grant, name) = (asks.permissions, &config.grant, asks.name);
     let all = [
         ("files", "files: [(path: \"...\")]", asked.files, !grant.files.is_empty()),
         ("the network", "network: [\"HOST:PORT\"]", asked.network, !grant.network.is_empty()),
@@ -109,7 +130,7 @@ mod tests {
     }
 
     fn refused(manifest: &Manifest, grant: Permissions) -> String {
-        match wants(manifest, &granting(grant)) {
+        match wants(manifest.into(), &granting(grant)) {
             Err(Refusal::Field { message, .. }) => message,
             other => panic!("{other:?}"),
         }
@@ -117,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_plugin_within_the_usual_limits_wants_nothing() {
-        let wants = |manifest: &str, config| wants(&self::manifest(manifest), &config).ok();
+        let wants =
+            |manifest: &str, config| wants((&self::manifest(manifest)).into(), &config).ok();
         assert_eq!(wants("", PluginConfig::default()), Some(vec![]));
         let small = "limits: (memory_mib: 64, call_ms: 1000),";
         assert_eq!(wants(small, PluginConfig::default()), Some(vec![]));
@@ -140,7 +162,7 @@ mod tests {
         let network = || Permissions { network: peers.to_vec(), ..Permissions::default() };
         let asking = manifest("permissions: (network: true),");
         let permits = ["lab:80", "lab:81"].map(|peer| Permit::Network(peer.into()));
-        assert_eq!(wants(&asking, &granting(network())).ok(), Some(permits.to_vec()));
+        assert_eq!(wants((&asking).into(), &granting(network())).ok(), Some(permits.to_vec()));
         assert!(refused(&asking, Permissions::default()).contains("asks for the network"));
         let clock = Permissions { clock: true, ..network() };
         assert!(refused(&asking, clock).contains("does not ask for the clock"));
@@ -164,9 +186,9 @@ mod tests {
             ..Permissions::default()
         };
         let text = real.to_str().unwrap().to_owned();
-        let found = wants(&asking, &granting(files(&real, true))).ok();
+        let found = wants((&asking).into(), &granting(files(&real, true))).ok();
         assert_eq!(found, Some(vec![Permit::Write(text.clone())]));
-        let found = wants(&asking, &granting(files(&real, false))).ok();
+        let found = wants((&asking).into(), &granting(files(&real, false))).ok();
         assert_eq!(found, Some(vec![Permit::Read(text.clone())]));
         assert!(refused(&asking, files(&link, false)).contains(&format!("is in fact {text:?}")));
         let around = real.join("../real");

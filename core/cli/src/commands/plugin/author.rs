@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use vitral_author::{
     Access, Artifacts, BenchOptions, BuildOptions, CheckOptions, Language, Outcome, Row, Sdk,
-    bench, build, check, new, pack,
+    bench, check, new, pack,
 };
 use vitral_bundle::SigningKey;
 use vitral_host::Kind;
@@ -155,7 +155,7 @@ pub fn make(arguments: &BuildArguments) -> Result<(), Failure> {
         offline: arguments.offline,
         target_dir: arguments.target_dir.clone(),
     };
-    let built = build(&arguments.folder, &options, &mut say)?;
+    let built = plugins::workshop().build_noted(&arguments.folder, &options, &mut say)?;
     for path in [built.wasm, built.native].into_iter().flatten() {
         println!("built {}", path.display());
     }

@@ -17,7 +17,7 @@ pub enum Part {
     Wit,
     /// The header of native libraries, in C.
     Header,
-    /// The ops of tensor programs, with operands and attributes.
+    /// The ops of tensor programs, with operands and attributes, and since which version they are there.
     Ops,
 }
 
@@ -34,14 +34,18 @@ pub struct ContractArguments {
 pub fn contract(arguments: &ContractArguments) -> Result<(), Failure> {
     match arguments.part {
         Part::Ops if arguments.json => {
-            return json::print(&all().iter().map(as_json).collect::<Vec<_>>());
+            let ops = all().iter().map(as_json).collect::<Vec<_>>();
+            return json::print(&json!({ "version": ops::VERSION, "ops": ops }));
         }
         Part::Wit | Part::Header if arguments.json => {
             return Err(Failure::Usage("only the ops can be printed as JSON".into()));
         }
         Part::Wit => write_out(WIT, ""),
         Part::Header => write_out(HEADER, ""),
-        Part::Ops => all().iter().for_each(show),
+        Part::Ops => {
+            println!("op set {}", ops::VERSION);
+            all().iter().for_each(show);
+        }
     }
     Ok(())
 }
@@ -63,13 +67,19 @@ fn show(op: &OpInfo) {
             Arity::Repeated => format!("{}...", operand.name),
         })
         .collect();
-    println!("{}({})", op.name, operands.join(", "));
+    println!("{}({}){}", op.name, operands.join(", "), since(op.since));
     println!("    {}", op.doc());
     for attribute in op.attributes {
         let needed = if attribute.required { ", required" } else { "" };
-        println!("    {}: {}{needed}", attribute.name, kind(attribute));
+        let since = since(attribute.since);
+        println!("    {}: {}{needed}{since}", attribute.name, kind(attribute));
         println!("        {}", attribute.doc());
     }
+}
+
+/// What is not there from the beginning says since when it is.
+fn since(version: u32) -> String {
+    if version > 1 { format!(", since op set {version}") } else { String::new() }
 }
 
 fn as_json(op: &OpInfo) -> serde_json::Value {
@@ -85,11 +95,13 @@ fn as_json(op: &OpInfo) -> serde_json::Value {
             "name": attribute.name,
             "type": kind(attribute),
             "required": attribute.required,
+            "since": attribute.since.max(op.since),
             "doc": attribute.doc(),
         })
     });
     json!({
         "name": op.name,
+        "since": op.since,
         "doc": op.doc(),
         "operands": operands.collect::<Vec<_>>(),
         "attributes": attributes.collect::<Vec<_>>(),

@@ -155,6 +155,9 @@ fn describe((kind, description): &(Kind, Description), origin: Option<&str>) {
 
 fn contents(manifest: &Manifest, digest: Digest) {
     println!("contract    {}", manifest.contract);
+    if let Some(ops) = manifest.needed_ops() {
+        println!("op set      {ops}");
+    }
     println!("digest      {digest}, the SHA-256 of its SHA256SUMS");
     let asked = asked(manifest);
     println!("asks for    {}", if asked.is_empty() { "nothing".into() } else { asked.join(", ") });

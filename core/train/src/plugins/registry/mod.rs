@@ -1,8 +1,8 @@
-//! Where plugins come from: this program, installed bundles, bundle files.
+//! Where plugins come from: this program, installed bundles, files and folders.
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -17,9 +17,12 @@ use vitral_host::{
     Compiler, Declared, Interrupt, Kind, Plugin, Setting, Settings, Value, WasmEngine, WasmOptions,
 };
 
+mod local;
 mod remote;
 mod yanked;
 
+use local::Found as FoundLocal;
+pub use local::{Build, Source};
 pub use remote::Fetch;
 pub use yanked::Yanked;
 
@@ -28,7 +31,7 @@ use super::{
     refusal::Refusal,
     unpacked::Unpacked,
     uses::uses,
-    wants::{limits, wants},
+    wants::{Asks, limits, wants},
 };
 use crate::{Error, Experiment};
 
@@ -43,6 +46,7 @@ pub struct Registry {
     tell: Option<fn(&str)>,
     engine: OnceLock<WasmEngine>,
     fetch: Option<Fetch>,
+    build: Option<Box<dyn Build>>,
     yanked: Vec<Yanked>,
     state: Mutex<State>,
 }
@@ -50,13 +54,22 @@ pub struct Registry {
 /// What has come of a registry's use.
 #[derive(Default)]
 struct State {
-    opened: BTreeMap<String, (Plugin, Locked)>,
+    opened: BTreeMap<String, Open>,
     /// What the run was started with.
     before: Lock,
     /// What was fetched, by name.
     fetched: BTreeMap<String, Bundle>,
     /// Libraries of bundles, which stay while the registry does.
     unpacked: Vec<Unpacked>,
+}
+
+/// A plugin that is open.
+#[derive(Clone)]
+struct Open {
+    plugin: Plugin,
+    locked: Locked,
+    /// Where an experiment says that it is, if it is no bundle.
+    place: Option<PathBuf>,
 }
 
 /// A plugin with settings that it takes.
@@ -73,6 +86,8 @@ enum Found {
     Own(Plugin, Box<Locked>),
     /// In a bundle.
     Package(Box<Package>),
+    /// In a component's file or in the folder of its source.
+    Local(Box<FoundLocal>),
 }
 
 impl Registry {
@@ -87,6 +102,7 @@ impl Registry {
             tell: None,
             engine: OnceLock::new(),
             fetch: None,
+            build: None,
             yanked: Vec::new(),
             state: Mutex::new(State::default()),
         }
@@ -136,11 +152,8 @@ impl Registry {
         let mut requests: Vec<Request> = Vec::new();
         for (field, used) in uses(experiment) {
             let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
-            let found = self.find(&used, &config);
-            let Found::Package(package) = found.map_err(|refusal| refusal.at(&field))? else {
-                continue;
-            };
-            match self.allowed(&package, &config) {
+            let found = self.find(&used, &config).map_err(|refusal| refusal.at(&field))?;
+            match self.allowed(&found, &config) {
                 Err(Refusal::NotAllowed(request)) if requests.contains(&request) => {}
                 Err(Refusal::NotAllowed(request)) => requests.push(*request),
                 allowed => allowed.map_err(|refusal| refusal.at(&field))?,
@@ -170,20 +183,20 @@ impl Registry {
         used: &PluginUse,
         kind: Kind,
     ) -> Result<Opened, Refusal> {
-        let known = self.state().opened.get(&used.name).map(|(plugin, _)| plugin.clone());
+        let known = self.state().opened.get(&used.name).map(|open| open.plugin.clone());
         let plugin = match known {
             Some(plugin) => plugin,
             None => {
                 let config = experiment.plugins.get(&used.name).cloned().unwrap_or_default();
-                let (plugin, locked) = match self.find(used, &config)? {
-                    Found::Own(plugin, locked) => (plugin, *locked),
-                    Found::Package(package) => {
-                        self.allowed(&package, &config)?;
-                        self.open_package(&package, &config)?
-                    }
+                let found = self.find(used, &config)?;
+                self.allowed(&found, &config)?;
+                let open = match found {
+                    Found::Own(plugin, locked) => Open { plugin, locked: *locked, place: None },
+                    Found::Package(package) => self.open_package(&package, &config)?,
+                    Found::Local(local) => self.open_local(*local, &config)?,
                 };
-                self.state().opened.insert(used.name.clone(), (plugin.clone(), locked));
-                plugin
+                self.state().opened.insert(used.name.clone(), open.clone());
+                open.plugin
             }
         };
         let description = plugin.description();
@@ -233,20 +246,11 @@ impl Registry {
         if let Some(from) = &config.from {
             return Ok(Found::Package(Box::new(self.find_remote(used, config, from)?)));
         }
+        if let Some(path) = &config.path {
+            return self.find_local(used, config, path);
+        }
         if let Some(path) = &config.bundle {
-            let bundle = Bundle::open(path).map_err(in_bundle)?;
-            if bundle.manifest().name != used.name {
-                return Err(Refusal::new(
-                    format!(
-                        "{} holds plugin `{}`, not `{}`",
-                        path.display(),
-                        bundle.manifest().name,
-                        used.name
-                    ),
-                    "name the right bundle in `plugins`",
-                ));
-            }
-            return Ok(Found::Package(Box::new(bundle.into())));
+            return in_file(used, path);
         }
         if let Some(installed) = self.installed_before(used, config) {
             return Ok(Found::Package(Box::new(installed.into())));
@@ -312,20 +316,22 @@ impl Registry {
         found.cloned().map_err(|error| error.to_string())
     }
 
-    /// Makes sure that a bundle may run as an experiment has it run.
-    fn allowed(&self, package: &Package, config: &PluginConfig) -> Result<(), Refusal> {
-        let wanted = wants(package.manifest(), config)?;
-        self.trust.check(package, &wanted).map_err(|error| match error {
+    /// Makes sure that a plugin may run as an experiment has it run.
+    fn allowed(&self, found: &Found, config: &PluginConfig) -> Result<(), Refusal> {
+        let checked = match found {
+            Found::Own(..) => return Ok(()),
+            Found::Package(package) => {
+                self.trust.check(package, &wants(package.manifest().into(), config)?)
+            }
+            Found::Local(found) => self.trust.check_local(&found.local, &found.wants(config)?),
+        };
+        checked.map_err(|error| match error {
             TrustError::NotAllowed(request) => Refusal::NotAllowed(request),
             TrustError::Bundle(error) => in_bundle(error),
         })
     }
 
-    fn open_package(
-        &self,
-        package: &Package,
-        config: &PluginConfig,
-    ) -> Result<(Plugin, Locked), Refusal> {
+    fn open_package(&self, package: &Package, config: &PluginConfig) -> Result<Open, Refusal> {
         let manifest = package.manifest();
         let run = config.run.unwrap_or(RunAs::Wasm);
         let target = if run == RunAs::Native { Target::host() } else { Target::Wasm };
@@ -343,7 +349,10 @@ impl Registry {
                 let path = self.native_path(package, &target)?;
                 Plugin::native(&path, Some(&declared)).map_err(|error| Refusal::new(error, ""))?
             }
-            RunAs::Wasm | RunAs::CompiledIn => self.open_wasm(package, &declared, config)?,
+            RunAs::Wasm | RunAs::CompiledIn => {
+                let component = package.artifact(&Target::Wasm).map_err(in_bundle)?;
+                self.open_wasm(&component, Some(&declared), manifest.into(), config)?
+            }
         };
         let locked = Locked {
             name: manifest.name.clone(),
@@ -357,25 +366,25 @@ impl Registry {
             signer: self.trust.signer(package).map_err(in_bundle)?,
             from: self.trust.origin(package.digest()).map_err(in_bundle)?,
         };
-        Ok((plugin, locked))
+        Ok(Open { plugin, locked, place: None })
     }
 
     fn open_wasm(
         &self,
-        package: &Package,
-        declared: &Declared,
+        component: &[u8],
+        declared: Option<&Declared>,
+        asks: Asks,
         config: &PluginConfig,
     ) -> Result<Plugin, Refusal> {
-        let limits = limits(package.manifest(), config);
+        let limits = limits(asks, config);
         let options = WasmOptions {
             memory: limits.memory_mib as usize * (1 << 20),
             time: Duration::from_millis(limits.call_ms.into()),
             permissions: config.grant.clone(),
             ..WasmOptions::default()
         };
-        let component = package.artifact(&Target::Wasm).map_err(in_bundle)?;
         let engine = self.engine().map_err(|error| Refusal::new(error, ""))?;
-        Plugin::wasm(engine, &component, Some(declared), options)
+        Plugin::wasm(engine, component, declared, options)
             .map_err(|error| Refusal::new(error, "`vitral plugin check` shows more"))
     }
 
@@ -399,8 +408,12 @@ impl Registry {
         if let Some(path) = package.artifact_path(target) {
             return path.map_err(in_bundle);
         }
-        let library = package.artifact(target).map_err(in_bundle)?;
-        let unpacked = Unpacked::new(&library, self.cache.as_deref()).map_err(|error| {
+        self.unpack(&package.artifact(target).map_err(in_bundle)?)
+    }
+
+    /// A library as a file that nobody else can change, which stays while the registry does.
+    fn unpack(&self, library: &[u8]) -> Result<PathBuf, Refusal> {
+        let unpacked = Unpacked::new(library, self.cache.as_deref()).map_err(|error| {
             Refusal::new(format!("its library cannot be unpacked: {error}"), "")
         })?;
         let path = unpacked.path().to_owned();
@@ -416,7 +429,7 @@ impl Registry {
 
     /// The plugins opened so far, by content.
     pub(crate) fn lock(&self) -> Lock {
-        Lock::new(self.state().opened.values().map(|(_, locked)| locked.clone()))
+        Lock::new(self.state().opened.values().map(|open| open.locked.clone()))
     }
 
     /// The lock of a run that goes on: what it was started with, of which everything that is opened
@@ -429,11 +442,14 @@ impl Registry {
         for plugin in now.plugins() {
             match before.get(&plugin.name) {
                 Some(locked) if !locked.is_same(plugin) => {
+                    let place =
+                        self.state().opened.get(&plugin.name).and_then(|open| open.place.clone());
+                    let how =
+                        place.map_or_else(|| how_to_get(locked), |place| how_to_go_back(&place));
                     return Err(Error::Lock(format!(
-                        "plugin `{}` is not the one that the run was started with: that was \
-                         {locked}, and now there is {plugin}; to resume, {}; or start a new run",
+                        "plugin `{}` is not the one that the run was started with: that was {locked}, \
+                         and now there is {plugin}; to resume, {how}; or start a new run",
                         plugin.name,
-                        how_to_get(locked)
                     )));
                 }
                 _ => {}
@@ -479,6 +495,24 @@ fn how_to_get(locked: &Locked) -> String {
             locked.version
         ),
     }
+}
+
+/// How a plugin is had again that an experiment names by its place, where something else is now.
+fn how_to_go_back(place: &Path) -> String {
+    format!("have {} be what it was then, as from version control or a copy", place.display())
+}
+
+/// The plugin in a bundle's file.
+fn in_file(used: &PluginUse, path: &Path) -> Result<Found, Refusal> {
+    let bundle = Bundle::open(path).map_err(in_bundle)?;
+    let (name, wanted) = (&bundle.manifest().name, &used.name);
+    if name != wanted {
+        return Err(Refusal::new(
+            format!("{} holds plugin `{name}`, not `{wanted}`", path.display()),
+            "name the right bundle in `plugins`",
+        ));
+    }
+    Ok(Found::Package(Box::new(bundle.into())))
 }
 
 /// A plugin's version; opening it has checked that it has one.

@@ -29,10 +29,12 @@ impl Registry {
                 "name the right one in `plugins`",
             ));
         }
-        if config.bundle.is_some() {
+        if config.bundle.is_some() || config.path.is_some() {
             return Err(Refusal::new(
-                format!("`plugins` takes `{name}` from a registry and from a bundle's file"),
-                "give `from` or `bundle`, not both",
+                format!(
+                    "`plugins` takes `{name}` from a registry and from a place on this machine"
+                ),
+                "give one of `from`, `path` and `bundle`",
             ));
         }
         let before = self.locked(used, from);

@@ -37,6 +37,7 @@ fn found(registry: &Registry, wanted: &str, run: Option<RunAs>) -> Option<String
     match registry.find(&used, &config).ok()? {
         Found::Own(..) => Some("own".into()),
         Found::Package(package) => Some(package.manifest().version.to_string()),
+        Found::Local(_) => Some("local".into()),
     }
 }
 
@@ -86,9 +87,9 @@ fn fetched(registry: &Registry, from: &str, wanted: &str) -> Result<String, Stri
     let config = PluginConfig { from: Some(from.parse().unwrap()), ..PluginConfig::default() };
     match registry.find(&used, &config) {
         Ok(Found::Package(package)) => Ok(package.manifest().version.to_string()),
-        Ok(Found::Own(..)) => panic!("nothing is compiled in"),
+        Ok(Found::Own(..) | Found::Local(_)) => panic!("nothing is compiled in or local"),
         Err(Refusal::Field { message, help, .. }) => Err(format!("{message}\n{help}")),
-        Err(Refusal::NotAllowed(_)) => panic!("nothing is asked"),
+        Err(Refusal::NotAllowed(_) | Refusal::Path { .. }) => panic!("nothing is asked"),
     }
 }
 
@@ -197,4 +198,77 @@ fn no_run_begins_with_what_was_taken_back() {
     let resumed = registry().without(yanked());
     resumed.go_on_with(&lock("1.0.0", Origin::Wasm));
     assert_eq!(found(&resumed, "*", None).as_deref(), Some("1.0.0"));
+}
+
+/// Gives the component of a fixture as what it has built, and counts how often it builds.
+struct Folders {
+    component: Vec<u8>,
+    is_built: bool,
+    builds: Arc<Mutex<u32>>,
+}
+
+impl Build for Folders {
+    fn look(&self, _: &Path, _: &Target) -> Result<Source, String> {
+        let digest = Digest::of(b"source");
+        let built = self.is_built.then(|| self.component.clone());
+        Ok(Source { digest, manifest: SourceManifest::default(), built })
+    }
+
+    fn build(&self, _: &Path, _: &Target, _: Digest, _: fn(&str)) -> Result<Vec<u8>, String> {
+        *self.builds.lock().unwrap() += 1;
+        Ok(self.component.clone())
+    }
+}
+
+#[test]
+fn a_folder_is_built_once_it_is_allowed_and_locked_by_what_was_built() {
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/plugins/contract-1.0.0/early-stop-1.0.0.vitral"
+    );
+    let component = Bundle::open(Path::new(fixture)).unwrap();
+    let component = component.artifact(&Target::Wasm).unwrap().to_vec();
+    let digest = Digest::of(&component);
+    let folder = tempfile::tempdir().unwrap();
+    let builds = Arc::new(Mutex::new(0));
+    let registry = |allowed: &str, is_built: bool| {
+        let allowed = vec![allowed.parse().unwrap()];
+        let trust = Trust::new(None, []).allowing(allowed);
+        let (component, builds) = (component.clone(), builds.clone());
+        let folders = Folders { component, is_built, builds };
+        Registry::new(Vec::new(), trust, None).building(Box::new(folders))
+    };
+    let text = r#"(data: (train: Cifar10(files: ["a"]), val: Cifar10(files: ["b"])))"#;
+    let mut experiment: Experiment = vitral_config::Document::new("test", text).parse().unwrap();
+    let path = Some(folder.path().to_owned());
+    let config = PluginConfig { path, ..PluginConfig::default() };
+    experiment.plugins.insert("early-stop".into(), config);
+    let used = PluginUse::new("early-stop");
+    experiment.monitors.push(used.clone());
+    let open = |registry: &Registry| {
+        registry.check_allowed(&experiment)?;
+        registry.open(&experiment, &used, Kind::Monitor, "monitors[0]")
+    };
+    for (allowed, is_built, would) in [
+        ("early-stop:run", false, "be built"),
+        ("early-stop:build", false, "in the sandbox"),
+        ("early-stop:build", true, "in the sandbox"),
+    ] {
+        let refused = open(&registry(allowed, is_built)).err().unwrap().to_string();
+        assert!(refused.contains(would), "{would}: {refused}");
+    }
+    assert_eq!(*builds.lock().unwrap(), 0);
+    open(&registry("early-stop:run", true)).map(drop).unwrap();
+    assert_eq!(*builds.lock().unwrap(), 0, "it is as its source is");
+    let built = registry("early-stop:run,build", false);
+    open(&built).map(drop).unwrap();
+    open(&built).map(drop).unwrap();
+    assert_eq!(*builds.lock().unwrap(), 1);
+    let lock = built.lock();
+    let locked = lock.get("early-stop").unwrap();
+    assert_eq!((locked.sha256, locked.bundle, &locked.origin), (Some(digest), None, &Origin::Wasm));
+    assert!(built.relock(&lock).is_ok());
+    let before = Locked { sha256: Some(Digest::of(b"before")), ..locked.clone() };
+    let refused = built.relock(&Lock::new([before])).unwrap_err().to_string();
+    assert!(refused.contains("be what it was then"), "{refused}");
 }
