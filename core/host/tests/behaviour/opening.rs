@@ -54,7 +54,7 @@ fn a_newer_contract_is_named_with_both_versions() {
         r#"(component (import "vitral:plugin/logging@2.0.0" (instance (export "log" (func)))))"#,
     );
     let (major, minor) = vitral_abi::VERSION;
-    let spoken = format!("speaks {major}.{minor}.0");
+    let spoken = format!("supports {major}.{minor}.0");
     assert!(text.contains("contract 2.0.0") && text.contains(&spoken), "{text}");
 }
 

@@ -111,7 +111,7 @@ fn what_makes_no_vision_transformer_is_told_before_memory_is_taken() {
         (|l| reshape(l, "patch_embed.proj.weight", &[70000, 3, 2, 2]), "width would be 70000"),
         (|l| reshape(l, "pos_embed", &[1, 8, 8]), "square grid"),
         (|l| reshape(l, "pos_embed", &[1, 0, 8]), "square grid"),
-        (|l| l.retain(|(name, _)| !name.starts_with("blocks.0.attn.proj")), "nobody's"),
+        (|l| l.retain(|(name, _)| !name.starts_with("blocks.0.attn.proj")), "are unknown"),
     ];
     for (change, words) in cases {
         let said = complaint(change).to_string();

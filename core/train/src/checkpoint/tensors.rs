@@ -275,6 +275,6 @@ mod tests {
         assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
         // As of an optimizer that keeps less.
         let superfluous = averages_to_device(&written, |_| &["m"], &infos, &device);
-        assert!(superfluous.unwrap_err().contains("`v/a` is there"));
+        assert!(superfluous.unwrap_err().contains("`v/a` is present"));
     }
 }
