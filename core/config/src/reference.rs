@@ -71,9 +71,10 @@ impl<'s> Page<'s> {
         field: &'s Value,
         inner: &mut Vec<(String, &'s Value)>,
     ) {
-        let (path, held) = match items(self.root, field) {
-            Some(items) => (format!("{path}[]"), items),
-            None => (path, field),
+        let (path, held) = match (items(self.root, field), values(self.root, field)) {
+            (Some(items), _) => (format!("{path}[]"), items),
+            (None, Some(values)) => (format!("{path}{{}}"), values),
+            (None, None) => (path, field),
         };
         let holds = !groups(self.root, held).is_empty() || !words(self.root, held).is_empty();
         let mut said = meaning(self.root, field);
@@ -110,6 +111,12 @@ fn items<'s>(root: &'s Value, field: &'s Value) -> Option<&'s Value> {
     all.find_map(|option| option.get("items").filter(|items| items.is_object()))
 }
 
+/// What a map's values are.
+fn values<'s>(root: &'s Value, field: &'s Value) -> Option<&'s Value> {
+    let mut all = schema::alternatives(root, field).into_iter();
+    all.find_map(|option| option.get("additionalProperties").filter(|values| values.is_object()))
+}
+
 fn definition(schema: &Value) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
 }
@@ -137,12 +144,22 @@ mod tests {
         first: Inner,
         /// The others.
         others: Vec<Inner>,
+        /// By their names.
+        named: std::collections::BTreeMap<String, Named>,
         choice: Choice,
+    }
+
+    /// One with a name.
+    #[derive(Deserialize, JsonSchema, serde::Serialize)]
+    struct Named {
+        /// Where it is.
+        place: String,
     }
 
     impl Default for Outer {
         fn default() -> Self {
-            Self { count: 3, first: Inner { on: true }, others: vec![], choice: Choice::Nothing }
+            let (first, others, named) = (Inner { on: true }, vec![], Default::default());
+            Self { count: 3, first, others, named, choice: Choice::Nothing }
         }
     }
 
@@ -179,13 +196,15 @@ mod tests {
             "- `others`: a list `[ ... ]`; default `[]`. The others. See [`first`](#first).\n",
             "\n## `first`\n",
             "- `on`: `true` or `false`. Whether it is on.\n",
+            "- `named`: a map `{ ... }`. By their names. See [`named{}`](#named).\n",
+            "\n## `named{}`\n\nOne with a name.\n\n- `place`: a string. Where it is.\n",
             "\n## `choice`\n\n- `Nothing`",
             "- `Nothing`: None of it.\n",
             "**`Some( ... )`** Some of it.\n\n- `share`: a number. How much.\n",
         ] {
             assert!(text.contains(expected), "no {expected:?} in:\n{text}");
         }
-        assert_eq!(text.matches("\n## ").count(), 2, "{text}");
+        assert_eq!(text.matches("\n## ").count(), 3, "{text}");
     }
 
     #[test]
