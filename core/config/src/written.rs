@@ -117,7 +117,7 @@ impl Written {
 mod tests {
     use super::*;
 
-    fn of<'w>(written: &'w Written, span: Range<usize>) -> Option<(&'w str, &'w str)> {
+    fn of(written: &Written, span: Range<usize>) -> Option<(&str, &str)> {
         let (origin, span) = written.place(&span)?;
         Some((&origin.name, &origin.text[span]))
     }
