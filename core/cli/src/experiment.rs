@@ -171,7 +171,7 @@ fn with_folder(document: Document, folder: &Path) -> Result<Document, Failure> {
         document.name(),
         format!("(data: (train: {}, val: {}))", train.trim(), val.trim()),
     );
-    let own = named.and_then(|_| document.value_alone("data", ""));
+    let own = named.and_then(|_| document.value_alone("data"));
     let whole = match own {
         Some(own) => own.without("data.path").over::<Experiment>(&found)?,
         None => found,

@@ -99,7 +99,8 @@ fn steps_of(train: &TrainConfig, field: &str) -> Option<u64> {
     if field == "train.steps" { train.steps } else { train.warmup_steps }
 }
 
-fn is_within(field: &str, whole: &str) -> bool {
+/// Whether a field is another, or a part of it.
+pub fn is_within(field: &str, whole: &str) -> bool {
     let rest = field.strip_prefix(whole);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

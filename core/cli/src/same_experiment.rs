@@ -9,11 +9,11 @@ use std::{
 use vitral_config::Difference;
 use vitral_train::Experiment;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, overrides::is_within};
 
 /// As many differences as are shown.
 const SHOWN: usize = 5;
-/// Fields of which a resumed run itself tells what they change.
+/// Fields of which a resumed run itself tells what they change, where they have numbers.
 const TOLD: [&str; 3] = ["train.batch", "train.epochs", "train.steps"];
 /// As much as is shown of a value.
 const WIDTH: usize = 60;
@@ -71,13 +71,23 @@ pub fn changed(
     let of = |Difference { field, first, second }: &Difference| {
         format!("changed: `{field}` is {}, and was {}", shown(second), shown(first))
     };
-    let anew = found.iter().filter(|found| !TOLD.contains(&found.field.as_str()));
-    let mut told: Vec<String> = anew.copied().map(of).collect();
-    let same = assigned.filter(|field| {
-        field != "output" && !found.iter().any(|found| found.field.starts_with(field.as_str()))
-    });
+    let mut told: Vec<String> =
+        found.iter().filter(|found| !is_told(found)).copied().map(of).collect();
+    // A part of what was not there before comes with the whole.
+    let is_found = |field: &str| {
+        let mut found = found.iter().map(|found| found.field.as_str());
+        found.any(|other| is_within(other, field) || is_within(field, other))
+    };
+    let same = assigned.filter(|field| field != "output" && !is_found(field));
     told.extend(same.map(|field| format!("unchanged: `{field}` had this value before")));
     Ok(told)
+}
+
+/// Whether a resumed run itself tells of a difference, with what comes of it. Of a batch that is not a number it sees
+/// only how many images it has.
+fn is_told(Difference { field, first, second }: &Difference) -> bool {
+    let is_auto = [first, second].into_iter().flatten().any(|value| value.starts_with("Auto"));
+    TOLD.contains(&field.as_str()) && !is_auto
 }
 
 /// The fields whose values differ in two texts of experiments. Two paths of one file are no difference.
@@ -164,6 +174,15 @@ mod tests {
                 "unchanged: `train.epochs` had this value before",
             ]
         );
+        let told = |before: &str, now: &str, field: &str| {
+            let assigned = std::iter::once(field.to_owned());
+            changed(&experiment(before), &experiment(now), assigned).unwrap().join("\n")
+        };
+        let prune = "train: (prune: (flops: 0.6, from_epoch: 1.0, until_epoch: 2.0))";
+        let said = told("", prune, "train.prune.flops");
+        assert!(said.contains("changed: `train.prune`") && !said.contains("unchanged"), "{said}");
+        let said = told("", "train: (batch: Auto(effective: 128))", "train.batch");
+        assert!(said.contains("changed: `train.batch`"), "{said}");
     }
 
     #[test]

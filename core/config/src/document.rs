@@ -153,20 +153,13 @@ impl Document {
         items.iter().map(|item| item.key.as_ref().map(|key| key.name.clone())).collect()
     }
 
-    /// The text of a field's value.
-    pub fn value_of(&self, field: &str) -> Option<&str> {
-        let source = Source::new(&self.text);
-        let node = source.exact(&Path::parse(field).ok()?)?;
-        Some(&self.text[node.span.clone()])
-    }
-
-    /// A field's value as the document `(field: value)`, whose errors point where the value was written; with
-    /// another name before its brackets, or without one.
-    pub fn value_alone(&self, field: &str, name: &str) -> Option<Self> {
+    /// A field's value as the document `(field: value)`, whose errors point where the value was written;
+    /// without a name before its brackets.
+    pub fn value_alone(&self, field: &str) -> Option<Self> {
         let source = Source::new(&self.text);
         let node = source.exact(&Path::parse(field).ok()?)?;
         let start = node.name.as_ref().map_or(node.span.start, |name| name.end);
-        let opening = format!("({field}: {name}");
+        let opening = format!("({field}: ");
         let mut written = Written::default();
         written.append(opening.len(), self.written.slice(start..node.span.end));
         let text = format!("{opening}{})", &self.text[start..node.span.end]);
