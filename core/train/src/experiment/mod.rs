@@ -58,7 +58,8 @@ pub struct Experiment {
     /// The model: a Vision Transformer, a hybrid or an MLP-Mixer.
     #[serde(default, deserialize_with = "vitral_model::config::model_of_variant")]
     pub model: ViTConfig,
-    /// Where the weights start: `Fresh`, or `Pretrained(path: "vit-b16.npz")`.
+    /// Where the weights start: `Fresh`, or `Pretrained(path: "vit-b16.npz")`. What the experiment does not set of the
+    /// architecture, of `data.normalize` and of `data.eval_transforms` comes from the pretrained model.
     #[serde(default)]
     pub init: Init,
     /// Images and what is done to them. `Folder("photos")` stands for the images in its `train` and `val`, or for
