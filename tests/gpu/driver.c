@@ -4,7 +4,7 @@
 // compiled by the real NVRTC before they come here, so a program that trains on this device has shown that every kernel
 // it launches compiles for the device's architecture, that no launch or copy is beyond the device's limits or outside
 // what was allocated, and what a step costs in launches, waits, and bytes over the bus. Values mean nothing: memory
-// starts at zero and stays so.
+// starts at zero and, without CUDA_STAND_IN_COPIES, stays so.
 //
 //     cc -O2 -shared -fPIC -pthread -o libcuda.so.1 driver.c
 //     LD_LIBRARY_PATH=. CUDA_PATH=<a toolkit with NVRTC> CUDA_STAND_IN_LOG=log.txt program
@@ -16,6 +16,7 @@
 // CUDA_STAND_IN_DRIVER   the CUDA version that the driver is of, as in 13000; else newer than any NVRTC
 // CUDA_STAND_IN_MEMORY   bytes of memory; else 141 GiB
 // CUDA_STAND_IN_DEVICES  how many devices there are; else 1
+// CUDA_STAND_IN_COPIES   1: copies move bytes, so that what was copied to the device is there; else zeros are
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -311,6 +312,8 @@ static int is_on_device(Address address, size_t bytes) {
     pthread_mutex_unlock(&lock);
     return found;
 }
+// For the stand-in for NCCL.
+int stand_in_is_on_device(Address address, size_t bytes) { return is_on_device(address, bytes); }
 Result cuMemAlloc_v2(Address *address, size_t bytes) { return take((void **)address, bytes, 1); }
 Result cuMemAllocAsync(Address *address, size_t bytes, Address stream) { return cuMemAlloc_v2(address, bytes); }
 Result cuMemFree_v2(Address address) { return give((void *)address); }
@@ -338,7 +341,10 @@ static Result copy(unsigned long *count, unsigned long *bytes, void *to, const v
     }
     add(count, 1);
     add(bytes, size);
-    if (count == &to_host) memset(to, 0, size);
+    static int moves = -1;
+    if (moves < 0) moves = setting("CUDA_STAND_IN_COPIES", 0) == 1;
+    if (moves) memmove(to, from, size);
+    else if (count == &to_host) memset(to, 0, size);
     return SUCCESS;
 }
 #define UP(to, from, size) copy(&to_device, &to_device_bytes, (void *)(to), from, size)

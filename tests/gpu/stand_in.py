@@ -190,9 +190,54 @@ def messages(machine):
             raise Failed(f"{changes}: `doctor` does not say so: {done.stdout}{done.stderr}")
 
 
+def ranks(machine):
+    """Two ranks, each with a GPU of its own, exchange gradients by NCCL; where they cannot, they say why, and go on."""
+    mpirun = ["mpirun", "--oversubscribe", "-n", "2"]
+    mpirun += ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    nccl = f"{GPU / 'nccl'}:{GPU}"
+    show = []
+    for name, words, path, devices, more in [
+        ("f32", "exchanged by NCCL 2.27.1", nccl, 2, []),
+        ("bf16", "exchanged by NCCL 2.27.1", nccl, 2, ["--set", "train.communication=BF16"]),
+        ("part", "exchanged by NCCL 2.27.1", nccl, 2, ["--set", "train.shard_optimizer=true"]),
+        ("no-nccl", "NCCL, by which GPUs exchange gradients, is not installed", str(GPU), 2, []),
+        ("one-gpu", "shares its GPU with another rank", nccl, 1, []),
+    ]:
+        folder = machine.folder / f"ranks-{name}"
+        log, messages = folder / "log", folder / "messages"
+        messages.mkdir(parents=True)
+        changes = {
+            "LD_LIBRARY_PATH": path,
+            "CUDA_STAND_IN_DEVICES": str(devices),
+            "CUDA_STAND_IN_COPIES": "1",
+            "NCCL_STAND_IN_FOLDER": str(messages),
+            "NCCL_STAND_IN_LOG": str(log),
+        }
+        output = ["--set", f"output={folder / 'run'}", "--set", "train.accum_steps=2"]
+        train = ["train", str(SMALL), *output, "--set", "train.steps=10", "--device", "cuda", *more]
+        environment = machine.environment(changes)
+        command = [*mpirun, machine.program, *train]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+        said = done.stdout + done.stderr
+        if done.returncode or words not in said:
+            raise Failed(f"{' '.join(command)}: exit code {done.returncode}\n{said[-3000:]}")
+        counts = [
+            dict(line.split() for line in Path(f"{log}.{rank}").read_text().splitlines())
+            for rank in range(2)
+            if Path(f"{log}.{rank}").exists()
+        ]
+        if len(counts) != (2 if "by NCCL" in words else 0) or any(messages.glob("*/*-*-*")):
+            raise Failed(f"ranks, {name}: what NCCL was asked for: {counts}")
+        show += [(name, one) for one in counts]
+    print("| two ranks, 10 steps | groups of calls | messages | bytes sent |\n|---|---|---|---|")
+    for name, of in show:
+        print(f"| {name} | {of['groups']} | {of['messages']} | {of['bytes_sent']} |")
+    print(flush=True)
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="tests/gpu/run", description=__doc__.splitlines()[0])
-    parser.add_argument("--program", help="a `vitral` with `cuda` and without `autotune`; built if not given")
+    parser.add_argument("--program", help="a `vitral` with `cuda-tests` and `mpi`; built if not given")
     parser.add_argument("--capability", nargs="+", type=int, default=[90, 80], help="as in 90, 80, 89")
     parser.add_argument("--precision", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--step", nargs=argparse.REMAINDER, help="only costs of `bench step` with these arguments")
@@ -200,7 +245,7 @@ def parse():
 
 
 def build():
-    command = ["cargo", "build", "--release", "-p", "vitral", "--features", "cuda-tests"]
+    command = ["cargo", "build", "--release", "-p", "vitral", "--features", "cuda-tests,mpi"]
     subprocess.run(command, cwd=ROOT, check=True)
     return ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "vitral"
 
@@ -217,6 +262,7 @@ def main():
         machine = Machine(program, capability, folder)
         if arguments.step is None and capability == arguments.capability[0]:
             messages(machine)
+            ranks(machine)
         for precision in arguments.precision:
             kernels = Kernels(folder / f"kernels-{precision}", TOOLKIT / "bin" / "ptxas", capability)
             found = {}

@@ -263,6 +263,16 @@ pub fn release_memory(device: &Device) {
     }
 }
 
+/// What there is for GPUs of several ranks to exchange values directly, for people.
+pub fn nccl() -> String {
+    #[cfg(feature = "cuda")]
+    return crate::nccl::Nccl::open()
+        .and_then(|nccl| nccl.version())
+        .map_or_else(|error| error.to_string(), |version| format!("version {version}"));
+    #[cfg(not(feature = "cuda"))]
+    "not built in; it comes with `--features cuda`".into()
+}
+
 /// A device's name for people.
 pub fn describe(device: &Device) -> String {
     if is_cpu(device) {

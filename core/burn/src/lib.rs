@@ -14,6 +14,8 @@ mod cpu;
 pub mod cuda;
 pub mod device;
 pub mod kernels;
+#[cfg(feature = "cuda")]
+pub mod nccl;
 mod padding;
 pub mod program;
 

@@ -4,7 +4,7 @@
 //! A batch is cut into parts, and its gradient is the sum over them in the order of a fixed binary tree.
 //! [`TreeSum`] adds up the parts that a rank has, as far as they are neighbours in the tree; [`all_reduce`] and
 //! [`reduce_scatter`] exchange what these came to, and add up the rest. So neither the number of ranks nor who
-//! comes first has a say in a sum.
+//! comes first has a say in a sum. A [`Carrier`] does the same with values that stay on GPUs.
 //!
 //! [`check_agreement`] tells what ranks have not in common before they start. [`Watch`] finds the rank that is
 //! not heard of any more, or does not come where the others wait.
@@ -32,6 +32,7 @@
 //! ```
 
 mod agreement;
+mod carrier;
 mod cores;
 #[cfg(feature = "mpi")]
 mod mpi_exchange;
@@ -48,13 +49,14 @@ mod watch;
 mod wire;
 
 pub use agreement::{Disagreement, check_agreement};
+pub use carrier::{Carrier, OnHost};
 pub use cores::take_cores;
 #[cfg(feature = "mpi")]
 pub use mpi_world::{StartError, World};
 pub use peers::{Exchange, Peers};
 pub use reduce::{
-    BUCKET, ReduceError, Segments, all_gather, all_reduce, all_reduce_of, parts_of, reduce_scatter,
-    segment,
+    BUCKET, ReduceError, Segments, all_gather, all_reduce, all_reduce_by, parts_of, reduce_scatter,
+    reduce_scatter_by, segment,
 };
 pub use tree::{Summand, TreeSum};
 pub use watch::{Beat, Doing, Limits, Lost, Watch};

@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use crate::{
+    carrier::{Carrier, OnHost},
     peers::{Exchange, Peers},
-    tree::{TreeSum, nodes_of},
+    tree::{Summand, TreeSum, nodes_of},
     wire::Wire,
 };
 
@@ -25,6 +26,9 @@ pub enum ReduceError {
         /// How many there are.
         parts: usize,
     },
+    /// Values could not be sent.
+    #[error("{0}")]
+    NotSent(String),
 }
 
 /// The parts of a batch that a rank has: as many as any other, or one more. Where ranks and parts are powers of
@@ -101,22 +105,21 @@ pub fn all_reduce(
 ) -> Result<Vec<f32>, ReduceError> {
     // A rank without parts has no values to count.
     let values = own.nodes().first().map_or(0, |(_, values)| values.len());
-    all_reduce_of(peers, own, most(peers, values), wire)
+    all_reduce_by(&OnHost { peers, wire }, own, most(peers, values))
 }
 
-/// The same where it is known how many values there are.
+/// The same of so many values, wherever they are.
 ///
 /// # Errors
-/// As [`all_reduce`].
-pub fn all_reduce_of(
-    peers: &(impl Exchange + ?Sized),
-    own: &TreeSum,
+/// As [`all_reduce`], or they cannot be sent.
+pub fn all_reduce_by<V: Summand>(
+    carrier: &(impl Carrier<V> + ?Sized),
+    own: &TreeSum<V>,
     values: usize,
-    wire: Wire,
-) -> Result<Vec<f32>, ReduceError> {
-    let segments = Segments::even(peers.size(), values);
-    let segment = reduce_scatter(peers, own, &segments, wire)?;
-    Ok(wire.all_gather(peers, &segment, &segments.counts()))
+) -> Result<V, ReduceError> {
+    let segments = Segments::even(carrier.size(), values);
+    let segment = reduce_scatter_by(carrier, own, &segments)?;
+    carrier.all_gather(segment, &segments.counts())
 }
 
 /// The same, of which each rank has only its segment, with the bytes of [`all_reduce`].
@@ -129,7 +132,19 @@ pub fn reduce_scatter(
     segments: &Segments,
     wire: Wire,
 ) -> Result<Vec<f32>, ReduceError> {
-    reduce_in_buckets(peers, own, segments, wire, BUCKET)
+    reduce_scatter_by(&OnHost { peers, wire }, own, segments)
+}
+
+/// The same, wherever the values are.
+///
+/// # Errors
+/// As [`all_reduce`], or they cannot be sent.
+pub fn reduce_scatter_by<V: Summand>(
+    carrier: &(impl Carrier<V> + ?Sized),
+    own: &TreeSum<V>,
+    segments: &Segments,
+) -> Result<V, ReduceError> {
+    reduce_in_buckets(carrier, own, segments, BUCKET)
 }
 
 /// Values of which each rank has its segment, whole.
@@ -137,14 +152,13 @@ pub fn all_gather(peers: &(impl Exchange + ?Sized), own: &[f32], segments: &Segm
     peers.all_gather_values(own, &segments.counts())
 }
 
-fn reduce_in_buckets(
-    peers: &(impl Exchange + ?Sized),
-    own: &TreeSum,
+fn reduce_in_buckets<V: Summand>(
+    carrier: &(impl Carrier<V> + ?Sized),
+    own: &TreeSum<V>,
     segments: &Segments,
-    wire: Wire,
     bucket: usize,
-) -> Result<Vec<f32>, ReduceError> {
-    let (rank, size, parts) = (peers.rank(), peers.size(), own.parts());
+) -> Result<V, ReduceError> {
+    let (rank, size, parts) = (carrier.rank(), carrier.size(), own.parts());
     let nodes = |rank: usize| nodes_of(parts_of(rank, size, parts), parts);
     let (is_added, range) =
         (own.nodes().iter().map(|(node, _)| *node), parts_of(rank, size, parts));
@@ -155,39 +169,40 @@ fn reduce_in_buckets(
     let segments: Vec<Range<usize>> = (0..size).map(|rank| segments.of(rank)).collect();
     let longest = segments.iter().map(Range::len).max().unwrap_or(0);
     let piece = (bucket / size).max(1);
-    let mut sum = Vec::with_capacity(segments[rank].len());
-    let mut send = Vec::new();
+    let mut sums = Vec::new();
     for start in (0..longest).step_by(piece) {
         let piece_of = |rank: usize| {
             let all = &segments[rank];
             let at = |offset: usize| (all.start + offset).min(all.end);
             at(start)..at(start + piece)
         };
-        send.clear();
-        for to in 0..size {
-            for (_, values) in own.nodes() {
-                send.extend_from_slice(&values[piece_of(to)]);
-            }
-        }
+        let pieces = |to: usize| own.nodes().iter().map(move |(_, list)| (list, piece_of(to)));
+        let send: Vec<_> = (0..size).flat_map(pieces).collect();
         let counts: Vec<usize> =
             (0..size).map(|to| own.nodes().len() * piece_of(to).len()).collect();
         let length = piece_of(rank).len();
         let from: Vec<usize> = theirs.iter().map(|nodes| nodes.len() * length).collect();
-        let received = wire.all_to_all(peers, &send, &counts, &from);
+        let received = carrier.all_to_all(carrier.joined(&send), &counts, &from)?;
         if length == 0 {
             continue;
         }
         let mut total = TreeSum::new(parts);
-        let nodes = theirs.iter().flatten();
-        nodes.zip(received.chunks_exact(length)).for_each(|(node, values)| {
-            total.add_node(*node, values.to_vec());
-        });
+        for (at, node) in theirs.iter().flatten().enumerate() {
+            let values = carrier.joined(&[(&received, at * length..(at + 1) * length)]);
+            total.add_node(*node, values);
+        }
         // The parts of all ranks are all parts.
-        sum.extend(total.finish().unwrap_or_default());
+        sums.extend(total.finish().map(|sum| (sum, 0..length)));
     }
+    let sum = match sums.len() {
+        1 => sums.swap_remove(0).0,
+        _ => {
+            let sums: Vec<_> = sums.iter().map(|(sum, range)| (sum, range.clone())).collect();
+            carrier.joined(&sums)
+        }
+    };
     // Also where it goes nowhere, so that all of them have the same.
-    wire.round(&mut sum);
-    Ok(sum)
+    Ok(carrier.rounded(sum))
 }
 
 /// The largest of what all ranks have.
@@ -232,13 +247,15 @@ mod tests {
                 Segments::between(size, &[0, count / 7, count / 2, count]),
             ];
             let sums = segments.map(|segments| {
-                let segment = reduce_in_buckets(peers, &own, &segments, wire, bucket).unwrap();
+                let carrier = OnHost { peers, wire };
+                let segment = reduce_in_buckets(&carrier, &own, &segments, bucket).unwrap();
                 all_gather(peers, &segment, &segments)
             });
             assert_eq!(sums[0], sums[1]);
             assert_eq!(all_reduce(peers, &own, wire).unwrap(), sums[0]);
             let beside = peers.beside().unwrap();
-            assert_eq!(all_reduce_of(&*beside, &own, count, wire).unwrap(), sums[0]);
+            let beside = OnHost { peers: &*beside, wire };
+            assert_eq!(all_reduce_by(&beside, &own, count).unwrap(), sums[0]);
             sums.into_iter().next().unwrap()
         })
     }

@@ -52,6 +52,7 @@ pub mod batch;
 pub mod batch_size;
 pub mod checkpoint;
 pub mod class_weights;
+mod device_exchange;
 mod ema;
 mod error;
 mod evaluate;

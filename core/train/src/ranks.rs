@@ -10,7 +10,7 @@ use vitral_data::Shard;
 use vitral_distributed::{Exchange, Peers, check_agreement};
 use vitral_model::ConfigProblem;
 
-use crate::{Error, Experiment};
+use crate::{Error, Experiment, device_exchange::DeviceExchange};
 
 /// The ranks that train together; by default this process alone.
 ///
@@ -18,6 +18,8 @@ use crate::{Error, Experiment};
 #[derive(Clone, Default)]
 pub struct Ranks {
     peers: Option<Rc<dyn Peers>>,
+    /// How their GPUs exchange values, where they do so directly.
+    device_exchange: Option<Rc<dyn DeviceExchange>>,
 }
 
 impl fmt::Debug for Ranks {
@@ -29,7 +31,17 @@ impl fmt::Debug for Ranks {
 impl Ranks {
     /// Those of a job.
     pub fn new(peers: Rc<dyn Peers>) -> Self {
-        Self { peers: Some(peers) }
+        Self { peers: Some(peers), device_exchange: None }
+    }
+
+    /// The same, whose GPUs exchange values directly, if there is a way.
+    pub(crate) fn with_device_exchange(self, by: Option<Rc<dyn DeviceExchange>>) -> Self {
+        Self { device_exchange: by, ..self }
+    }
+
+    /// How their GPUs exchange values directly.
+    pub(crate) fn device_exchange(&self) -> Option<&dyn DeviceExchange> {
+        self.device_exchange.as_deref()
     }
 
     /// The ranks, where there is a job.

@@ -34,6 +34,8 @@ mod token_reorganization;
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
 pub use cross_entropy::cross_entropy;
+#[cfg(feature = "cuda")]
+pub(crate) use gpu::values as values_on_gpu;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;

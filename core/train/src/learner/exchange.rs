@@ -18,7 +18,8 @@ use std::{
 use burn::{module::ParamId, tensor::Tensor};
 use vitral_burn::kernels::Taker;
 use vitral_distributed::{
-    BUCKET, Exchange, ReduceError, Segments, TreeSum, Wire, all_reduce_of, reduce_scatter,
+    BUCKET, Carrier, Exchange, OnHost, ReduceError, Segments, Summand, TreeSum, Wire,
+    all_reduce_by, reduce_scatter_by,
 };
 use vitral_model::{device::Device, parameters::ParameterInfo};
 
@@ -45,17 +46,22 @@ impl Plan {
         Self { buckets: buckets(infos, (values / 4).clamp(LEAST, BUCKET)), segments, wire }
     }
 
+    /// Neighbouring parameters, and where their values lie among all, in the order in which they are exchanged.
+    pub(super) fn buckets(&self) -> &[(Range<usize>, Range<usize>)] {
+        &self.buckets
+    }
+
     /// The sum of a bucket, or this rank's values of it.
-    fn sum(
+    pub(super) fn sum<V: Summand>(
         &self,
         bucket: usize,
-        peers: &dyn Exchange,
-        own: &TreeSum,
-    ) -> Result<Vec<f32>, ReduceError> {
+        carrier: &impl Carrier<V>,
+        own: &TreeSum<V>,
+    ) -> Result<V, ReduceError> {
         let values = self.buckets[bucket].1.clone();
         match &self.segments {
-            None => all_reduce_of(peers, own, values.len(), self.wire),
-            Some(segments) => reduce_scatter(peers, own, &segments.within(values), self.wire),
+            None => all_reduce_by(carrier, own, values.len()),
+            Some(segments) => reduce_scatter_by(carrier, own, &segments.within(values)),
         }
     }
 }
@@ -117,7 +123,8 @@ impl Exchanging {
                 for (bucket, own) in received {
                     let start = Instant::now();
                     let span = tracing::trace_span!("exchange", bucket).entered();
-                    let values = plan.sum(bucket, &*peers, &own);
+                    let carrier = OnHost { peers: &*peers, wire: plan.wire };
+                    let values = plan.sum(bucket, &carrier, &own);
                     drop(span);
                     if tell.send(Summed { bucket, values, time: start.elapsed() }).is_err() {
                         return;

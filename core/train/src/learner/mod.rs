@@ -3,6 +3,7 @@
 
 mod batch_gradients;
 mod exchange;
+mod on_gpus;
 mod optimizer_shard;
 mod own_sum;
 mod prune;
@@ -24,11 +25,11 @@ use vitral_program::Program;
 use vitral_seed::Seed;
 
 use self::optimizer_shard::OptimizerShard;
-pub(crate) use self::shared::Share;
 pub use self::{
     batch_gradients::{BatchGradients, Stage},
     within_memory::MemoryFault,
 };
+pub(crate) use self::{own_sum::Gradient, shared::Share};
 use crate::{
     Error,
     class_weights::ImageWeights,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use vitral_burn::kernels::lasting;
+use vitral_burn::kernels::{covers, lasting};
 use vitral_distributed::{Segments, all_gather};
 use vitral_kernels::optimizer::PIECE;
 use vitral_model::parameters::{self, ParameterInfo};
@@ -62,6 +62,9 @@ impl OptimizerShard {
     pub(super) fn pieces_of(&self, whole: &[Tensor<1>]) -> Result<Vec<Tensor<1>>, Error> {
         let piece = |(parameter, range): &(usize, Range<usize>)| {
             let whole = &whole[*parameter];
+            if !covers(whole) {
+                return Ok(whole.clone().slice([range.clone()]));
+            }
             let values = values_of(whole)?;
             Ok(lasting(&values[range.clone()], [range.len()], &whole.device()))
         };
@@ -118,7 +121,10 @@ impl Learner {
     pub(super) fn whole(&self, moved: &[Tensor<1>]) -> Result<Vec<Tensor<1>>, Error> {
         match &self.shard {
             None => Ok(moved.to_vec()),
-            Some(shard) => shard.whole_of(&self.ranks, moved, &self.infos, &self.device()),
+            Some(shard) => match self.ranks.device_exchange() {
+                Some(by) => self.gathered_on_gpus(by, moved, shard.segments()),
+                None => shard.whole_of(&self.ranks, moved, &self.infos, &self.device()),
+            },
         }
     }
 

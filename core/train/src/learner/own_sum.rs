@@ -29,7 +29,7 @@ pub(super) enum OwnGradients {
 }
 
 /// The gradient of one parameter.
-pub(super) struct Gradient(pub(super) Tensor<1>);
+pub(crate) struct Gradient(pub(crate) Tensor<1>);
 
 impl Summand for Gradient {
     fn add(&mut self, other: Self) {
@@ -79,16 +79,25 @@ pub(super) fn joined(sums: &[TreeSum<Gradient>], values: usize) -> Result<TreeSu
     Ok(all)
 }
 
+/// The same, where the values stay on their device.
+pub(super) fn joined_on_device(sums: &[TreeSum<Gradient>]) -> Result<TreeSum<Gradient>, Error> {
+    let Some((first, others)) = sums.split_first() else { return Ok(TreeSum::new(0)) };
+    let mut all = first.try_map(|gradient| Ok::<_, Error>(vec![gradient.0.clone()]))?;
+    others.iter().try_for_each(|sum| all.try_join(sum, keep))?;
+    all.try_map(|gradients| Ok(Gradient(Tensor::cat(gradients.clone(), 0))))
+}
+
 /// Waits until a GPU has computed them.
 pub(super) fn wait_for_sums(
     gradients: &[TreeSum<Gradient>],
     figures: &TreeSum<Figures>,
 ) -> Result<(), Error> {
-    let mut all = figures.try_map(|_| Ok::<_, Error>(Vec::<Tensor<1>>::new()))?;
-    let keep = |all: &mut Vec<Tensor<1>>, gradient: &Gradient| {
-        all.push(gradient.0.clone());
-        Ok::<_, Error>(())
-    };
+    let mut all = figures.try_map(|_| Ok::<_, Error>(Vec::new()))?;
     gradients.iter().try_for_each(|sum| all.try_join(sum, keep))?;
     all.try_join(figures, |gradients, figures| wait_for(gradients, &figures.loss))
+}
+
+fn keep(all: &mut Vec<Tensor<1>>, gradient: &Gradient) -> Result<(), Error> {
+    all.push(gradient.0.clone());
+    Ok(())
 }

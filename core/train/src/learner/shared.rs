@@ -1,7 +1,7 @@
 //! Steps that the ranks of a job share: each computes the gradients of its micro-batches, and their sum is the
 //! same to the byte however many ranks there are.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, rc::Rc, sync::Arc, time::Duration};
 
 use burn::tensor::Tensor;
 use vitral_distributed::{
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Error,
+    device_exchange::DeviceExchange,
     experiment::Communication,
     flat::on_device,
     gradients::{global_norm, squared_norms},
@@ -81,6 +82,11 @@ impl Learner {
         if self.config.shard_optimizer && ranks.size() > 1 {
             self.shard_optimizer();
         }
+    }
+
+    /// Has the GPUs of ranks exchange values in this way.
+    pub(crate) fn exchange_by(&mut self, by: Option<Rc<dyn DeviceExchange>>) {
+        self.ranks = std::mem::take(&mut self.ranks).with_device_exchange(by);
     }
 
     /// The gradients of a rank's part of a step. Where others wait for them they are there when this returns, so
@@ -147,6 +153,9 @@ impl Learner {
     /// By what gradients are exchanged while backward runs, where that can be: on the processor, which has computed
     /// a gradient when it hands it over.
     fn beside(&self) -> Option<Arc<dyn Exchange + Send + Sync>> {
+        if self.ranks.device_exchange().is_some() {
+            return None;
+        }
         let peers = self.ranks.peers().filter(|peers| peers.size() > 1);
         peers.filter(|_| is_cpu(&self.device()))?.beside()
     }
@@ -179,7 +188,7 @@ impl Learner {
         Ok(OwnSum { gradients: OwnGradients::Exchanging(exchanging), figures })
     }
 
-    fn wire(&self) -> Wire {
+    pub(super) fn wire(&self) -> Wire {
         match self.config.communication {
             Communication::F32 => Wire::F32,
             Communication::BF16 => Wire::Bf16,
@@ -205,6 +214,9 @@ impl Learner {
                 let own: Option<Vec<_>> = sums.into_iter().map(TreeSum::finish).collect();
                 let own = own.map(|own| own.into_iter().map(|Gradient(own)| own).collect());
                 (own.unwrap_or_else(|| self.nothing().gradients), Duration::ZERO)
+            }
+            (OwnGradients::Here(sums), Some(_)) if let Some(by) = self.ranks.device_exchange() => {
+                (self.summed_on_gpus(by, sums)?, Duration::ZERO)
             }
             (OwnGradients::Here(sums), Some(peers)) => {
                 let count = self.infos.iter().map(ParameterInfo::elements).sum();
@@ -281,10 +293,9 @@ impl Learner {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
+    use burn::tensor::FloatDType;
     use vitral_data::Shard;
-    use vitral_distributed::threads::ranks;
+    use vitral_distributed::threads::{Rank, ranks};
     use vitral_model::ViTConfig;
     use vitral_seed::Seed;
 
@@ -352,12 +363,66 @@ mod tests {
         (Tensor::from_data(pixels, &device), crate::loss::targets(&labels, 3, 0.1, &device))
     }
 
+    /// Ranks whose tensors are exchanged as GPUs would.
+    struct BetweenDevices(Rank);
+
+    impl BetweenDevices {
+        fn tensor(values: Vec<f32>, like: &Tensor<1>) -> Tensor<1> {
+            // GPUs have no tensors without values.
+            let values = if values.is_empty() { vec![f32::NAN] } else { values };
+            Tensor::from_floats(&values[..], &like.device()).cast(like.dtype())
+        }
+    }
+
+    impl DeviceExchange for BetweenDevices {
+        fn rank(&self) -> usize {
+            Exchange::rank(&self.0)
+        }
+
+        fn size(&self) -> usize {
+            Exchange::size(&self.0)
+        }
+
+        fn all_to_all(
+            &self,
+            send: Tensor<1>,
+            counts: &[usize],
+            from: &[usize],
+        ) -> Result<Tensor<1>, String> {
+            let mut values = send.clone().cast(FloatDType::F32).try_into_vec_as::<f32>().unwrap();
+            values.truncate(counts.iter().sum());
+            let received = Exchange::all_to_all(&self.0, &values, counts, from);
+            Ok(Self::tensor(received, &send))
+        }
+
+        fn all_gather(&self, own: Tensor<1>, counts: &[usize]) -> Result<Tensor<1>, String> {
+            let mut values = own.clone().cast(FloatDType::F32).try_into_vec_as::<f32>().unwrap();
+            values.truncate(counts[self.rank()]);
+            Ok(Self::tensor(self.0.all_gather_values(&values, counts), &own))
+        }
+    }
+
     /// All that a few steps leave: losses, norms, weights, averages; `lost` are the places that cannot be read.
     fn trained(size: usize, train: &TrainConfig, lost: &[u32]) -> Vec<f32> {
+        trained_by(size, train, lost, |_| None)
+    }
+
+    /// The same, where tensors are exchanged without the memory of hosts.
+    fn trained_between_devices(size: usize, train: &TrainConfig) -> Vec<f32> {
+        trained_by(size, train, &[], |rank| Some(Rc::new(BetweenDevices(rank.clone()))))
+    }
+
+    fn trained_by(
+        size: usize,
+        train: &TrainConfig,
+        lost: &[u32],
+        exchange: impl Fn(&Rank) -> Option<Rc<dyn DeviceExchange>> + Sync,
+    ) -> Vec<f32> {
         let all = ranks(size, |rank| {
             let shared = Ranks::new(Rc::new(rank.clone()));
             let mut learner = learner(train);
             learner.join(&shared);
+            learner.exchange_by(exchange(rank));
             let mut found = Vec::new();
             for step in 0..3 {
                 let own = |part: Range<usize>| -> Vec<u32> {
@@ -406,6 +471,27 @@ mod tests {
                 "{size} ranks with a part of the optimizer"
             );
         }
+    }
+
+    /// What GPUs exchange directly is summed in the order in which hosts sum it.
+    #[test]
+    fn devices_that_exchange_tensors_come_to_the_same_bytes() {
+        for communication in [Communication::F32, Communication::BF16] {
+            for shard_optimizer in [false, true] {
+                let train = TrainConfig { communication, shard_optimizer, ..train(4) };
+                for size in [2, 4] {
+                    let on_hosts = trained(size, &train, &[]);
+                    assert!(
+                        trained_between_devices(size, &train) == on_hosts,
+                        "{size} ranks, {communication:?}, part of the optimizer: {shard_optimizer}"
+                    );
+                }
+            }
+        }
+        // Where each rank's part is cut freely, too.
+        let auto = BatchSize::Auto { effective: BATCH, memory: None };
+        let train = TrainConfig { batch: auto, mix: Mix::default(), ..train(1) };
+        assert!(trained_between_devices(2, &train) == trained(2, &train, &[]));
     }
 
     #[test]

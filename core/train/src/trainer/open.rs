@@ -46,8 +46,9 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, Error> {
         let opened = Self::open_new(ranks, experiment, registry, device);
-        let (parts, lock, state, notes) = ranks.all_succeed(opened)?;
+        let (mut parts, lock, state, mut notes) = ranks.all_succeed(opened)?;
         parts.check_same(&lock, &state)?;
+        notes.extend(parts.connect()?.map(|note| ("ranks", note)));
         let folder = || {
             let folder = RunFolder::create(&parts.experiment.output, &parts.experiment)?;
             folder.write_lock(&lock)?;
@@ -100,8 +101,9 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let (path, branch) = (checkpoint.path.clone(), checkpoint.branch.clone());
         let opened = Self::open_resumed(ranks, checkpoint, registry, device);
-        let (parts, lock, state, Resumed { mut notes, taught }) = ranks.all_succeed(opened)?;
+        let (mut parts, lock, state, Resumed { mut notes, taught }) = ranks.all_succeed(opened)?;
         parts.check_same(&lock, &state)?;
+        notes.extend(parts.connect()?.map(|note| ("ranks", note)));
         let folder = || {
             let run = run_of(&path).at(&path)?;
             let branched = branch.as_ref().map(|_| {

@@ -16,6 +16,7 @@ use crate::{
     batch_size::MemorySize,
     checkpoint::{Checkpoint, CheckpointError, CheckpointManager, State, compare_model},
     class_weights::ImageWeights,
+    device_exchange::connect,
     experiment::Experiment,
     footprint::{self, Purpose},
     init,
@@ -143,6 +144,17 @@ impl Parts {
             programs,
             step,
         })
+    }
+
+    /// Has the GPUs of ranks exchange gradients directly, if they can; returns what is to be known of that. All ranks
+    /// call it.
+    ///
+    /// # Errors
+    /// They do not reach each other.
+    pub(super) fn connect(&mut self) -> Result<Option<String>, Error> {
+        let (exchange, told) = connect(&self.ranks, &self.device)?;
+        self.learner.exchange_by(exchange);
+        Ok(told)
     }
 
     /// Has the learner learn from the experiment's teacher, if it has one; returns what tells that one from

@@ -17,6 +17,8 @@ pub(super) use bias::biased;
 pub(super) use branch::{attention_branch, mlp_branch};
 pub(super) use cross_entropy::cross_entropy;
 pub(super) use layer_norm::layer_norm;
+#[cfg(feature = "cuda")]
+pub(crate) use optimizer::values;
 pub(super) use optimizer::{combined, squared_norm, stepped, steps_at_once};
 pub(super) use pixels::looked_up;
 

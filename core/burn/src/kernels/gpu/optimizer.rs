@@ -78,7 +78,8 @@ fn step(Update { rule, number, ema_decay }: Update) -> Step {
     }
 }
 
-fn values(tensor: Tensor<1>) -> Values {
+/// A tensor on a GPU as the backend has it.
+pub(crate) fn values(tensor: Tensor<1>) -> Values {
     operation::on_gpu(tensor.into_dispatch()).float()
 }
 

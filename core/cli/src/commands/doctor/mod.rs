@@ -9,7 +9,7 @@ use vitral_data::SourceConfig;
 use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
     Compute,
-    device::{Device, DeviceChoice, DeviceError, Gpu, describe},
+    device::{Device, DeviceChoice, DeviceError, Gpu, describe, nccl},
 };
 
 use crate::{
@@ -59,6 +59,7 @@ pub fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     println!("processes");
     println!("  {:8} {}", "launcher", Start::of_this_process());
     println!("  {:8} {}", "mpi", MPI);
+    println!("  {:8} {}", "nccl", nccl());
     println!("data");
     let sources = vitral_config::choices::<SourceConfig>();
     let width = sources.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
