@@ -11,7 +11,7 @@ use std::{
     ptr::null_mut,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use burn::tensor::Tensor;
@@ -28,6 +28,8 @@ use crate::{cuda::CudaError, kernels::values_on_gpu};
 
 /// The names of NCCL's library: that of its second version's interface, and that which compilers look for.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
+/// How long an exchange may take, which all ranks have come to.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// NCCL's name for bytes.
 const BYTES: c_int = 1;
 /// What NCCL returns where all is well, and where it is not done.
@@ -311,7 +313,7 @@ impl Gpus {
     /// Waits until the stream is done, or NCCL finds that it will never be.
     fn wait(&self) -> Result<(), NcclError> {
         // A rank that is waited for is most often a little late: the first looks follow each other.
-        let mut rest = Duration::ZERO;
+        let (begin, mut rest) = (Instant::now(), Duration::ZERO);
         loop {
             // SAFETY: the stream was created when the job was joined, and lives as long.
             match unsafe { cuStreamQuery(self.stream) } {
@@ -324,6 +326,10 @@ impl Gpus {
             let asked = unsafe { (self.functions.async_error)(self.communicator, &mut code) };
             self.functions.check("ncclCommGetAsyncError", asked)?;
             self.functions.check("exchange", code)?;
+            if begin.elapsed() > PATIENCE {
+                let reason = format!("it is not done after {} s", PATIENCE.as_secs());
+                return Err(NcclError::Failed { call: "exchange", reason });
+            }
             thread::sleep(rest);
             rest = (rest + Duration::from_micros(1)).min(Duration::from_micros(100));
         }

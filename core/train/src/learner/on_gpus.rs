@@ -26,6 +26,7 @@ impl Learner {
         exchange: &dyn DeviceExchange,
         mut sums: Vec<TreeSum<Gradient>>,
     ) -> Result<Vec<Tensor<1>>, Error> {
+        self.meet();
         let device = self.device();
         let segments = self.shard.as_ref().map(|shard| shard.segments().clone());
         let plan = Plan::new(&self.infos, segments, self.wire());
@@ -70,6 +71,7 @@ impl Learner {
         pieces: &[Tensor<1>],
         segments: &Segments,
     ) -> Result<Vec<Tensor<1>>, Error> {
+        self.meet();
         let device = self.device();
         let carrier = OnDevice { exchange, wire: Wire::F32, device: &device };
         let pieces: Vec<Gradient> = pieces.iter().cloned().map(Gradient).collect();
@@ -78,5 +80,12 @@ impl Learner {
         let all = carrier.all_gather(own, &segments.counts());
         let all = all.map_err(|error| Error::Message(error.to_string()))?;
         Ok(cut(&all.0, self.infos.iter().map(ParameterInfo::elements)))
+    }
+
+    /// Waits for all ranks where one that does not come is found and named, as it is not within NCCL.
+    fn meet(&self) {
+        if let Some(peers) = self.ranks.peers() {
+            peers.barrier();
+        }
     }
 }
