@@ -16,7 +16,7 @@
 // CUDA_STAND_IN_DRIVER   the CUDA version that the driver is of, as in 13000; else newer than any NVRTC
 // CUDA_STAND_IN_MEMORY   bytes of memory; else 141 GiB
 // CUDA_STAND_IN_DEVICES  how many devices there are; else 1
-// CUDA_STAND_IN_COPIES   1: copies move bytes, so that what was copied to the device is there; else zeros are
+// CUDA_STAND_IN_COPIES   copies of at most so many bytes move them; others, and else all, bring zeros to the host
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -341,9 +341,9 @@ static Result copy(unsigned long *count, unsigned long *bytes, void *to, const v
     }
     add(count, 1);
     add(bytes, size);
-    static int moves = -1;
-    if (moves < 0) moves = setting("CUDA_STAND_IN_COPIES", 0) == 1;
-    if (moves) memmove(to, from, size);
+    static long most = -1;
+    if (most < 0) most = setting("CUDA_STAND_IN_COPIES", 0);
+    if (size <= (size_t)most) memmove(to, from, size);
     else if (count == &to_host) memset(to, 0, size);
     return SUCCESS;
 }
