@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use vitral_bundle::{Digest, Fetched, PackInput, Reference, SourceManifest, Store, Which, pack};
+use vitral_bundle::{
+    Digest, Fetched, PackInput, Reference, SourceManifest, Store, Target, Which, pack,
+};
 use vitral_host::Description;
 
 use super::*;
