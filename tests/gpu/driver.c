@@ -16,6 +16,7 @@
 // CUDA_STAND_IN_DRIVER   the CUDA version that the driver is of, as in 13000; else newer than any NVRTC
 // CUDA_STAND_IN_MEMORY   bytes of memory; else 141 GiB
 // CUDA_STAND_IN_DEVICES  how many devices there are; else 1
+// CUDA_STAND_IN_FIRST    which of a machine's devices this process has as its first one; else 0
 // CUDA_STAND_IN_COPIES   copies of at most so many bytes move them; others, and else all, bring zeros to the host
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -121,7 +122,7 @@ Result cuDeviceGetPCIBusId(char *id, int size, int device) {
     return SUCCESS;
 }
 Result cuDeviceGetUuid_v2(void *uuid, int device) {
-    memset(uuid, device + 1, 16);
+    memset(uuid, setting("CUDA_STAND_IN_FIRST", 0) + device + 1, 16);
     return SUCCESS;
 }
 Result cuDeviceGetAttribute(int *value, int attribute, int device) {

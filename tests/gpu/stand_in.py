@@ -199,7 +199,8 @@ def ranks(machine):
         ("f32", "exchanged by NCCL 2.27.1", nccl, 2, []),
         ("bf16", "exchanged by NCCL 2.27.1", nccl, 2, ["--set", "train.communication=BF16"]),
         ("part", "exchanged by NCCL 2.27.1", nccl, 2, ["--set", "train.shard_optimizer=true"]),
-        ("no-nccl", "NCCL, by which GPUs exchange gradients, is not installed", str(GPU), 2, []),
+        ("own-gpu", "exchanged by NCCL 2.27.1", nccl, 1, []),
+        ("no-nccl", "NCCL, by which GPUs exchange gradients, cannot be opened", str(GPU), 2, []),
         ("one-gpu", "shares its GPU with another rank", nccl, 1, []),
     ]:
         folder = machine.folder / f"ranks-{name}"
@@ -217,7 +218,10 @@ def ranks(machine):
         output = ["--set", f"output={folder / 'run'}", "--set", "train.accum_steps=2"]
         train = ["train", str(SMALL), *output, "--set", "train.steps=10", "--device", "cuda", *more]
         environment = machine.environment(changes)
-        command = ["mpirun", "-n", "2", machine.program, *train]
+        # As where each rank sees a GPU of its own alone, which has the same number in all.
+        own = 'CUDA_STAND_IN_FIRST=$OMPI_COMM_WORLD_LOCAL_RANK exec "$@"'
+        wrapped = ["sh", "-c", own, "sh"] if name == "own-gpu" else []
+        command = ["mpirun", "-n", "2", *wrapped, machine.program, *train]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
         said = done.stdout + done.stderr
         if done.returncode or words not in said:

@@ -6,6 +6,7 @@
 //! `libnccl.so.2`, the only name under which NVIDIA's packages install it for those who do not compile with it.
 
 use std::{
+    cell::Cell,
     ffi::{CStr, c_char, c_int, c_void},
     ops::Range,
     ptr::null_mut,
@@ -29,7 +30,7 @@ use crate::{cuda::CudaError, kernels::values_on_gpu};
 /// The names of NCCL's library: that of its second version's interface, and that which compilers look for.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 /// How long an exchange may take, which all ranks have come to.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// NCCL's name for bytes.
 const BYTES: c_int = 1;
 /// What NCCL returns where all is well, and where it is not done.
@@ -41,10 +42,10 @@ const IN_PROGRESS: c_int = 7;
 pub enum NcclError {
     /// No library.
     #[error(
-        "NCCL, by which GPUs exchange gradients, is not installed (there is no `libnccl.so.2`): install NVIDIA's \
-         `libnccl2`, or PyPI's `nvidia-nccl-cu12` and put its `lib` on LD_LIBRARY_PATH"
+        "NCCL, by which GPUs exchange gradients, cannot be opened ({0}): install NVIDIA's `libnccl2`, or PyPI's \
+         `nvidia-nccl-cu12` and put its `lib` on LD_LIBRARY_PATH"
     )]
-    NotInstalled,
+    NotInstalled(String),
     /// A library that lacks what is needed.
     #[error("NCCL lacks the function `{0}`: install version 2.7 or newer")]
     Old(String),
@@ -73,20 +74,34 @@ impl From<DriverError> for NcclError {
 /// What one rank makes and all ranks of a job need to find each other.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Id([c_char; Self::BYTES]);
+pub struct Id(pub [u8; Self::BYTES]);
 
 impl Id {
     /// Its size.
     pub const BYTES: usize = 128;
+}
 
-    /// To be sent to the other ranks.
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        self.0.map(|byte| byte.cast_unsigned())
-    }
+/// A GPU that a rank can join a job with.
+pub struct Gpu {
+    /// What tells it from any other, whatever its number is for this process.
+    pub uuid: String,
+    context: CUcontext,
+    stream: CUstream,
+}
 
-    /// As it was sent.
-    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        Self(bytes.map(u8::cast_signed))
+impl Gpu {
+    /// That of this number.
+    ///
+    /// # Errors
+    /// The driver fails.
+    pub fn open(number: usize) -> Result<Self, NcclError> {
+        let gpu = device::get(c_int::try_from(number).unwrap_or(c_int::MAX))?;
+        let uuid = device::get_uuid(gpu)?.bytes.map(|byte| format!("{byte:02x}")).concat();
+        // SAFETY: the GPU is one that the driver has named. Its context is kept, since Burn computes in the same one.
+        let context = unsafe { primary_ctx::retain(gpu) }?;
+        // SAFETY: it was retained above.
+        unsafe { ctx::set_current(context) }?;
+        Ok(Self { uuid, context, stream: stream::create(stream::StreamKind::NonBlocking)? })
     }
 }
 
@@ -161,9 +176,13 @@ impl Nccl {
     /// # Errors
     /// It is not installed, or too old.
     pub fn open() -> Result<Self, NcclError> {
-        // SAFETY: NCCL does nothing when it is opened, and is not closed again.
-        let library = NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok());
-        let library = library.ok_or(NcclError::NotInstalled)?;
+        let mut reason = String::new();
+        let library = NAMES.iter().find_map(|name| {
+            // SAFETY: NCCL does nothing when it is opened, and is not closed again.
+            let opened = unsafe { Library::new(*name) };
+            opened.inspect_err(|error| reason = error.to_string()).ok()
+        });
+        let library = library.ok_or(NcclError::NotInstalled(reason))?;
         // SAFETY: it has NCCL's name.
         let functions = unsafe { Functions::of(&library) };
         std::mem::forget(library);
@@ -195,30 +214,22 @@ impl Nccl {
         self.functions.check("ncclGetUniqueId", code).map(|()| id)
     }
 
-    /// Joins a job as one of so many ranks, with the GPU of this number. Returns once all ranks have joined.
+    /// Joins a job as one of so many ranks. Returns once all ranks have joined.
     ///
     /// # Errors
-    /// They do not reach each other, or the GPU is that of another rank.
-    pub fn join(&self, id: Id, rank: usize, size: usize, gpu: usize) -> Result<Gpus, NcclError> {
+    /// They do not reach each other.
+    pub fn join(&self, id: Id, rank: usize, size: usize, gpu: Gpu) -> Result<Gpus, NcclError> {
         let number = |count: usize| c_int::try_from(count).unwrap_or(c_int::MAX);
-        // SAFETY: the GPU is one that the driver has named. Its context is kept, since Burn computes in the same one.
-        let context = unsafe { primary_ctx::retain(device::get(number(gpu))?) }?;
-        // SAFETY: it was retained above.
-        unsafe { ctx::set_current(context) }?;
-        let stream = stream::create(stream::StreamKind::NonBlocking)?;
         let mut communicator = null_mut();
-        // SAFETY: it writes a pointer, which outlives the call; the device's context is this thread's.
-        let code =
-            unsafe { (self.functions.join)(&mut communicator, number(size), id, number(rank)) };
+        // SAFETY: it writes a pointer, which outlives the call; the context is that of the rank's GPU.
+        let code = unsafe {
+            ctx::set_current(gpu.context)?;
+            (self.functions.join)(&mut communicator, number(size), id, number(rank))
+        };
         self.functions.check("ncclCommInitRank", code)?;
-        Ok(Gpus {
-            functions: Arc::clone(&self.functions),
-            communicator,
-            context,
-            stream,
-            rank,
-            size,
-        })
+        let (functions, communicator) =
+            (Arc::clone(&self.functions), Cell::new(Some(communicator)));
+        Ok(Gpus { functions, communicator, gpu, patience: Cell::new(PATIENCE), rank, size })
     }
 }
 
@@ -226,9 +237,10 @@ impl Nccl {
 /// joined, and a call returns once the values are there.
 pub struct Gpus {
     functions: Arc<Functions>,
-    communicator: Communicator,
-    context: CUcontext,
-    stream: CUstream,
+    /// None after a failure.
+    communicator: Cell<Option<Communicator>>,
+    gpu: Gpu,
+    patience: Cell<Duration>,
     rank: usize,
     size: usize,
 }
@@ -242,6 +254,14 @@ impl Gpus {
     /// How many ranks there are.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Has what `exchange` does end after so long, in place of two minutes.
+    pub fn within<R>(&self, patience: Duration, exchange: impl FnOnce(&Self) -> R) -> R {
+        self.patience.set(patience);
+        let done = exchange(self);
+        self.patience.set(PATIENCE);
+        done
     }
 
     /// Gives each rank its own values, of any type: `counts[r]` of `send`, `[n]`, in the order of ranks, go to rank
@@ -293,7 +313,7 @@ impl Gpus {
         }
         // Their kernels are with the driver, on streams of Burn's own.
         // SAFETY: the context was retained when the job was joined.
-        unsafe { ctx::set_current(self.context) }?;
+        unsafe { ctx::set_current(self.gpu.context) }?;
         ctx::synchronize()?;
         let Ok(buffers) = buffers.try_into() else { unreachable!("as many as there are tensors") };
         Ok(buffers)
@@ -301,6 +321,16 @@ impl Gpus {
 
     /// Has all that `calls` asks for be done at once, and waits for it.
     fn at_once(&self, calls: impl FnOnce(&Self) -> Result<(), NcclError>) -> Result<(), NcclError> {
+        self.done_at_once(calls).inspect_err(|_| {
+            // What is still under way ends, before the memory that it reads and writes is another's.
+            self.leave();
+        })
+    }
+
+    fn done_at_once(
+        &self,
+        calls: impl FnOnce(&Self) -> Result<(), NcclError>,
+    ) -> Result<(), NcclError> {
         // SAFETY: it takes nothing.
         self.functions.check("ncclGroupStart", unsafe { (self.functions.group_start)() })?;
         let asked = calls(self);
@@ -310,24 +340,37 @@ impl Gpus {
         self.wait()
     }
 
+    fn communicator(&self) -> Result<Communicator, NcclError> {
+        let left = || NcclError::Failed { call: "exchange", reason: "it has failed before".into() };
+        self.communicator.get().ok_or_else(left)
+    }
+
+    /// Leaves the job at once. To leave in good order would be to wait for ranks that are perhaps no more.
+    fn leave(&self) {
+        if let Some(communicator) = self.communicator.take() {
+            // SAFETY: the communicator is this one's, and is not used again.
+            unsafe { (self.functions.leave)(communicator) };
+        }
+    }
+
     /// Waits until the stream is done, or NCCL finds that it will never be.
     fn wait(&self) -> Result<(), NcclError> {
         // A rank that is waited for is most often a little late: the first looks follow each other.
         let (begin, mut rest) = (Instant::now(), Duration::ZERO);
         loop {
             // SAFETY: the stream was created when the job was joined, and lives as long.
-            match unsafe { cuStreamQuery(self.stream) } {
+            match unsafe { cuStreamQuery(self.gpu.stream) } {
                 CUresult::CUDA_SUCCESS => return Ok(()),
                 CUresult::CUDA_ERROR_NOT_READY => {}
                 code => return Err(DriverError(code).into()),
             }
             let mut code = SUCCESS;
             // SAFETY: the communicator is this one's; it writes a number, which outlives the call.
-            let asked = unsafe { (self.functions.async_error)(self.communicator, &mut code) };
+            let asked = unsafe { (self.functions.async_error)(self.communicator()?, &mut code) };
             self.functions.check("ncclCommGetAsyncError", asked)?;
             self.functions.check("exchange", code)?;
-            if begin.elapsed() > PATIENCE {
-                let reason = format!("it is not done after {} s", PATIENCE.as_secs());
+            if begin.elapsed() > self.patience.get() {
+                let reason = format!("it is not done after {} s", self.patience.get().as_secs());
                 return Err(NcclError::Failed { call: "exchange", reason });
             }
             thread::sleep(rest);
@@ -347,8 +390,8 @@ impl Gpus {
                 bytes,
                 BYTES,
                 peer as c_int,
-                self.communicator,
-                self.stream,
+                self.communicator()?,
+                self.gpu.stream,
             )
         };
         self.functions.check("ncclSend", code)
@@ -366,8 +409,8 @@ impl Gpus {
                 bytes,
                 BYTES,
                 peer as c_int,
-                self.communicator,
-                self.stream,
+                self.communicator()?,
+                self.gpu.stream,
             )
         };
         self.functions.check("ncclRecv", code)
@@ -387,8 +430,8 @@ impl Gpus {
                 bytes,
                 BYTES,
                 root as c_int,
-                self.communicator,
-                self.stream,
+                self.communicator()?,
+                self.gpu.stream,
             )
         };
         self.functions.check("ncclBroadcast", code)
@@ -397,9 +440,10 @@ impl Gpus {
 
 impl Drop for Gpus {
     fn drop(&mut self) {
-        // Each call has waited for its end. Leaving in good order would wait for ranks that are perhaps no more.
-        // SAFETY: the communicator is this one's, and is not used again.
-        unsafe { (self.functions.leave)(self.communicator) };
+        // Each call has waited for its end. Of a panic others hear from the process, and not from NCCL.
+        if !thread::panicking() {
+            self.leave();
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Learner {
         Ok(cut(&all.0, self.infos.iter().map(ParameterInfo::elements)))
     }
 
-    /// Waits for all ranks where one that does not come is found and named, as it is not within NCCL.
+    /// Waits for all ranks by MPI, where one that does not come is found and named. Within NCCL it would not be.
     fn meet(&self) {
         if let Some(peers) = self.ranks.peers() {
             peers.barrier();
