@@ -95,23 +95,22 @@ impl Carrier<Gradient> for OnDevice<'_> {
 pub(crate) fn cut(all: &Tensor<1>, lengths: impl Iterator<Item = usize>) -> Vec<Tensor<1>> {
     let mut end = 0;
     let mut next = |length: usize| {
-        let start = end;
-        end += length;
-        all.clone().slice([start..end])
+        let range = end..end + length;
+        end = range.end;
+        all.clone().slice([range])
     };
     lengths.map(&mut next).collect()
 }
 
-/// How the GPUs of ranks exchange values, if they can do so directly, and what there is to tell about it. All ranks
-/// come to the same.
+/// How the GPUs of ranks exchange values, if they can do so directly, and what there is to tell about it.
+pub(crate) type Connection = (Option<Rc<dyn DeviceExchange>>, Option<String>);
+
+/// Connects the GPUs of ranks, all of which come to the same.
 ///
 /// # Errors
 /// They do not reach each other.
 #[cfg(not(feature = "cuda"))]
-pub(crate) fn connect(
-    _: &Ranks,
-    _: &Device,
-) -> Result<(Option<Rc<dyn DeviceExchange>>, Option<String>), Error> {
+pub(crate) fn connect(_: &Ranks, _: &Device) -> Result<Connection, Error> {
     Ok((None, None))
 }
 
@@ -166,10 +165,7 @@ mod with_nccl {
         nccl: Result<String, String>,
     }
 
-    pub(crate) fn connect(
-        ranks: &Ranks,
-        device: &Device,
-    ) -> Result<(Option<Rc<dyn DeviceExchange>>, Option<String>), Error> {
+    pub(crate) fn connect(ranks: &Ranks, device: &Device) -> Result<Connection, Error> {
         if ranks.size() < 2 {
             return Ok((None, None));
         }

@@ -11,6 +11,8 @@
 //! but for the order of summation.
 
 mod across;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod outer;
 mod packed;
 mod pairs;

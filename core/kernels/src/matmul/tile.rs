@@ -1,6 +1,11 @@
 //! The micro-kernel: a tile of the result in registers.
 
+use std::mem::MaybeUninit;
+
 use pulp::Simd;
+
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 
 /// Rows of a tile where there are 32 vector registers: with two columns of vectors it takes 24 of
 /// them for sums, two for the right operand and one for the left.
@@ -23,6 +28,19 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     left_depth: usize,
     mut right: *const f32,
 ) -> [[S::f32s; VECTORS]; ROWS] {
+    #[cfg(target_arch = "x86_64")]
+    if const { S::F32_LANES * VECTORS == avx512::COLUMNS && ROWS == avx512::ROWS }
+        && left_depth == 1
+        && depth >= avx512::DEEP
+    {
+        // In memory of their own: those below stay in registers.
+        let mut sums = MaybeUninit::<[[S::f32s; VECTORS]; ROWS]>::uninit();
+        // SAFETY: two vectors of so many values are those of AVX-512, and all are written; the rest as the caller says.
+        unsafe {
+            avx512::tile(depth, left, left_row, right, sums.as_mut_ptr().cast());
+            return sums.assume_init();
+        }
+    }
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     for _ in 0..depth {
         // SAFETY: what the caller says of `right`.
