@@ -299,8 +299,8 @@ impl Gpus {
         let [own, into] = self.buffers([own, gathered.clone()])?;
         // A broadcast of each: the counts may differ.
         self.at_once(|nccl| {
-            let pieces = into.pieces(counts).into_iter().enumerate();
-            pieces.map(|(root, piece)| nccl.broadcast(own.start, &piece, root)).collect()
+            let mut pieces = into.pieces(counts).into_iter().enumerate();
+            pieces.try_for_each(|(root, piece)| nccl.broadcast(own.start, &piece, root))
         })?;
         Ok(gathered)
     }

@@ -164,3 +164,31 @@ pub(super) unsafe fn tile(
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To the last bit: products are fused with additions in the order of steps.
+    #[test]
+    fn sums_are_those_of_plain_loops() {
+        if !std::arch::is_x86_feature_detected!("avx512f") {
+            return;
+        }
+        let value = |at: usize| ((at * 7919 + 13) % 1009) as f32 / 505.0 - 1.0;
+        for (depth, left_row) in [(0, 1), (1, 1), (3, 5), (4, 4), (160, 160), (387, 401)] {
+            let left: Vec<f32> = (0..ROWS * left_row.max(depth)).map(value).collect();
+            let right: Vec<f32> = (0..depth * COLUMNS).map(|at| value(at + 7)).collect();
+            let mut sums = vec![f32::NAN; ROWS * COLUMNS];
+            // SAFETY: the processor has AVX-512, and all is as large as that.
+            unsafe { tile(depth, left.as_ptr(), left_row, right.as_ptr(), sums.as_mut_ptr()) };
+            for (at, sum) in sums.into_iter().enumerate() {
+                let (row, column) = (at / COLUMNS, at % COLUMNS);
+                let add = |sum: f32, step: usize| {
+                    left[row * left_row + step].mul_add(right[step * COLUMNS + column], sum)
+                };
+                assert_eq!(sum, (0..depth).fold(0.0, add), "{depth} steps, row {row}, {column}");
+            }
+        }
+    }
+}
