@@ -5,9 +5,11 @@
 //! depend on the number of GPUs. NCCL is opened where a program runs. `cudarc` has bindings for it, but does not find
 //! `libnccl.so.2`, the only name under which NVIDIA's packages install it for those who do not compile with it.
 
+mod functions;
+
 use std::{
     cell::Cell,
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{c_int, c_void},
     ops::Range,
     ptr::null_mut,
     sync::Arc,
@@ -25,17 +27,13 @@ use cudarc::driver::{
 };
 use libloading::Library;
 
+use self::functions::{BYTES, Communicator, Functions, SUCCESS};
 use crate::{cuda::CudaError, kernels::values_on_gpu};
 
 /// The names of NCCL's library: that of its second version's interface, and that which compilers look for.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 /// How long an exchange may take, which all ranks have come to.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// NCCL's name for bytes.
-const BYTES: c_int = 1;
-/// What NCCL returns where all is well, and where it is not done.
-const SUCCESS: c_int = 0;
-const IN_PROGRESS: c_int = 7;
 
 /// Why GPUs cannot exchange values by NCCL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,65 +100,6 @@ impl Gpu {
         // SAFETY: it was retained above.
         unsafe { ctx::set_current(context) }?;
         Ok(Self { uuid, context, stream: stream::create(stream::StreamKind::NonBlocking)? })
-    }
-}
-
-type Communicator = *mut c_void;
-
-/// Declares the functions of NCCL that are called, each once.
-macro_rules! functions {
-    ($($field:ident: $name:literal => fn($($argument:ty),*),)*) => {
-        /// NCCL's functions.
-        struct Functions {
-            $($field: unsafe extern "C" fn($($argument),*) -> c_int,)*
-            error_string: unsafe extern "C" fn(c_int) -> *const c_char,
-        }
-
-        impl Functions {
-            /// Looks them up.
-            ///
-            /// # Errors
-            /// One is missing.
-            ///
-            /// # Safety
-            /// The library is NCCL.
-            unsafe fn of(library: &Library) -> Result<Self, NcclError> {
-                let old = |name: &str| NcclError::Old(name.into());
-                // SAFETY: these are the signatures of `nccl.h`, which have been the same since version 2.7.
-                unsafe {
-                    Ok(Self {
-                        $($field: *library.get($name.as_bytes()).map_err(|_| old($name))?,)*
-                        error_string: *library
-                            .get(b"ncclGetErrorString")
-                            .map_err(|_| old("ncclGetErrorString"))?,
-                    })
-                }
-            }
-        }
-    };
-}
-
-functions! {
-    version: "ncclGetVersion" => fn(*mut c_int),
-    id: "ncclGetUniqueId" => fn(*mut Id),
-    join: "ncclCommInitRank" => fn(*mut Communicator, c_int, Id, c_int),
-    leave: "ncclCommAbort" => fn(Communicator),
-    async_error: "ncclCommGetAsyncError" => fn(Communicator, *mut c_int),
-    group_start: "ncclGroupStart" => fn(),
-    group_end: "ncclGroupEnd" => fn(),
-    send: "ncclSend" => fn(*const c_void, usize, c_int, c_int, Communicator, CUstream),
-    receive: "ncclRecv" => fn(*mut c_void, usize, c_int, c_int, Communicator, CUstream),
-    broadcast: "ncclBroadcast" => fn(*const c_void, *mut c_void, usize, c_int, c_int, Communicator, CUstream),
-}
-
-impl Functions {
-    fn check(&self, call: &'static str, code: c_int) -> Result<(), NcclError> {
-        if code == SUCCESS || code == IN_PROGRESS {
-            return Ok(());
-        }
-        // SAFETY: NCCL's texts are static and end with a NUL.
-        let reason = unsafe { CStr::from_ptr((self.error_string)(code)) };
-        Err(NcclError::Failed { call, reason: reason.to_string_lossy().into_owned() })
     }
 }
 
@@ -378,63 +317,46 @@ impl Gpus {
         }
     }
 
-    fn send(&self, piece: &Range<u64>, peer: usize) -> Result<(), NcclError> {
-        let (start, bytes) = (piece.start as *const c_void, (piece.end - piece.start) as usize);
-        if bytes == 0 {
-            return Ok(());
+    /// Asks for one message: `call`, of a piece's first byte, its length, and what it goes through. Nothing is asked
+    /// for where there are no bytes.
+    fn ask(
+        &self,
+        name: &'static str,
+        piece: &Range<u64>,
+        call: impl FnOnce(u64, usize, Communicator, CUstream) -> c_int,
+    ) -> Result<(), NcclError> {
+        match (piece.end - piece.start) as usize {
+            0 => Ok(()),
+            bytes => {
+                let code = call(piece.start, bytes, self.communicator()?, self.gpu.stream);
+                self.functions.check(name, code)
+            }
         }
-        // SAFETY: the buffer is on the device, and is held until the stream is done.
-        let code = unsafe {
-            (self.functions.send)(
-                start,
-                bytes,
-                BYTES,
-                peer as c_int,
-                self.communicator()?,
-                self.gpu.stream,
-            )
-        };
-        self.functions.check("ncclSend", code)
+    }
+
+    fn send(&self, piece: &Range<u64>, peer: usize) -> Result<(), NcclError> {
+        self.ask("ncclSend", piece, |start, bytes, through, stream| {
+            let (from, peer) = (start as *const c_void, peer as c_int);
+            // SAFETY: the buffer is on the device, and is held until the stream is done.
+            unsafe { (self.functions.send)(from, bytes, BYTES, peer, through, stream) }
+        })
     }
 
     fn receive(&self, piece: &Range<u64>, peer: usize) -> Result<(), NcclError> {
-        let (start, bytes) = (piece.start as *mut c_void, (piece.end - piece.start) as usize);
-        if bytes == 0 {
-            return Ok(());
-        }
-        // SAFETY: the buffer is on the device, nobody else has it, and it is held until the stream is done.
-        let code = unsafe {
-            (self.functions.receive)(
-                start,
-                bytes,
-                BYTES,
-                peer as c_int,
-                self.communicator()?,
-                self.gpu.stream,
-            )
-        };
-        self.functions.check("ncclRecv", code)
+        self.ask("ncclRecv", piece, |start, bytes, through, stream| {
+            let (to, peer) = (start as *mut c_void, peer as c_int);
+            // SAFETY: the buffer is on the device, nobody else has it, and it is held until the stream is done.
+            unsafe { (self.functions.receive)(to, bytes, BYTES, peer, through, stream) }
+        })
     }
 
     /// Has a rank's own values, which lie there on that rank, be in this piece on all of them.
     fn broadcast(&self, own: u64, piece: &Range<u64>, root: usize) -> Result<(), NcclError> {
-        let bytes = (piece.end - piece.start) as usize;
-        if bytes == 0 {
-            return Ok(());
-        }
-        // SAFETY: as in `receive`; what is sent is read on the root alone.
-        let code = unsafe {
-            (self.functions.broadcast)(
-                own as *const c_void,
-                piece.start as *mut c_void,
-                bytes,
-                BYTES,
-                root as c_int,
-                self.communicator()?,
-                self.gpu.stream,
-            )
-        };
-        self.functions.check("ncclBroadcast", code)
+        self.ask("ncclBroadcast", piece, |start, bytes, through, stream| {
+            let (from, to, root) = (own as *const c_void, start as *mut c_void, root as c_int);
+            // SAFETY: as in `receive`; what is sent is read on the root alone.
+            unsafe { (self.functions.broadcast)(from, to, bytes, BYTES, root, through, stream) }
+        })
     }
 }
 
