@@ -4,6 +4,9 @@
 //! multiplications of vectors, for which Intel's processors take the ports that multiply. Here three pointers reach four
 //! rows each, and move on once in four steps, as in the kernels of BLIS (Van Zee and van de Geijn, "BLIS: A Framework for
 //! Rapidly Instantiating BLAS Functionality", 2015).
+//!
+//! While it multiplies, it brings a part of what comes next from the third cache to the second: a panel of weights is used
+//! for a few tiles alone, and the first of them would wait for it.
 
 use std::arch::asm;
 
@@ -102,7 +105,8 @@ macro_rules! store {
 }
 
 /// Writes the sums of twelve rows of the left operand times two vectors of the right one's columns to `sums`, `[12, 32]`:
-/// each of products that are added step after step.
+/// each of products that are added step after step. From `ahead` on, which may lie anywhere, the second cache gets one
+/// value for each [`AHEAD`](super::tile::AHEAD) of the right operand.
 ///
 /// # Safety
 /// The processor has AVX-512. `left` must have `depth` values that follow each other in each of twelve rows `left_row`
@@ -114,6 +118,7 @@ pub(super) unsafe fn tile(
     left_row: usize,
     right: *const f32,
     sums: *mut f32,
+    ahead: *const f32,
 ) {
     let row = left_row * size_of::<f32>();
     // SAFETY: as the caller says.
@@ -127,6 +132,9 @@ pub(super) unsafe fn tile(
             step!("4", "128", "192"),
             step!("8", "256", "320"),
             step!("12", "384", "448"),
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
+            "add {ahead}, 128",
             "add {first}, 16",
             "add {fifth}, 16",
             "add {ninth}, 16",
@@ -155,6 +163,7 @@ pub(super) unsafe fn tile(
             row = in(reg) row,
             rows = in(reg) 3 * row,
             right = inout(reg) right => _,
+            ahead = inout(reg) ahead => _,
             out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _,
             out("zmm6") _, out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
             out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _,
@@ -181,7 +190,10 @@ mod tests {
             let right: Vec<f32> = (0..depth * COLUMNS).map(|at| value(at + 7)).collect();
             let mut sums = vec![f32::NAN; ROWS * COLUMNS];
             // SAFETY: the processor has AVX-512, and all is as large as that.
-            unsafe { tile(depth, left.as_ptr(), left_row, right.as_ptr(), sums.as_mut_ptr()) };
+            unsafe {
+                let right = right.as_ptr();
+                tile(depth, left.as_ptr(), left_row, right, sums.as_mut_ptr(), right);
+            }
             for (at, sum) in sums.into_iter().enumerate() {
                 let (row, column) = (at / COLUMNS, at % COLUMNS);
                 let add = |sum: f32, step: usize| {

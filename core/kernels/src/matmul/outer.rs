@@ -15,16 +15,15 @@ use crate::{
     element::Element,
     rows::{self, Shared},
     scratch,
-    simd::{dispatch, each_vector, load, store},
+    simd::{dispatch, each_vector, load, prefetch, store},
 };
 
 /// Columns of the right operand that are packed at once; with a task's rows of the left one they fit
 /// into a core's second cache.
 const WIDTH: usize = 192;
 
-/// Rows of words that are summed before the next ones are read. Not a power of two, so that panels
-/// lie in different sets of the first cache.
-const DEPTH: usize = 248;
+/// Most rows of words that are summed before the next ones are read.
+const DEPTH: usize = 400;
 
 /// `out = leftᵀ right`, with `left` `[rows, m]`, `right` `[rows, n]`, `out` `[m, n]`; `T` is the
 /// type that both are multiplied in.
@@ -111,11 +110,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
     #[inline(always)]
     fn run<S: Simd, const ROWS: usize>(&self, simd: S, kernel: Option<&Kernel>) {
         let height = kernel.map_or(ROWS, |kernel| kernel.rows);
-        let most = match self.format {
-            Format::Values => DEPTH,
-            Format::Pairs(kernel) => 2 * DEPTH / (2 * kernel.step) * 2 * kernel.step,
-        };
-        let depth = most.min(self.left.rows);
+        let depth = self.depth();
         let width = WIDTH.min(self.width);
         let rows = self.format.rows(depth);
         let packed_left = self.height.next_multiple_of(height) * rows;
@@ -159,6 +154,19 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         }
     }
 
+    /// How many rows are summed before the next ones are read: in equal parts, as few as possible.
+    fn depth(&self) -> usize {
+        let (unit, most) = match self.format {
+            Format::Values => (1, DEPTH),
+            Format::Pairs(kernel) => (2 * kernel.step, 2 * DEPTH),
+        };
+        let rows = self.left.rows;
+        let depth = rows.div_ceil(rows.div_ceil(most)).next_multiple_of(unit);
+        // Panels lie in different sets of the first cache.
+        let even = self.format.rows(depth).is_multiple_of(64);
+        (depth + if even { unit } else { 0 }).min(rows)
+    }
+
     /// Some rows of the left operand.
     fn left_rows(&self, start: usize, depth: usize) -> Source<'_, L, T> {
         let data = &self.left.data[start * self.left.row_stride + self.row..];
@@ -179,6 +187,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
     ) {
         let rows = self.format.rows(from.matrix.rows);
         for row in 0..rows {
+            from.prefetch(row, self.height);
             let line = if const { L::BRIEF || T::BRIEF } {
                 each_vector!(S, self.height, |at, count| {
                     // SAFETY: the vector lies within the row, and within `line`.
@@ -215,9 +224,12 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
     ) {
         for at in (0..self.height).step_by(ROWS) {
             let left = left[at * depth..][..ROWS * depth].as_ptr();
+            let rows = ROWS.min(self.height - at);
+            self.prefetch::<S>(add, at, rows, to, VECTORS);
             // SAFETY: `left` is a whole panel, and so is the right one.
-            let sums = unsafe { tile::<S, ROWS, VECTORS>(simd, depth, left, 1, ROWS, panel.data) };
-            for (row, sums) in sums.into_iter().enumerate().take(self.height - at) {
+            let sums =
+                unsafe { tile::<S, ROWS, VECTORS>(simd, depth, left, 1, ROWS, panel.data, None) };
+            for (row, sums) in sums.into_iter().enumerate().take(rows) {
                 for (vector, sums) in sums.into_iter().enumerate() {
                     self.add(simd, add, at + row, panel, vector, to, sums);
                 }
@@ -255,9 +267,11 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
                 right_pair: vectors * S::F32_LANES,
                 vectors,
             };
+            let present = rows.min(self.height - at);
+            self.prefetch::<S>(add, at, present, to, vectors);
             // SAFETY: `left` is a whole panel, and so is the right one; both end with zeros.
             unsafe { ready.run(&tile, &mut memory) };
-            for row in 0..rows.min(self.height - at) {
+            for row in 0..present {
                 for vector in 0..tile.vectors {
                     // SAFETY: there is a sum for each row and vector.
                     let sums = unsafe {
@@ -266,6 +280,18 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
                     };
                     self.add(simd, add, at + row, panel, vector, to, sums);
                 }
+            }
+        }
+    }
+
+    /// Brings closer what a tile's sums are added to, if they are: it is there when they are.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, add: bool, row: usize, rows: usize, to: usize, vectors: usize) {
+        for row in row..if add { row + rows } else { row } {
+            // SAFETY: this task's own part of the result.
+            let to = unsafe { self.out.at((self.row + row) * self.right.columns + to) };
+            for vector in 0..vectors {
+                prefetch(to.wrapping_add(vector * S::F32_LANES));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Format, Packed,
     packed::Panel,
     pairs::{self, Kernel, Sums},
-    tile::{SHORT, TALL, tile},
+    tile::{AHEAD, SHORT, TALL, tile},
 };
 use crate::{
     convert::convert_here,
@@ -142,22 +142,27 @@ pub(super) unsafe fn in_values<S: Simd, T: Element, E: Epilogue>(
     epilogue: &E,
 ) {
     let height = if const { S::REGISTER_COUNT >= 32 } { TALL } else { SHORT };
+    let width = 2 * S::F32_LANES;
     let mut memory = Sums::new();
-    for column in (0..right.columns).step_by(2 * S::F32_LANES) {
+    for column in (0..right.columns).step_by(width) {
         let panel = right.panel::<S>(column);
-        for row in (0..left.rows).step_by(height) {
+        // The block of rows that comes next begins with the first panel again.
+        let next = column + width;
+        let next = right.panel::<S>(if next < right.columns { next } else { 0 }).data;
+        for (at, row) in (0..left.rows).step_by(height).enumerate() {
+            let ahead = (at < AHEAD).then(|| next.wrapping_add(at * right.depth * width / AHEAD));
             let rows = height.min(left.rows - row);
             let at = Lines { data: left.data.wrapping_add(row * left.row), rows, ..left };
             // SAFETY: as the caller says, for these rows.
             unsafe {
-                if rows < height || panel.columns < 2 * S::F32_LANES {
+                if rows < height || panel.columns < width {
                     let to = memory.as_mut_ptr();
                     S::vectorize(simd, Edge { left: at, depth: right.depth, panel, to });
                     take_sums(simd, &memory, row, rows, panel, epilogue);
                 } else if const { S::REGISTER_COUNT >= 32 } {
-                    whole_tile::<S, E, TALL>(simd, at, row, right.depth, panel, epilogue);
+                    whole_tile::<S, E, TALL>(simd, at, row, right.depth, panel, ahead, epilogue);
                 } else {
-                    whole_tile::<S, E, SHORT>(simd, at, row, right.depth, panel, epilogue);
+                    whole_tile::<S, E, SHORT>(simd, at, row, right.depth, panel, ahead, epilogue);
                 }
             }
         }
@@ -172,11 +177,13 @@ unsafe fn whole_tile<S: Simd, E: Epilogue, const ROWS: usize>(
     row: usize,
     depth: usize,
     panel: Panel,
+    ahead: Option<*const f32>,
     epilogue: &E,
 ) {
     // SAFETY: as the caller of `product` says.
     unsafe {
-        let sums = tile::<S, ROWS, 2>(simd, depth, left.data, left.row, left.step, panel.data);
+        let Lines { data, row: left_row, step, .. } = left;
+        let sums = tile::<S, ROWS, 2>(simd, depth, data, left_row, step, panel.data, ahead);
         for (at, sums) in sums.into_iter().enumerate() {
             for (vector, sums) in sums.into_iter().enumerate() {
                 let column = panel.column + vector * S::F32_LANES;
@@ -219,7 +226,7 @@ impl Edge {
                     unsafe {
                         let from = left.data.add(row * left.row);
                         let sums = tile::<S, { $rows }, VECTORS>(
-                            simd, *depth, from, left.row, left.step, panel.data,
+                            simd, *depth, from, left.row, left.step, panel.data, None,
                         );
                         let to = to.add(row * VECTORS * S::F32_LANES);
                         to.cast::<[[S::f32s; VECTORS]; $rows]>().write_unaligned(sums);

@@ -14,7 +14,11 @@ pub(crate) const TALL: usize = 12;
 /// Rows of a tile where there are 16 vector registers.
 pub(crate) const SHORT: usize = 6;
 
-/// The sums of `ROWS` rows of the left operand times `VECTORS` vectors of the right one's columns.
+/// How many tiles bring a panel as large as their own from the third cache to the second.
+pub(crate) const AHEAD: usize = 4;
+
+/// The sums of `ROWS` rows of the left operand times `VECTORS` vectors of the right one's columns. What this tile
+/// is to bring closer lies at `ahead`.
 ///
 /// # Safety
 /// `left` must have `depth` values `left_depth` apart in each of `ROWS` rows `left_row` apart, and
@@ -27,6 +31,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     left_row: usize,
     left_depth: usize,
     mut right: *const f32,
+    ahead: Option<*const f32>,
 ) -> [[S::f32s; VECTORS]; ROWS] {
     #[cfg(target_arch = "x86_64")]
     if const { S::F32_LANES * VECTORS == avx512::COLUMNS && ROWS == avx512::ROWS }
@@ -37,10 +42,12 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         let mut sums = MaybeUninit::<[[S::f32s; VECTORS]; ROWS]>::uninit();
         // SAFETY: two vectors of so many values are those of AVX-512, and all are written; the rest as the caller says.
         unsafe {
-            avx512::tile(depth, left, left_row, right, sums.as_mut_ptr().cast());
+            let ahead = ahead.unwrap_or(right);
+            avx512::tile(depth, left, left_row, right, sums.as_mut_ptr().cast(), ahead);
             return sums.assume_init();
         }
     }
+    let _ = ahead;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     for _ in 0..depth {
         // SAFETY: what the caller says of `right`.
