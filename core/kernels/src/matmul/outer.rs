@@ -266,6 +266,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
                 right: panel.data,
                 right_pair: vectors * S::F32_LANES,
                 vectors,
+                ahead: None,
             };
             let present = rows.min(self.height - at);
             self.prefetch::<S>(add, at, present, to, vectors);

@@ -146,9 +146,7 @@ pub(super) unsafe fn in_values<S: Simd, T: Element, E: Epilogue>(
     let mut memory = Sums::new();
     for column in (0..right.columns).step_by(width) {
         let panel = right.panel::<S>(column);
-        // The block of rows that comes next begins with the first panel again.
-        let next = column + width;
-        let next = right.panel::<S>(if next < right.columns { next } else { 0 }).data;
+        let next = right.panel::<S>(after(column, width, right.columns)).data;
         for (at, row) in (0..left.rows).step_by(height).enumerate() {
             let ahead = (at < AHEAD).then(|| next.wrapping_add(at * right.depth * width / AHEAD));
             let rows = height.min(left.rows - row);
@@ -167,6 +165,11 @@ pub(super) unsafe fn in_values<S: Simd, T: Element, E: Epilogue>(
             }
         }
     }
+}
+
+/// The column of the panel after the one at `column`: the block of rows that comes next begins with the first again.
+fn after(column: usize, width: usize, columns: usize) -> usize {
+    if column + width < columns { column + width } else { 0 }
 }
 
 /// A tile of all rows and columns, whose sums are in registers when the epilogue takes them.
@@ -295,6 +298,9 @@ pub(super) unsafe fn in_pairs<S: Simd, T: Element, E: Epilogue>(
     unsafe { of_panels(simd, kernel, left, depth, ragged, right.columns, panel, epilogue) };
 }
 
+/// More values of a right operand than a second cache keeps beside what else is read.
+const FAR: usize = 1 << 19;
+
 /// The same with a right operand whose panels, and the words from one of their pairs to the next, `panel`
 /// tells by their first columns.
 ///
@@ -324,14 +330,20 @@ pub(super) unsafe fn of_panels<S: Simd, E: Epilogue>(
         }
         // SAFETY: packed for this kernel, which was current then.
         let ready = unsafe { kernel.begin(height) };
-        let (beside, below) = (columns.div_ceil(2 * S::F32_LANES), rows.len() / height);
+        let width = 2 * S::F32_LANES;
+        let (beside, below) = (columns.div_ceil(width), rows.len() / height);
         let mut before = None;
         for at in 0..=beside * below {
             let [now, other] = &mut memory;
             let (now, other) = if at % 2 == 0 { (now, other) } else { (other, now) };
             let next = (at < beside * below).then(|| {
-                let (panel, right_pair) = panel(at / below * 2 * S::F32_LANES);
-                let row = rows.start + at % below * height;
+                let (column, turn) = (at / below * width, at % below);
+                let next = panel(after(column, width, columns)).0.data;
+                let (panel, right_pair) = panel(column);
+                // Panels that follow each other, and of which the second cache does not hold all.
+                let far = right_pair == width && columns * depth > FAR && turn < pairs::AHEAD;
+                let ahead = next.wrapping_add(turn * (depth / 2 * width / pairs::AHEAD));
+                let row = rows.start + turn * height;
                 let tile = pairs::Tile {
                     left: left.data.wrapping_add(row * left.row),
                     left_row: left.row,
@@ -342,6 +354,7 @@ pub(super) unsafe fn of_panels<S: Simd, E: Epilogue>(
                     right: panel.data,
                     right_pair,
                     vectors: if panel.narrow { 1 } else { 2 },
+                    ahead: far.then_some(ahead),
                 };
                 // SAFETY: as the caller says.
                 unsafe { ready.run(&tile, now) };

@@ -8,9 +8,12 @@
 //! busy, registers are not renamed far ahead, and a product that waits for its operand holds up all that
 //! follow.
 
-use std::arch::asm;
+use std::arch::{
+    asm,
+    x86_64::{_MM_HINT_T1, _mm_prefetch},
+};
 
-use super::{Kernel, Sums, Tile};
+use super::{AHEAD, Kernel, Sums, Tile};
 
 /// Rows of a tile register.
 const HEIGHT: usize = 16;
@@ -20,6 +23,9 @@ const PAIRS: usize = 16;
 
 /// Bytes of a row of a tile register.
 const BYTES: usize = 64;
+
+/// Bytes of the right operand, two vectors wide, that a step takes.
+const STEP: usize = 2 * PAIRS * BYTES;
 
 /// Two times two tiles of sums.
 pub(super) static KERNEL: Kernel =
@@ -115,7 +121,13 @@ unsafe fn sum<const TALL: bool, const WIDE: bool>(tile: &Tile, sums: &mut Sums) 
             "tilezero tmm3",
             options(nostack, preserves_flags, nomem),
         );
-        for _ in 0..tile.depth / (2 * PAIRS) {
+        for at in 0..tile.depth / (2 * PAIRS) {
+            if let Some(ahead) = tile.ahead {
+                let from = ahead.cast::<u8>().wrapping_add(at * STEP / AHEAD);
+                for line in (0..STEP / AHEAD).step_by(BYTES) {
+                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line).cast());
+                }
+            }
             step::<TALL, WIDE>(left, tile.left_row, right, pitch);
             left = left.add(BYTES);
             right = right.add(PAIRS * pitch);
@@ -299,6 +311,7 @@ mod tests {
             right: panel.as_ptr(),
             right_pair: columns,
             vectors,
+            ahead: None,
         };
         let mut sums = Sums::new();
         // SAFETY: the operands are as large as the tile says, and the machine has AMX.

@@ -55,7 +55,13 @@ pub(crate) struct Tile {
     pub(crate) right_pair: usize,
     /// The panel's width: one vector, or two.
     pub(crate) vectors: usize,
+    /// What a kernel that is fast enough to wait for it brings to the second cache while it multiplies, one word for
+    /// each [`AHEAD`] of the panel: it may lie anywhere.
+    pub(crate) ahead: Option<*const f32>,
 }
+
+/// How many tiles bring a panel as large as their own from the third cache to the second.
+pub(crate) const AHEAD: usize = 2;
 
 /// Values of a vector.
 pub(crate) const LANES: usize = 16;
