@@ -50,6 +50,7 @@ use crate::{
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    allocator::keep_free_memory();
     let arguments = Arguments::read();
     if arguments.quiet {
         progress::be_quiet();
