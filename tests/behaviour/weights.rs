@@ -353,6 +353,15 @@ fn images_are_evaluated_as_the_file_says() {
     workspace.write("own.ron", experiment);
     let said = vitral(folder, &["train", "own.ron", "--init", "cropped"]).succeeded().stderr;
     assert!(said.contains(&format!("data.eval_transforms={transforms}")), "{said}");
+    // Of a run whose transforms are not a resize and a crop, that is told.
+    let first = ["train", "own.ron", "--set", "data.eval_transforms=[CenterCrop()]"];
+    vitral(folder, &[&first[..], &["--set", "output=\"first\""]].concat()).succeeded();
+    let second = ["train", "own.ron", "--init", "first", "--set", "output=\"second\""];
+    let said = vitral(folder, &second).succeeded().stderr;
+    assert!(said.contains("not taken from first: its `data.eval_transforms`"), "{said}");
+    let set = ["--set", "output=\"third\"", "--set", "data.eval_transforms=[]"];
+    let said = vitral(folder, &[&second[..4], &set].concat()).succeeded().stderr;
+    assert!(!said.contains("not taken"), "{said}");
     // What has no place here is told.
     config["pretrained_cfg"]["interpolation"] = "lanczos".into();
     fs::write(&path, config.to_string()).unwrap();

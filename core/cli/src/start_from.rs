@@ -7,7 +7,8 @@ use vitral_data::Normalization;
 use vitral_interchange::{Hints, Pretrained};
 use vitral_model::ConfigProblem;
 use vitral_train::{
-    Error, Experiment, Init, groups::matches, init::preprocessing::eval_transforms, open_pretrained,
+    Error, Experiment, Init, checkpoint::find, groups::matches,
+    init::preprocessing::eval_transforms, open_pretrained,
 };
 
 use crate::{experiment::Loaded, failure::Failure, progress::note, words::one_line};
@@ -54,8 +55,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Takes over what the model of `init` has and the experiment does not set; returns what that was, in a
-    /// sentence, if it was anything.
+    /// Takes over what the model of `init` has and the experiment does not set; returns what that was, and what
+    /// could not be taken over, in a sentence, if it was anything.
     ///
     /// # Errors
     /// The model cannot be read, or what was taken over does not go together with what was set.
@@ -90,9 +91,8 @@ impl Loaded {
                 experiment.data.normalize = Normalization::Custom { mean, std };
             }
         }
-        if !self.sets("data.eval_transforms")
-            && let Some(preprocessing) = pretrained.preprocessing
-        {
+        let evaluates = !self.sets("data.eval_transforms");
+        if evaluates && let Some(preprocessing) = pretrained.preprocessing {
             let size = experiment.model.image_size;
             let transforms = eval_transforms(preprocessing, size);
             if transforms != experiment.data.eval_transforms {
@@ -103,7 +103,17 @@ impl Loaded {
         }
         self.replace(experiment)?;
         let from = path.display();
-        Ok((!taken.is_empty()).then(|| format!("taken from {from}: {}", taken.join(", "))))
+        let taken = (!taken.is_empty()).then(|| format!("taken from {from}: {}", taken.join(", ")));
+        // A run always has some.
+        let left = evaluates && pretrained.preprocessing.is_none() && find(&path).is_ok();
+        let left = left.then(|| {
+            format!(
+                "not taken from {from}: its `data.eval_transforms`, which are not a resize and a crop; set the \
+                 field to evaluate as it did"
+            )
+        });
+        let said: Vec<String> = taken.into_iter().chain(left).collect();
+        Ok((!said.is_empty()).then(|| said.join("; ")))
     }
 
     /// Refuses a width of its own, with which nothing of another model would fit.
