@@ -227,11 +227,22 @@ pub(crate) fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
 /// Brings the cache line of `at`, which may lie anywhere, to the first cache.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
+    fetch::<T, 3>(at);
+}
+
+/// The same to the second cache.
+#[inline(always)]
+pub(crate) fn prefetch_second<T>(at: *const T) {
+    fetch::<T, 2>(at);
+}
+
+/// `HINT` is one of Intel's numbers for the caches.
+#[inline(always)]
+fn fetch<T, const HINT: i32>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: it reads nothing that a program sees, wherever that is.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        std::arch::x86_64::_mm_prefetch::<HINT>(at.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

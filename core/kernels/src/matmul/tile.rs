@@ -6,6 +6,7 @@ use pulp::Simd;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
+use crate::simd::prefetch_second;
 
 /// Rows of a tile where there are 32 vector registers: with two columns of vectors it takes 24 of
 /// them for sums, two for the right operand and one for the left.
@@ -47,22 +48,34 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             return sums.assume_init();
         }
     }
-    let _ = ahead;
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for _ in 0..depth {
-        // SAFETY: what the caller says of `right`.
-        let columns: [S::f32s; VECTORS] = std::array::from_fn(|vector| unsafe {
-            right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned()
-        });
-        for (row, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: what the caller says of `left`.
-            let value = simd.splat_f32s(unsafe { *left.add(row * left_row) });
-            for (sum, &column) in sums.iter_mut().zip(&columns) {
-                *sum = simd.mul_add_e_f32s(value, column, *sum);
+    // Lines of the next panel are brought after each so many steps: with sixteen registers, two vectors are a line.
+    let fours = if const { ROWS == SHORT } && ahead.is_some() { depth / AHEAD } else { 0 };
+    let mut ahead = ahead.unwrap_or(right);
+    macro_rules! steps {
+        ($count:expr) => {
+            for _ in 0..$count {
+                // SAFETY: what the caller says of `right`.
+                let columns: [S::f32s; VECTORS] = std::array::from_fn(|vector| unsafe {
+                    right.add(vector * S::F32_LANES).cast::<S::f32s>().read_unaligned()
+                });
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: what the caller says of `left`.
+                    let value = simd.splat_f32s(unsafe { *left.add(row * left_row) });
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = simd.mul_add_e_f32s(value, column, *sum);
+                    }
+                }
+                left = left.wrapping_add(left_depth);
+                right = right.wrapping_add(VECTORS * S::F32_LANES);
             }
-        }
-        left = left.wrapping_add(left_depth);
-        right = right.wrapping_add(VECTORS * S::F32_LANES);
+        };
     }
+    for _ in 0..fours {
+        prefetch_second(ahead);
+        ahead = ahead.wrapping_add(VECTORS * S::F32_LANES);
+        steps!(AHEAD);
+    }
+    steps!(depth - fours * AHEAD);
     sums
 }

@@ -8,12 +8,10 @@
 //! busy, registers are not renamed far ahead, and a product that waits for its operand holds up all that
 //! follow.
 
-use std::arch::{
-    asm,
-    x86_64::{_MM_HINT_T1, _mm_prefetch},
-};
+use std::arch::asm;
 
 use super::{AHEAD, Kernel, Sums, Tile};
+use crate::simd::prefetch_second;
 
 /// Rows of a tile register.
 const HEIGHT: usize = 16;
@@ -125,7 +123,7 @@ unsafe fn sum<const TALL: bool, const WIDE: bool>(tile: &Tile, sums: &mut Sums) 
             if let Some(ahead) = tile.ahead {
                 let from = ahead.cast::<u8>().wrapping_add(at * STEP / AHEAD);
                 for line in (0..STEP / AHEAD).step_by(BYTES) {
-                    _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line).cast());
+                    prefetch_second(from.wrapping_add(line));
                 }
             }
             step::<TALL, WIDE>(left, tile.left_row, right, pitch);
