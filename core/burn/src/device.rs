@@ -1,6 +1,6 @@
 //! Where a model runs: which devices a build knows, which the machine has, and how one is opened.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
 pub use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -253,11 +253,23 @@ fn hardware(gpu: Gpu) -> Vec<usize> {
     devices.filter(|(_, device)| !is_software(device)).map(|(index, _)| index).collect()
 }
 
+/// What gives memory of the process back that is free.
+static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
+
+/// Has [`release_memory`] call this on the CPU, too: for a program whose allocator keeps free memory for what comes
+/// next. The first call counts.
+pub fn give_back_by(give_back: fn()) {
+    let _ = GIVE_BACK.set(give_back);
+}
+
 /// Gives memory back that no tensor uses: on the CPU all that fused operations keep for the next
 /// step, on a GPU what its allocator can spare.
 pub fn release_memory(device: &Device) {
     if is_cpu(device) {
         crate::kernels::release_memory();
+        if let Some(give_back) = GIVE_BACK.get() {
+            give_back();
+        }
     } else {
         device.memory_cleanup();
     }

@@ -104,13 +104,10 @@ impl Loaded {
         self.replace(experiment)?;
         let from = path.display();
         let taken = (!taken.is_empty()).then(|| format!("taken from {from}: {}", taken.join(", ")));
-        // A run always has some.
+        // A run always has transforms: none here means that they cannot be taken over.
         let left = evaluates && pretrained.preprocessing.is_none() && find(&path).is_ok();
         let left = left.then(|| {
-            format!(
-                "not taken from {from}: its `data.eval_transforms`, which are not a resize and a crop; set the \
-                 field to evaluate as it did"
-            )
+            format!("not taken from {from}: its `data.eval_transforms`; set that field to evaluate as it did")
         });
         let said: Vec<String> = taken.into_iter().chain(left).collect();
         Ok((!said.is_empty()).then(|| said.join("; ")))

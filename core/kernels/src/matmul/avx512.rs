@@ -120,6 +120,7 @@ pub(super) unsafe fn tile(
     sums: *mut f32,
     ahead: *const f32,
 ) {
+    const { assert!(super::tile::AHEAD == 4, "two lines are brought in four steps, which read eight") };
     let row = left_row * size_of::<f32>();
     // SAFETY: as the caller says.
     unsafe {

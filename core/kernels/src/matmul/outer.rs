@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Columns of the right operand that are packed at once; with a task's rows of the left one they fit
-/// into a core's second cache.
+/// into a second cache of 1 MiB, and of 2 MiB on processors with AMX.
 const WIDTH: usize = 192;
 
 /// Most rows of words that are summed before the next ones are read.
@@ -162,7 +162,7 @@ impl<T: Element, L: Element, R: Element> Tile<'_, T, L, R> {
         };
         let rows = self.left.rows;
         let depth = rows.div_ceil(rows.div_ceil(most)).next_multiple_of(unit);
-        // Panels lie in different sets of the first cache.
+        // Panels of several parts lie in different sets of the first cache.
         let even = self.format.rows(depth).is_multiple_of(64);
         (depth + if even { unit } else { 0 }).min(rows)
     }
@@ -347,7 +347,9 @@ mod tests {
     #[test]
     fn sums_over_rows_are_those_of_plain_loops() {
         on_each_instruction_set(|set| {
-            for (rows, m, n) in [(1, 1, 1), (5, 13, 33), (400, 97, 50), (785, 30, 200), (0, 3, 4)] {
+            for (rows, m, n) in
+                [(1, 1, 1), (5, 13, 33), (400, 97, 50), (768, 30, 200), (785, 30, 200), (0, 3, 4)]
+            {
                 let (left, right) = (values(rows * m, 1), values(rows * n, 2));
                 let mut out = vec![f32::NAN; m * n];
                 outer::<f32, _, _>(View::new(&left, rows, m), View::new(&right, rows, n), &mut out);
@@ -362,7 +364,8 @@ mod tests {
     #[test]
     fn sums_of_brief_operands_are_those_of_rounded_values() {
         on_each_instruction_set(|set| {
-            for (rows, m, n) in [(1, 1, 1), (5, 13, 33), (401, 97, 50), (1007, 30, 200), (0, 3, 4)]
+            for (rows, m, n) in
+                [(1, 1, 1), (5, 13, 33), (401, 97, 50), (1007, 30, 200), (1536, 13, 33), (0, 3, 4)]
             {
                 let (left, right) = (values(rows * m, 1), values(rows * n, 2));
                 let (brief_left, brief_right) = (brief(&left), brief(&right));

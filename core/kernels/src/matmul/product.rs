@@ -298,7 +298,7 @@ pub(super) unsafe fn in_pairs<S: Simd, T: Element, E: Epilogue>(
     unsafe { of_panels(simd, kernel, left, depth, ragged, right.columns, panel, epilogue) };
 }
 
-/// More values of a right operand than a second cache keeps beside what else is read.
+/// Most values of a right operand that a second cache keeps beside what else is read.
 const FAR: usize = 1 << 19;
 
 /// The same with a right operand whose panels, and the words from one of their pairs to the next, `panel`

@@ -19,7 +19,7 @@ pub(crate) const SHORT: usize = 6;
 pub(crate) const AHEAD: usize = 4;
 
 /// The sums of `ROWS` rows of the left operand times `VECTORS` vectors of the right one's columns. What this tile
-/// is to bring closer lies at `ahead`.
+/// may bring closer lies at `ahead`: it does so by the micro-kernel in assembly, and where tiles are [`SHORT`].
 ///
 /// # Safety
 /// `left` must have `depth` values `left_depth` apart in each of `ROWS` rows `left_row` apart, and
@@ -49,7 +49,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
     }
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    // Lines of the next panel are brought after each so many steps: with sixteen registers, two vectors are a line.
+    // A line of the next panel is brought with each so many steps: where tiles are short, two vectors are a line.
     let fours = if const { ROWS == SHORT } && ahead.is_some() { depth / AHEAD } else { 0 };
     let mut ahead = ahead.unwrap_or(right);
     macro_rules! steps {
