@@ -358,7 +358,7 @@ fn images_are_evaluated_as_the_file_says() {
     vitral(folder, &[&first[..], &["--set", "output=\"first\""]].concat()).succeeded();
     let second = ["train", "own.ron", "--init", "first", "--set", "output=\"second\""];
     let said = vitral(folder, &second).succeeded().stderr;
-    assert!(said.contains("not taken from first: its `data.eval_transforms`"), "{said}");
+    assert!(said.contains("/first: its `data.eval_transforms`"), "{said}");
     let set = ["--set", "output=\"third\"", "--set", "data.eval_transforms=[]"];
     let said = vitral(folder, &[&second[..4], &set].concat()).succeeded().stderr;
     assert!(!said.contains("not taken"), "{said}");
