@@ -1,8 +1,8 @@
 //! How an image that is resized finds values between its pixels.
 
-use fast_image_resize::FilterType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vitral_resample::Filter;
 
 /// The filter of a resize. Both widen when an image shrinks, as Pillow's and torchvision's do with antialiasing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,11 +15,11 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
-    pub(super) const fn filter(self) -> FilterType {
+    pub(super) const fn filter(self) -> Filter {
         match self {
-            Self::Bilinear => FilterType::Bilinear,
+            Self::Bilinear => Filter::Bilinear,
             // The cubic of that a has the name of its inventors.
-            Self::Bicubic => FilterType::CatmullRom,
+            Self::Bicubic => Filter::CatmullRom,
         }
     }
 }

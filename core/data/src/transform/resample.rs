@@ -1,20 +1,11 @@
 //! Resizing with a filter that widens when an image shrinks, as Pillow does it: interpolation with antialiasing.
 
-use std::cell::RefCell;
-
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use vitral_resample::{Part, Source, resize};
 
 use super::interpolation::Interpolation;
 use crate::error::TransformError;
-use crate::pixels::{Channels, Image, ImageView, byte_count};
+use crate::pixels::{Image, ImageView, byte_count};
 use crate::region::{Area, Crop};
-
-thread_local! {
-    /// Keeps its scratch memory from image to image.
-    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-}
 
 /// The whole image, resized to `width` x `height` with the usual filter.
 pub(crate) fn exactly(image: Image, width: u32, height: u32) -> Result<Image, TransformError> {
@@ -59,21 +50,22 @@ pub(super) fn area_into(
         copy(image, crop, out);
         return Ok(());
     }
-    let algorithm = ResizeAlg::Convolution(interpolation.filter());
-    let mut options = ResizeOptions::new().resize_alg(algorithm);
-    if !exact {
+    let part = (!exact).then(|| {
         // What rounding has pushed out of the covering pixels is cut off.
         let (left, top) = (area.left - f64::from(crop.left), area.top - f64::from(crop.top));
         let (left, top) = (left.max(0.0), top.max(0.0));
-        let columns = area.width.min(f64::from(crop.width) - left);
-        let rows = area.height.min(f64::from(crop.height) - top);
-        options = options.crop(left, top, columns, rows);
-    }
-    match image.channels() {
-        Channels::Grey => resize::<U8>(image, crop, width, height, out, &options),
-        Channels::Rgb => resize::<U8x3>(image, crop, width, height, out, &options),
-    }
-    .map_err(TransformError)
+        let width = area.width.min(f64::from(crop.width) - left);
+        let height = area.height.min(f64::from(crop.height) - top);
+        Part { left, top, width, height }
+    });
+    let source = Source {
+        pixels: image.pixels(),
+        width: image.width(),
+        height: image.height(),
+        channels: image.channels().count(),
+    };
+    let crop = (crop.left, crop.top, crop.width, crop.height);
+    resize(source, crop, part, interpolation.filter(), (width, height), out).map_err(TransformError)
 }
 
 fn copy(image: ImageView<'_>, crop: Crop, out: &mut [u8]) {
@@ -84,29 +76,10 @@ fn copy(image: ImageView<'_>, crop: Crop, out: &mut [u8]) {
     }
 }
 
-fn resize<P: PixelTrait>(
-    image: ImageView<'_>,
-    crop: Crop,
-    width: u32,
-    height: u32,
-    out: &mut [u8],
-    options: &ResizeOptions,
-) -> Result<(), String> {
-    let explain = |error: &dyn std::fmt::Display| format!("cannot resize: {error}");
-    let source = TypedImageRef::<P>::from_buffer(image.width(), image.height(), image.pixels())
-        .map_err(|error| explain(&error))?;
-    let source = TypedCroppedImage::new(source, crop.left, crop.top, crop.width, crop.height)
-        .map_err(|error| explain(&error))?;
-    let mut target =
-        TypedImage::<P>::from_buffer(width, height, out).map_err(|error| explain(&error))?;
-    RESIZER
-        .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, options))
-        .map_err(|error| explain(&error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixels::Channels;
 
     fn grey(width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> Image {
         let pixels = (0..width * height).map(|at| value(at % width, at / width)).collect();
