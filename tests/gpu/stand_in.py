@@ -190,6 +190,30 @@ def messages(machine):
             raise Failed(f"{changes}: `doctor` does not say so: {done.stdout}{done.stderr}")
 
 
+def kept(machine):
+    """Kernels are kept on disk, so that only the first run compiles any."""
+    changes = {"XDG_CACHE_HOME": str(machine.folder / "kept"), "VITRAL_LOG": "cubecl_cuda=trace"}
+    step = [machine.program, "bench", "step", SMALL, "--warmup", "0", "--steps", "2", "--device", "cuda"]
+    found = []
+    for _ in range(2):
+        begin = time.monotonic()
+        environment = machine.environment(changes)
+        done = subprocess.run(step, env=environment, capture_output=True, text=True, cwd=ROOT)
+        counted = [done.stderr.count(line) for line in ["Compiling kernel", "Using PTX cache"]]
+        found.append((*counted, time.monotonic() - begin))
+        if done.returncode:
+            raise Failed(f"exit code {done.returncode}: {done.stderr[-3000:]}")
+    (compiled, loaded, first), (again, of_disk, second) = found
+    if not compiled or loaded or again or of_disk != compiled:
+        raise Failed(f"kernels compiled {compiled} and {again}, loaded {loaded} and {of_disk}")
+    done = subprocess.run(
+        [machine.program, "doctor"], env=machine.environment(changes), capture_output=True, text=True
+    )
+    if f"kept in {changes['XDG_CACHE_HOME']}/vitral/gpu (" not in done.stdout:
+        raise Failed(f"`doctor` does not say where kernels are kept: {done.stdout}{done.stderr}")
+    print(f"{compiled} kernels compiled in {first:.1f} s, and loaded by the next run in {second:.1f} s\n", flush=True)
+
+
 def ranks(machine):
     """Two ranks, each with a GPU of its own, exchange gradients by NCCL; where they cannot, they say why, and go on."""
     mpi = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"]
@@ -268,6 +292,7 @@ def main():
         machine = Machine(program, capability, folder)
         if arguments.step is None and capability == arguments.capability[0]:
             messages(machine)
+            kept(machine)
             ranks(machine)
         for precision in arguments.precision:
             kernels = Kernels(folder / f"kernels-{precision}", TOOLKIT / "bin" / "ptxas", capability)

@@ -180,16 +180,34 @@ pub fn count() -> Result<usize, CudaError> {
     }
 }
 
+/// What compiled kernels depend on: the GPUs that there are, the driver and the compiler.
+///
+/// # Errors
+/// Something of that is missing.
+pub(crate) fn identity() -> Result<String, CudaError> {
+    let gpus = (0..count()?).map(|index| -> Result<String, CudaError> {
+        let gpu = device::get(c_int::try_from(index).unwrap_or(c_int::MAX))?;
+        Ok(format!("{} ({})", device::get_name(gpu)?, architecture(gpu)?))
+    });
+    let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{}; driver {}, NVRTC {}", gpus.join(", "), driver_version()?, compiler()?))
+}
+
+/// The newest version of CUDA that the driver supports.
+fn driver_version() -> Result<Version, CudaError> {
+    let mut number = 0;
+    // SAFETY: it writes a number, which outlives the call.
+    unsafe { driver::cuDriverGetVersion(&mut number) }.result()?;
+    Ok(Version::of_number(number))
+}
+
 /// Whether kernels can be compiled for a GPU and loaded onto it, found by doing so with one that does nothing.
 ///
 /// # Errors
 /// What is missing, or too old.
 pub fn check(index: usize) -> Result<Cuda, CudaError> {
     count()?;
-    let mut number = 0;
-    // SAFETY: it writes a number, which outlives the call.
-    unsafe { driver::cuDriverGetVersion(&mut number) }.result()?;
-    let driver = Version::of_number(number);
+    let driver = driver_version()?;
     if driver < Version::OLDEST_DRIVER {
         return Err(CudaError::OldDriver(driver));
     }

@@ -1,6 +1,6 @@
 //! Where a model runs: which devices a build knows, which the machine has, and how one is opened.
 
-use std::{fmt, str::FromStr, sync::OnceLock};
+use std::{fmt, path::PathBuf, str::FromStr, sync::OnceLock};
 
 pub use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -64,6 +64,9 @@ impl Gpu {
     /// The devices of this kind that the machine has; none where this build cannot use it. Only what
     /// [`open`](Self::open) gives can be computed on.
     pub fn devices(self) -> Vec<Device> {
+        // Whatever the GPU, CubeCL is not to keep anything elsewhere.
+        #[cfg(feature = "cuda")]
+        let _ = crate::kernel_cache::begin();
         match self {
             #[cfg(feature = "cuda")]
             Self::Cuda => Device::enumerate(DeviceType::Cuda).into_vec(),
@@ -251,6 +254,41 @@ impl DeviceChoice {
 fn hardware(gpu: Gpu) -> Vec<usize> {
     let devices = gpu.devices().into_iter().enumerate();
     devices.filter(|(_, device)| !is_software(device)).map(|(index, _)| index).collect()
+}
+
+/// Has compiled kernels of NVIDIA's GPUs be kept in a folder from run to run, where this build has any. It is made, for
+/// this user alone, when a GPU is looked for; the call must come before.
+pub fn keep_kernels_in(folder: PathBuf) {
+    #[cfg(feature = "cuda")]
+    crate::kernel_cache::keep_in(folder);
+    #[cfg(not(feature = "cuda"))]
+    drop(folder);
+}
+
+/// Where compiled kernels of NVIDIA's GPUs are kept from run to run, or why they are not, for people.
+pub fn kept_kernels() -> String {
+    #[cfg(feature = "cuda")]
+    return match crate::kernel_cache::begin() {
+        Ok(cache) => {
+            let mib = cache.bytes() as f64 / f64::from(1 << 20);
+            format!("compiled ones are kept in {} ({mib:.1} MiB)", cache.folder.display())
+        }
+        Err(why) => format!("compiled ones are not kept: {why}"),
+    };
+    #[cfg(not(feature = "cuda"))]
+    "compiled by the GPU's driver; those of `cuda` are kept".into()
+}
+
+/// Where the kernels of a GPU that are compiled now are kept for later runs; none if there are some already, or the
+/// device keeps none.
+pub fn compiles_anew(device: &Device) -> Option<PathBuf> {
+    #[cfg(feature = "cuda")]
+    if format!("{device:?}").contains("Cuda") {
+        let cache = crate::kernel_cache::begin().ok()?;
+        return cache.is_new().then(|| cache.folder.clone());
+    }
+    let _ = device;
+    None
 }
 
 /// What gives memory of the process back that is free.

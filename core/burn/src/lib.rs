@@ -13,6 +13,8 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod device;
+#[cfg(any(feature = "cuda", test))]
+mod kernel_cache;
 pub mod kernels;
 #[cfg(feature = "cuda")]
 pub mod nccl;

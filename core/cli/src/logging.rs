@@ -11,6 +11,7 @@ use crate::{
     commands::bench::Recorder,
     failure::Failure,
     print::{err_as_it_is, visible_styled},
+    tuning::Tuning,
 };
 
 /// The variable that says what is logged.
@@ -22,14 +23,19 @@ pub fn start(verbose: u8, recorder: Option<Recorder>) -> Result<(), Failure> {
     let filter = match (verbose, std::env::var(VARIABLE)) {
         (0, Ok(text)) if !text.is_empty() => filter(&text)
             .map_err(|problem| Failure::Usage(format!("{VARIABLE}={text}: {problem}")))?,
-        (0, _) => EnvFilter::new("error"),
+        // Where a database of kernels cannot be used, they are compiled anew, which is no error of the user's.
+        (0, _) => EnvFilter::new("error,turso=off"),
         (1, _) => EnvFilter::new("info"),
         _ => EnvFilter::new("debug"),
     };
     // A log that goes into a file is to be read there.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(|| Log);
-    tracing_subscriber::registry().with(recorder).with(log.with_filter(filter)).init();
+    tracing_subscriber::registry()
+        .with(recorder)
+        .with(log.with_filter(filter))
+        .with(Tuning::layer())
+        .init();
     Ok(())
 }
 

@@ -32,6 +32,7 @@ mod same_experiment;
 mod several_runs;
 mod start_from;
 mod stop;
+mod tuning;
 mod version;
 mod words;
 
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
         return failure.report();
     }
     stop::outlive_full_files();
+    if let Some(folder) = plugins::cache_folder() {
+        vitral_model::device::keep_kernels_in(folder.join("gpu"));
+    }
     let job = match arguments.command.among_others() {
         _ if arguments.single_process => Ok(Job::alone()),
         AmongOthers::Shared => Job::join(),

@@ -130,7 +130,7 @@ pub fn compiler() -> Compiler {
     program.map_or(Compiler::Here, |program| Compiler::Apart { program, arguments })
 }
 
-/// Where compiled WebAssembly is kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`. A path that does not
+/// Where compiled WebAssembly and compiled kernels of GPUs are kept: `$XDG_CACHE_HOME/vitral`, or `~/.cache/vitral`. A path that does not
 /// start at the root would be another in each folder that the program is started in.
 pub fn cache_folder() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());

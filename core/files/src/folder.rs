@@ -207,6 +207,25 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Whether a folder is this user's, and nobody else can write to it. That is unknown where files have no owners, and
+/// taken for granted there.
+pub fn is_private_folder(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+
+        use crate::write::NewFile;
+        // Not what a link points to: a link in a folder of others' can be changed by them.
+        let Ok(folder) = fs::symlink_metadata(path) else { return false };
+        // This user, as the owner of a file that was just made.
+        let probe = || NewFile::create(&path.join("probe"), Existing::Replace, Access::Private);
+        let user = || probe().ok()?.metadata().ok().map(|file| file.uid());
+        folder.is_dir() && folder.mode() & 0o022 == 0 && user() == Some(folder.uid())
+    }
+    #[cfg(not(unix))]
+    path.is_dir()
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

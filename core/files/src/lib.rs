@@ -39,7 +39,7 @@ mod write;
 
 pub use copy::{CopyError, copy_folder};
 pub use existing::Existing;
-pub use folder::{NewFolder, Scratch, create_private_folder};
+pub use folder::{NewFolder, Scratch, create_private_folder, is_private_folder};
 pub use kind::Kind;
 pub use open_folder::OpenFolder;
 pub use place::{check_new, check_place};

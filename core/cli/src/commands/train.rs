@@ -232,6 +232,13 @@ fn changed(
 fn tell_where(what: &Path, device: &Device, job: &Job, progress: &Progress) {
     let ranks = job.size().map_or_else(String::new, |ranks| format!(", {ranks}"));
     progress.line(&format!("{} on {}{ranks}", what.display(), device::describe(device)));
+    if let Some(folder) = device::compiles_anew(device) {
+        progress.line(&format!(
+            "kernels are compiled when they are first needed, which makes the first steps slow, and kept in {} for \
+             later runs",
+            folder.display()
+        ));
+    }
 }
 
 /// Says where a run goes whose folder is taken.

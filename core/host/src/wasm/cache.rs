@@ -13,7 +13,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use vitral_files::{Access, Existing, Kind, NewFile, create_private_folder};
+use vitral_files::{Access, Existing, Kind, NewFile, create_private_folder, is_private_folder};
 use wasmtime::{Engine, component::Component};
 
 const MAGIC: &[u8; 16] = b"vitral-compiled1";
@@ -55,7 +55,7 @@ impl Cache {
 
     /// What was compiled from these bytes, if it is there and whole.
     pub(super) fn load(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
-        if !self.is_own() {
+        if !is_private_folder(&self.folder) {
             return None;
         }
         let file = vitral_files::read(&self.path(component), Kind::COMPILED).ok()?;
@@ -79,7 +79,7 @@ impl Cache {
 
     fn try_store(&self, component: &[u8], compiled: &[u8]) -> io::Result<()> {
         create_private_folder(&self.folder)?;
-        if !self.is_own() {
+        if !is_private_folder(&self.folder) {
             return Err(io::Error::other("others may write to it, or it is another user's"));
         }
         let path = self.path(component);
@@ -133,28 +133,6 @@ impl Cache {
         key.update(self.engine);
         key.update(Sha256::digest(component));
         self.folder.join(format!("{}.{EXTENSION}", Hex(&key.finalize())))
-    }
-
-    /// Whether the folder is this user's, and nobody else can write to it.
-    #[cfg(unix)]
-    fn is_own(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        // Not what a link points to: a link in a folder of others' can be changed by them.
-        let Ok(folder) = fs::symlink_metadata(&self.folder) else { return false };
-        folder.is_dir() && folder.mode() & 0o022 == 0 && self.user() == Some(folder.uid())
-    }
-
-    #[cfg(not(unix))]
-    fn is_own(&self) -> bool {
-        self.folder.is_dir()
-    }
-
-    /// This user, as the owner of a file that was just made.
-    #[cfg(unix)]
-    fn user(&self) -> Option<u32> {
-        use std::os::unix::fs::MetadataExt;
-        let probe = NewFile::create(&self.folder.join("probe"), Existing::Replace, Access::Private);
-        probe.ok()?.metadata().ok().map(|file| file.uid())
     }
 }
 

@@ -9,7 +9,7 @@ use vitral_data::SourceConfig;
 use vitral_kernels::simd::InstructionSet;
 use vitral_model::{
     Compute,
-    device::{Device, DeviceChoice, DeviceError, Gpu, describe, nccl},
+    device::{Device, DeviceChoice, DeviceError, Gpu, describe, kept_kernels, nccl},
 };
 
 use crate::{
@@ -56,6 +56,7 @@ pub fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
         "auto",
         auto.map_or_else(|error| error.to_string(), |device| describe(&device))
     );
+    println!("  {:8} {}", "kernels", kept_kernels());
     println!("processes");
     println!("  {:8} {}", "launcher", Start::of_this_process());
     println!("  {:8} {}", "mpi", MPI);
