@@ -276,7 +276,7 @@ pub fn kept_kernels() -> String {
         Err(why) => format!("compiled ones are not kept: {why}"),
     };
     #[cfg(not(feature = "cuda"))]
-    "compiled by the GPU's driver; those of `cuda` are kept".into()
+    "compiled ones are kept by a build with `--features cuda`".into()
 }
 
 /// Where the kernels of a GPU that are compiled now are kept for later runs; none if there are some already, or the
