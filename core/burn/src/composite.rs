@@ -13,8 +13,9 @@ pub enum Composite {
     AttentionBranch(AttentionBranch),
     /// `x + scale * gamma * (activation(layer_norm(x) W1 + b) W2 + b)`, with operands likewise.
     MlpBranch(MlpBranch),
-    /// The one and then the other, of which nothing but the input is kept for backward. Operands: the
-    /// parameters of the first, and those of the second.
+    /// The one and then the other. Operands: the parameters of the first, and those of the second.
+    Block(AttentionBranch, MlpBranch),
+    /// The same, of which nothing but the input is kept for backward.
     CheckpointedBlock(AttentionBranch, MlpBranch),
     /// `softmax(scale * q kᵀ + bias) v` of the packed projection `[B, tokens, 3 * inner]`, which has queries, keys
     /// and values, each with its heads side by side: `[B, tokens, inner]`. Its only operand is the bias
@@ -49,6 +50,7 @@ impl Composite {
         matches!(
             self,
             Self::AttentionBranch(_)
+                | Self::Block(..)
                 | Self::CheckpointedBlock(..)
                 | Self::PackedAttention(_)
                 | Self::ClassAttention(_)

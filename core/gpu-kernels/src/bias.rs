@@ -4,7 +4,11 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
-use crate::memory::{element, input, new_beside, output};
+use crate::{
+    column_sums::Columns,
+    memory::{element, input, new_beside, output},
+    parts::{COLUMNS, LANES, Parts, UNITS, write_sum},
+};
 
 /// What becomes of a value, in `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,11 +87,6 @@ fn shift<E: Float>(
     }
 }
 
-/// Columns of a cube, and how many of its units share one.
-pub(crate) const COLUMNS: usize = 64;
-pub(crate) const LANES: usize = 4;
-pub(crate) const UNITS: usize = COLUMNS * LANES;
-
 /// The gradient of the product, and of each part of the rows the sum of each column of it.
 #[cube(launch_unchecked)]
 fn differentiate<E: Float>(
@@ -124,80 +123,6 @@ fn differentiate<E: Float>(
         }
     }
     write_sum(sum, column, column, width, width, &mut memory, sums);
-}
-
-/// Of each part of the rows the sum of each column.
-#[cube(launch_unchecked)]
-fn sum_columns<E: Float>(
-    values: &[E],
-    sums: &mut [f32],
-    rows: usize,
-    rows_of_part: usize,
-    #[comptime] width: usize,
-    #[define(E)] _element: ElemType,
-) {
-    let mut memory = Shared::<[f32]>::new_slice(UNITS);
-    let (column, lane) = (UNIT_POS as usize % COLUMNS, UNIT_POS as usize / COLUMNS);
-    let column = CUBE_POS_X as usize * COLUMNS + column;
-    let start = CUBE_POS_Y as usize * rows_of_part;
-    let end = min(start + rows_of_part, rows);
-    let mut sum = f32::new(0.0);
-    if column < width {
-        let mut row = start + lane;
-        while row < end {
-            sum += f32::cast_from(values[row * width + column]);
-            row += LANES;
-        }
-    }
-    write_sum(sum, column, column, width, width, &mut memory, sums);
-}
-
-/// Writes what the units of a column have summed up, to a place in the row of the cube's part, of `row` sums.
-#[cube]
-pub(crate) fn write_sum(
-    sum: f32,
-    column: usize,
-    place: usize,
-    #[comptime] row: usize,
-    #[comptime] width: usize,
-    memory: &mut Shared<[f32]>,
-    sums: &mut [f32],
-) {
-    let unit = UNIT_POS as usize;
-    memory[unit] = sum;
-    sync_cube();
-    if unit < COLUMNS && column < width {
-        let mut all = f32::new(0.0);
-        #[unroll]
-        for lane in 0..LANES {
-            all += memory[lane * COLUMNS + unit];
-        }
-        sums[CUBE_POS_Y as usize * row + place] = all;
-    }
-}
-
-/// How rows are shared among cubes: how many are in each part, and how many parts there are.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts {
-    pub(crate) rows: usize,
-    pub(crate) count: usize,
-}
-
-/// Cubes that fill a large device.
-const ENOUGH: usize = 512;
-/// Rows that are worth a cube.
-const FEWEST: usize = 32;
-
-impl Parts {
-    pub(crate) fn of(rows: usize, width: usize) -> Self {
-        let most = ENOUGH.div_ceil(width.div_ceil(COLUMNS).max(1));
-        let of_part = rows.div_ceil(most).max(FEWEST);
-        Self { rows: of_part, count: rows.div_ceil(of_part).max(1) }
-    }
-
-    pub(crate) fn cubes(self, width: usize) -> CubeCount {
-        CubeCount::new_2d(width.div_ceil(COLUMNS) as u32, self.count as u32)
-    }
 }
 
 /// `product + bias` of `[rows, width]`, in the memory of the product, which nothing else may have.
@@ -255,13 +180,13 @@ pub(crate) fn activated(
     out
 }
 
-/// The gradients of the product, and of the bias if there is one.
+/// The gradients of the product, and of the bias if there is one, in parts.
 pub(crate) fn backward(
     product: CubeTensor,
     bias: Option<CubeTensor>,
     gradient: CubeTensor,
     activation: Activation,
-) -> (CubeTensor, Option<CubeTensor>) {
+) -> (CubeTensor, Option<Columns>) {
     let [rows, width] = product.meta.shape().dims();
     let dproduct = new_beside(&product, [rows, width], product.dtype);
     let parts = Parts::of(rows, width);
@@ -286,40 +211,5 @@ pub(crate) fn backward(
             element(&product),
         );
     }
-    (dproduct, bias.map(|_| column_sums(sums)))
-}
-
-/// The sum of each column of `[rows, width]`: `[width]`, in `f32`.
-pub(crate) fn column_sums(mut values: CubeTensor) -> CubeTensor {
-    loop {
-        let [rows, width] = values.meta.shape().dims();
-        let parts = match rows <= ENOUGH {
-            true => Parts { rows: rows.max(1), count: 1 },
-            false => Parts::of(rows, width),
-        };
-        let is_last = parts.count == 1;
-        let sums = match is_last {
-            true => new_beside(&values, [width], DType::F32),
-            false => new_beside(&values, [parts.count, width], DType::F32),
-        };
-        // SAFETY: a unit reads rows below `rows` of a column below `width`, and writes one of `sums` in the row of
-        // its cube's part.
-        unsafe {
-            sum_columns::launch_unchecked(
-                &values.client,
-                parts.cubes(width),
-                CubeDim::new_1d(UNITS as u32),
-                input(&values),
-                output(&sums),
-                rows,
-                parts.rows,
-                width,
-                element(&values),
-            );
-        }
-        if is_last {
-            return sums;
-        }
-        values = sums;
-    }
+    (dproduct, bias.map(|_| Columns { parts: sums, first: 0, count: width }))
 }

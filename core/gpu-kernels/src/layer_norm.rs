@@ -5,6 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use crate::{
+    column_sums::Columns,
     memory::{element, input, new_beside, output},
     reduce::{UNITS, cube_number, cube_sum, cubes},
 };
@@ -26,29 +27,59 @@ fn normalize<E: Float>(
     if row >= rows {
         terminate!();
     }
+    let mut values = Array::<f32>::new(comptime!(width.div_ceil(UNITS)));
+    #[unroll]
+    for column in 0..comptime!(width.div_ceil(UNITS)) {
+        let at = UNIT_POS as usize + column * UNITS;
+        values[column] = f32::new(0.0);
+        if at < width {
+            values[column] = f32::cast_from(x[row * width + at]);
+        }
+    }
+    normalize_row::<E>(&values, weight, bias, out, statistics, row, eps, width);
+}
+
+/// Normalises a row, of whose values each unit of a cube has those of columns that are [`UNITS`] apart, and writes mean
+/// and inverse deviation, too.
+#[cube]
+pub(crate) fn normalize_row<E: Float>(
+    values: &Array<f32>,
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [E],
+    statistics: &mut [f32],
+    row: usize,
+    eps: f32,
+    #[comptime] width: usize,
+) {
     let mut memory = Shared::<[f32]>::new_slice(UNITS);
-    let (first, unit) = (row * width, UNIT_POS as usize);
+    let unit = UNIT_POS as usize;
+    let columns = comptime!(width.div_ceil(UNITS));
     let mut sum = f32::new(0.0);
-    let mut at = unit;
-    while at < width {
-        sum += f32::cast_from(x[first + at]);
-        at += UNITS;
+    #[unroll]
+    for column in 0..columns {
+        if unit + column * UNITS < width {
+            sum += values[column];
+        }
     }
     let mean = cube_sum(sum, &mut memory) / comptime!(width as f32);
     let mut squares = f32::new(0.0);
-    let mut at = unit;
-    while at < width {
-        let distance = f32::cast_from(x[first + at]) - mean;
-        squares += distance * distance;
-        at += UNITS;
+    #[unroll]
+    for column in 0..columns {
+        if unit + column * UNITS < width {
+            let distance = values[column] - mean;
+            squares += distance * distance;
+        }
     }
     let variance = cube_sum(squares, &mut memory) / comptime!(width as f32);
     let inverse = f32::new(1.0) / (variance + eps).sqrt();
-    let mut at = unit;
-    while at < width {
-        let normal = (f32::cast_from(x[first + at]) - mean) * inverse;
-        out[first + at] = E::cast_from(normal * weight[at] + bias[at]);
-        at += UNITS;
+    #[unroll]
+    for column in 0..columns {
+        let at = unit + column * UNITS;
+        if at < width {
+            let normal = (values[column] - mean) * inverse;
+            out[row * width + at] = E::cast_from(normal * weight[at] + bias[at]);
+        }
     }
     if unit == 0 {
         statistics[row * 2] = mean;
@@ -57,8 +88,10 @@ fn normalize<E: Float>(
 }
 
 /// A cube for some rows, one after the other. With `n` the normalised row and `g` the gradient times the factors,
-/// `dx = inverse * (g - mean(g) - n * mean(g * n))`, plus the gradient that `x` has `beside`; its share of the factors' and summands' gradients,
-/// `sum(gradient * n)` and `sum(gradient)`, is one row of `partial`. A unit sums up columns that are [`UNITS`] apart.
+/// `dx = inverse * (g - mean(g) - n * mean(g * n))`, plus the gradient that `x` has `beside`. Its share of the factors'
+/// and summands' gradients, `sum(gradient * n)` and `sum(gradient)`, is one row of `partial`, followed by the sums of
+/// what is `beside`, and of rows of `other_width` values that have nothing to do with it. A unit sums up columns that
+/// are [`UNITS`] apart.
 #[cube(launch_unchecked)]
 fn differentiate<E: Float>(
     x: &[E],
@@ -66,11 +99,13 @@ fn differentiate<E: Float>(
     statistics: &[f32],
     gradient: &[E],
     beside: &[E],
+    other: &[E],
     dx: &mut [E],
     partial: &mut [f32],
     rows: usize,
     rows_of_cube: usize,
     #[comptime] width: usize,
+    #[comptime] other_width: usize,
     #[comptime] added: bool,
     #[comptime] summed: bool,
     #[define(E)] _element: ElemType,
@@ -92,8 +127,21 @@ fn differentiate<E: Float>(
         dbias[column] = f32::new(0.0);
         sums[column] = f32::new(0.0);
     }
+    let other_columns = comptime!(other_width.div_ceil(UNITS));
+    let mut other_sums = Array::<f32>::new(comptime!(other_width.div_ceil(UNITS).max(1)));
+    #[unroll]
+    for column in 0..other_columns {
+        other_sums[column] = f32::new(0.0);
+    }
     let end = min(start + rows_of_cube, rows);
     for row in start..end {
+        #[unroll]
+        for column in 0..other_columns {
+            let at = unit + column * UNITS;
+            if at < other_width {
+                other_sums[column] += f32::cast_from(other[row * other_width + at]);
+            }
+        }
         let first = row * width;
         let (mean, inverse) = (statistics[row * 2], statistics[row * 2 + 1]);
         let mut sum = f32::new(0.0);
@@ -130,73 +178,41 @@ fn differentiate<E: Float>(
             }
         }
     }
+    let of_width = comptime!(if summed { 3 * width } else { 2 * width });
+    let share = cube * comptime!(of_width + other_width) + unit;
     #[unroll]
     for column in 0..columns {
-        let at = unit + column * UNITS;
-        if at < width {
-            let share = cube * comptime!(if summed { 3 * width } else { 2 * width }) + at;
-            partial[share] = dweight[column];
-            partial[share + width] = dbias[column];
+        if unit + column * UNITS < width {
+            let at = share + column * UNITS;
+            partial[at] = dweight[column];
+            partial[at + width] = dbias[column];
             if comptime!(summed) {
-                partial[share + 2 * width] = sums[column];
+                partial[at + 2 * width] = sums[column];
             }
         }
     }
-}
-
-/// The sums of the columns of `[parts, lists * width]`, to a list for each `width` of them, of which there are two or
-/// three. Sums of 8 units each add up in their order.
-#[cube(launch_unchecked)]
-fn sum_parts(
-    partial: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
-    third: &mut [f32],
-    parts: usize,
-    #[comptime] width: usize,
-    #[comptime] lists: usize,
-) {
-    let mut memory = Shared::<[f32]>::new_slice(comptime!(COLUMNS * SUMS));
-    let (column, part) = (UNIT_POS as usize % COLUMNS, UNIT_POS as usize / COLUMNS);
-    let at = CUBE_POS_X as usize * COLUMNS + column;
-    let mut sum = f32::new(0.0);
-    if at < comptime!(lists * width) {
-        let mut row = part;
-        while row < parts {
-            sum += partial[row * comptime!(lists * width) + at];
-            row += SUMS;
-        }
-    }
-    memory[UNIT_POS as usize] = sum;
-    sync_cube();
-    if part == 0 && at < comptime!(lists * width) {
-        let mut sum = f32::new(0.0);
-        #[unroll]
-        for part in 0..SUMS {
-            sum += memory[part * COLUMNS + column];
-        }
-        if at < width {
-            first[at] = sum;
-        } else if at < comptime!(2 * width) {
-            second[at - width] = sum;
-        } else {
-            third[at - comptime!(2 * width)] = sum;
+    #[unroll]
+    for column in 0..other_columns {
+        if unit + column * UNITS < other_width {
+            partial[share + of_width + column * UNITS] = other_sums[column];
         }
     }
 }
-
-/// Columns and sums of each column in a cube of [`sum_parts`].
-const COLUMNS: usize = 32;
-const SUMS: usize = 8;
 
 /// Cubes that share the rows in backward: enough to fill a large device.
 const PARTS: usize = 512;
 
-pub(crate) fn forward(
-    x: CubeTensor,
-    [weight, bias]: [CubeTensor; 2],
-    eps: f32,
-) -> (CubeTensor, CubeTensor) {
+/// A LayerNorm.
+pub(crate) struct Norm {
+    /// Factors and summands.
+    pub(crate) parameters: [CubeTensor; 2],
+    /// Added to the variance.
+    pub(crate) eps: f32,
+}
+
+/// The normalised rows, and mean and inverse deviation of each.
+pub(crate) fn forward(x: CubeTensor, norm: Norm) -> [CubeTensor; 2] {
+    let Norm { parameters: [weight, bias], eps } = norm;
     let [rows, width] = x.meta.shape().dims();
     let out = new_beside(&x, [rows, width], x.dtype);
     let statistics = new_beside(&x, [rows, 2], DType::F32);
@@ -218,37 +234,50 @@ pub(crate) fn forward(
             element(&x),
         );
     }
-    (out, statistics)
+    [out, statistics]
 }
 
-/// What backward gives.
+/// What backward sums up on the way.
+#[derive(Default)]
+pub(crate) struct Besides {
+    /// Another gradient of the input, which is added.
+    pub(crate) gradient: Option<CubeTensor>,
+    /// Whether the columns of that are summed up, too.
+    pub(crate) summed: bool,
+    /// Rows whose columns are summed up, as many as the input has.
+    pub(crate) other: Option<CubeTensor>,
+}
+
+/// What backward gives: the gradient of the input, and sums in parts.
 pub(crate) struct Gradients {
     pub(crate) x: CubeTensor,
-    pub(crate) weight: CubeTensor,
-    pub(crate) bias: CubeTensor,
-    /// The sum of each column of the gradient that the input has beside, if it was asked for.
-    pub(crate) beside: Option<CubeTensor>,
+    /// Those that are the gradients of factors and summands.
+    pub(crate) norm: [Columns; 2],
+    /// Those of the other gradient of the input, if they were asked for.
+    pub(crate) gradient: Option<Columns>,
+    /// Those of other rows, if there were any.
+    pub(crate) other: Option<Columns>,
 }
 
-/// The gradients of input, factors and summands. What `beside` has is the input's, too, and `summed` asks for the sums
-/// of its columns.
+/// The gradients of input, factors and summands, from that of the result.
 pub(crate) fn backward(
     x: CubeTensor,
     weight: CubeTensor,
     statistics: CubeTensor,
     gradient: CubeTensor,
-    beside: Option<CubeTensor>,
-    summed: bool,
+    besides: Besides,
 ) -> Gradients {
     let [rows, width] = x.meta.shape().dims();
     let dx = new_beside(&x, [rows, width], x.dtype);
     let rows_of_cube = rows.div_ceil(PARTS).max(1);
     let parts = rows.div_ceil(rows_of_cube);
+    let Besides { gradient: beside, summed, other } = besides;
     let summed = summed && beside.is_some();
+    let other_width = other.as_ref().map_or(0, |other| other.meta.shape()[1]);
     let lists = if summed { 3 } else { 2 };
-    let partial = new_beside(&x, [parts, lists * width], DType::F32);
-    // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`; `weight` has
-    // `width` values, `statistics` two for each row.
+    let partial = new_beside(&x, [parts, lists * width + other_width], DType::F32);
+    // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`, and reads rows of
+    // `other_width` values, of which there are as many; `weight` has `width` values, `statistics` two for each row.
     unsafe {
         differentiate::launch_unchecked(
             &x.client,
@@ -259,44 +288,23 @@ pub(crate) fn backward(
             input(&statistics),
             input(&gradient),
             input(beside.as_ref().unwrap_or(&gradient)),
+            input(other.as_ref().unwrap_or(&gradient)),
             output(&dx),
             output(&partial),
             rows,
             rows_of_cube,
             width,
+            other_width,
             beside.is_some(),
             summed,
             element(&x),
         );
     }
-    let [weight, bias, sums] = sums_of_lists(partial, lists);
-    Gradients { x: dx, weight, bias, beside: summed.then_some(sums) }
-}
-
-/// The sums of the columns of `[parts, lists * width]`, a list for each `width` of them; the third is the first again if
-/// there are two.
-pub(crate) fn sums_of_lists(partial: CubeTensor, lists: usize) -> [CubeTensor; 3] {
-    let [parts, all] = partial.meta.shape().dims();
-    let width = all / lists;
-    let [first, second] = [(); 2].map(|()| new_beside(&partial, [width], DType::F32));
-    let third = match lists {
-        2 => first.clone(),
-        _ => new_beside(&partial, [width], DType::F32),
-    };
-    // SAFETY: a unit reads columns below `lists * width` of `parts` rows, and writes one below `width`.
-    unsafe {
-        sum_parts::launch_unchecked(
-            &partial.client,
-            CubeCount::new_1d(all.div_ceil(COLUMNS) as u32),
-            CubeDim::new_1d((COLUMNS * SUMS) as u32),
-            input(&partial),
-            output(&first),
-            output(&second),
-            output(&third),
-            parts,
-            width,
-            lists,
-        );
+    let columns = |first, count| Columns { parts: partial.clone(), first, count };
+    Gradients {
+        x: dx,
+        norm: [columns(0, width), columns(width, width)],
+        gradient: summed.then(|| columns(2 * width, width)),
+        other: other.map(|_| columns(lists * width, other_width)),
     }
-    [first, second, third]
 }

@@ -17,12 +17,14 @@
 
 mod attention;
 mod bias;
-pub mod branch;
+pub mod block;
+mod column_sums;
 mod cross_entropy;
 mod layer_norm;
 mod many;
 mod memory;
 mod optimizer;
+mod parts;
 mod pixels;
 mod reduce;
 
@@ -206,7 +208,8 @@ impl GpuKernels for CubeBackend {
         bias: FloatTensor<Self>,
         eps: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        layer_norm::forward(x, [weight, bias], eps)
+        let norm = layer_norm::Norm { parameters: [weight, bias], eps };
+        layer_norm::forward(x, norm).into()
     }
 
     fn layer_norm_backward(
@@ -215,12 +218,15 @@ impl GpuKernels for CubeBackend {
         statistics: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let found = layer_norm::backward(x, weight, statistics, gradient, None, false);
-        (found.x, found.weight, found.bias)
+        let besides = layer_norm::Besides::default();
+        let found = layer_norm::backward(x, weight, statistics, gradient, besides);
+        let mut sums = column_sums::sums_of_parts(&found.norm).into_iter();
+        let mut next = || sums.next().unwrap_or_else(|| unreachable!("one for each"));
+        (found.x, next(), next())
     }
 
     fn column_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
-        bias::column_sums(values)
+        column_sums::column_sums(values)
     }
 
     fn cross_entropy(

@@ -7,7 +7,7 @@ use burn::{
 use burn_cubecl::{
     kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
 };
-use cubecl::{ir::ElemType, prelude::BufferArg};
+use cubecl::{client::Client, ir::ElemType, prelude::BufferArg};
 
 /// The values of a tensor, row by row.
 pub(crate) fn input(tensor: &CubeTensor) -> BufferArg {
@@ -28,4 +28,13 @@ pub(crate) fn new_beside(tensor: &CubeTensor, shape: impl Into<Shape>, dtype: DT
 /// A tensor's element type as kernels know it.
 pub(crate) fn element(tensor: &CubeTensor) -> ElemType {
     dtype_to_storage_type(tensor.dtype)
+}
+
+/// The most tensors of each kind in a launch of any number: a kernel has the same text for each.
+const MOST: usize = 24;
+
+/// How many things a launch takes that binds so many buffers of each, and three more.
+pub(crate) fn at_once(client: &Client, buffers: usize) -> usize {
+    let most = client.properties().hardware.max_bindings as usize;
+    (most.saturating_sub(3) / buffers).clamp(1, MOST)
 }

@@ -6,7 +6,7 @@ use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::{client::Client, prelude::*};
 
 use crate::{
-    memory::{input, new_beside, output},
+    memory::{at_once, input, new_beside, output},
     reduce::{UNITS, cube_sum},
 };
 
@@ -234,20 +234,11 @@ fn update(
     }
 }
 
-/// The most tensors of each kind in a launch: a kernel has the same text for each.
-const MOST: usize = 24;
-
 /// The most cubes for a tensor; more values than units come in turns.
 const MOST_CUBES: usize = 1024;
 
 /// Values that a unit takes before there are more cubes.
 const OF_UNIT: usize = 4;
-
-/// How many parameters a launch takes that binds so many buffers of each, and two more.
-fn at_once(client: &Client, buffers: usize) -> usize {
-    let most = client.properties().hardware.max_bindings as usize;
-    (most.saturating_sub(3) / buffers).clamp(1, MOST)
-}
 
 /// Cubes for each of some tensors, and rows of them.
 fn grid(lengths: &[usize]) -> (usize, CubeCount) {

@@ -105,12 +105,20 @@ impl Block {
         sizes: &mut TokenSizes<O::Tensor>,
         mode: Mode,
     ) -> O::Tensor {
-        let by_kernel = self.mixed_by_kernel(ops, &tokens, rotary.is_some(), sizes, mode);
+        let attention = self.plain_attention(ops, rotary.is_some(), sizes, mode);
+        let mlp = self.plain_mlp(ops, mode);
+        if let (Some(attention), Some(mlp), None) = (&attention, &mlp, self.kept) {
+            let whole = Composite::Block(attention.clone(), mlp.clone());
+            if let Some(tokens) = ops.composite(whole, &tokens, |ops| self.parameters(ops)) {
+                return tokens;
+            }
+        }
+        let by_kernel = attention.and_then(|plain| self.mixed_by_kernel(ops, &tokens, plain));
         let tokens = match by_kernel {
             Some(tokens) => tokens,
             None => self.mixed(ops, tokens, rotary, sizes, mode),
         };
-        let by_kernel = self.plain_mlp(ops, mode).and_then(|plain| {
+        let by_kernel = mlp.and_then(|plain| {
             let composite = Composite::MlpBranch(plain);
             ops.composite(composite, &tokens, |ops| self.mlp_parameters(ops))
         });
@@ -123,17 +131,14 @@ impl Block {
         self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of("drop_path2"))
     }
 
-    /// The half that lets tokens see each other by the kernel of that branch, if it is plain and there is one; and,
-    /// where tokens are left out, by one that tells where the class token looks.
+    /// The half that lets tokens see each other by the kernel of that branch, if there is one; and, where tokens are
+    /// left out, by one that tells where the class token looks.
     fn mixed_by_kernel<O: Ops>(
         &self,
         ops: &mut O,
         tokens: &O::Tensor,
-        turned: bool,
-        sizes: &TokenSizes<O::Tensor>,
-        mode: Mode,
+        plain: AttentionBranch,
     ) -> Option<O::Tensor> {
-        let plain = self.plain_attention(ops, turned, sizes, mode)?;
         let attention = match self.kept {
             Some(_) => Some(self.class_attention(ops, tokens, &plain)?),
             None => None,
@@ -238,9 +243,7 @@ impl Block {
             self.plain_attention(ops, turned, sizes, mode)?,
             self.plain_mlp(ops, mode)?,
         );
-        ops.composite(plain, tokens, |ops| {
-            [self.attention_parameters(ops), self.mlp_parameters(ops)].concat()
-        })
+        ops.composite(plain, tokens, |ops| self.parameters(ops))
     }
 
     /// The attention half, if it is what kernels are for.
@@ -275,6 +278,11 @@ impl Block {
     fn around<O: Ops>(&self, ops: &O, norm: &Norm, path: Mode) -> Option<Around> {
         let eps = norm.layer_norm_eps()?;
         Some(Around { eps, sample_scales: ops.drop_path_factors(self.drop_path, path) })
+    }
+
+    /// Those of both halves.
+    fn parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {
+        [self.attention_parameters(ops), self.mlp_parameters(ops)].concat()
     }
 
     fn attention_parameters<O: Ops>(&self, ops: &mut O) -> Vec<Option<O::Tensor>> {

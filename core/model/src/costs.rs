@@ -326,7 +326,9 @@ impl Ops for Counter {
                 let others = others(self);
                 return Some(self.reorganized(input, &others, reorganization));
             }
-            Composite::CheckpointedBlock(..)
+            // By its halves, which keep the same.
+            Composite::Block(..)
+            | Composite::CheckpointedBlock(..)
             | Composite::PackedAttention(_)
             | Composite::PatchEmbedding { .. }
             | Composite::MaxPool => return None,

@@ -86,7 +86,7 @@ pub fn find(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> Opti
         | Composite::CheckpointedBlock(..)
         | Composite::ClassAttention(_)
         | Composite::TokenReorganization(_) => ours.filter(|_| input.dtype() == DType::F32),
-        Composite::PackedAttention(_) => None,
+        Composite::Block(..) | Composite::PackedAttention(_) => None,
         Composite::PatchEmbedding { .. } => ours.filter(|_| input.dtype() == compute),
         Composite::MaxPool => Some(Kernel::Burns),
     }
@@ -143,8 +143,11 @@ fn run_on_gpu(
             let bias = others.into_iter().next().flatten();
             gpu::packed_attention(input, bias, attention.heads, attention.scale).into()
         }
-        Composite::AttentionBranch(branch) => gpu::attention_branch(branch, input, others).into(),
-        Composite::MlpBranch(branch) => gpu::mlp_branch(branch, input, others).into(),
+        Composite::AttentionBranch(branch) => gpu::half(branch.into(), input, others).into(),
+        Composite::MlpBranch(branch) => gpu::half(branch.into(), input, others).into(),
+        Composite::Block(attention, mlp) => {
+            gpu::block([attention.into(), mlp.into()], input, others).into()
+        }
         _ => not_its(&composite),
     }
 }
@@ -182,7 +185,9 @@ fn run_ours(
             let operands = inputs(input, others);
             (token_reorganization::token_reorganization(reorganization, operands).into(), 3)
         }
-        Composite::PackedAttention(_) | Composite::MaxPool => not_its(&composite),
+        Composite::Block(..) | Composite::PackedAttention(_) | Composite::MaxPool => {
+            not_its(&composite)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod attention;
 mod bias;
-mod branch;
+mod block;
 mod cross_entropy;
 mod layer_norm;
 mod operation;
@@ -14,7 +14,7 @@ mod tests;
 
 pub(super) use attention::{attention, packed_attention, takes_heads};
 pub(super) use bias::biased;
-pub(super) use branch::{attention_branch, mlp_branch};
+pub(super) use block::{block, half};
 pub(super) use cross_entropy::cross_entropy;
 pub(super) use layer_norm::layer_norm;
 #[cfg(feature = "cuda")]
@@ -24,17 +24,24 @@ pub(super) use pixels::looked_up;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::{composite::Composite, cpu::is_cpu, program::RANK};
+use crate::{
+    composite::{AttentionBranch, Composite, MlpBranch},
+    cpu::is_cpu,
+    program::RANK,
+};
 
 /// Whether a kernel runs a composite for its input, in a model that computes in some type.
 pub(super) fn takes(composite: &Composite, input: &Tensor<RANK>, compute: DType) -> bool {
+    let takes_attention = |branch: &AttentionBranch| {
+        let inner = branch.heads * branch.head_width;
+        block::takes(input, compute, 3 * inner) && attention::fits(input, branch.head_width)
+    };
+    let takes_mlp = |branch: &MlpBranch| block::takes(input, compute, branch.hidden);
     match composite {
         Composite::PackedAttention(attention) => attention::takes_packed(input, attention.heads),
-        Composite::AttentionBranch(branch) => {
-            let inner = branch.heads * branch.head_width;
-            branch::takes(input, compute, 3 * inner) && attention::fits(input, branch.head_width)
-        }
-        Composite::MlpBranch(branch) => branch::takes(input, compute, branch.hidden),
+        Composite::AttentionBranch(branch) => takes_attention(branch),
+        Composite::MlpBranch(branch) => takes_mlp(branch),
+        Composite::Block(attention, mlp) => takes_attention(attention) && takes_mlp(mlp),
         Composite::CheckpointedBlock(..)
         | Composite::ClassAttention(_)
         | Composite::TokenReorganization(_)

@@ -14,6 +14,7 @@ use vitral_kernels::{
 use crate::{
     composite::{Around, AttentionBranch, Composite, MlpBranch, PackedAttention},
     compute::Compute,
+    cpu::is_cpu,
     device::{DeviceChoice, Gpu},
     kernels::{
         Parameter, Update, added, cross_entropy, find, keep_scores, layer_norm, linear, looked_up,
@@ -292,45 +293,50 @@ fn layers_with_a_bias_are_those_of_the_cpu() {
     }
 }
 
-/// Halves of blocks with all that may be around them, and with nothing; of tokens and widths that fill no tile.
+/// Blocks and their halves with all that may be around them, and with nothing; of tokens and widths that fill no tile,
+/// and more rows than cubes.
 #[test]
-fn branches_are_those_of_the_cpu() {
-    let (batch, tokens, width, heads, head_width, hidden) = (3, 50, 48, 3, 16, 70);
+fn blocks_and_halves_are_those_of_the_cpu() {
+    let (batch, tokens, width, heads, head_width, hidden) = (11, 50, 48, 3, 16, 70);
     let shape = [batch, tokens, width];
-    let count = shape.iter().product();
-    let sample_scales = || Some(vec![2.0, 0.0, 1.5]);
-    let around =
-        |dropped: bool| Around { eps: 1e-6, sample_scales: dropped.then(sample_scales).flatten() };
-    let attention = |dropped| {
-        let branch = AttentionBranch { around: around(dropped), heads, head_width };
-        (Composite::AttentionBranch(branch), 3 * heads * head_width, heads * head_width)
+    let inner = heads * head_width;
+    let around = |dropped: bool, sample_scales: [f32; 3]| Around {
+        eps: 1e-6,
+        sample_scales: dropped.then(|| sample_scales.into_iter().cycle().take(batch).collect()),
     };
-    let mlp = |activation, dropped| {
-        let branch = MlpBranch { around: around(dropped), activation, hidden };
-        (Composite::MlpBranch(branch), hidden, hidden)
+    let attention =
+        |dropped| AttentionBranch { around: around(dropped, [2.0, 0.0, 1.5]), heads, head_width };
+    let mlp = |activation, dropped| MlpBranch {
+        around: around(dropped, [0.5, 1.25, 0.0]),
+        activation,
+        hidden,
     };
+    // The parameters of a half, which is so wide behind its first product, and in front of its second.
+    let sizes = |columns, inner| {
+        let matrices = [vec![width, columns], vec![columns], vec![inner, width]];
+        [vec![width], vec![width]].into_iter().chain(matrices).chain([vec![width], vec![width]])
+    };
+    let of_attention = || sizes(3 * inner, inner).collect::<Vec<_>>();
+    let of_mlp = || sizes(hidden, hidden).collect::<Vec<_>>();
     let device = gpu();
     // With biases, LayerScale and drop path; without; and as the first ViT has it.
     for has in [[true; 3], [false; 3], [true, false, false]] {
         let [biased, scaled, dropped] = has;
-        for (composite, columns, inner) in
-            [attention(dropped), mlp(Activation::Gelu, dropped), mlp(Activation::GeluTanh, dropped)]
-        {
-            let sizes: [&[usize]; 7] = [
-                &[width],
-                &[width],
-                &[width, columns],
-                &[columns],
-                &[inner, width],
-                &[width],
-                &[width],
-            ];
+        let gelu = || mlp(Activation::Gelu, dropped);
+        let cases = [
+            (Composite::AttentionBranch(attention(dropped)), of_attention()),
+            (Composite::MlpBranch(gelu()), of_mlp()),
+            (Composite::MlpBranch(mlp(Activation::GeluTanh, dropped)), of_mlp()),
+            (Composite::Block(attention(dropped), gelu()), [of_attention(), of_mlp()].concat()),
+        ];
+        for (composite, sizes) in cases {
             let compute = |dtype: FloatDType, device: &Device| {
                 let device = device.clone().autodiff();
-                let x = tensor(&values(count, 1), padded(&shape), &device).require_grad();
+                let x = tensor(&values(shape.iter().product(), 1), padded(&shape), &device);
+                let x = x.require_grad();
                 let mut parameters: Vec<Option<Parameters>> = Vec::new();
                 for (at, sizes) in sizes.iter().enumerate() {
-                    let is_there = match at {
+                    let is_there = match at % Composite::BRANCH {
                         3 | 5 => biased,
                         6 => scaled,
                         _ => true,
@@ -343,13 +349,26 @@ fn branches_are_those_of_the_cpu() {
                     };
                     parameters.push(is_there.then(parameter));
                 }
-                let others = parameters.iter().map(|one| one.as_ref().map(Parameters::operand));
-                let input = x.clone().cast(dtype);
-                let kernel = find(&composite, &input, dtype.into()).unwrap();
-                let (out, rank) = run(composite.clone(), kernel, input, others.collect());
-                assert_eq!(rank, 3);
-                let out = out.float().unwrap().reshape(shape).cast(FloatDType::F32);
-                let factors = tensor(&values(count, 20), shape, &device);
+                // The CPU has kernels for halves alone.
+                let parts = match &composite {
+                    Composite::Block(attention, mlp) if is_cpu(&device) => vec![
+                        Composite::AttentionBranch(attention.clone()),
+                        Composite::MlpBranch(mlp.clone()),
+                    ],
+                    whole => vec![whole.clone()],
+                };
+                let mut tokens = x.clone().cast(dtype);
+                for (part, parameters) in
+                    parts.iter().zip(parameters.chunks(parameters.len() / parts.len()))
+                {
+                    let kernel = find(part, &tokens, dtype.into()).unwrap();
+                    let others = parameters.iter().map(|one| one.as_ref().map(Parameters::operand));
+                    let (out, rank) = run(part.clone(), kernel, tokens, others.collect());
+                    assert_eq!(rank, 3);
+                    tokens = out.float().unwrap();
+                }
+                let out = tokens.reshape(shape).cast(FloatDType::F32);
+                let factors = tensor(&values(shape.iter().product(), 20), shape, &device);
                 let grads = (out.clone() * factors).sum().backward();
                 let of_parameters = parameters.iter().flatten().map(|one| one.gradient(&grads));
                 [read(out), read(x.grad(&grads).unwrap())]
