@@ -5,7 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use crate::{
-    memory::{at_once, element, input, new_beside, output},
+    memory::{at_once, element, input, new_beside, new_together, output},
     parts::{COLUMNS, ENOUGH, LANES, Parts, UNITS, write_sum},
 };
 
@@ -76,9 +76,8 @@ const SUMS: usize = 8;
 
 /// The sums of each of these columns, `[count]` in `f32`, in one launch if the device binds as many buffers.
 pub(crate) fn sums_of_parts(lists: &[Columns]) -> Vec<CubeTensor> {
-    let sums = |of: &Columns| new_beside(&of.parts, [of.count], DType::F32);
-    let out: Vec<CubeTensor> = lists.iter().map(sums).collect();
-    let Some(first) = lists.first() else { return out };
+    let Some(first) = lists.first() else { return Vec::new() };
+    let out = new_together(&first.parts, lists.iter().map(|of| [of.count].into()), DType::F32);
     let client = &first.parts.client;
     let most = at_once(client, 2);
     for (lists, out) in lists.chunks(most).zip(out.chunks(most)) {

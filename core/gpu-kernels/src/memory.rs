@@ -7,7 +7,13 @@ use burn::{
 use burn_cubecl::{
     kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
 };
-use cubecl::{client::Client, ir::ElemType, prelude::BufferArg};
+use cubecl::{
+    client::Client,
+    ir::ElemType,
+    prelude::BufferArg,
+    server::{MemoryLayout, MemoryLayoutDescriptor},
+    zspace::metadata::Metadata,
+};
 
 /// The values of a tensor, row by row.
 pub(crate) fn input(tensor: &CubeTensor) -> BufferArg {
@@ -23,6 +29,27 @@ pub(crate) fn output(tensor: &CubeTensor) -> BufferArg {
 pub(crate) fn new_beside(tensor: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let (client, device) = (tensor.client.clone(), tensor.device.clone());
     empty_device_contiguous_dtype(client, device, shape.into(), dtype)
+}
+
+/// Tensors on the device of another, in one piece of memory, which is free again when none of them is left: for small ones,
+/// each of which would take the host as long as a large one, and such as come and go together. They have no values yet.
+pub(crate) fn new_together(
+    tensor: &CubeTensor,
+    shapes: impl IntoIterator<Item = Shape>,
+    dtype: DType,
+) -> Vec<CubeTensor> {
+    let layout = |shape| MemoryLayoutDescriptor::contiguous(shape, dtype.size());
+    let shapes: Vec<Shape> = shapes.into_iter().collect();
+    if shapes.is_empty() {
+        return Vec::new();
+    }
+    let layouts = tensor.client.empty_tensors(shapes.iter().cloned().map(layout).collect());
+    let tensors =
+        shapes.into_iter().zip(layouts).map(|(shape, MemoryLayout { memory, strides })| {
+            let metadata = Metadata::new(shape, strides);
+            CubeTensor::new(tensor.client.clone(), memory, metadata, tensor.device.clone(), dtype)
+        });
+    tensors.collect()
 }
 
 /// A tensor's element type as kernels know it.

@@ -1,12 +1,12 @@
 //! What is done to all parameters of a model: sums of gradients, their norm, and a step of an optimizer. A launch takes
 //! as many of them as a device binds at once, each on cubes of its own.
 
-use burn::tensor::{DType, Shape};
+use burn::tensor::DType;
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::{client::Client, prelude::*};
 
 use crate::{
-    memory::{at_once, input, new_beside, output},
+    memory::{at_once, input, new_beside, new_together, output},
     reduce::{UNITS, cube_sum},
 };
 
@@ -375,13 +375,7 @@ fn step_part(
         let mut others = of.averages.iter().chain(&of.ema).chain([&of.gradient]);
         assert!(others.all(|other| length(other) == length(&of.value)), "of one length");
     }
-    let moved: Vec<CubeTensor> = part
-        .iter()
-        .map(|of| {
-            let shape: Shape = of.value.meta.shape().clone();
-            new_beside(&of.value, shape, DType::F32)
-        })
-        .collect();
+    let moved = moved(part);
     let lengths: Vec<usize> = moved.iter().map(length).collect();
     let rates = part.iter().map(|of| of.pace.learning_rate as f32).collect();
     let factors = part.iter().map(|Parameter { pace, .. }| match rule {
@@ -428,6 +422,22 @@ fn step_part(
     for (of, moved) in part.iter_mut().zip(moved) {
         of.value = moved;
     }
+}
+
+/// Parameters of more values have memory of their own.
+const SMALL: usize = 16_384;
+
+/// Where the new values of parameters go.
+fn moved(part: &[Parameter]) -> Vec<CubeTensor> {
+    let is_small = |of: &&Parameter| length(&of.value) <= SMALL;
+    let shape = |of: &Parameter| of.value.meta.shape().clone();
+    let small = part.iter().filter(is_small).map(shape);
+    let mut together = new_together(&part[0].value, small, DType::F32).into_iter();
+    let of = |of: &Parameter| match is_small(&of) {
+        true => together.next().unwrap_or_else(|| unreachable!("there is one for each")),
+        false => new_beside(&of.value, shape(of), DType::F32),
+    };
+    part.iter().map(of).collect()
 }
 
 /// Makes a tensor one that may change in place: a copy, if others have its memory, too.

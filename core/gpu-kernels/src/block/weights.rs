@@ -5,7 +5,7 @@ use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use crate::{
-    memory::{at_once, element, input, new_beside, output},
+    memory::{at_once, element, input, new_together, output},
     reduce::UNITS,
 };
 
@@ -40,9 +40,8 @@ pub(super) fn rounded(weights: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor>
     if dtype == DType::F32 {
         return weights.into_iter().map(into_contiguous).collect();
     }
-    let out: Vec<CubeTensor> =
-        weights.iter().map(|of| new_beside(of, of.meta.shape().clone(), dtype)).collect();
-    let Some(first) = out.first() else { return out };
+    let Some(first) = weights.first() else { return weights };
+    let out = new_together(first, weights.iter().map(|of| of.meta.shape().clone()), dtype);
     let client = &first.client;
     let most = at_once(client, 2);
     for (weights, out) in weights.chunks(most).zip(out.chunks(most)) {
@@ -59,7 +58,7 @@ pub(super) fn rounded(weights: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor>
                 out.iter().map(output).collect(),
                 lengths.into_iter().collect(),
                 weights.len(),
-                element(first),
+                element(&out[0]),
             );
         }
     }
