@@ -20,7 +20,7 @@ pub(crate) struct Columns {
     pub(crate) count: usize,
 }
 
-/// The sums of columns of several matrices, those of a matrix on cubes of its own. Sums of 8 units each add up in
+/// The sums of lists of columns, each list on cubes of its own. A column is shared by 8 units, whose sums are added in
 /// their order.
 #[cube(launch_unchecked)]
 fn sum_parts(

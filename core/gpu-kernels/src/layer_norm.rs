@@ -276,8 +276,8 @@ pub(crate) fn backward(
     let other_width = other.as_ref().map_or(0, |other| other.meta.shape()[1]);
     let lists = if summed { 3 } else { 2 };
     let partial = new_beside(&x, [parts, lists * width + other_width], DType::F32);
-    // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`, and reads rows of
-    // `other_width` values, of which there are as many; `weight` has `width` values, `statistics` two for each row.
+    // SAFETY: a cube reads and writes its rows of `width` values, of `rows`, and its row of `partial`, and reads rows
+    // of `other_width` values, of which there are as many; `weight` has `width` values, `statistics` two for each row.
     unsafe {
         differentiate::launch_unchecked(
             &x.client,

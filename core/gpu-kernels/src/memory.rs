@@ -20,7 +20,7 @@ pub(crate) fn input(tensor: &CubeTensor) -> BufferArg {
     into_contiguous(tensor.clone()).into_buffer_arg()
 }
 
-/// Where a kernel writes all of a tensor made by [`new_beside`].
+/// Where a kernel writes, which must lie row by row.
 pub(crate) fn output(tensor: &CubeTensor) -> BufferArg {
     tensor.clone().into_buffer_arg()
 }
@@ -31,8 +31,9 @@ pub(crate) fn new_beside(tensor: &CubeTensor, shape: impl Into<Shape>, dtype: DT
     empty_device_contiguous_dtype(client, device, shape.into(), dtype)
 }
 
-/// Tensors on the device of another, in one piece of memory, which is free again when none of them is left: for small ones,
-/// each of which would take the host as long as a large one, and such as come and go together. They have no values yet.
+/// Tensors on the device of another, without values yet, in one piece of memory that is free again when none of them is
+/// left. For tensors that are small, each of which would take the host as long as a large one, or that come and go
+/// together.
 pub(crate) fn new_together(
     tensor: &CubeTensor,
     shapes: impl IntoIterator<Item = Shape>,

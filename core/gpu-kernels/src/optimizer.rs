@@ -56,13 +56,15 @@ fn sum_all(values: &[f32], out: &mut [f32], count: usize) {
     }
 }
 
-/// Multiplies each tensor, and adds another to it.
+/// Multiplies each tensor, and adds another to it: in place, or from sources.
 #[cube(launch_unchecked)]
 fn combine(
+    sources: Sequence<Box<[f32]>>,
     mut tensors: Sequence<Box<[f32]>>,
     others: Sequence<Box<[f32]>>,
     lengths: Sequence<usize>,
     factor: f32,
+    #[comptime] in_place: bool,
     #[comptime] added: bool,
     #[comptime] count: usize,
 ) {
@@ -73,7 +75,12 @@ fn combine(
             let length = *lengths.index(tensor);
             let mut at = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
             while at < length {
-                let mut value = tensors.index(tensor)[at] * factor;
+                let mut value = factor;
+                if comptime!(in_place) {
+                    value *= tensors.index(tensor)[at];
+                } else {
+                    value *= sources.index(tensor)[at];
+                }
                 if comptime!(added) {
                     value += others.index(tensor)[at];
                 }
@@ -299,9 +306,9 @@ pub(crate) fn squared_norm(tensors: Vec<CubeTensor>) -> CubeTensor {
     out
 }
 
-/// Tensors times a factor, to which others are added, if there are any: one of each length.
+/// Tensors times a factor, to which others are added, if there are any: one of each length. Large ones change in place.
 pub(crate) fn combined(
-    mut tensors: Vec<CubeTensor>,
+    tensors: Vec<CubeTensor>,
     factor: f64,
     others: Vec<CubeTensor>,
 ) -> Vec<CubeTensor> {
@@ -313,30 +320,60 @@ pub(crate) fn combined(
         "of one length"
     );
     let client = tensors[0].client.clone();
-    let most = at_once(&client, 1 + usize::from(is_sum));
-    for (number, part) in tensors.chunks_mut(most).enumerate() {
-        part.iter_mut().for_each(own);
-        let first = (number * most).min(others.len());
-        let added = &others[first..(first + part.len()).min(others.len())];
-        let lengths: Vec<usize> = part.iter().map(length).collect();
-        let (_, cubes) = grid(&lengths);
-        // SAFETY: a cube reads and writes a tensor of `part`, whose memory nobody else has, below its length, which is
-        // that of the other, too.
-        unsafe {
-            combine::launch_unchecked(
-                &client,
-                cubes,
-                CubeDim::new_1d(UNITS as u32),
-                buffers(&*part),
-                buffers(added),
-                lengths.into_iter().collect(),
-                factor as f32,
-                is_sum,
-                part.len(),
-            );
+    let mut others = others.into_iter();
+    let operands = tensors.into_iter().map(|tensor| (tensor, others.next()));
+    let (small, large): (Vec<_>, Vec<_>) =
+        operands.enumerate().partition(|(_, (tensor, _))| is_small(tensor));
+    let mut done = Vec::with_capacity(small.len() + large.len());
+    for (all, in_place) in [(small, false), (large, true)] {
+        let (places, mut all): (Vec<usize>, Vec<_>) = all.into_iter().unzip();
+        let most = at_once(&client, 1 + usize::from(is_sum) + usize::from(!in_place));
+        for part in all.chunks_mut(most) {
+            combine_part(&client, part, factor as f32, in_place);
         }
+        done.extend(places.into_iter().zip(all.into_iter().map(|(tensor, _)| tensor)));
     }
-    tensors
+    done.sort_by_key(|&(place, _)| place);
+    done.into_iter().map(|(_, tensor)| tensor).collect()
+}
+
+fn combine_part(
+    client: &Client,
+    part: &mut [(CubeTensor, Option<CubeTensor>)],
+    factor: f32,
+    in_place: bool,
+) {
+    let sources: Vec<CubeTensor> = match in_place {
+        true => Vec::new(),
+        false => part.iter().map(|(tensor, _)| into_contiguous(tensor.clone())).collect(),
+    };
+    if in_place {
+        part.iter_mut().for_each(|(tensor, _)| own(tensor));
+    } else {
+        let shapes = sources.iter().map(|source| source.meta.shape().clone());
+        let new = new_together(&sources[0], shapes, DType::F32);
+        part.iter_mut().zip(new).for_each(|((tensor, _), new)| *tensor = new);
+    }
+    let lengths: Vec<usize> = part.iter().map(|(tensor, _)| length(tensor)).collect();
+    let (_, cubes) = grid(&lengths);
+    let is_sum = part[0].1.is_some();
+    // SAFETY: a cube reads and writes a tensor of `part`, whose memory nobody else has, below its length, which is that
+    // of its source and of the other, too.
+    unsafe {
+        combine::launch_unchecked(
+            client,
+            cubes,
+            CubeDim::new_1d(UNITS as u32),
+            buffers(&sources),
+            buffers(part.iter().map(|(tensor, _)| tensor)),
+            buffers(part.iter().filter_map(|(_, other)| other.as_ref())),
+            lengths.into_iter().collect(),
+            factor,
+            in_place,
+            is_sum,
+            part.len(),
+        );
+    }
 }
 
 /// The parameters after a step, with new values in the place of the old ones; gradients count `clip` times, if it
@@ -424,20 +461,24 @@ fn step_part(
     }
 }
 
-/// Parameters of more values have memory of their own.
+/// Tensors of more values have memory of their own.
 const SMALL: usize = 16_384;
+
+fn is_small(tensor: &CubeTensor) -> bool {
+    length(tensor) <= SMALL
+}
 
 /// Where the new values of parameters go.
 fn moved(part: &[Parameter]) -> Vec<CubeTensor> {
-    let is_small = |of: &&Parameter| length(&of.value) <= SMALL;
-    let shape = |of: &Parameter| of.value.meta.shape().clone();
-    let small = part.iter().filter(is_small).map(shape);
+    let values = || part.iter().map(|of| &of.value);
+    let shape = |value: &CubeTensor| value.meta.shape().clone();
+    let small = values().filter(|value| is_small(value)).map(shape);
     let mut together = new_together(&part[0].value, small, DType::F32).into_iter();
-    let of = |of: &Parameter| match is_small(&of) {
+    let of = |value: &CubeTensor| match is_small(value) {
         true => together.next().unwrap_or_else(|| unreachable!("there is one for each")),
-        false => new_beside(&of.value, shape(of), DType::F32),
+        false => new_beside(value, shape(value), DType::F32),
     };
-    part.iter().map(of).collect()
+    values().map(of).collect()
 }
 
 /// Makes a tensor one that may change in place: a copy, if others have its memory, too.

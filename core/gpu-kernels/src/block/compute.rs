@@ -54,7 +54,11 @@ impl Half<CubeTensor> {
     }
 }
 
-pub(super) fn forward(block: Block<CubeTensor>) -> (CubeTensor, Vec<Saved<CubeTensor>>) {
+/// The result, and with `keep` what backward needs of each half.
+pub(super) fn forward(
+    block: Block<CubeTensor>,
+    keep: bool,
+) -> (CubeTensor, Vec<Saved<CubeTensor>>) {
     let Block { x, halves } = block;
     let shape = x.meta.shape().clone();
     let [batch, tokens, width] = last_three(&shape);
@@ -92,14 +96,16 @@ pub(super) fn forward(block: Block<CubeTensor>) -> (CubeTensor, Vec<Saved<CubeTe
             residual::forward(x.clone(), last.clone(), half.around(tokens), next);
         let before = std::mem::replace(&mut x, out);
         normed = normed_out;
-        saved.push(Saved {
-            x: (number > 0).then_some(before),
-            normed: normed_x,
-            weights,
-            between,
-            logsumexp,
-            last: half.layer_scale.is_some().then_some(last),
-        });
+        if keep {
+            saved.push(Saved {
+                x: (number > 0).then_some(before),
+                normed: normed_x,
+                weights,
+                between,
+                logsumexp,
+                last: half.layer_scale.is_some().then_some(last),
+            });
+        }
     }
     (shaped(x, shape), saved)
 }
@@ -141,13 +147,15 @@ fn of_half(
     let of_last = residual::backward(gradient.clone(), saved.last, around);
     let [projected, taken] = between;
     let [inner, _] = second.meta.shape().dims();
-    let taken_rows = shaped(taken.clone(), [rows, inner]);
-    let dsecond = product(transposed(taken_rows), of_last.product.clone(), DType::F32);
+    // Attention's gradient has to do with its results; that of an activation does not.
+    let attended = saved.logsumexp.map(|logsumexp| (taken.clone(), logsumexp));
+    let taken = shaped(taken, [rows, inner]);
+    let dsecond = product(transposed(taken), of_last.product.clone(), DType::F32);
     let dtaken = product(of_last.product, transposed(second), dtype);
-    let (dprojected, activated_dbias) = match (kind, saved.logsumexp) {
-        (Kind::Attention { scale, .. }, Some(logsumexp)) => {
+    let (dprojected, activated_dbias) = match (kind, attended) {
+        (Kind::Attention { scale, .. }, Some((out, logsumexp))) => {
             let gradient = shaped(dtaken, [batch, tokens, inner]);
-            let results = attention::Results { out: taken, logsumexp, gradient };
+            let results = attention::Results { out, logsumexp, gradient };
             let dqkv = attention::backward(projected, None, results, scale);
             (shaped(dqkv, [rows, 3 * inner]), None)
         }

@@ -13,12 +13,20 @@ use burn::{
     backend::{fusion::custom::TensorSpec, tensor::FloatTensor},
     tensor::{DType, Shape},
 };
-use burn_cubecl::Cube;
+use burn_cubecl::{Cube, CubeDevice};
 
 use crate::{
     bias::Activation,
     many::{Values, register, spec},
 };
+
+/// Buffers of the kernel that has most, and that of sizes.
+const BINDINGS: u32 = 11;
+
+/// Whether a device binds as many buffers as the kernels of a block have.
+pub fn fits(device: &CubeDevice) -> bool {
+    device.client().properties().hardware.max_bindings >= BINDINGS
+}
 
 /// What lies between the two products of a half.
 #[derive(Clone, Copy, Debug)]
@@ -236,20 +244,33 @@ fn saved_from<T>(list: &mut Next<impl Iterator<Item = T>>, outlines: &[Outline])
 /// # Panics
 /// If it has no halves.
 pub fn forward(block: Block<Values>) -> (Values, Kept) {
+    let outlines = Outline::of(&block);
+    let mut results = Next(run_forward(block, true).into_iter());
+    (results.one(), Kept(saved_from(&mut results, &outlines)))
+}
+
+/// The result of a block that has no backward pass.
+///
+/// # Panics
+/// If it has no halves.
+pub fn result(block: Block<Values>) -> Values {
+    Next(run_forward(block, false).into_iter()).one()
+}
+
+/// The result, and with `keep` what comes of it for backward.
+fn run_forward(block: Block<Values>, keep: bool) -> Vec<Values> {
     assert!(!block.halves.is_empty(), "a block of nothing");
     let outlines = Outline::of(&block);
-    let specs = specs(&block);
-    let run = {
-        let outlines = outlines.clone();
-        move |tensors: Vec<_>| {
-            let block = Block::from_list(&mut Next(tensors.into_iter()), &outlines);
-            let (out, saved) = compute::forward(block);
-            std::iter::once(out).chain(saved.into_iter().flat_map(Saved::into_list)).collect()
-        }
+    let specs = match keep {
+        true => specs(&block),
+        false => vec![spec(&block.x)],
     };
-    let results = register("block", block.into_list(), specs, run);
-    let mut results = Next(results.into_iter());
-    (results.one(), Kept(saved_from(&mut results, &outlines)))
+    let run = move |tensors: Vec<_>| {
+        let block = Block::from_list(&mut Next(tensors.into_iter()), &outlines);
+        let (out, saved) = compute::forward(block, keep);
+        std::iter::once(out).chain(saved.into_iter().flat_map(Saved::into_list)).collect()
+    };
+    register("block", block.into_list(), specs, run)
 }
 
 /// The gradients of a block, from that of its result.

@@ -255,8 +255,8 @@ pub(super) fn forward(
     (out, Some([normed, statistics]))
 }
 
-/// The gradients of the product, and in parts those of bias and LayerScale where these are. That of the bias is left to whoever reads
-/// the gradient anyhow, where it is the sum of its columns: where nothing is scaled or dropped.
+/// The gradients of the product, and in parts those of bias and LayerScale where these are. That of the bias is left to
+/// whoever reads the gradient anyhow, where it is the sum of its columns: where nothing is scaled or dropped.
 pub(super) struct OfLast {
     pub(super) product: CubeTensor,
     pub(super) bias: Option<Columns>,

@@ -32,8 +32,9 @@ fn round<E: Float>(
     }
 }
 
-/// Values that a unit rounds of the longest list.
+/// Values that a unit rounds of the longest list, and the most cubes for a list; more values come in turns.
 const OF_UNIT: usize = 4;
+const MOST_CUBES: usize = 1024;
 
 /// Matrices of `f32` in a type, in one launch if the device binds as many buffers.
 pub(super) fn rounded(weights: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor> {
@@ -47,7 +48,7 @@ pub(super) fn rounded(weights: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor>
     for (weights, out) in weights.chunks(most).zip(out.chunks(most)) {
         let lengths: Vec<usize> = weights.iter().map(|of| of.meta.shape().num_elements()).collect();
         let longest = lengths.iter().copied().max().unwrap_or_default();
-        let cubes = longest.div_ceil(UNITS * OF_UNIT).max(1);
+        let cubes = longest.div_ceil(UNITS * OF_UNIT).clamp(1, MOST_CUBES);
         // SAFETY: a unit reads and writes numbers of one list below its length.
         unsafe {
             round::launch_unchecked(

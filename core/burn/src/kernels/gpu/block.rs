@@ -1,7 +1,7 @@
 //! Blocks, and halves of them, each as one operation forward and one backward.
 
 use burn::{
-    backend::DispatchTensor,
+    backend::{DispatchTensor, TensorMetadata},
     tensor::{DType, Device, Tensor, TensorData},
 };
 use vitral_gpu_kernels::block::{self, Block, Gradients, Half, Kept, Kind, OfHalf};
@@ -25,7 +25,8 @@ const PARAMETERS: usize = Composite::BRANCH;
 pub(super) fn takes(tokens: &Tensor<RANK>, compute: DType, columns: usize) -> bool {
     let [.., batch, rows, width] = tokens.dims();
     let is_counted = u32::try_from(batch * rows * columns.max(width)).is_ok();
-    on_gpu(tokens) && tokens.dtype() == compute && width <= WIDEST && is_counted
+    let fits = || block::fits(&operation::on_gpu(tokens.clone().into_dispatch()).device());
+    on_gpu(tokens) && tokens.dtype() == compute && width <= WIDEST && is_counted && fits()
 }
 
 /// What a half is besides its operands.
@@ -85,7 +86,7 @@ fn compute<const OPERANDS: usize>(
     let all = std::iter::once(Some(x.into_dispatch())).chain(others);
     let all: Vec<DispatchTensor> = all.map(|one| one.unwrap_or_else(|| nothing.clone())).collect();
     let operands: [DispatchTensor; OPERANDS] =
-        all.try_into().unwrap_or_else(|_| unreachable!("a half has so many parameters"));
+        all.try_into().unwrap_or_else(|_| unreachable!("halves have so many parameters"));
     run(operation, operands)
 }
 
@@ -144,17 +145,27 @@ fn in_order(of_half: OfHalf<Values>) -> [Option<Values>; PARAMETERS] {
 #[derive(Clone, Debug)]
 struct Halves(Vec<Outline>);
 
-impl<const OPERANDS: usize> Operation<OPERANDS> for Halves {
-    type Saved = (Block<Values>, Kept);
-
-    fn forward(&self, operands: [Values; OPERANDS]) -> (Values, Self::Saved) {
+impl Halves {
+    fn block<const OPERANDS: usize>(&self, operands: [Values; OPERANDS]) -> Block<Values> {
         let mut operands = operands.into_iter();
         let mut next = || operands.next().unwrap_or_else(|| unreachable!("as many as halves have"));
         let x = next();
         let halves = self.0.iter().map(|outline| outline.half(std::array::from_fn(|_| next())));
-        let block = Block { x, halves: halves.collect() };
+        Block { x, halves: halves.collect() }
+    }
+}
+
+impl<const OPERANDS: usize> Operation<OPERANDS> for Halves {
+    type Saved = (Block<Values>, Kept);
+
+    fn forward(&self, operands: [Values; OPERANDS]) -> (Values, Self::Saved) {
+        let block = self.block(operands);
         let (out, kept) = block::forward(block.clone());
         (out, (block, kept))
+    }
+
+    fn result(&self, operands: [Values; OPERANDS]) -> Values {
+        block::result(self.block(operands))
     }
 
     fn backward(

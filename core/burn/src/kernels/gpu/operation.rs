@@ -29,6 +29,11 @@ pub(super) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// The result, and what backward needs.
     fn forward(&self, inputs: [Values; N]) -> (Values, Self::Saved);
 
+    /// The result alone, where there is no backward pass.
+    fn result(&self, inputs: [Values; N]) -> Values {
+        self.forward(inputs).0
+    }
+
     /// The gradients of those inputs for which one is wanted, from the gradient of the result.
     fn backward(
         self,
@@ -45,9 +50,8 @@ pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
 ) -> Tensor<D> {
     let inputs = inputs.map(on_gpu);
     if !inputs.iter().any(|input| matches!(input, BackendTensor::Autodiff(_))) {
-        return Tensor::from_primitive::<Cube>(
-            operation.forward(inputs.map(BackendTensor::float)).0,
-        );
+        let values = inputs.map(BackendTensor::float);
+        return Tensor::from_primitive::<Cube>(operation.result(values));
     }
     let tracked = inputs.map(|input| match input {
         BackendTensor::Autodiff(tensor) => tensor,
@@ -66,7 +70,7 @@ pub(super) fn run<Op: Operation<N>, const N: usize, const D: usize>(
             let (out, saved) = operation.forward(values);
             prepared.finish(saved, out)
         }
-        OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(values).0),
+        OpsKind::UnTracked(prepared) => prepared.finish(operation.result(values)),
     };
     Tensor::from_primitive::<Autodiff<Cube>>(out)
 }

@@ -319,8 +319,10 @@ fn blocks_and_halves_are_those_of_the_cpu() {
     let of_attention = || sizes(3 * inner, inner).collect::<Vec<_>>();
     let of_mlp = || sizes(hidden, hidden).collect::<Vec<_>>();
     let device = gpu();
-    // With biases, LayerScale and drop path; without; and as the first ViT has it.
-    for has in [[true; 3], [false; 3], [true, false, false]] {
+    // With biases, LayerScale and drop path; without; as the first ViT has it; and with one of the last two.
+    let all =
+        [[true; 3], [false; 3], [true, false, false], [true, true, false], [true, false, true]];
+    for has in all {
         let [biased, scaled, dropped] = has;
         let gelu = || mlp(Activation::Gelu, dropped);
         let cases = [
@@ -330,10 +332,10 @@ fn blocks_and_halves_are_those_of_the_cpu() {
             (Composite::Block(attention(dropped), gelu()), [of_attention(), of_mlp()].concat()),
         ];
         for (composite, sizes) in cases {
-            let compute = |dtype: FloatDType, device: &Device| {
-                let device = device.clone().autodiff();
+            let compute = |dtype: FloatDType, device: &Device, tracked: bool| {
+                let device = if tracked { device.clone().autodiff() } else { device.clone() };
                 let x = tensor(&values(shape.iter().product(), 1), padded(&shape), &device);
-                let x = x.require_grad();
+                let x = if tracked { x.require_grad() } else { x };
                 let mut parameters: Vec<Option<Parameters>> = Vec::new();
                 for (at, sizes) in sizes.iter().enumerate() {
                     let is_there = match at % Composite::BRANCH {
@@ -345,7 +347,7 @@ fn blocks_and_halves_are_those_of_the_cpu() {
                         let list = values(sizes.iter().product(), at as u64 + 2);
                         // Products of about the size of what they are of.
                         let list: Vec<f32> = list.iter().map(|value| value * 0.25).collect();
-                        Parameters::new(&list, sizes, &device)
+                        Parameters::new(&list, sizes, &device, tracked)
                     };
                     parameters.push(is_there.then(parameter));
                 }
@@ -368,17 +370,20 @@ fn blocks_and_halves_are_those_of_the_cpu() {
                     tokens = out.float().unwrap();
                 }
                 let out = tokens.reshape(shape).cast(FloatDType::F32);
+                if !tracked {
+                    return vec![read(out)];
+                }
                 let factors = tensor(&values(shape.iter().product(), 20), shape, &device);
                 let grads = (out.clone() * factors).sum().backward();
                 let of_parameters = parameters.iter().flatten().map(|one| one.gradient(&grads));
-                [read(out), read(x.grad(&grads).unwrap())]
-                    .into_iter()
-                    .chain(of_parameters)
-                    .collect::<Vec<_>>()
+                let found = [read(out), read(x.grad(&grads).unwrap())];
+                found.into_iter().chain(of_parameters).collect::<Vec<_>>()
             };
-            let wanted = compute(FloatDType::F32, &Device::flex());
+            let wanted = compute(FloatDType::F32, &Device::flex(), true);
             for (dtype, rounding) in types(&device) {
-                let found = compute(dtype, &device);
+                let found = compute(dtype, &device, true);
+                // The same where nothing is kept for backward.
+                assert_eq!(compute(dtype, &device, false)[0], found[0]);
                 assert_eq!(found.len(), wanted.len());
                 for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
                     let name = format!("{composite:?} {has:?} {dtype:?} {at}");
@@ -396,10 +401,15 @@ enum Parameters {
 }
 
 impl Parameters {
-    fn new(values: &[f32], sizes: &[usize], device: &Device) -> Self {
-        match *sizes {
-            [rows, columns] => Self::Matrix(tensor(values, [rows, columns], device).require_grad()),
-            _ => Self::Vector(tensor(values, [values.len()], device).require_grad()),
+    fn new(values: &[f32], sizes: &[usize], device: &Device, tracked: bool) -> Self {
+        let made = match *sizes {
+            [rows, columns] => Self::Matrix(tensor(values, [rows, columns], device)),
+            _ => Self::Vector(tensor(values, [values.len()], device)),
+        };
+        match made {
+            Self::Matrix(matrix) if tracked => Self::Matrix(matrix.require_grad()),
+            Self::Vector(vector) if tracked => Self::Vector(vector.require_grad()),
+            constant => constant,
         }
     }
 
