@@ -16,7 +16,8 @@
 //! * [`mlp_branch`], [`attention_branch`]: a whole residual branch at once, with the LayerNorm before it
 //!   ([`branch_norm`]).
 //! * [`patch_embedding`]: images to tokens.
-//! * [`class_attention`], [`token_reorganization`]: where the class token looks, and fewer tokens by that.
+//! * [`class_attention`], [`token_reorganization`]: where the class token looks, and fewer tokens by that;
+//!   [`kept_tokens`]: those that patch dropout keeps.
 //! * [`cross_entropy`]: softmax and cross-entropy of logits.
 //! * [`optimizer`]: AdamW, SGD and Lion over all parameters in one pass.
 //! * [`muon`]: orthogonalised momentum of weight matrices.
@@ -43,6 +44,7 @@ pub mod convert;
 pub mod cross_entropy;
 pub mod element;
 mod instances;
+pub mod kept_tokens;
 pub mod layer_norm;
 pub mod linear;
 mod matmul;

@@ -403,6 +403,19 @@ impl Ops for Eager {
         let shape = Shape::new(dims).expect("the shape of a tensor");
         Some(self.tensor(Value::from(kept), shape))
     }
+
+    fn kept_tokens(
+        &mut self,
+        tokens: EagerTensor,
+        prefix: usize,
+        kept: EagerTensor,
+    ) -> EagerTensor {
+        let Held::Value(Value::Int(places)) = &kept.held else {
+            unreachable!("places are integers, and no parameter")
+        };
+        let left = kernels::kept_tokens(tokens.float(), prefix, places);
+        self.of_batch(left.into(), 3)
+    }
 }
 
 /// What the floats of a tensor are stored as.

@@ -134,6 +134,17 @@ pub(crate) trait Ops: Sized {
         None
     }
 
+    /// Of the tokens that a kernel embeds, `[B, tokens, width]`, the first `prefix`, and of the patches behind them those
+    /// that patch dropout keeps, `[B, kept]`: `[B, prefix + kept, width]`.
+    fn kept_tokens(
+        &mut self,
+        _tokens: Self::Tensor,
+        _prefix: usize,
+        _kept: Self::Tensor,
+    ) -> Self::Tensor {
+        unreachable!("nobody drops patches here")
+    }
+
     // Positions.
 
     /// Whether the grid of patches stands for any.

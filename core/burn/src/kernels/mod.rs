@@ -17,6 +17,7 @@ mod class_attention;
 mod cross_entropy;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod kept_tokens;
 mod layer_norm;
 mod linear;
 mod max_pool;
@@ -36,6 +37,7 @@ pub use attention::{keep_scores, softmax_attention};
 pub use cross_entropy::cross_entropy;
 #[cfg(feature = "cuda")]
 pub(crate) use gpu::values as values_on_gpu;
+pub use kept_tokens::kept_tokens;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use memory::release as release_memory;

@@ -281,10 +281,12 @@ impl ViT {
         };
         let prefix = self.prefix(ops, first);
         let kept = ops.kept_patches(count, self.patch_dropout, mode.of("patch_dropout"));
-        let by_kernel = match &kept {
-            None => self.patch_embed.by_kernel(ops, &features, &positions, &prefix),
-            Some(_) => None,
-        };
+        let before = self.config.prefix_tokens();
+        let by_kernel = self.patch_embed.by_kernel(ops, &features, &positions, &prefix);
+        let by_kernel = by_kernel.map(|tokens| match kept.clone() {
+            Some(kept) => ops.kept_tokens(tokens, before, kept),
+            None => tokens,
+        });
         let tokens = by_kernel.unwrap_or_else(|| {
             let patches = ops.within("patch_embed", |ops| self.patch_embed.forward(ops, features));
             // Rounded again at the end: gradients of positions and tokens are sums over the batch.
@@ -296,7 +298,6 @@ impl ViT {
                 patches = ops.tokens_at(patches, kept);
             }
             let Some(prefix) = prefix else { return patches };
-            let before = self.config.prefix_tokens();
             let prefix = ops.expand(prefix, [Dim::BATCH, before.into(), width.into()]);
             ops.concat(vec![prefix, patches], 1)
         });
