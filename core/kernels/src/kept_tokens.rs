@@ -1,4 +1,5 @@
-//! The tokens that patch dropout keeps (Liu et al. 2023, "PatchDropout"): those before the patches, and some patches.
+//! Some of a sample's tokens: those before the patches, and some patches, as patch dropout keeps them (Liu et al. 2023,
+//! "PatchDropout").
 
 use crate::rows::{self, Shared};
 

@@ -404,17 +404,19 @@ impl Ops for Eager {
         Some(self.tensor(Value::from(kept), shape))
     }
 
-    fn kept_tokens(
+    fn kept_by_kernel(
         &mut self,
-        tokens: EagerTensor,
+        tokens: &EagerTensor,
         prefix: usize,
-        kept: EagerTensor,
-    ) -> EagerTensor {
-        let Held::Value(Value::Int(places)) = &kept.held else {
-            unreachable!("places are integers, and no parameter")
+        kept: &EagerTensor,
+    ) -> Option<EagerTensor> {
+        let (Held::Value(Value::Float(tokens)), Held::Value(Value::Int(kept))) =
+            (&tokens.held, &kept.held)
+        else {
+            return None;
         };
-        let left = kernels::kept_tokens(tokens.float(), prefix, places);
-        self.of_batch(left.into(), 3)
+        let left = kernels::kept_tokens(tokens, prefix, kept)?;
+        Some(self.of_batch(left.into(), 3))
     }
 }
 

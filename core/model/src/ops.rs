@@ -134,15 +134,15 @@ pub(crate) trait Ops: Sized {
         None
     }
 
-    /// Of the tokens that a kernel embeds, `[B, tokens, width]`, the first `prefix`, and of the patches behind them those
-    /// that patch dropout keeps, `[B, kept]`: `[B, prefix + kept, width]`.
-    fn kept_tokens(
+    /// The first `prefix` of `[B, tokens, width]`, and of the tokens behind them those at some distinct places
+    /// `[B, kept]`, by a kernel, if there is one: `[B, prefix + kept, width]`.
+    fn kept_by_kernel(
         &mut self,
-        _tokens: Self::Tensor,
+        _tokens: &Self::Tensor,
         _prefix: usize,
-        _kept: Self::Tensor,
-    ) -> Self::Tensor {
-        unreachable!("nobody drops patches here")
+        _kept: &Self::Tensor,
+    ) -> Option<Self::Tensor> {
+        None
     }
 
     // Positions.
@@ -281,8 +281,11 @@ pub(crate) trait Ops: Sized {
         }
     }
 
-    /// The tokens at some places `[B, kept]` of `[B, tokens, width]`: `[B, kept, width]`.
+    /// The tokens at some distinct places `[B, kept]` of `[B, tokens, width]`: `[B, kept, width]`.
     fn tokens_at(&mut self, tokens: Self::Tensor, places: Self::Tensor) -> Self::Tensor {
+        if let Some(kept) = self.kept_by_kernel(&tokens, 0, &places) {
+            return kept;
+        }
         let (kept, width) = (self.size(&places, 1), self.size(&tokens, 2));
         let places = self.reshape(places, [Dim::BATCH, kept.into(), 1.into()]);
         let places = self.expand(places, [Dim::BATCH, kept.into(), width.into()]);

@@ -1,10 +1,10 @@
-//! The tokens that patch dropout keeps.
+//! The tokens that patch dropout, and what merges or leaves out tokens, keeps.
 
 use std::sync::Arc;
 
 use burn::{
     backend::flex::FlexTensor,
-    tensor::{Int, Shape, Tensor},
+    tensor::{DType, Int, Shape, Tensor},
 };
 use vitral_kernels::kept_tokens::KeptTokens;
 
@@ -12,20 +12,25 @@ use super::{
     memory::Buffer,
     operation::{Input, Operation, from_last, run, shape, values},
 };
-use crate::program::RANK;
+use crate::{cpu::is_cpu, program::RANK};
 
-/// The first `prefix` tokens of `[.., batch, tokens, width]`, and of the patches behind them those at some distinct
-/// places `[.., batch, kept]`: `[batch, prefix + kept, width]`. Tokens are as the kernel of
-/// [`Composite::PatchEmbedding`](crate::composite::Composite::PatchEmbedding) gives them.
+/// The first `prefix` tokens of `[.., batch, tokens, width]`, and of those behind them the ones at some distinct places
+/// `[.., batch, kept]`: `[batch, prefix + kept, width]`; none if no kernel takes them, which is for `f32` on the CPU.
 ///
 /// # Panics
-/// If tokens are not `f32` on the CPU, or a place is none.
-pub fn kept_tokens(tokens: Tensor<RANK>, prefix: usize, kept: &Tensor<RANK, Int>) -> Tensor<3> {
+/// If a place is none.
+pub fn kept_tokens(
+    tokens: &Tensor<RANK>,
+    prefix: usize,
+    kept: &Tensor<RANK, Int>,
+) -> Option<Tensor<3>> {
+    if !is_cpu(&tokens.device()) || tokens.dtype() != DType::F32 {
+        return None;
+    }
     let [.., count] = kept.dims();
-    let places: Vec<i32> =
-        kept.clone().try_into_vec_as().unwrap_or_else(|error| panic!("no places: {error:?}"));
+    let places: Vec<i32> = kept.clone().try_into_vec_as().ok()?;
     let places = places.into_iter().map(|place| place as u32).collect();
-    run(Kept { prefix, kept: count, places }, [Input::new(tokens)])
+    Some(run(Kept { prefix, kept: count, places }, [Input::new(tokens.clone())]))
 }
 
 #[derive(Clone, Debug)]

@@ -283,9 +283,9 @@ impl ViT {
         let kept = ops.kept_patches(count, self.patch_dropout, mode.of("patch_dropout"));
         let before = self.config.prefix_tokens();
         let by_kernel = self.patch_embed.by_kernel(ops, &features, &positions, &prefix);
-        let by_kernel = by_kernel.map(|tokens| match kept.clone() {
-            Some(kept) => ops.kept_tokens(tokens, before, kept),
-            None => tokens,
+        let by_kernel = by_kernel.and_then(|tokens| match &kept {
+            Some(kept) => ops.kept_by_kernel(&tokens, before, kept),
+            None => Some(tokens),
         });
         let tokens = by_kernel.unwrap_or_else(|| {
             let patches = ops.within("patch_embed", |ops| self.patch_embed.forward(ops, features));
