@@ -99,13 +99,16 @@ fn an_attempt_that_was_killed_is_gone_on_with_to_the_same_bytes() {
     let command = |out: &'static str| ["data", "cache", "images", "--out", out];
     vitral(workspace.path(), &command("whole.vcache")).succeeded();
     let mut child = start(workspace.path(), &command("killed.vcache"));
-    // Until the first part has reached the disk, or the whole if this machine is that fast.
+    // Until the first part has reached the disk and is noted, or the whole if this machine is that fast. A note that is
+    // cut off does not count.
     let (journal, out) = (workspace.join("killed.vcache.journal"), workspace.join("killed.vcache"));
-    while fs::metadata(&journal).is_ok_and(|file| file.len() <= 16) || !journal.exists() {
-        if out.exists() {
+    let noted = || fs::metadata(&journal).map_or(0, |file| file.len());
+    while !out.exists() {
+        let before = noted();
+        thread::sleep(Duration::from_millis(2));
+        if before > 16 && noted() == before {
             break;
         }
-        thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
     child.wait().unwrap();

@@ -7,9 +7,9 @@ use vitral_kernels::activation::Activation;
 #[derive(Clone, Debug)]
 pub enum Composite {
     /// `x + scale * gamma * (attention(layer_norm(x) Wqkv + b) Wproj + b)` of `x` `[B, tokens, width]`,
-    /// with softmax attention of heads that together need not be as wide. Its input is `x`, and its other operands are [`Composite::BRANCH`]
-    /// parameters: LayerNorm's factors and summands, `Wqkv`, its bias or none, `Wproj`, its bias or none,
-    /// and LayerScale or none.
+    /// with softmax attention of heads that together need not be as wide. Its input is `x`, and its other operands are
+    /// [`Composite::BRANCH`] parameters: LayerNorm's factors and summands, `Wqkv`, its bias or none, `Wproj`, its bias
+    /// or none, and LayerScale or none.
     AttentionBranch(AttentionBranch),
     /// `x + scale * gamma * (activation(layer_norm(x) W1 + b) W2 + b)`, with operands likewise.
     MlpBranch(MlpBranch),
