@@ -23,7 +23,7 @@ impl KeptTokens {
     }
 
     /// `tokens`, `[batch, tokens, width]`, to `out`, `[batch, left, width]`: of the patches those at `places`,
-    /// `[batch, kept]`, which are distinct, and counted behind the prefix.
+    /// `[batch, kept]`, which are counted behind the prefix.
     ///
     /// # Panics
     /// If lengths do not fit, or a place is none.
@@ -55,7 +55,8 @@ impl KeptTokens {
             of_tokens.fill(0.0);
             let gradient = &gradient[sample * left..][..left];
             for (from, to) in gradient.chunks_exact(self.width).zip(self.rows(places, sample)) {
-                of_tokens[to * self.width..][..self.width].copy_from_slice(from);
+                let sums = &mut of_tokens[to * self.width..][..self.width];
+                sums.iter_mut().zip(from).for_each(|(sum, value)| *sum += value);
             }
         });
     }
@@ -97,5 +98,13 @@ mod tests {
         for (at, (&found, &token)) in gradient.iter().zip(&tokens).enumerate() {
             assert_eq!(found, if gone.contains(&at) { 0.0 } else { token }, "{at}");
         }
+    }
+
+    #[test]
+    fn gradients_of_a_token_that_is_there_twice_add_up() {
+        let kept = KeptTokens { tokens: 3, width: 1, prefix: 1, kept: 2 };
+        let mut gradient = [9.0; 3];
+        kept.backward(&[1, 1], &[1.0, 2.0, 4.0], &mut gradient);
+        assert_eq!(gradient, [1.0, 0.0, 6.0]);
     }
 }

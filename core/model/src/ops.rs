@@ -134,7 +134,7 @@ pub(crate) trait Ops: Sized {
         None
     }
 
-    /// The first `prefix` of `[B, tokens, width]`, and of the tokens behind them those at some distinct places
+    /// The first `prefix` of `[B, tokens, width]`, and of the tokens behind them those at some places
     /// `[B, kept]`, by a kernel, if there is one: `[B, prefix + kept, width]`.
     fn kept_by_kernel(
         &mut self,
@@ -281,7 +281,7 @@ pub(crate) trait Ops: Sized {
         }
     }
 
-    /// The tokens at some distinct places `[B, kept]` of `[B, tokens, width]`: `[B, kept, width]`.
+    /// The tokens at some places `[B, kept]` of `[B, tokens, width]`: `[B, kept, width]`.
     fn tokens_at(&mut self, tokens: Self::Tensor, places: Self::Tensor) -> Self::Tensor {
         if let Some(kept) = self.kept_by_kernel(&tokens, 0, &places) {
             return kept;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{cpu::is_cpu, program::RANK};
 
-/// The first `prefix` tokens of `[.., batch, tokens, width]`, and of those behind them the ones at some distinct places
+/// The first `prefix` tokens of `[.., batch, tokens, width]`, and of those behind them the ones at some places
 /// `[.., batch, kept]`: `[batch, prefix + kept, width]`; none if no kernel takes them, which is for `f32` on the CPU.
 ///
 /// # Panics
