@@ -60,7 +60,7 @@ fn batch() -> (Tensor<4>, Tensor<2>) {
 
 #[test]
 fn gradients_equal_vit_jax() {
-    let learner = learner(&TrainConfig::default(), SCHEDULE);
+    let mut learner = learner(&TrainConfig::default(), SCHEDULE);
     let expected = Archive::open("train_grads.npz").parameters(learner.parameters());
     let (images, targets) = batch();
     let found = learner.gradients(0, images, targets);

@@ -101,7 +101,7 @@ struct Computed {
 
 fn computed(model: &ViTConfig, precision: Precision) -> Computed {
     let train = TrainConfig { precision, accum_steps: 2, ..TrainConfig::default() };
-    let learner = learner(model, &train);
+    let mut learner = learner(model, &train);
     let (images, targets) = batch();
     let logits = learner.model().valid().forward(images.clone(), Mode::Eval);
     assert_eq!(logits.dtype(), DType::F32);

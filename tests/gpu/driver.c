@@ -37,6 +37,7 @@ enum {
     UNSUPPORTED_PTX_VERSION = 222,
     NOT_FOUND = 500,
     NOT_SUPPORTED = 801,
+    CAPTURE_UNSUPPORTED = 900,
 };
 
 // What is counted.
@@ -45,7 +46,8 @@ enum {
 #define COUNTS(each)                                                                                                   \
     each(launches) each(waits) each(allocations) each(modules) each(events) each(to_device) each(to_device_bytes)      \
         each(to_host) each(to_host_bytes) each(on_device) each(on_device_bytes) each(refused_launches)                 \
-            each(refused_copies) each(refused_modules)
+            each(refused_copies) each(refused_modules) each(graphs) each(graph_launches) each(repeated_launches)       \
+                each(recorded_uploads)
 #define DECLARE(name) static unsigned long name;
 COUNTS(DECLARE)
 static unsigned long live_bytes, peak_bytes;
@@ -196,6 +198,21 @@ static Address handle(void) {
     static Address next = 16;
     return __sync_fetch_and_add(&next, 16);
 }
+// What was recorded: the kernel of each launch, or nothing where it was something else.
+typedef struct {
+    Address stream;
+    struct Kernel **nodes;
+    size_t count;
+} Graph;
+static Graph *recording;
+static int is_recorded(Address stream) { return recording && recording->stream == stream; }
+static Result record(struct Kernel *kernel) {
+    struct Kernel **nodes = realloc(recording->nodes, (recording->count + 1) * sizeof *nodes);
+    if (!nodes) return OUT_OF_MEMORY;
+    recording->nodes = nodes;
+    nodes[recording->count++] = kernel;
+    return SUCCESS;
+}
 Result cuStreamCreate(Address *stream, unsigned flags) {
     *stream = handle();
     return SUCCESS;
@@ -205,13 +222,14 @@ Result cuStreamCreateWithPriority(Address *stream, unsigned flags, int priority)
 }
 Result cuStreamDestroy_v2(Address stream) { return SUCCESS; }
 Result cuStreamSynchronize(Address stream) {
+    if (is_recorded(stream)) return CAPTURE_UNSUPPORTED;
     add(&waits, 1);
     return SUCCESS;
 }
 Result cuStreamQuery(Address stream) { return SUCCESS; }
 Result cuStreamWaitEvent(Address stream, Address event, unsigned flags) { return SUCCESS; }
 Result cuStreamIsCapturing(Address stream, int *capturing) {
-    *capturing = 0;
+    *capturing = is_recorded(stream);
     return SUCCESS;
 }
 Result cuEventCreate(Address *event, unsigned flags) {
@@ -235,24 +253,55 @@ Result cuEventElapsedTime(float *ms, Address start, Address end) {
 }
 Result cuEventElapsedTime_v2(float *ms, Address start, Address end) { return cuEventElapsedTime(ms, start, end); }
 Result cuLaunchHostFunc(Address stream, void (*function)(void *), void *data) {
+    if (is_recorded(stream)) return CAPTURE_UNSUPPORTED;
     function(data);
     return SUCCESS;
 }
-Result cuStreamBeginCapture_v2(Address stream, int mode) { return NOT_SUPPORTED; }
-Result cuStreamEndCapture(Address stream, Address *graph) { return NOT_SUPPORTED; }
-Result cuGraphInstantiateWithFlags(Address *executable, Address graph, unsigned long long flags) {
-    return NOT_SUPPORTED;
+Result cuStreamBeginCapture_v2(Address stream, int mode) {
+    if (recording) return INVALID_VALUE;
+    recording = calloc(1, sizeof *recording);
+    if (!recording) return OUT_OF_MEMORY;
+    recording->stream = stream;
+    return SUCCESS;
 }
-Result cuGraphDestroy(Address graph) { return SUCCESS; }
-Result cuGraphExecDestroy(Address executable) { return SUCCESS; }
-Result cuGraphLaunch(Address executable, Address stream) { return NOT_SUPPORTED; }
-Result cuGraphUpload(Address executable, Address stream) { return NOT_SUPPORTED; }
-Result cuGraphGetNodes(Address graph, Address *nodes, size_t *count) {
-    *count = 0;
+Result cuStreamEndCapture(Address stream, Graph **graph) {
+    if (!is_recorded(stream)) return INVALID_VALUE;
+    *graph = recording;
+    recording = NULL;
+    return SUCCESS;
+}
+// An executable is the graph that it is made of, which is then its own.
+Result cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long flags) {
+    add(&graphs, 1);
+    *executable = malloc(sizeof **executable);
+    if (!*executable) return OUT_OF_MEMORY;
+    **executable = *graph;
+    graph->nodes = NULL;
+    return SUCCESS;
+}
+Result cuGraphDestroy(Graph *graph) {
+    free(graph->nodes);
+    free(graph);
+    return SUCCESS;
+}
+Result cuGraphExecDestroy(Graph *executable) { return cuGraphDestroy(executable); }
+Result cuGraphLaunch(Graph *executable, Address stream) {
+    add(&graph_launches, 1);
+    for (size_t at = 0; at < executable->count; at++) {
+        if (!executable->nodes[at]) continue;
+        add(&executable->nodes[at]->launches, 1);
+        add(&repeated_launches, 1);
+    }
+    return SUCCESS;
+}
+Result cuGraphUpload(Graph *executable, Address stream) { return SUCCESS; }
+Result cuGraphGetNodes(Graph *graph, Address *nodes, size_t *count) {
+    for (size_t at = 0; nodes && at < *count && at < graph->count; at++) nodes[at] = (Address)&graph->nodes[at];
+    if (!nodes) *count = graph->count;
     return SUCCESS;
 }
 Result cuGraphNodeGetType(Address node, int *type) {
-    *type = 0;
+    *type = *(struct Kernel **)node ? 0 : 1; // kernels and copies
     return SUCCESS;
 }
 
@@ -267,6 +316,7 @@ typedef struct Allocation {
 static Allocation *allocated;
 
 static Result take(void **pointer, size_t bytes, int on_device) {
+    if (recording) return CAPTURE_UNSUPPORTED;
     if (on_device) {
         unsigned long now = __sync_add_and_fetch(&live_bytes, bytes);
         if (now > total_memory()) {
@@ -351,14 +401,25 @@ static Result copy(unsigned long *count, unsigned long *bytes, void *to, const v
 #define UP(to, from, size) copy(&to_device, &to_device_bytes, (void *)(to), from, size)
 #define DOWN(to, from, size) copy(&to_host, &to_host_bytes, to, (void *)(from), size)
 #define ACROSS(to, from, size) copy(&on_device, &on_device_bytes, (void *)(to), (void *)(from), size)
-Result cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t size, Address stream) { return UP(to, from, size); }
+// A copy that is recorded brings the same each time.
+static Result recorded_copy(int is_up) {
+    add(&recorded_uploads, is_up);
+    return record(NULL);
+}
+Result cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t size, Address stream) {
+    return is_recorded(stream) ? recorded_copy(1) : UP(to, from, size);
+}
 Result cuMemcpyHtoD_v2(Address to, const void *from, size_t size) { return UP(to, from, size); }
-Result cuMemcpyDtoHAsync_v2(void *to, Address from, size_t size, Address stream) { return DOWN(to, from, size); }
+Result cuMemcpyDtoHAsync_v2(void *to, Address from, size_t size, Address stream) {
+    return is_recorded(stream) ? recorded_copy(0) : DOWN(to, from, size);
+}
 Result cuMemcpyDtoH_v2(void *to, Address from, size_t size) {
     add(&waits, 1);
     return DOWN(to, from, size);
 }
-Result cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, Address stream) { return ACROSS(to, from, size); }
+Result cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, Address stream) {
+    return is_recorded(stream) ? recorded_copy(0) : ACROSS(to, from, size);
+}
 Result cuMemcpyPeerAsync(Address to, void *a, Address from, void *b, size_t size, Address stream) {
     return ACROSS(to, from, size);
 }
@@ -375,6 +436,7 @@ typedef struct {
     size_t width, height;
 } Copy2D;
 Result cuMemcpy2DAsync_v2(const Copy2D *c, Address stream) {
+    if (is_recorded(stream)) return recorded_copy(c->from.type == 1);
     const char *from = (c->from.type == 1 ? (const char *)c->from.host : (const char *)c->from.device) +
                        c->from.y * c->from.pitch + c->from.x;
     char *to = (c->to.type == 1 ? (char *)c->to.host : (char *)c->to.device) + c->to.y * c->to.pitch + c->to.x;
@@ -394,6 +456,7 @@ Result cuMemsetD8_v2(Address to, unsigned char value, size_t size) {
     return SUCCESS;
 }
 Result cuMemsetD8Async(Address to, unsigned char value, size_t size, Address stream) {
+    if (is_recorded(stream)) return record(NULL);
     return cuMemsetD8_v2(to, value, size);
 }
 
@@ -464,8 +527,9 @@ Result cuLaunchKernel(Kernel *function, unsigned gx, unsigned gy, unsigned gz, u
                 function->name, gx, gy, gz, bx, by, bz, shared);
         return INVALID_VALUE;
     }
-    add(&function->launches, 1);
     if (shared > function->shared) function->shared = shared;
+    if (is_recorded(stream)) return record(function);
+    add(&function->launches, 1);
     add(&launches, 1);
     return SUCCESS;
 }

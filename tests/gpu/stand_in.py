@@ -107,18 +107,23 @@ def published(machine, precision, kernels, more):
         counted = ["--warmup", "0", "--steps", count, "--no-limit", "--json"]
         return machine.run("bench", "step", *more, *of_type, *counted, kernels=kernels)
 
-    shorter, longer = steps(2), steps(7)
-    # The first ones compile.
-    samples = json.loads(longer.output)["samples"][2:]
+    # The first ones compile, and are recorded.
+    shorter, longer = steps(4), steps(9)
+    samples = json.loads(longer.output)["samples"][4:]
     return costs(shorter, longer, 5) | {"seconds": median(one["step"] for one in samples)}
 
 
 def costs(shorter, longer, steps):
     """What a step costs: what a longer run has more of than a shorter one."""
-    names = ["launches", "waits", "allocations", "to_device_bytes", "to_host_bytes"]
+    names = [
+        *["launches", "graph_launches", "repeated_launches"],
+        *["waits", "allocations", "to_device_bytes", "to_host_bytes"],
+    ]
     costs = {name: (longer.counts[name] - shorter.counts[name]) / steps for name in names}
     if costs["launches"] <= 0:
         raise Failed("steps that launch nothing")
+    if longer.counts["recorded_uploads"]:
+        raise Failed("recorded steps copy from the host: what is drawn once would be repeated")
     more = longer.launched - shorter.launched
     return costs | {
         "peak_bytes": longer.counts["peak_bytes"],
@@ -129,12 +134,17 @@ def costs(shorter, longer, steps):
 
 def show(title, found):
     """A table in Markdown."""
-    head = [title, "launches", "waits", "allocations", "bytes up", "bytes down", "host, ms", "peak, MiB"]
+    head = [
+        *[title, "launches", "graphs", "launches in them", "waits", "allocations", "bytes up", "bytes down"],
+        *["host, ms", "peak, MiB"],
+    ]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for name, of in found.items():
         row = [
             name,
             f"{of['launches']:.0f}",
+            f"{of['graph_launches']:.0f}",
+            f"{of['repeated_launches']:.0f}",
             f"{of['waits']:.1f}",
             f"{of['allocations']:.1f}",
             f"{of['to_device_bytes']:.0f}",

@@ -2,6 +2,8 @@
 
 use vitral_kernels::activation::Activation;
 
+use crate::recording::Drawn;
+
 /// A part of a model with what it is besides its operands. What it computes is said by the layer that
 /// asks for it, in smaller ops; what runs it where is said by [`kernels`](crate::kernels).
 #[derive(Clone, Debug)]
@@ -120,5 +122,5 @@ pub struct Around {
     /// Added to LayerNorm's variance.
     pub eps: f64,
     /// Drop path's factor of each sample.
-    pub sample_scales: Option<Vec<f32>>,
+    pub sample_scales: Option<Drawn>,
 }

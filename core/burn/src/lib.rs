@@ -20,6 +20,7 @@ pub mod kernels;
 pub mod nccl;
 mod padding;
 pub mod program;
+pub mod recording;
 
 pub use composite::Composite;
 pub use compute::Compute;

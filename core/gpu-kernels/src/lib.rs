@@ -20,6 +20,7 @@ mod bias;
 pub mod block;
 mod column_sums;
 mod cross_entropy;
+mod graph;
 mod layer_norm;
 mod many;
 mod memory;
@@ -38,6 +39,7 @@ use burn_cubecl::CubeBackend;
 
 pub use attention::attention_fits;
 pub use bias::Activation;
+pub use graph::Recorded;
 pub use many::{Parameter, Stepped, combined, squared_norm, stepped};
 pub use optimizer::{Pace, Rule, Step};
 

@@ -376,6 +376,38 @@ fn combine_part(
     }
 }
 
+/// Writes tensors over others, which are as long and lie row by row, whoever else has their memory.
+pub(crate) fn write(tensors: Vec<CubeTensor>, over: &[CubeTensor]) {
+    assert!(
+        tensors.len() == over.len()
+            && tensors.iter().zip(over).all(|(one, other)| length(one) == length(other)),
+        "as many, of one length"
+    );
+    let sources: Vec<CubeTensor> = tensors.into_iter().map(into_contiguous).collect();
+    let client = sources[0].client.clone();
+    let most = at_once(&client, 2);
+    for (sources, over) in sources.chunks(most).zip(over.chunks(most)) {
+        let lengths: Vec<usize> = over.iter().map(length).collect();
+        let (_, cubes) = grid(&lengths);
+        // SAFETY: a cube reads one of `sources` and writes what it is for, below the length of both.
+        unsafe {
+            combine::launch_unchecked(
+                &client,
+                cubes,
+                CubeDim::new_1d(UNITS as u32),
+                buffers(sources),
+                buffers(over),
+                SequenceArg::new(),
+                lengths.into_iter().collect(),
+                1.0,
+                false,
+                false,
+                over.len(),
+            );
+        }
+    }
+}
+
 /// The parameters after a step, with new values in the place of the old ones; gradients count `clip` times, if it
 /// is given.
 pub(crate) fn stepped(

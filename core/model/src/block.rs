@@ -2,12 +2,16 @@
 //! a norm and on a residual branch.
 
 use burn::module::Module;
-use vitral_burn::composite::{Around, AttentionBranch, ClassAttention, Composite, MlpBranch};
+use vitral_burn::{
+    composite::{Around, AttentionBranch, ClassAttention, Composite, MlpBranch},
+    recording::Drawn,
+};
 
 use crate::{
     Mode, ViTConfig,
     attention::Attention,
     config::Kept,
+    drop::drop_path_factors,
     init::Initializer,
     layers::{LayerScale, Norm, shape},
     mlp::MlpBlock,
@@ -18,6 +22,9 @@ use crate::{
     token_mixing::mix_tokens,
     token_reorganization::{class_attention, reorganize},
 };
+
+/// What the drop paths of a block's two branches draw from.
+const DROP_PATHS: [&str; 2] = ["drop_path1", "drop_path2"];
 
 /// What runs the blocks of a model.
 pub(crate) trait Blocks: Ops {
@@ -96,6 +103,17 @@ impl Block {
         self.norm1.is_none() && self.norm2.is_none()
     }
 
+    /// What the branches of a batch's samples are multiplied with, as far as it is drawn.
+    pub(crate) fn drop_path_factors(
+        &self,
+        batch: usize,
+        mode: Mode,
+    ) -> impl Iterator<Item = Drawn> {
+        let branches = [&self.norm1, &self.norm2].into_iter().zip(DROP_PATHS);
+        let there = branches.filter(|(norm, _)| norm.is_some());
+        there.filter_map(move |(_, name)| drop_path_factors(batch, self.drop_path, mode.of(name)))
+    }
+
     /// `[B, tokens, width]` to the same, or to fewer tokens where it merges or leaves out some.
     pub(crate) fn forward<O: Ops>(
         &self,
@@ -128,7 +146,7 @@ impl Block {
         let (Some(norm), Some(mlp)) = (&self.norm2, &self.mlp) else { return tokens };
         let normed = norm.forward(ops, tokens.clone());
         let branch = ops.within("mlp", |ops| mlp.forward(ops, normed, mode.of("mlp")));
-        self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of("drop_path2"))
+        self.residual(ops, tokens, branch, self.ls2.as_ref(), mode.of(DROP_PATHS[1]))
     }
 
     /// The half that lets tokens see each other by the kernel of that branch, if there is one; and, where tokens are
@@ -177,7 +195,7 @@ impl Block {
         sizes: &mut TokenSizes<O::Tensor>,
         mode: Mode,
     ) -> O::Tensor {
-        let path = mode.of("drop_path1");
+        let path = mode.of(DROP_PATHS[0]);
         let Some(norm) = &self.norm1 else { return tokens };
         match (&self.attn, &self.mlp_tokens) {
             (Some(attn), _) => {
@@ -258,7 +276,7 @@ impl Block {
         let plain = self.merged == 0
             && !sizes.weigh_scores()
             && attn.is_plain(turned, mode.of("attention"));
-        let around = self.around(ops, self.norm1.as_ref()?, mode.of("drop_path1"));
+        let around = self.around(ops, self.norm1.as_ref()?, mode.of(DROP_PATHS[0]));
         around.filter(|_| plain).map(|around| AttentionBranch {
             around,
             heads: attn.heads,
@@ -270,7 +288,7 @@ impl Block {
     fn plain_mlp<O: Ops>(&self, ops: &O, mode: Mode) -> Option<MlpBranch> {
         let mlp = self.mlp.as_ref()?;
         let activation = mlp.plain(mode.of("mlp"))?;
-        let around = self.around(ops, self.norm2.as_ref()?, mode.of("drop_path2"))?;
+        let around = self.around(ops, self.norm2.as_ref()?, mode.of(DROP_PATHS[1]))?;
         let [_, hidden] = shape(&mlp.fc1.weight);
         Some(MlpBranch { around, activation, hidden })
     }

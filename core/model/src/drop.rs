@@ -4,7 +4,10 @@
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
-use vitral_burn::device::is_cpu;
+use vitral_burn::{
+    device::is_cpu,
+    recording::{self, Drawn},
+};
 use vitral_seed::{Rng, Seed};
 
 /// Whether a forward pass trains, and then with which noise.
@@ -54,9 +57,9 @@ impl Mode {
         self.with(|seed| seed.named(name))
     }
 
-    /// The mode of one layer.
-    pub(crate) fn layer(self, layer: usize) -> Self {
-        self.with(|seed| seed.indexed(layer as u64))
+    /// The mode of the block of a layer.
+    pub(crate) fn of_block(self, layer: usize) -> Self {
+        self.of("block").with(|seed| seed.indexed(layer as u64))
     }
 
     fn with(self, derived: impl FnOnce(Seed) -> Seed) -> Self {
@@ -82,6 +85,7 @@ impl Mode {
 /// Dropout (Srivastava et al. 2014) of `f32`: zeroes a share of the values and scales up the rest.
 pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -> Tensor<D> {
     let Some(noise) = mode.noise(rate) else { return input };
+    recording::varies();
     let (shape, device) = (input.dims(), input.device().without_autodiff());
     let keep = 1.0 - rate;
     let mask = if is_cpu(&device) {
@@ -119,8 +123,11 @@ fn device_uniform<const D: usize>(shape: [usize; D], noise: Noise, device: &Devi
 
 /// What stochastic depth (Huang et al. 2016) multiplies the residual branch of each of `batch` samples
 /// with; nothing if none is left out.
-pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<Vec<f32>> {
-    mode.noise(rate).map(|noise| keep_factors(batch, 1.0 - rate, &mut noise.rng(1)))
+pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<Drawn> {
+    mode.noise(rate).map(|noise| Drawn {
+        stream: noise.seed.value(),
+        values: keep_factors(batch, 1.0 - rate, &mut noise.rng(1)),
+    })
 }
 
 /// The patches that patch dropout keeps: indices `[batch, kept]`, ascending in each row; none if
@@ -133,6 +140,7 @@ pub(crate) fn kept_patches(
     device: &Device,
 ) -> Option<Tensor<2, Int>> {
     let noise = mode.noise(rate)?;
+    recording::varies();
     let kept = ((patches as f64 * (1.0 - rate)) as usize).max(1);
     let mut indices = Vec::with_capacity(batch * kept);
     for sample in 0..batch {
@@ -145,7 +153,7 @@ pub(crate) fn kept_patches(
 }
 
 /// 1/keep with probability `keep`, else 0.
-pub(crate) fn keep_mask<const D: usize>(
+fn keep_mask<const D: usize>(
     shape: [usize; D],
     keep: f64,
     noise: Noise,
@@ -202,10 +210,10 @@ mod tests {
         let (found, expected) = together(&|tokens, mode| dropout(tokens, 0.3, mode));
         assert_eq!(found, expected);
         let factors = |range: &std::ops::Range<usize>| {
-            drop_path_factors(range.len(), 0.5, part(range.start)).unwrap()
+            drop_path_factors(range.len(), 0.5, part(range.start)).unwrap().values
         };
         let found: Vec<f32> = parts.iter().flat_map(factors).collect();
-        assert_eq!(found, drop_path_factors(10, 0.5, whole).unwrap());
+        assert_eq!(found, drop_path_factors(10, 0.5, whole).unwrap().values);
         let patches = |range: &std::ops::Range<usize>, mode| -> Vec<i32> {
             let kept = kept_patches(range.len(), 49, 0.5, mode, &device).unwrap();
             kept.try_into_vec_as().unwrap()

@@ -16,17 +16,12 @@ use vitral_burn::{
     Composite, Compute, compute,
     kernels::{self, Taker, taken},
     program::{self, Call, RANK, Value},
+    recording::Drawn,
 };
 use vitral_program::{DType, Dim, Op, Shape, TensorType};
 use vitral_seed::Seed;
 
-use crate::{
-    Mode,
-    block::Block,
-    drop::{self, keep_mask},
-    ops::Ops,
-    program_attention::ProgramAttention,
-};
+use crate::{Mode, block::Block, drop, ops::Ops, program_attention::ProgramAttention};
 
 /// Constants of a model that are the same in each forward pass, by name; on the device where they
 /// were first asked for.
@@ -387,13 +382,12 @@ impl Ops for Eager {
     }
 
     fn drop_path(&mut self, branch: EagerTensor, rate: f64, mode: Mode) -> EagerTensor {
-        let Some(noise) = mode.noise(rate) else { return branch };
-        let batch = self.batch;
-        let factors = keep_mask([batch, 1], 1.0 - rate, noise, &self.device);
+        let Some(factors) = self.drop_path_factors(rate, mode) else { return branch };
+        let factors = factors.on(&self.device).reshape([self.batch, 1]);
         self.in_f32([branch], |ops, [branch]| ops.by_sample(branch, |values| values * factors))
     }
 
-    fn drop_path_factors(&self, rate: f64, mode: Mode) -> Option<Vec<f32>> {
+    fn drop_path_factors(&self, rate: f64, mode: Mode) -> Option<Drawn> {
         drop::drop_path_factors(self.batch, rate, mode)
     }
 

@@ -8,7 +8,7 @@
 use std::fmt::{Debug, Display};
 
 use burn::{module::Param, tensor::Tensor as Values};
-use vitral_burn::Composite;
+use vitral_burn::{Composite, recording::Drawn};
 use vitral_program::{DType, Dim, Op, Shape, TensorType, ops as op};
 
 use crate::{
@@ -125,7 +125,7 @@ pub(crate) trait Ops: Sized {
     }
 
     /// What [`Ops::drop_path`] multiplies each sample with; nothing if none is left out.
-    fn drop_path_factors(&self, _rate: f64, _mode: Mode) -> Option<Vec<f32>> {
+    fn drop_path_factors(&self, _rate: f64, _mode: Mode) -> Option<Drawn> {
         None
     }
 

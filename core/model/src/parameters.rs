@@ -3,6 +3,7 @@
 //! what a model looks like.
 
 use burn::{
+    backend::DispatchTensor,
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Device, Gradients, Tensor},
 };
@@ -101,6 +102,13 @@ pub fn values(model: &ViT) -> Vec<Tensor<1>> {
     visitor.values
 }
 
+/// The parameters themselves, in the shapes that they have, without their autodiff graph.
+pub fn tensors(model: &ViT) -> Vec<DispatchTensor> {
+    let mut visitor = TensorVisitor { tensors: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.tensors
+}
+
 /// All gradients, each parameter's flat; zeros where the loss does not depend on it.
 pub fn gradients(model: &ViT, gradients: &mut Gradients) -> Vec<Tensor<1>> {
     let found = gradients_left(model, gradients);
@@ -165,6 +173,16 @@ struct ValueVisitor {
 impl ModuleVisitor for ValueVisitor {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.values.push(flatten(param.val().without_autodiff()));
+    }
+}
+
+struct TensorVisitor {
+    tensors: Vec<DispatchTensor>,
+}
+
+impl ModuleVisitor for TensorVisitor {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.tensors.push(param.val().without_autodiff().into_dispatch());
     }
 }
 

@@ -107,7 +107,7 @@ pub use event::{
 pub use experiment::Experiment;
 pub use footprint::check_parameters;
 pub use init::{Init, open_pretrained};
-pub use learner::{BatchGradients, Learned, Learner, MemoryFault, Stage};
+pub use learner::{BatchGradients, Launches, Learned, Learner, MemoryFault, Stage};
 pub use loss_scale::LossScale;
 pub use memory::memory;
 pub use micro_batch::MicroBatch;

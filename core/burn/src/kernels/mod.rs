@@ -35,6 +35,8 @@ mod token_reorganization;
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
 pub use cross_entropy::cross_entropy;
+#[cfg(feature = "gpu")]
+pub(crate) use gpu::float as on_gpu;
 #[cfg(feature = "cuda")]
 pub(crate) use gpu::values as values_on_gpu;
 pub use kept_tokens::kept_tokens;

@@ -19,7 +19,10 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(around: Around) -> Self {
-        Self { eps: around.eps as f32, sample_scales: around.sample_scales }
+        Self {
+            eps: around.eps as f32,
+            sample_scales: around.sample_scales.map(|drawn| drawn.values),
+        }
     }
 
     /// The kernel's view of what lies around a branch of `x`, `[batch, tokens, width]`, or of anything of

@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor};
 use vitral_program::ops;
 
 use super::value::{Call, RANK, Value, any, integers, mistyped};
+use crate::recording::varies;
 
 /// `[a.., n, b..]` and indices `[i..]` to `[a.., i.., b..]`.
 pub(super) fn gather(op: &ops::Gather, mut call: Call<'_>) -> Value {
@@ -34,6 +35,7 @@ fn positions(indices: Tensor<RANK, Int>, size: usize) -> Tensor<RANK, Int> {
 /// `[a.., n, b..]` to values and indices `[a.., k, b..]`. Sorted on the host: Burn's order of equal
 /// elements is not the same everywhere, and its GPU backends sort on the host as well.
 pub(super) fn top_k(op: &ops::TopK, mut call: Call<'_>) -> Vec<Value> {
+    varies();
     let (axis, shape) = (call.axis(op.axis), call.shape());
     let input = call.operand();
     let (k, size) = (shape[axis], call.shapes[0][op.axis]);

@@ -4,9 +4,11 @@ use burn::tensor::{Tensor, TensorData};
 use vitral_program::ops;
 
 use super::value::{Call, Value};
+use crate::recording::varies;
 
 /// To the shape that it names.
 pub(super) fn random(op: &ops::Random, call: Call<'_>) -> Value {
+    varies();
     let shape = call.shape();
     let mut values = op.draw(call.stream, call.skipped + shape.iter().product::<usize>());
     values.drain(..call.skipped);
@@ -19,6 +21,7 @@ pub(super) fn dropout(op: &ops::Dropout, mut call: Call<'_>) -> Value {
     if !call.training {
         return Value::Float(x);
     }
+    varies();
     let shape = x.dims();
     let scale = (1.0 / (1.0 - op.rate)) as f32;
     let kept = op.keep(call.stream, call.skipped + shape.iter().product::<usize>());

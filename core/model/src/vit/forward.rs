@@ -159,7 +159,7 @@ impl ViT {
                 rotary.push((head_dim, table));
             }
             let table = rotary.iter().find(|(known, _)| *known == head_dim).map(|(_, table)| table);
-            let mode = mode.of("block").layer(layer);
+            let mode = mode.of_block(layer);
             let again = self.checkpointed.get(layer).is_some_and(|&again| again);
             tokens = ops.within(format_args!("blocks.{layer}"), |ops| {
                 ops.block(block, tokens, table, &mut sizes, again, mode)

@@ -6,11 +6,11 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor},
 };
-use vitral_burn::kernels::Taker;
+use vitral_burn::{kernels::Taker, recording::Drawn};
 use vitral_seed::Seed;
 
 use crate::{
-    Compute, ConfigProblem, ViTConfig,
+    Compute, ConfigProblem, Mode, ViTConfig,
     block::Block,
     config::{Pool, Position},
     eager::Tables,
@@ -183,6 +183,20 @@ impl ViT {
     /// What this model is made of, with every size written out.
     pub fn config(&self) -> &ViTConfig {
         &self.config
+    }
+
+    /// The share of the patches that training images lose.
+    pub fn patch_dropout(&self) -> f64 {
+        self.patch_dropout
+    }
+
+    /// What stochastic depth draws for a batch of so many images: all that a forward pass takes from
+    /// [`Drawn`].
+    pub fn drop_path_factors(&self, batch: usize, mode: Mode) -> Vec<Drawn> {
+        let blocks = self.blocks.iter().enumerate();
+        let factors =
+            blocks.flat_map(|(layer, block)| block.drop_path_factors(batch, mode.of_block(layer)));
+        factors.collect()
     }
 
     /// Sets the share of the patches that training images lose from now on: the configuration's

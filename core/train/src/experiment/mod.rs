@@ -224,6 +224,11 @@ pub struct TrainConfig {
     /// different weights.
     #[schemars(extend("otherNames" = ["communication_data_type", "grad_reduce_in_bf16", "gradient_compression"]))]
     pub communication: Communication,
+    /// Whether a GPU repeats forward and backward on its own once they have run a few times (a CUDA graph): the same
+    /// numbers, and little work for the processor, but what they take of memory stays taken. Where values or patches are
+    /// dropped, where ranks share a step, and with `batch: Auto(...)`, kernels are launched one by one all the same.
+    #[schemars(extend("otherNames" = ["cuda_graph", "cuda_graphs", "make_graphed_callables"]))]
+    pub record_steps: bool,
     /// When the model is evaluated; always at the end, too.
     pub eval_every: Every,
     /// Steps between two lines of the log.
@@ -273,6 +278,7 @@ impl Default for TrainConfig {
             ema: None,
             shard_optimizer: false,
             communication: Communication::default(),
+            record_steps: true,
             eval_every: Every::Epochs(1.0),
             log_every: 10,
         }

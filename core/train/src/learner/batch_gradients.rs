@@ -53,13 +53,25 @@ pub(super) struct Cut {
     pub(super) range: Range<usize>,
 }
 
+/// What goes into the model.
+pub(super) struct Input {
+    pub(super) images: Tensor<4>,
+    /// As [`AtHand::targets`].
+    pub(super) targets: Tensor<2>,
+    pub(super) mode: Mode,
+    /// What its mean loss counts in that of the step.
+    pub(super) share: f64,
+}
+
 /// What a micro-batch adds to its step.
+#[derive(Clone)]
 pub(super) struct PartGradients {
     pub(super) gradients: Vec<Tensor<1>>,
     pub(super) figures: Figures,
 }
 
 /// What is told of a micro-batch, or of several.
+#[derive(Clone)]
 pub(super) struct Figures {
     /// Its share of the mean loss, `[1]`.
     pub(super) loss: Tensor<1>,
@@ -71,14 +83,22 @@ impl Learner {
     /// The gradients of a batch, computed in `accum_steps` micro-batches and equal to those of the
     /// whole, up to rounding. Noise and mixing belong to each micro-batch; with `batch: Auto(...)` to
     /// the whole batch, so that it does not matter how it is cut.
-    pub fn gradients(&self, step: u64, images: Tensor<4>, targets: Tensor<2>) -> BatchGradients {
+    ///
+    /// Where a GPU [repeats](Learner::launches) them, they lie where those of the last call lay: read them, or copy
+    /// them, before the next one.
+    pub fn gradients(
+        &mut self,
+        step: u64,
+        images: Tensor<4>,
+        targets: Tensor<2>,
+    ) -> BatchGradients {
         self.gradients_watched(step, images, targets, &mut |_| {})
     }
 
-    /// The same; `ended` is called at the end of both stages of every micro-batch. A device may
-    /// still be computing then.
+    /// The same; `ended` is called at the end of both stages of every micro-batch, and of those that a GPU repeats
+    /// only at the end of the second one. A device may still be computing then.
     pub fn gradients_watched(
-        &self,
+        &mut self,
         step: u64,
         images: Tensor<4>,
         targets: Tensor<2>,
@@ -92,7 +112,7 @@ impl Learner {
 
     /// The gradients of these parts of a batch; all together they are usually the whole.
     pub(super) fn gradients_of(
-        &self,
+        &mut self,
         step: u64,
         parts: Vec<Range<usize>>,
         mut images: Tensor<4>,
@@ -110,9 +130,10 @@ impl Learner {
         let mut accumulator = Accumulator::default();
         let mut losses = Vec::new();
         let mut hits = Vec::new();
+        let several = parts.len() > 1;
         for (number, range) in parts.into_iter().enumerate() {
             let cut = Cut { number, place: range.start, range };
-            let part = self.part(step, cut, &at_hand, ended);
+            let part = self.part_or_repeated(step, cut, &at_hand, several, ended);
             accumulator.add(part.gradients);
             ended(Stage::Backward);
             losses.push(part.figures.loss);
@@ -146,10 +167,22 @@ impl Learner {
         &self,
         model: &ViT,
         step: u64,
-        Cut { number, place, range }: Cut,
+        cut: Cut,
         at_hand: &AtHand,
         ended: &mut dyn FnMut(Stage),
     ) -> (Gradients, Figures) {
+        let input = self.input(step, cut, at_hand);
+        self.fail_for_test(step, input.images.dims()[0]);
+        self.backward_of(model, input, ended)
+    }
+
+    /// The images and targets of a micro-batch, mixed and augmented.
+    pub(super) fn input(
+        &self,
+        step: u64,
+        Cut { number, place, range }: Cut,
+        at_hand: &AtHand,
+    ) -> Input {
         let AtHand { images, targets, batch, is_augmented_whole } = at_hand;
         let (start, count) = (range.start, range.len());
         let step_seed = self.step_seed(step);
@@ -161,7 +194,6 @@ impl Learner {
             let seed = step_seed.indexed(number as u64);
             (Mode::Train(seed), seed)
         };
-        let forward = tracing::trace_span!("forward").entered();
         let (images, targets) = (images.clone(), targets.clone());
         let (images, targets) = if *is_augmented_whole {
             (images.narrow(0, start, count), targets.narrow(0, start, count))
@@ -171,15 +203,25 @@ impl Learner {
             let images = images.narrow(0, start, count);
             self.augment(0..count, images, targets.narrow(0, start, count), seed)
         };
+        // Weighted by its share of the batch, so that sums over micro-batches are means.
+        Input { images, targets, mode, share: count as f64 / *batch as f64 }
+    }
+
+    /// Forward and backward of what goes into the model.
+    pub(super) fn backward_of(
+        &self,
+        model: &ViT,
+        Input { images, targets, mode, share }: Input,
+        ended: &mut dyn FnMut(Stage),
+    ) -> (Gradients, Figures) {
+        let forward = tracing::trace_span!("forward").entered();
         let (targets, read) = self.parted(targets);
         let (logits, loss) = self.learned(model, images, targets.clone(), read, mode);
         let correct = count_hits(logits.without_autodiff(), targets);
-        // Weighted by its share of the batch, so that sums over micro-batches are means.
-        let loss = loss * (count as f64 / *batch as f64);
+        let loss = loss * share;
         drop(forward);
         ended(Stage::Forward);
         let _backward = tracing::trace_span!("backward").entered();
-        self.fail_for_test(step, count);
         let gradients = match &self.scaler {
             Some(scaler) => scaler.scale(loss.clone()).backward(),
             None => loss.backward(),

@@ -7,6 +7,7 @@ mod on_gpus;
 mod optimizer_shard;
 mod own_sum;
 mod prune;
+mod recorder;
 mod rehearse;
 mod shared;
 mod tensors;
@@ -24,11 +25,12 @@ use vitral_model::{
 use vitral_program::Program;
 use vitral_seed::Seed;
 
-use self::optimizer_shard::OptimizerShard;
 pub use self::{
     batch_gradients::{BatchGradients, Stage},
+    recorder::Launches,
     within_memory::MemoryFault,
 };
+use self::{optimizer_shard::OptimizerShard, recorder::Recorder};
 pub(crate) use self::{own_sum::Gradient, shared::Share};
 use crate::{
     Error,
@@ -71,6 +73,7 @@ pub struct Learner {
     /// The part of the weights that this rank moves, where each has one; then `groups`, `optimizer` and `ema` are
     /// those of its pieces.
     shard: Option<OptimizerShard>,
+    recorder: Recorder,
     fault: Option<MemoryFault>,
 }
 
@@ -178,6 +181,7 @@ impl Learner {
             micro_batch: config.batch.is_auto().then_some(config.batch.effective()),
             ranks: Ranks::default(),
             shard: None,
+            recorder: Recorder::new(config, device),
             fault: None,
         })
     }
@@ -189,6 +193,9 @@ impl Learner {
     /// If the experiment gives the number of micro-batches, or it is 0.
     pub fn set_micro_batch(&mut self, images: usize) {
         assert!(self.micro_batch.is_some() && images > 0, "micro-batches of `Auto`");
+        if self.micro_batch != Some(images) {
+            self.recorder.forget();
+        }
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
@@ -206,11 +213,13 @@ impl Learner {
 
     /// Learns from a teacher, too, from now on.
     pub(crate) fn set_teacher(&mut self, teacher: Teacher) {
+        self.recorder.forget();
         self.teacher = Some(teacher);
     }
 
     /// Has images count in the loss by their class from now on.
     pub(crate) fn set_class_weights(&mut self, weights: Option<ImageWeights>) {
+        self.recorder.forget();
         self.class_weights = weights;
     }
 
@@ -222,10 +231,14 @@ impl Learner {
     /// Sets the share of the patches that training images lose from now on, as
     /// [`ViT::set_patch_dropout`].
     pub fn set_patch_dropout(&mut self, rate: f64) {
-        self.model.set_patch_dropout(rate);
+        if self.model.patch_dropout() != rate {
+            self.recorder.forget();
+            self.model.set_patch_dropout(rate);
+        }
     }
 
-    /// The model as it is trained.
+    /// The model as it is trained. Where a GPU [repeats](Learner::launches) steps, its weights lie where the next
+    /// step writes them.
     pub fn model(&self) -> &ViT {
         &self.model
     }
@@ -240,7 +253,8 @@ impl Learner {
         self.model = parameters::with_values(self.model.clone(), values);
     }
 
-    /// The model to evaluate, without autodiff: the moving average where there is one.
+    /// The model to evaluate, without autodiff: the moving average where there is one. As with [`Learner::model`], its
+    /// weights may be those of the next step after that.
     ///
     /// # Errors
     /// Each rank has a part of that, and the device fails.
@@ -386,7 +400,9 @@ impl Learner {
             ema.keep_frozen(&values, &self.groups);
         }
         let values = if self.shard.is_some() { self.whole(&values)? } else { values };
-        self.model = parameters::with_values(self.model.clone(), values);
+        if let Some(values) = self.recorder.written(&self.model, values) {
+            self.model = parameters::with_values(self.model.clone(), values);
+        }
         Ok(())
     }
 }

@@ -31,9 +31,10 @@ impl Learner {
         is_fresh: bool,
     ) -> Result<(), Error> {
         self.set_micro_batch(size);
+        self.recorder.pause(true);
         let values = parameters::values(&self.model);
         let device = values[0].device().without_autodiff();
-        within_memory(|| {
+        let rehearsed = within_memory(|| {
             // The moving average shares the weights' memory until both differ.
             let shared = if is_fresh && self.ema.is_some() { &values[..] } else { &[] };
             let added: Vec<Tensor<1>> = shared.iter().map(Tensor::ones_like).collect();
@@ -65,7 +66,9 @@ impl Learner {
             let updated: Vec<_> = values.iter().zip(clipped).map(|(v, g)| v.clone() - g).collect();
             drop((updated, added));
             Ok(())
-        })
+        });
+        self.recorder.pause(false);
+        rehearsed
     }
 }
 

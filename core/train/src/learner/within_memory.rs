@@ -31,7 +31,7 @@ impl Learner {
     /// # Errors
     /// [`Error::OutOfMemory`], or the device fails in another way.
     pub fn gradients_within_memory(
-        &self,
+        &mut self,
         step: u64,
         images: Tensor<4>,
         targets: Tensor<2>,

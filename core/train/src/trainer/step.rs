@@ -40,6 +40,10 @@ impl Trainer {
             None => (self.gradients(step, images, targets, observer)?, None),
         };
         let gradients_time = computing.elapsed();
+        if let Some(why) = self.learner.new_obstacle() {
+            let message = format!("each step is launched kernel by kernel: {why}");
+            self.notice("record_steps", message, observer)?;
+        }
         let skipped = self.learner.overflowed(&gradients)?;
         if self.wants_layers && !skipped {
             let statistics = || self.learner.statistics(&gradients);

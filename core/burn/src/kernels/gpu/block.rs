@@ -2,7 +2,7 @@
 
 use burn::{
     backend::{DispatchTensor, TensorMetadata},
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor},
 };
 use vitral_gpu_kernels::block::{self, Block, Gradients, Half, Kept, Kind, OfHalf};
 use vitral_kernels::activation::Activation;
@@ -103,11 +103,8 @@ struct Outline {
 impl Outline {
     fn new(branch: Branch, operands: &[Option<DispatchTensor>], device: &Device) -> Self {
         let Branch { kind, around: Around { eps, sample_scales } } = branch;
-        let sample_scales = sample_scales.map(|scales| {
-            let count = scales.len();
-            let scales = Tensor::<1>::from_data(TensorData::new(scales, [count]), device);
-            operation::on_gpu(scales.into_dispatch()).float()
-        });
+        let sample_scales = sample_scales
+            .map(|scales| operation::on_gpu(scales.on(device).into_dispatch()).float());
         let is_there = std::array::from_fn(|at| operands[at].is_some());
         Self { kind, eps: eps as f32, is_there, sample_scales }
     }

@@ -17,6 +17,7 @@ pub(super) use bias::biased;
 pub(super) use block::{block, half};
 pub(super) use cross_entropy::cross_entropy;
 pub(super) use layer_norm::layer_norm;
+pub(crate) use optimizer::float;
 #[cfg(feature = "cuda")]
 pub(crate) use optimizer::values;
 pub(super) use optimizer::{combined, squared_norm, stepped, steps_at_once};

@@ -1,7 +1,7 @@
 //! Steps of optimizers, sums of gradients, and the norm that these are clipped by, for all parameters in a few launches.
 
 use burn::{
-    backend::Cube,
+    backend::{Cube, DispatchTensor},
     tensor::{DType, Tensor},
 };
 use vitral_gpu_kernels::{self as gpu, Pace, Step};
@@ -80,7 +80,12 @@ fn step(Update { rule, number, ema_decay }: Update) -> Step {
 
 /// A tensor on a GPU as the backend has it.
 pub(crate) fn values(tensor: Tensor<1>) -> Values {
-    operation::on_gpu(tensor.into_dispatch()).float()
+    float(tensor.into_dispatch())
+}
+
+/// The same of a tensor of any rank.
+pub(crate) fn float(tensor: DispatchTensor) -> Values {
+    operation::on_gpu(tensor).float()
 }
 
 fn tensor(values: Values) -> Tensor<1> {

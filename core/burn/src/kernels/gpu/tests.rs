@@ -21,6 +21,7 @@ use crate::{
         run, scaled, softmax_attention, squared_norm, stepped, steps_at_once,
     },
     program::{RANK, padded},
+    recording::Drawn,
 };
 
 fn gpu() -> Device {
@@ -302,7 +303,10 @@ fn blocks_and_halves_are_those_of_the_cpu() {
     let inner = heads * head_width;
     let around = |dropped: bool, sample_scales: [f32; 3]| Around {
         eps: 1e-6,
-        sample_scales: dropped.then(|| sample_scales.into_iter().cycle().take(batch).collect()),
+        sample_scales: dropped.then(|| Drawn {
+            stream: 0,
+            values: sample_scales.into_iter().cycle().take(batch).collect(),
+        }),
     };
     let attention =
         |dropped| AttentionBranch { around: around(dropped, [2.0, 0.0, 1.5]), heads, head_width };

@@ -13,7 +13,11 @@ use crate::words::counted;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Sample {
     pub step: f64,
-    pub forward: f64,
+    /// None where a GPU repeats forward and backward, which is then [`gradients`](Self::gradients).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<f64>,
     /// None of inference, as `update`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backward: Option<f64>,
@@ -25,15 +29,32 @@ impl Sample {
     pub fn training(forward: Duration, backward: Duration, update: Duration) -> Self {
         Self {
             step: (forward + backward + update).as_secs_f64(),
-            forward: forward.as_secs_f64(),
+            forward: Some(forward.as_secs_f64()),
+            gradients: None,
             backward: Some(backward.as_secs_f64()),
+            update: Some(update.as_secs_f64()),
+        }
+    }
+
+    pub fn repeated(gradients: Duration, update: Duration) -> Self {
+        Self {
+            step: (gradients + update).as_secs_f64(),
+            forward: None,
+            gradients: Some(gradients.as_secs_f64()),
+            backward: None,
             update: Some(update.as_secs_f64()),
         }
     }
 
     pub fn inference(forward: Duration) -> Self {
         let seconds = forward.as_secs_f64();
-        Self { step: seconds, forward: seconds, backward: None, update: None }
+        Self {
+            step: seconds,
+            forward: Some(seconds),
+            gradients: None,
+            backward: None,
+            update: None,
+        }
     }
 }
 
@@ -152,7 +173,10 @@ impl Spread {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Times {
     step: Option<Spread>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     forward: Option<Spread>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradients: Option<Spread>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backward: Option<Spread>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +239,8 @@ impl StepResults {
             images_per_second,
             milliseconds: Times {
                 step: times(|sample| Some(sample.step)),
-                forward: times(|sample| Some(sample.forward)),
+                forward: times(|sample| sample.forward),
+                gradients: times(|sample| sample.gradients),
                 backward: times(|sample| sample.backward),
                 update: times(|sample| sample.update),
             },
@@ -251,12 +276,16 @@ impl fmt::Display for StepResults {
                 self.warmup
             )?;
         }
-        let Times { step, forward, backward, update } = self.milliseconds;
+        let Times { step, forward, gradients, backward, update } = self.milliseconds;
         // Of inference, forward is the step.
         let forward = backward.and(forward);
-        for (name, times) in
-            [("step", step), ("  forward", forward), ("  backward", backward), ("  update", update)]
-        {
+        for (name, times) in [
+            ("step", step),
+            ("  gradients", gradients),
+            ("  forward", forward),
+            ("  backward", backward),
+            ("  update", update),
+        ] {
             if let Some(Spread { median, least, most }) = times {
                 writeln!(f, "  {name:12}  {median:.1} ms  ({least:.1} to {most:.1})")?;
             }

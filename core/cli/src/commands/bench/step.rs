@@ -18,7 +18,7 @@ use vitral_model::{
 };
 use vitral_seed::Seed;
 use vitral_train::{
-    Error, Learner, Stage, memory,
+    Error, Launches, Learner, Stage, memory,
     plugins::Programs,
     schedule::{Decay, Schedule},
 };
@@ -285,7 +285,12 @@ fn train(
     if !loss.is_finite() {
         return Err(Error::Diverged { loss, step: step + 1, saved: None });
     }
-    Ok(Sample::training(forward, computed - start - forward, end - computed))
+    Ok(match learner.launches() {
+        Launches::Repeated if forward.is_zero() => {
+            Sample::repeated(computed - start, end - computed)
+        }
+        _ => Sample::training(forward, computed - start - forward, end - computed),
+    })
 }
 
 fn infer(model: &ViT, device: &Device, images: Tensor<4>) -> Result<Sample, Error> {

@@ -58,7 +58,9 @@ pub fn run(arguments: &ProfileArguments) -> Result<(), Failure> {
     let folder = tempfile::tempdir()
         .map_err(|error| Failure::Other(format!("cannot make a folder for the run: {error}")))?;
     let output = format!("output={}", path_text::quoted(&folder.path().join("run")));
-    let set = [&arguments.overrides.set[..], &[output]].concat();
+    // Of what a GPU repeats on its own there are no stages.
+    let single = "train.record_steps=false".into();
+    let set = [&arguments.overrides.set[..], &[output, single]].concat();
     let loaded = Loaded::read_to_train(&arguments.experiment, &set)?;
     let device = open_device(arguments.device.as_deref(), &loaded.experiment)?;
     let registry = registry(&arguments.allowed.allow)?;
