@@ -96,32 +96,32 @@ impl Learner {
     /// [`Error::OutOfMemory`] where the cut is open, after which everything is as it was before; or the device
     /// fails.
     pub(crate) fn own_gradients(
-        &self,
+        &mut self,
         step: u64,
         share: &Share,
         images: Tensor<4>,
         targets: Tensor<2>,
     ) -> Result<OwnSum, Error> {
         let at_hand = AtHand { images, targets, batch: share.batch, is_augmented_whole: false };
-        let part = |number: usize, range: &Range<usize>| match range.is_empty() {
-            true => self.nothing(),
-            false => {
-                let cut = Cut { number, place: range.start, range: range.clone() };
-                self.part(step, cut, &at_hand, &mut |_| {})
-            }
-        };
         let parameters = self.infos.len();
         let here =
             |(gradients, figures)| OwnSum { gradients: OwnGradients::Here(gradients), figures };
         let Some(size) = self.micro_batch else {
-            let parts = |own: &[(usize, Range<usize>)]| {
-                let own = own.iter().map(|(number, range)| (*number, part(*number, range)));
-                sums(parameters, share.micro_batches, own)
+            let beside = self.beside();
+            let mut parts = |own: &[(usize, Range<usize>)]| {
+                let part = |(number, range): &(usize, Range<usize>)| {
+                    let cut = Cut { number: *number, place: range.start, range: range.clone() };
+                    let part = match range.is_empty() {
+                        true => self.nothing(),
+                        false => self.part_or_repeated(step, cut, &at_hand, true, &mut |_| {}),
+                    };
+                    (*number, part)
+                };
+                sums(parameters, share.micro_batches, own.iter().map(part))
             };
-            if let (Some(peers), Some(((last, range), before))) =
-                (self.beside(), share.own.split_last())
-            {
-                return self.exchanging(step, peers, parts(before), (*last, range), &at_hand);
+            if let (Some(peers), Some(((last, range), before))) = (beside, share.own.split_last()) {
+                let before = parts(before);
+                return self.exchanging(step, peers, before, (*last, range), &at_hand);
             }
             let own = parts(&share.own);
             if self.ranks.size() > 1 {
