@@ -122,6 +122,8 @@ def costs(shorter, longer, steps):
     costs = {name: (longer.counts[name] - shorter.counts[name]) / steps for name in names}
     if costs["launches"] <= 0:
         raise Failed("steps that launch nothing")
+    if costs["graph_launches"] < 1:
+        raise Failed("steps that are not repeated from a graph")
     if longer.counts["recorded_uploads"]:
         raise Failed("recorded steps copy from the host: what is drawn once would be repeated")
     more = longer.launched - shorter.launched

@@ -114,7 +114,9 @@ impl<T> Recording<T> {
             let places: Vec<Place> = drawn.into_iter().map(place).collect();
             inputs.extend(places.iter().map(|place| place.tensor.clone().into_dispatch()));
             let inputs: Vec<_> = inputs.into_iter().map(crate::kernels::on_gpu).collect();
-            if inputs.is_empty() || inputs.iter().any(|input| input.dtype != burn::tensor::DType::F32) {
+            if inputs.is_empty()
+                || inputs.iter().any(|input| input.dtype != burn::tensor::DType::F32)
+            {
                 return Err("its inputs must be `f32`".into());
             }
             let (recorded, places) = with_places(places, || Recorded::new(inputs, function));

@@ -94,22 +94,3 @@ fn of_pixels<P: PixelTrait>(
         .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, options))
         .map_err(|error| explain(&error))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_that_do_not_fit_are_refused() {
-        let source = Source { pixels: &[0; 12], width: 2, height: 2, channels: 3 };
-        let to = |source, crop, bytes| {
-            resize(source, crop, None, Filter::Bilinear, (1, 1), &mut vec![0; bytes])
-        };
-        assert_eq!(to(source, (0, 0, 2, 2), 3), Ok(()));
-        assert!(to(source, (1, 0, 2, 2), 3).is_err());
-        assert!(to(source, (0, 0, 2, 2), 2).is_err());
-        assert!(to(Source { width: 3, ..source }, (0, 0, 2, 2), 3).is_err());
-        let error = to(Source { channels: 4, ..source }, (0, 0, 2, 2), 3).unwrap_err();
-        assert!(error.contains("not 4"));
-    }
-}

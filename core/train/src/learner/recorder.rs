@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stochastic_depth_draws_for_a_step_is_repeated_with_it() {
+    fn a_gpu_repeats_what_stochastic_depth_draws() {
         let plain = TrainConfig { accum_steps: 2, ..TrainConfig::default() };
         let dropping = ViTConfig { drop_path: 0.5, drop_path_uniform: true, ..model() };
         assert_same(&dropping, &plain, &[BATCH; 5], &[false, true, true, true, true]);

@@ -51,7 +51,7 @@ impl Measured {
     /// Half-way from the memory before the first step to the peak, in whole MiB; but not so little
     /// that what it differs by from run to run decides.
     pub fn half_memory(&self) -> Option<u64> {
-        const LEAST: u64 = 16 << 20;
+        const LEAST: u64 = 24 << 20;
         let (start, peak) = self.memory_at_start.zip(self.peak_memory)?;
         Some(((start + peak) / 2).max(start + LEAST).next_multiple_of(1 << 20))
     }
