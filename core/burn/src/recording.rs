@@ -92,8 +92,8 @@ pub fn own<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 #[cfg_attr(not(feature = "gpu"), allow(unused_variables, unused_mut))]
 impl<T> Recording<T> {
     /// Records a function of `inputs`, all `f32`, each with memory of its [own], which [`Recording::write`] changes
-    /// under all who hold them, and of what is drawn, all of which it must take: its last inputs. The function runs a few times. It must
-    /// depend on nothing else that changes, and must not wait for the device.
+    /// under all who hold them, and of what is drawn, all of which it must take: its last inputs. The function runs a
+    /// few times. It must depend on nothing else that changes, and must not wait for the device.
     ///
     /// # Errors
     /// Why it cannot be recorded. The device can be used on.

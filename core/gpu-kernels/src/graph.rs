@@ -29,7 +29,7 @@ pub struct Recorded<T> {
     result: T,
 }
 
-/// Runs before the recorded one: in a new queue the first ones fuse, tune, and take the memory that is then there.
+/// Runs before the recorded one, which finds what these have fused and tuned, and the memory that they have left.
 const WARM_UPS: usize = 3;
 
 impl<T> Recorded<T> {
