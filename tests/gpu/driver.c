@@ -38,6 +38,7 @@ enum {
     NOT_FOUND = 500,
     NOT_SUPPORTED = 801,
     CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_INVALIDATED = 901,
 };
 
 // What is counted.
@@ -177,10 +178,6 @@ Result cuCtxGetDevice(int *device) {
     *device = 0;
     return SUCCESS;
 }
-Result cuCtxSynchronize(void) {
-    add(&waits, 1);
-    return SUCCESS;
-}
 Result cuCtxGetStreamPriorityRange(int *least, int *greatest) {
     *least = 0;
     *greatest = -5;
@@ -204,7 +201,13 @@ typedef struct {
     struct Kernel **nodes;
     size_t count;
 } Graph;
+// One at a time. While something is recorded, all threads are refused what cannot be: CubeCL asks for that (GLOBAL).
 static Graph *recording;
+static int is_invalid;
+static Result refused(void) {
+    is_invalid = 1;
+    return CAPTURE_UNSUPPORTED;
+}
 static int is_recorded(Address stream) { return recording && recording->stream == stream; }
 static Result record(struct Kernel *kernel) {
     struct Kernel **nodes = realloc(recording->nodes, (recording->count + 1) * sizeof *nodes);
@@ -222,7 +225,12 @@ Result cuStreamCreateWithPriority(Address *stream, unsigned flags, int priority)
 }
 Result cuStreamDestroy_v2(Address stream) { return SUCCESS; }
 Result cuStreamSynchronize(Address stream) {
-    if (is_recorded(stream)) return CAPTURE_UNSUPPORTED;
+    if (is_recorded(stream)) return refused();
+    add(&waits, 1);
+    return SUCCESS;
+}
+Result cuCtxSynchronize(void) {
+    if (recording) return refused();
     add(&waits, 1);
     return SUCCESS;
 }
@@ -242,6 +250,7 @@ Result cuEventRecord(Address event, Address stream) {
     return SUCCESS;
 }
 Result cuEventSynchronize(Address event) {
+    if (recording) return refused();
     add(&waits, 1);
     return SUCCESS;
 }
@@ -253,7 +262,7 @@ Result cuEventElapsedTime(float *ms, Address start, Address end) {
 }
 Result cuEventElapsedTime_v2(float *ms, Address start, Address end) { return cuEventElapsedTime(ms, start, end); }
 Result cuLaunchHostFunc(Address stream, void (*function)(void *), void *data) {
-    if (is_recorded(stream)) return CAPTURE_UNSUPPORTED;
+    if (is_recorded(stream)) return refused();
     function(data);
     return SUCCESS;
 }
@@ -262,13 +271,14 @@ Result cuStreamBeginCapture_v2(Address stream, int mode) {
     recording = calloc(1, sizeof *recording);
     if (!recording) return OUT_OF_MEMORY;
     recording->stream = stream;
+    is_invalid = 0;
     return SUCCESS;
 }
 Result cuStreamEndCapture(Address stream, Graph **graph) {
     if (!is_recorded(stream)) return INVALID_VALUE;
     *graph = recording;
     recording = NULL;
-    return SUCCESS;
+    return is_invalid ? CAPTURE_INVALIDATED : SUCCESS;
 }
 // An executable is the graph that it is made of, which is then its own.
 Result cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long flags) {
@@ -277,6 +287,7 @@ Result cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned lo
     if (!*executable) return OUT_OF_MEMORY;
     **executable = *graph;
     graph->nodes = NULL;
+    graph->count = 0;
     return SUCCESS;
 }
 Result cuGraphDestroy(Graph *graph) {
@@ -316,7 +327,7 @@ typedef struct Allocation {
 static Allocation *allocated;
 
 static Result take(void **pointer, size_t bytes, int on_device) {
-    if (recording) return CAPTURE_UNSUPPORTED;
+    if (recording) return refused();
     if (on_device) {
         unsigned long now = __sync_add_and_fetch(&live_bytes, bytes);
         if (now > total_memory()) {

@@ -122,7 +122,7 @@ impl<T> Recording<T> {
             let (recorded, places) = with_places(places, || Recorded::new(inputs, function));
             let recorded = recorded?;
             if varied() != before || !places.iter().all(|place| place.is_taken) {
-                return Err("it draws noise in a way that cannot be recorded".into());
+                return Err("it draws noise, or waits, in a way that cannot be recorded".into());
             }
             Ok(Self(recorded))
         }

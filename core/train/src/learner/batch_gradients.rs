@@ -183,6 +183,7 @@ impl Learner {
         Cut { number, place, range }: Cut,
         at_hand: &AtHand,
     ) -> Input {
+        let _forward = tracing::trace_span!("forward").entered();
         let AtHand { images, targets, batch, is_augmented_whole } = at_hand;
         let (start, count) = (range.start, range.len());
         let step_seed = self.step_seed(step);

@@ -193,9 +193,6 @@ impl Learner {
     /// If the experiment gives the number of micro-batches, or it is 0.
     pub fn set_micro_batch(&mut self, images: usize) {
         assert!(self.micro_batch.is_some() && images > 0, "micro-batches of `Auto`");
-        if self.micro_batch != Some(images) {
-            self.recorder.forget();
-        }
         self.micro_batch = Some(images);
         let device = self.model.head.weight.val().device();
         plan_checkpointing(&mut self.model, &self.config, images, &device);
@@ -254,7 +251,7 @@ impl Learner {
     }
 
     /// The model to evaluate, without autodiff: the moving average where there is one. As with [`Learner::model`], its
-    /// weights may be those of the next step after that.
+    /// weights may be overwritten by the next step.
     ///
     /// # Errors
     /// Each rank has a part of that, and the device fails.

@@ -88,6 +88,8 @@ impl Learner {
         device: &Device,
     ) -> Result<(), Error> {
         let (schedule, seed) = (self.schedule, self.seed);
+        // A recording keeps its memory.
+        self.recorder.forget();
         let fresh = Self::with_programs(model, &self.config, programs, schedule, seed, device)?;
         let before = std::mem::replace(self, fresh);
         let Self {

@@ -28,7 +28,6 @@ pub enum Launches<'a> {
 #[derive(Default)]
 pub(super) struct Recorder {
     is_on: bool,
-    is_paused: bool,
     /// The kinds of micro-batches that came since one was repeated, and how many of each.
     seen: Vec<(Kind, u32)>,
     recorded: Option<(Kind, Recording<PartGradients>)>,
@@ -74,7 +73,7 @@ impl Learner {
         several: bool,
         ended: &mut dyn FnMut(Stage),
     ) -> PartGradients {
-        if !self.recorder.is_on || self.recorder.is_paused {
+        if !self.recorder.is_on {
             return self.part(step, cut, at_hand, ended);
         }
         self.fail_for_test(step, cut.range.len());
@@ -143,19 +142,16 @@ impl Recorder {
         Self { is_on, ..Self::default() }
     }
 
-    /// Has steps be launched one by one, or no longer.
-    pub(super) fn pause(&mut self, paused: bool) {
-        self.forget();
-        self.is_paused = paused;
-    }
-
     /// Forgets what was recorded, since it is no longer what steps do.
     pub(super) fn forget(&mut self) {
         (self.recorded, self.seen) = (None, Vec::new());
     }
 
     fn stop(&mut self, why: String) {
-        *self = Self { obstacle: Some(why), ..Self::default() };
+        // Errors of a device have several lines, and a backtrace behind them.
+        let said = why.split("Backtrace").next().unwrap_or_default();
+        let said: Vec<&str> = said.split_whitespace().collect();
+        *self = Self { obstacle: Some(said.join(" ")), ..Self::default() };
     }
 
     fn is_to_record(&self, kind: Kind) -> bool {
@@ -295,7 +291,7 @@ mod tests {
         read(figures.into_iter().chain(values).collect())
     }
 
-    /// What a step says besides, and whether steps are repeated after it.
+    /// Asserts that steps are the same with and without recording, and after which of them they are repeated.
     fn assert_same(model: &ViTConfig, config: &TrainConfig, images: &[usize], repeated: &[bool]) {
         let [mut single, mut recorded] = [false, true].map(|record| learner(model, config, record));
         for (number, (&images, &repeated)) in images.iter().zip(repeated).enumerate() {

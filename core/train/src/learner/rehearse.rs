@@ -31,10 +31,9 @@ impl Learner {
         is_fresh: bool,
     ) -> Result<(), Error> {
         self.set_micro_batch(size);
-        self.recorder.pause(true);
         let values = parameters::values(&self.model);
         let device = values[0].device().without_autodiff();
-        let rehearsed = within_memory(|| {
+        within_memory(|| {
             // The moving average shares the weights' memory until both differ.
             let shared = if is_fresh && self.ema.is_some() { &values[..] } else { &[] };
             let added: Vec<Tensor<1>> = shared.iter().map(Tensor::ones_like).collect();
@@ -66,9 +65,7 @@ impl Learner {
             let updated: Vec<_> = values.iter().zip(clipped).map(|(v, g)| v.clone() - g).collect();
             drop((updated, added));
             Ok(())
-        });
-        self.recorder.pause(false);
-        rehearsed
+        })
     }
 }
 

@@ -286,10 +286,10 @@ fn train(
         return Err(Error::Diverged { loss, step: step + 1, saved: None });
     }
     Ok(match learner.launches() {
-        Launches::Repeated if forward.is_zero() => {
-            Sample::repeated(computed - start, end - computed)
+        Launches::Repeated => Sample::repeated(computed - start, end - computed),
+        Launches::Single(_) => {
+            Sample::training(forward, computed - start - forward, end - computed)
         }
-        _ => Sample::training(forward, computed - start - forward, end - computed),
     })
 }
 
