@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Gradients, Tensor};
+use tracing::span::EnteredSpan;
 use vitral_model::{Mode, ViT, parameters};
 use vitral_seed::Seed;
 
@@ -171,9 +172,10 @@ impl Learner {
         at_hand: &AtHand,
         ended: &mut dyn FnMut(Stage),
     ) -> (Gradients, Figures) {
+        let forward = tracing::trace_span!("forward").entered();
         let input = self.input(step, cut, at_hand);
         self.fail_for_test(step, input.images.dims()[0]);
-        self.backward_of(model, input, ended)
+        self.backward_of(model, input, forward, ended)
     }
 
     /// The images and targets of a micro-batch, mixed and augmented.
@@ -183,7 +185,6 @@ impl Learner {
         Cut { number, place, range }: Cut,
         at_hand: &AtHand,
     ) -> Input {
-        let _forward = tracing::trace_span!("forward").entered();
         let AtHand { images, targets, batch, is_augmented_whole } = at_hand;
         let (start, count) = (range.start, range.len());
         let step_seed = self.step_seed(step);
@@ -208,14 +209,14 @@ impl Learner {
         Input { images, targets, mode, share: count as f64 / *batch as f64 }
     }
 
-    /// Forward and backward of what goes into the model.
+    /// Forward, whose span has begun, and backward of what goes into the model.
     pub(super) fn backward_of(
         &self,
         model: &ViT,
         Input { images, targets, mode, share }: Input,
+        forward: EnteredSpan,
         ended: &mut dyn FnMut(Stage),
     ) -> (Gradients, Figures) {
-        let forward = tracing::trace_span!("forward").entered();
         let (targets, read) = self.parted(targets);
         let (logits, loss) = self.learned(model, images, targets.clone(), read, mode);
         let correct = count_hits(logits.without_autodiff(), targets);

@@ -93,7 +93,8 @@ impl Learner {
     }
 
     fn part_of(&self, input: Input, ended: &mut dyn FnMut(Stage)) -> PartGradients {
-        let (mut gradients, figures) = self.backward_of(&self.model, input, ended);
+        let forward = tracing::trace_span!("forward").entered();
+        let (mut gradients, figures) = self.backward_of(&self.model, input, forward, ended);
         PartGradients { gradients: parameters::gradients(&self.model, &mut gradients), figures }
     }
 
