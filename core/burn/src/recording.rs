@@ -17,9 +17,17 @@ use vitral_gpu_kernels::Recorded;
 use crate::{cpu::is_cpu, kernels::scaled};
 
 thread_local! {
-    static VARIED: Cell<u64> = const { Cell::new(0) };
+    static VARIED: Cell<Varied> = const { Cell::new(Varied { times: 0, why: "" }) };
     /// Where what is drawn lies, while it is recorded.
     static PLACES: RefCell<Option<Vec<Place>>> = const { RefCell::new(None) };
+}
+
+/// How often [`varies`] was said on a thread, and why the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Varied {
+    times: u64,
+    /// As a clause: "dropout draws in each step anew".
+    pub why: &'static str,
 }
 
 /// Numbers that the host draws anew for each step.
@@ -27,7 +35,7 @@ thread_local! {
 pub struct Drawn {
     /// Where they are drawn from; no two draws of a step have the same.
     pub stream: u64,
-    /// One for each sample.
+    /// As many in each step of a kind.
     pub values: Vec<f32>,
 }
 
@@ -46,8 +54,7 @@ impl Drawn {
                 place.stream == self.stream && place.tensor.dims()[0] == self.values.len()
             };
             let Some(place) = places.as_mut()?.iter_mut().find(is_this) else {
-                // None of those that were told of.
-                varies();
+                varies("numbers are drawn that nobody told of");
                 return None;
             };
             place.is_taken = true;
@@ -62,13 +69,14 @@ impl Drawn {
     }
 }
 
-/// Says that what runs now depends on more than its tensors and what is [`Drawn`], or waits for the device.
-pub fn varies() {
-    VARIED.set(VARIED.get() + 1);
+/// Says that what runs now depends on more than its tensors and what is [`Drawn`], or waits for the device; and why, as
+/// in [`Varied::why`].
+pub fn varies(why: &'static str) {
+    VARIED.set(Varied { times: VARIED.get().times + 1, why });
 }
 
-/// How often [`varies`] was said on this thread.
-pub fn varied() -> u64 {
+/// What [`varies`] said on this thread: the same again if it said nothing since.
+pub fn varied() -> Varied {
     VARIED.get()
 }
 
@@ -121,8 +129,11 @@ impl<T> Recording<T> {
             }
             let (recorded, places) = with_places(places, || Recorded::new(inputs, function));
             let recorded = recorded?;
-            if varied() != before || !places.iter().all(|place| place.is_taken) {
-                return Err("it draws noise, or waits, in a way that cannot be recorded".into());
+            if varied() != before {
+                return Err(varied().why.into());
+            }
+            if !places.iter().all(|place| place.is_taken) {
+                return Err("not all that is drawn is taken".into());
             }
             Ok(Self(recorded))
         }

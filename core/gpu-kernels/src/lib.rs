@@ -28,6 +28,7 @@ mod optimizer;
 mod parts;
 mod pixels;
 mod reduce;
+mod top_k;
 
 use burn::backend::{
     Backend, ExtensionType, backend_extension,
@@ -141,6 +142,13 @@ pub trait GpuKernels: Backend {
         logsumexp: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    /// The places of the `k` largest values of each lane of `[outer, size, inner]` in `f32`, the largest first and of
+    /// equal ones the first, in the order of [`f32::total_cmp`]: `[outer, k, inner]`.
+    #[fusion(meta = |values, k| {
+        TensorSpec::new([values.shape[0], *k, values.shape[2]].into(), DType::I32)
+    })]
+    fn top_k(values: FloatTensor<Self>, k: usize) -> IntTensor<Self>;
 }
 
 fn attended(
@@ -245,6 +253,10 @@ impl GpuKernels for CubeBackend {
         gradient: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         cross_entropy::backward(logits, targets, logsumexp, gradient)
+    }
+
+    fn top_k(values: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
+        top_k::top_k(values, k)
     }
 }
 

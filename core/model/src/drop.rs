@@ -2,7 +2,7 @@
 //! patches. Each draw has a stream of its own, named by step, layer and place, so that a run
 //! resumed at any step draws what it would have drawn.
 
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rand::{Rng as _, seq::index};
 use vitral_burn::{
     device::is_cpu,
@@ -85,7 +85,7 @@ impl Mode {
 /// Dropout (Srivastava et al. 2014) of `f32`: zeroes a share of the values and scales up the rest.
 pub(crate) fn dropout<const D: usize>(input: Tensor<D>, rate: f64, mode: Mode) -> Tensor<D> {
     let Some(noise) = mode.noise(rate) else { return input };
-    recording::varies();
+    recording::varies("dropout draws in each step anew");
     let (shape, device) = (input.dims(), input.device().without_autodiff());
     let keep = 1.0 - rate;
     let mask = if is_cpu(&device) {
@@ -130,26 +130,20 @@ pub(crate) fn drop_path_factors(batch: usize, rate: f64, mode: Mode) -> Option<D
     })
 }
 
-/// The patches that patch dropout keeps: indices `[batch, kept]`, ascending in each row; none if
-/// all are kept.
-pub(crate) fn kept_patches(
-    batch: usize,
-    patches: usize,
-    rate: f64,
-    mode: Mode,
-    device: &Device,
-) -> Option<Tensor<2, Int>> {
+/// The patches that patch dropout keeps: for each of `batch` images, as many indices, ascending; nothing if all are
+/// kept.
+pub(crate) fn kept_patches(batch: usize, patches: usize, rate: f64, mode: Mode) -> Option<Drawn> {
     let noise = mode.noise(rate)?;
-    recording::varies();
     let kept = ((patches as f64 * (1.0 - rate)) as usize).max(1);
     let mut indices = Vec::with_capacity(batch * kept);
     for sample in 0..batch {
         let mut rng = noise.seed.indexed((noise.first + sample) as u64).rng();
         let mut chosen = index::sample(&mut rng, patches, kept).into_vec();
         chosen.sort_unstable();
-        indices.extend(chosen.into_iter().map(|index| index as i32));
+        // Exact: no image has 2^24 patches.
+        indices.extend(chosen.into_iter().map(|index| index as f32));
     }
-    Some(Tensor::from_data(TensorData::new(indices, [batch, kept]), device))
+    Some(Drawn { stream: noise.seed.value(), values: indices })
 }
 
 /// 1/keep with probability `keep`, else 0.
@@ -197,7 +191,6 @@ mod tests {
     /// However a batch is cut, its samples get the noise of the whole.
     #[test]
     fn parts_of_a_batch_get_the_noise_of_the_whole() {
-        let device = Device::flex();
         let (seed, tokens) = (Seed::new(4), Tensor::<3>::ones([10, 7, 3], &Device::flex()));
         let parts = [0..1, 1..4, 4..10];
         let whole = Mode::Train(seed);
@@ -214,12 +207,11 @@ mod tests {
         };
         let found: Vec<f32> = parts.iter().flat_map(factors).collect();
         assert_eq!(found, drop_path_factors(10, 0.5, whole).unwrap().values);
-        let patches = |range: &std::ops::Range<usize>, mode| -> Vec<i32> {
-            let kept = kept_patches(range.len(), 49, 0.5, mode, &device).unwrap();
-            kept.try_into_vec_as().unwrap()
+        let patches = |range: &std::ops::Range<usize>| {
+            kept_patches(range.len(), 49, 0.5, part(range.start)).unwrap().values
         };
-        let found: Vec<i32> = parts.iter().flat_map(|r| patches(r, part(r.start))).collect();
-        assert_eq!(found, patches(&(0..10), whole));
+        let found: Vec<f32> = parts.iter().flat_map(patches).collect();
+        assert_eq!(found, kept_patches(10, 49, 0.5, whole).unwrap().values);
     }
 
     #[test]
@@ -243,14 +235,12 @@ mod tests {
 
     #[test]
     fn patch_dropout_keeps_distinct_ascending_patches() {
-        let device = Device::flex();
-        let kept = kept_patches(8, 49, 0.5, Mode::Train(Seed::new(0)), &device).unwrap();
-        assert_eq!(kept.dims(), [8, 24]);
-        let rows: Vec<i32> = kept.try_into_vec_as().unwrap();
+        let rows = kept_patches(8, 49, 0.5, Mode::Train(Seed::new(0))).unwrap().values;
+        assert_eq!(rows.len(), 8 * 24);
         for row in rows.chunks(24) {
-            assert!(row.is_sorted_by(|a, b| a < b) && row[0] >= 0 && row[23] < 49);
+            assert!(row.is_sorted_by(|a, b| a < b) && row[0] >= 0.0 && row[23] < 49.0);
         }
         assert!(rows.chunks(24).any(|row| row != &rows[..24]), "samples keep different patches");
-        assert!(kept_patches(8, 49, 0.5, Mode::Eval, &device).is_none());
+        assert!(kept_patches(8, 49, 0.5, Mode::Eval).is_none());
     }
 }

@@ -1,16 +1,12 @@
 //! Computes forward passes in Burn: on any device, in any precision, with automatic differentiation
 //! where tensors have a history.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::borrow::Cow;
 
 use burn::{
     backend::DispatchTensor,
     module::{Module as _, ModuleMapper, Param},
-    tensor::{Device, FloatDType, Tensor},
+    tensor::{Device, FloatDType, IntDType, Tensor},
 };
 use vitral_burn::{
     Composite, Compute, compute,
@@ -21,12 +17,9 @@ use vitral_burn::{
 use vitral_program::{DType, Dim, Op, Shape, TensorType};
 use vitral_seed::Seed;
 
-use crate::{Mode, block::Block, drop, ops::Ops, program_attention::ProgramAttention};
-
-/// Constants of a model that are the same in each forward pass, by name; on the device where they
-/// were first asked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tables(Arc<Mutex<HashMap<String, (Device, Value)>>>);
+use crate::{
+    Mode, block::Block, drop, ops::Ops, program_attention::ProgramAttention, tables::Tables,
+};
 
 /// Computes the ops of one forward pass as they come.
 #[derive(Clone, Debug)]
@@ -251,11 +244,15 @@ impl Ops for Eager {
             true => (compute::cast(operands, FloatDType::F32), None),
             false => compute::prepared(&op, operands, self.compute.dtype()),
         };
+        let constant = match &op {
+            Op::Constant(op) => Some(self.tables.constant(op, &self.device)),
+            _ => None,
+        };
         let call = Call {
             operands: operands.into_iter(),
             shapes: shapes.iter().map(Vec::as_slice).collect(),
             results: sizes.iter().map(Vec::as_slice).collect(),
-            constant: None,
+            constant: constant.as_ref(),
             device: &self.device,
             stream: Seed::new(0),
             training: false,
@@ -328,17 +325,7 @@ impl Ops for Eager {
         values: impl FnOnce() -> Vec<f64>,
     ) -> EagerTensor {
         let shape = Shape::fixed(sizes).expect("the shape of a constant");
-        let tables = self.tables.0.clone();
-        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = match tables.get(&name) {
-            Some((device, value)) if *device == self.device => value.clone(),
-            _ => {
-                let value =
-                    Value::from_host(dtype, program::padded(sizes), &values(), &self.device);
-                tables.insert(name, (self.device.clone(), value.clone()));
-                value
-            }
-        };
+        let value = self.tables.named(name, dtype, sizes, &self.device, values);
         self.tensor(value, shape)
     }
 
@@ -392,9 +379,10 @@ impl Ops for Eager {
     }
 
     fn kept_patches(&mut self, patches: usize, rate: f64, mode: Mode) -> Option<EagerTensor> {
-        let kept = drop::kept_patches(self.batch, patches, rate, mode, &self.device)?;
-        let dims = [Dim::BATCH, kept.dims()[1].into()];
-        let shape = Shape::new(dims).expect("the shape of a tensor");
+        let drawn = drop::kept_patches(self.batch, patches, rate, mode)?;
+        let kept = drawn.values.len() / self.batch;
+        let shape = Shape::new([Dim::BATCH, kept.into()]).expect("the shape of a tensor");
+        let kept = drawn.on(&self.device).cast(IntDType::I32).reshape([self.batch, kept]);
         Some(self.tensor(Value::from(kept), shape))
     }
 

@@ -55,6 +55,7 @@ mod recompute;
 pub mod resized_positions;
 pub mod resnet;
 pub mod summary;
+mod tables;
 pub mod token_merging;
 pub mod token_mixing;
 pub mod token_reorganization;

@@ -31,6 +31,7 @@ mod pixels;
 mod residual;
 mod taken;
 mod token_reorganization;
+mod top_k;
 
 pub(crate) use activation::activate;
 pub use attention::{keep_scores, softmax_attention};
@@ -50,6 +51,7 @@ pub use optimizer::{
 };
 pub use pixels::looked_up;
 pub use taken::{Taker, taken};
+pub(crate) use top_k::top_k;
 
 use burn::{
     backend::DispatchTensor,

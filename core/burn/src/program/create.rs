@@ -5,8 +5,8 @@ use vitral_program::ops;
 
 use super::value::{Call, RANK, Value, any, mistyped, padded};
 
-/// A constant's values on a device: `[dims..]`, or `[1..]` where one is for every element.
-pub(super) fn constant(op: &ops::Constant, device: &Device) -> Value {
+/// A constant's values on a device, for [`Call::constant`]: `[dims..]`, or `[1..]` where one is for every element.
+pub fn constant(op: &ops::Constant, device: &Device) -> Value {
     let sizes = op.r#type.shape.sizes().filter(|_| op.values.len() > 1);
     let shape = sizes.map_or([1; RANK], |sizes| padded(&sizes));
     Value::from_host(op.r#type.dtype, shape, &op.values, device)

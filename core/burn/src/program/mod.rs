@@ -26,6 +26,7 @@ mod unary;
 mod value;
 mod window;
 
+pub use create::constant;
 pub use executable::{Executable, ExecuteError};
 pub use op::run;
 pub use value::{Call, RANK, Value, padded};

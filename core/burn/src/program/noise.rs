@@ -8,7 +8,7 @@ use crate::recording::varies;
 
 /// To the shape that it names.
 pub(super) fn random(op: &ops::Random, call: Call<'_>) -> Value {
-    varies();
+    varies("the op `random` draws in each step anew");
     let shape = call.shape();
     let mut values = op.draw(call.stream, call.skipped + shape.iter().product::<usize>());
     values.drain(..call.skipped);
@@ -21,7 +21,7 @@ pub(super) fn dropout(op: &ops::Dropout, mut call: Call<'_>) -> Value {
     if !call.training {
         return Value::Float(x);
     }
-    varies();
+    varies("the op `dropout` draws in each step anew");
     let shape = x.dims();
     let scale = (1.0 / (1.0 - op.rate)) as f32;
     let kept = op.keep(call.stream, call.skipped + shape.iter().product::<usize>());

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use vitral_program::{Dim, ops as op};
 
-use super::ViT;
+use super::{PATCH_DROPOUT, ViT};
 use crate::{
     Mode,
     block::Blocks,
@@ -280,7 +280,7 @@ impl ViT {
             _ => self.learned_positions(ops, places).unwrap_or_default(),
         };
         let prefix = self.prefix(ops, first);
-        let kept = ops.kept_patches(count, self.patch_dropout, mode.of("patch_dropout"));
+        let kept = ops.kept_patches(count, self.patch_dropout, mode.of(PATCH_DROPOUT));
         let before = self.config.prefix_tokens();
         let by_kernel = self.patch_embed.by_kernel(ops, &features, &positions, &prefix);
         let by_kernel = by_kernel.and_then(|tokens| match &kept {

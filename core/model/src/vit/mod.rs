@@ -13,13 +13,17 @@ use crate::{
     Compute, ConfigProblem, Mode, ViTConfig,
     block::Block,
     config::{Pool, Position},
-    eager::Tables,
+    drop::kept_patches,
     init::{Fill, Initializer, Role},
     layers::{Linear, Norm},
     patch_embed::PatchEmbed,
     pool::AttentionPool,
     program_attention::{AttentionPrograms, program_attention},
+    tables::Tables,
 };
+
+/// What patch dropout draws from.
+const PATCH_DROPOUT: &str = "patch_dropout";
 
 /// A Vision Transformer, a hybrid or an MLP-Mixer. Fields, and so the names of parameters, are those of timm's
 /// Vision Transformer.
@@ -190,13 +194,16 @@ impl ViT {
         self.patch_dropout
     }
 
-    /// What stochastic depth draws for a batch of so many images: all that a forward pass takes from
-    /// [`Drawn`].
-    pub fn drop_path_factors(&self, batch: usize, mode: Mode) -> Vec<Drawn> {
+    /// All that a forward pass for so many images of this size takes from [`Drawn`]: which patches are kept, and what
+    /// stochastic depth draws.
+    pub fn drawn(&self, batch: usize, image_size: [usize; 2], mode: Mode) -> Vec<Drawn> {
         let blocks = self.blocks.iter().enumerate();
         let factors =
             blocks.flat_map(|(layer, block)| block.drop_path_factors(batch, mode.of_block(layer)));
-        factors.collect()
+        let patches =
+            image_size.into_iter().map(|side| side / self.config.patch_pixels()).product();
+        let kept = kept_patches(batch, patches, self.patch_dropout, mode.of(PATCH_DROPOUT));
+        kept.into_iter().chain(factors).collect()
     }
 
     /// Sets the share of the patches that training images lose from now on: the configuration's

@@ -225,8 +225,8 @@ pub struct TrainConfig {
     #[schemars(extend("otherNames" = ["communication_data_type", "grad_reduce_in_bf16", "gradient_compression"]))]
     pub communication: Communication,
     /// Whether a GPU repeats forward and backward on its own once they have run a few times (a CUDA graph): the same
-    /// numbers, and little work for the processor, but what they take of memory stays taken. Where values or patches are
-    /// dropped, tokens merged or left out, and with `batch: Auto(...)`, kernels are launched one by one all the same.
+    /// numbers, and little work for the processor, but what they take of memory stays taken. With dropout of values and
+    /// with `batch: Auto(...)`, kernels are launched one by one all the same.
     #[schemars(extend("otherNames" = ["cuda_graph", "cuda_graphs", "make_graphed_callables"]))]
     pub record_steps: bool,
     /// When the model is evaluated; always at the end, too.

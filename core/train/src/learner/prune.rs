@@ -93,11 +93,20 @@ impl Learner {
         let fresh = Self::with_programs(model, &self.config, programs, schedule, seed, device)?;
         let before = std::mem::replace(self, fresh);
         let Self {
-            teacher, class_weights, scaler, skipped_steps, micro_batch, ranks, fault, ..
+            teacher,
+            class_weights,
+            scaler,
+            skipped_steps,
+            micro_batch,
+            ranks,
+            fault,
+            recorder,
+            ..
         } = before;
         (self.teacher, self.class_weights) = (teacher, class_weights);
         (self.scaler, self.skipped_steps) = (scaler, skipped_steps);
         self.fault = fault;
+        self.recorder.is_told = recorder.is_told;
         self.join(&ranks);
         if let Some(images) = micro_batch {
             self.set_micro_batch(images);

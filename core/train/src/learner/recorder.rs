@@ -17,9 +17,9 @@ use crate::experiment::TrainConfig;
 
 /// How forward and backward come to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Launches<'a> {
-    /// One by one, in each step; and why they are not recorded, if they were to be.
-    Single(Option<&'a str>),
+pub enum Launches {
+    /// One by one, in each step.
+    Single,
     /// Recorded, and repeated by the device.
     Repeated,
 }
@@ -31,9 +31,10 @@ pub(super) struct Recorder {
     /// The kinds of micro-batches that came since one was repeated, and how many of each.
     seen: Vec<(Kind, u32)>,
     recorded: Option<(Kind, Recording<PartGradients>)>,
-    /// Why nothing is recorded.
+    /// Why steps are not recorded, as a clause.
     obstacle: Option<String>,
-    is_told: bool,
+    /// Whether users know.
+    pub(super) is_told: bool,
 }
 
 /// What must be the same for a recording to be that of a micro-batch, besides the model.
@@ -50,18 +51,18 @@ const BEFORE: u32 = 2;
 
 impl Learner {
     /// How forward and backward come to the device.
-    pub fn launches(&self) -> Launches<'_> {
-        match (&self.recorder.recorded, &self.recorder.obstacle) {
-            (Some(_), _) => Launches::Repeated,
-            (None, why) => Launches::Single(why.as_deref()),
+    pub const fn launches(&self) -> Launches {
+        match &self.recorder.recorded {
+            Some(_) => Launches::Repeated,
+            None => Launches::Single,
         }
     }
 
-    /// Why steps are not recorded, though they were to be; once.
-    pub(crate) fn new_obstacle(&mut self) -> Option<String> {
+    /// What to tell users where steps are not recorded, though they were to be, and why; once.
+    pub fn obstacle_to_recording(&mut self) -> Option<String> {
         let obstacle = self.recorder.obstacle.as_ref().filter(|_| !self.recorder.is_told)?;
         self.recorder.is_told = true;
-        Some(obstacle.clone())
+        Some(format!("each step is launched kernel by kernel: {obstacle}"))
     }
 
     /// Forward and backward of one micro-batch, of `several` or alone in its step: repeated, if it was recorded.
@@ -82,13 +83,16 @@ impl Learner {
         if self.recorder.is_to_record(kind) {
             self.record(kind, &input);
         }
-        let drawn = self.drawn(&input);
-        if let Some(part) = self.recorder.repeated(kind, &self.model, &input, drawn) {
-            return if several { part.copied() } else { part };
+        if self.recorder.has(kind) {
+            let drawn = self.drawn(&input);
+            if let Some(part) = self.recorder.repeated(&self.model, &input, drawn) {
+                return if several { part.copied() } else { part };
+            }
         }
         let varied = recording::varied();
         let part = self.part_of(input, ended);
-        self.recorder.saw(kind, recording::varied() != varied);
+        let now = recording::varied();
+        self.recorder.saw(kind, (now != varied).then_some(now.why));
         part
     }
 
@@ -98,9 +102,10 @@ impl Learner {
         PartGradients { gradients: parameters::gradients(&self.model, &mut gradients), figures }
     }
 
-    /// What stochastic depth draws for a micro-batch.
+    /// What is drawn for a micro-batch.
     fn drawn(&self, input: &Input) -> Vec<Drawn> {
-        self.model.drop_path_factors(input.images.dims()[0], input.mode)
+        let [batch, height, width, _] = input.images.dims();
+        self.model.drawn(batch, [height, width], input.mode)
     }
 
     fn kind(&self, input: &Input) -> Kind {
@@ -159,9 +164,10 @@ impl Recorder {
         self.seen.iter().any(|&(seen, times)| seen == kind && times >= BEFORE)
     }
 
-    /// Notes that a micro-batch ran by single launches, and whether it drew noise.
-    fn saw(&mut self, kind: Kind, draws: bool) {
-        if draws {
+    /// Notes that a micro-batch ran by single launches, and what of it, if anything, cannot be recorded.
+    fn saw(&mut self, kind: Kind, varies: Option<&'static str>) {
+        if let Some(why) = varies {
+            self.obstacle.get_or_insert_with(|| why.into());
             return;
         }
         match self.seen.iter_mut().find(|(seen, _)| *seen == kind) {
@@ -170,15 +176,13 @@ impl Recorder {
         }
     }
 
-    /// The micro-batch, if it was recorded with this model.
-    fn repeated(
-        &mut self,
-        kind: Kind,
-        model: &ViT,
-        input: &Input,
-        drawn: Vec<Drawn>,
-    ) -> Option<PartGradients> {
-        let (_, recording) = self.recorded.as_ref().filter(|(recorded, _)| *recorded == kind)?;
+    fn has(&self, kind: Kind) -> bool {
+        self.recorded.as_ref().is_some_and(|(recorded, _)| *recorded == kind)
+    }
+
+    /// The micro-batch, of the kind that was recorded, if that was with this model.
+    fn repeated(&mut self, model: &ViT, input: &Input, drawn: Vec<Drawn>) -> Option<PartGradients> {
+        let (_, recording) = self.recorded.as_ref()?;
         let parameters = parameters::tensors(model);
         let count = parameters.len();
         if !recording.reads(0, parameters) {
@@ -238,6 +242,8 @@ mod tests {
     use vitral_model::{
         ViTConfig,
         device::{DeviceChoice, Gpu},
+        token_merging::TokenMerging,
+        token_reorganization::TokenReorganization,
     };
     use vitral_seed::Seed;
 
@@ -299,8 +305,9 @@ mod tests {
             let [single, recorded_step] =
                 [&mut single, &mut recorded].map(|learner| step(learner, number as u64, images));
             assert!(single == recorded_step, "step {number} of {config:?}");
-            let launches = recorded.launches();
-            assert_eq!(launches == Launches::Repeated, repeated, "step {number}: {launches:?}");
+            let obstacle = &recorded.recorder.obstacle;
+            let is_repeated = recorded.launches() == Launches::Repeated;
+            assert_eq!(is_repeated, repeated, "step {number}: {obstacle:?}");
         }
     }
 
@@ -314,13 +321,53 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_repeats_no_batch_of_another_size_and_no_noise() {
+    fn a_gpu_repeats_no_batch_of_another_size() {
         let plain = TrainConfig { clip_norm: None, ..TrainConfig::default() };
         let sizes = [BATCH, BATCH, BATCH, 4, BATCH, 4, 4, 4];
         let repeated = [false, false, true, true, true, true, true, true];
         assert_same(&model(), &plain, &sizes, &repeated);
+    }
+
+    #[test]
+    fn a_gpu_repeats_no_noise_that_it_draws_itself_and_says_so_once() {
         let noisy = ViTConfig { dropout: 0.5, ..model() };
-        assert_same(&noisy, &plain, &[BATCH; 4], &[false; 4]);
+        assert_same(&noisy, &TrainConfig::default(), &[BATCH; 4], &[false; 4]);
+        let mut learner = learner(&noisy, &TrainConfig::default(), true);
+        let mut told = Vec::new();
+        for number in 0..2 {
+            step(&mut learner, number, BATCH);
+            told.extend(learner.obstacle_to_recording());
+        }
+        let expected = "each step is launched kernel by kernel: dropout draws in each step anew";
+        assert_eq!(told, [expected]);
+    }
+
+    #[test]
+    fn a_gpu_repeats_steps_that_merge_and_leave_out_tokens() {
+        let config = TrainConfig { accum_steps: 2, ..TrainConfig::default() };
+        let merging = ViTConfig { token_merging: Some(TokenMerging::constant(4)), ..model() };
+        assert_same(&merging, &config, &[BATCH; 5], &[false, true, true, true, true]);
+        let keeping = Some(TokenReorganization::keeping(0.5));
+        let leaving = ViTConfig { class_token: true, token_reorganization: keeping, ..model() };
+        assert_same(&leaving, &config, &[BATCH; 5], &[false, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_gpu_repeats_steps_of_the_patches_that_are_kept() {
+        let config = TrainConfig { accum_steps: 2, ..TrainConfig::default() };
+        let dropping = ViTConfig { patch_dropout: 0.5, drop_path: 0.2, ..model() };
+        assert_same(&dropping, &config, &[BATCH; 5], &[false, true, true, true, true]);
+        // What changes between steps is recorded anew.
+        let mut learners = [false, true].map(|record| learner(&dropping, &config, record));
+        for (number, rate) in [0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.0, 0.0].into_iter().enumerate() {
+            for learner in &mut learners {
+                learner.set_patch_dropout(rate);
+            }
+            let [single, recorded] =
+                learners.each_mut().map(|learner| step(learner, number as u64, BATCH));
+            assert!(single == recorded, "step {number}");
+        }
+        assert_eq!(learners[1].launches(), Launches::Repeated);
     }
 
     #[test]

@@ -40,8 +40,7 @@ impl Trainer {
             None => (self.gradients(step, images, targets, observer)?, None),
         };
         let gradients_time = computing.elapsed();
-        if let Some(why) = self.learner.new_obstacle() {
-            let message = format!("each step is launched kernel by kernel: {why}");
+        if let Some(message) = self.learner.obstacle_to_recording() {
             self.notice("record_steps", message, observer)?;
         }
         let skipped = self.learner.overflowed(&gradients)?;

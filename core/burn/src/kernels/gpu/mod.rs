@@ -11,6 +11,7 @@ mod optimizer;
 mod pixels;
 #[cfg(all(test, feature = "wgpu"))]
 mod tests;
+mod top_k;
 
 pub(super) use attention::{attention, packed_attention, takes_heads};
 pub(super) use bias::biased;
@@ -22,6 +23,7 @@ pub(crate) use optimizer::float;
 pub(crate) use optimizer::values;
 pub(super) use optimizer::{combined, squared_norm, stepped, steps_at_once};
 pub(super) use pixels::looked_up;
+pub(super) use top_k::top_k;
 
 use burn::tensor::{DType, Device, Tensor};
 

@@ -18,7 +18,7 @@ use crate::{
     device::{DeviceChoice, Gpu},
     kernels::{
         Parameter, Update, added, cross_entropy, find, keep_scores, layer_norm, linear, looked_up,
-        run, scaled, softmax_attention, squared_norm, stepped, steps_at_once,
+        run, scaled, softmax_attention, squared_norm, stepped, steps_at_once, top_k,
     },
     program::{RANK, padded},
     recording::Drawn,
@@ -103,6 +103,35 @@ impl Case {
         let with_gradients = if self.biased { &operands[..] } else { &operands[..3] };
         let gradients = with_gradients.iter().map(|tensor| read(tensor.grad(&grads).unwrap()));
         std::iter::once(read(out)).chain(gradients).collect()
+    }
+}
+
+#[test]
+fn a_gpu_finds_the_largest_values_that_the_host_does() {
+    let device = gpu();
+    // Many are equal, and zeros have both signs.
+    let some = |count| values(count, 9).into_iter().map(|value| (value * 3.0).round() / 3.0);
+    for [outer, size, inner, k] in [[3, 7, 1, 4], [2, 130, 5, 130], [4, 1, 3, 1], [1, 900, 1, 1]] {
+        let lanes: Vec<f32> = some(outer * size * inner).collect();
+        let mut wanted = Vec::new();
+        for lane in lanes.chunks(size * inner) {
+            let places = (0..inner).map(|after| {
+                let mut places: Vec<usize> = (0..size).collect();
+                let value = |place: usize| lane[place * inner + after];
+                places.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
+                places
+            });
+            let places: Vec<_> = places.collect();
+            wanted.extend((0..k).flat_map(|rank| places.iter().map(move |of| of[rank] as i32)));
+        }
+        for (dtype, _) in types(&device) {
+            let lanes = tensor(&lanes, [outer, size, inner], &Device::flex()).cast(dtype);
+            let lanes = tensor(&read(lanes), [outer, size, inner], &device).cast(dtype);
+            let found = top_k(&lanes, k).unwrap();
+            assert_eq!(found.dims(), [outer, k, inner]);
+            let found: Vec<i32> = found.try_into_vec_as().unwrap();
+            assert_eq!(found, wanted, "{k} of {size} in {dtype:?}");
+        }
     }
 }
 

@@ -131,6 +131,9 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let peak_memory = memory().host_peak;
     let device_memory = device.memory_pool_usage().map(|usage| usage.bytes_reserved);
     progress.finish();
+    if let Some(message) = bench.obstacle_to_recording() {
+        progress.line(&message);
+    }
     let compute = experiment.train.precision.compute();
 
     let wants_limit = !arguments.no_limit;
@@ -230,6 +233,14 @@ impl Bench {
         Ok(Self { device: device.clone(), images, targets, model })
     }
 
+    /// Why a GPU did not repeat the steps, if it was to.
+    fn obstacle_to_recording(&mut self) -> Option<String> {
+        match &mut self.model {
+            Model::Training(learner) => learner.obstacle_to_recording(),
+            Model::Inference(_) => None,
+        }
+    }
+
     fn parameters(&self) -> usize {
         match &self.model {
             Model::Training(learner) => parameters::count(learner.model()),
@@ -287,9 +298,7 @@ fn train(
     }
     Ok(match learner.launches() {
         Launches::Repeated => Sample::repeated(computed - start, end - computed),
-        Launches::Single(_) => {
-            Sample::training(forward, computed - start - forward, end - computed)
-        }
+        Launches::Single => Sample::training(forward, computed - start - forward, end - computed),
     })
 }
 
