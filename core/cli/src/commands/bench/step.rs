@@ -132,7 +132,7 @@ pub fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let device_memory = device.memory_pool_usage().map(|usage| usage.bytes_reserved);
     progress.finish();
     if let Some(message) = bench.obstacle_to_recording() {
-        progress.line(&message);
+        progress.line(&format!("record_steps: {message}"));
     }
     let compute = experiment.train.precision.compute();
 
